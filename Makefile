@@ -1,0 +1,54 @@
+# What people and .ci/run call. A Debian machine needs git, make and Go; "make
+# test" installs everything else it uses (integration/install.sh) and says so.
+# Go fetches the modules, staticcheck, and a newer Go itself if go.mod asks.
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 10s
+BENCH    ?= .
+
+COVERAGE    := $(CURDIR)/bin/coverage
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: build demo test lint fuzz bench schema clean help
+
+build: ## bin/sluice, one static binary
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
+
+demo: build ## a page, an echo and a chat behind the gateway, on this machine only
+	bin/sluice demo
+
+# -count=1: the integration tests run a binary that the test cache does not see.
+test: ## all tests with the race detector, integration included
+	integration/install.sh
+	rm -rf $(COVERAGE)
+	mkdir -p $(COVERAGE)
+	CGO_ENABLED=1 GOCOVERDIR=$(COVERAGE) go test -race -count=1 -timeout=15m ./...
+	@echo "covered by the integration tests:"
+	@go tool covdata percent -i=$(COVERAGE)
+
+lint: ## formatting, vet for three systems, staticcheck, go.mod
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted, run: gofmt -w" $$files >&2; exit 1; }
+	go vet ./...
+	GOOS=darwin go vet ./...
+	GOOS=windows go vet ./...
+	go run $(STATICCHECK) ./...
+	go mod tidy -diff
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@grep -rHo --include='*_test.go' '^func Fuzz[[:alnum:]_]*' . | sed 's|/[^/]*:func | |' | sort | \
+	while read -r package target; do \
+		echo "$$package $$target"; \
+		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) "$$package" </dev/null || exit 1; \
+	done
+
+bench: ## benchmarks that match BENCH (all)
+	go test -run='^$$' -bench='$(BENCH)' -p=1 $$(go list ./... | grep -v /integration)
+
+schema: build ## bin/sluice.schema.json, for editors
+	bin/sluice schema >bin/sluice.schema.json
+
+clean: ## removes bin
+	rm -rf bin
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 9
