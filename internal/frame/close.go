@@ -1,0 +1,137 @@
+package frame
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+// Close codes that gobwas/ws does not name (IANA WebSocket Close Code Number
+// Registry).
+const (
+	StatusServiceRestart ws.StatusCode = 1012
+	StatusTryAgainLater  ws.StatusCode = 1013
+	StatusBadGateway     ws.StatusCode = 1014
+)
+
+// A Violation is a rule of RFC 6455 that a frame broke.
+type Violation uint8
+
+const (
+	None Violation = iota
+	ReservedBits
+	ReservedOpcode
+	Unmasked
+	Masked
+	FragmentedControl
+	LongControl
+	StrayContinuation
+	MissingContinuation
+	LengthOverflow
+	ShortClose
+	CloseCode
+	CloseReason
+)
+
+// String completes the sentence "the client sent ...".
+func (v Violation) String() string {
+	switch v {
+	case None:
+		return "valid frames"
+	case ReservedBits:
+		return "a frame with reserved bits set"
+	case ReservedOpcode:
+		return "a frame with a reserved opcode"
+	case Unmasked:
+		return "an unmasked frame"
+	case Masked:
+		return "a masked frame"
+	case FragmentedControl:
+		return "a fragmented control frame"
+	case LongControl:
+		return "a control frame of more than 125 bytes"
+	case StrayContinuation:
+		return "a continuation frame without a message to continue"
+	case MissingContinuation:
+		return "a new message inside a fragmented one"
+	case LengthOverflow:
+		return "a frame length above 2^63-1"
+	case ShortClose:
+		return "a close frame with half a code"
+	case CloseCode:
+		return "a close frame with a code that must not be sent"
+	case CloseReason:
+		return "a close frame with a reason that is not UTF-8"
+	}
+	return "an unknown violation"
+}
+
+// ValidCode reports whether an endpoint may send code in a Close frame
+// (RFC 6455, section 7.4, and the IANA registry).
+func ValidCode(code ws.StatusCode) bool {
+	switch {
+	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014:
+		return true
+	}
+	return code >= 3000 && code <= 4999
+}
+
+func checkClose(body []byte, mask [4]byte) Violation {
+	var plain [ws.MaxControlFramePayloadSize]byte
+	p := plain[:copy(plain[:], body)]
+	ws.Cipher(p, mask, 0)
+	switch {
+	case len(p) == 0:
+		return None
+	case len(p) == 1:
+		return ShortClose
+	case !ValidCode(ws.StatusCode(binary.BigEndian.Uint16(p))):
+		return CloseCode
+	case !utf8.Valid(p[2:]):
+		return CloseReason
+	}
+	return None
+}
+
+// ParseClose reads a whole, valid Close frame as [Direction.Next] returns it.
+// The code is 1005 when the frame has none (RFC 6455, section 7.1.5).
+func ParseClose(frame []byte) (code ws.StatusCode, reason string) {
+	body, mask := frame[2:], [4]byte{}
+	if frame[1]&bitMask != 0 {
+		mask, body = [4]byte(body), body[4:]
+	}
+	if len(body) < 2 {
+		return ws.StatusNoStatusRcvd, ""
+	}
+	plain := append([]byte(nil), body...)
+	ws.Cipher(plain, mask, 0)
+	return ws.StatusCode(binary.BigEndian.Uint16(plain)), string(plain[2:])
+}
+
+// AppendClose appends a Close frame to dst. A frame for a backend is masked
+// with mask; one for a client has nil. A reason is cut to what a control frame
+// holds, at the start of a character.
+func AppendClose(dst []byte, code ws.StatusCode, reason string, mask *[4]byte) []byte {
+	const limit = ws.MaxControlFramePayloadSize - 2
+	if len(reason) > limit {
+		n := limit
+		for n > 0 && !utf8.RuneStart(reason[n]) {
+			n--
+		}
+		reason = reason[:n]
+	}
+	length := byte(2 + len(reason))
+	dst = append(dst, bitFin|byte(ws.OpClose), length)
+	if mask != nil {
+		dst[len(dst)-1] |= bitMask
+		dst = append(dst, mask[:]...)
+	}
+	start := len(dst)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(code))
+	dst = append(dst, reason...)
+	if mask != nil {
+		ws.Cipher(dst[start:], *mask, 0)
+	}
+	return dst
+}

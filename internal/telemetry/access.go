@@ -1,0 +1,147 @@
+package telemetry
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/rs/zerolog"
+
+	"sluice/internal/frame"
+)
+
+// ID formats the number of a request, which is that of the session it becomes.
+func ID(id uint64) string {
+	const digits = "0123456789abcdef"
+	var b [16]byte
+	for i := range b {
+		b[i] = digits[id>>(60-4*i)&15]
+	}
+	return string(b[:])
+}
+
+// An Exchange is what the records of a request and of its session have in
+// common. Empty fields are left out.
+type Exchange struct {
+	ID                       uint64
+	Route, Backend, Endpoint string
+	Client                   netip.Addr
+	Method, Host, URI, Proto string // URI after Redact
+}
+
+func (x *Exchange) fields(e *zerolog.Event) *zerolog.Event {
+	e.Str("id", ID(x.ID))
+	for _, f := range [...]struct{ name, value string }{
+		{"route", x.Route}, {"backend", x.Backend}, {"endpoint", x.Endpoint},
+		{"method", x.Method}, {"host", x.Host}, {"uri", x.URI}, {"proto", x.Proto},
+	} {
+		if f.value != "" {
+			e.Str(f.name, f.value)
+		}
+	}
+	if x.Client.IsValid() {
+		e.Stringer("client", x.Client)
+	}
+	return e
+}
+
+// A Request is how an HTTP exchange ended; handshakes that fail are among them.
+type Request struct {
+	*Exchange
+	Status   int
+	In, Out  int64 // bytes of the bodies
+	Duration time.Duration
+	Error    string // stage and side of what went wrong
+}
+
+// Log writes the record.
+func (r *Request) Log(l *zerolog.Logger) {
+	e := r.fields(l.Info()).Int("status", r.Status).Int64("bytes_in", r.In).Int64("bytes_out", r.Out)
+	e = duration(e, r.Duration)
+	if r.Error != "" {
+		e = e.Str("error", r.Error)
+	}
+	e.Msg("request")
+}
+
+// A Session is what was agreed on for one, and how it ended.
+type Session struct {
+	*Exchange
+	Subprotocol string
+	Deflate     bool
+
+	// Of a session that has ended.
+	Duration                time.Duration
+	FromClient, FromBackend frame.Counts
+	Code                    ws.StatusCode
+	Reason                  string
+	EndedBy, Cause, Detail  string
+}
+
+func (s *Session) fields(e *zerolog.Event) *zerolog.Event {
+	e = s.Exchange.fields(e)
+	if s.Subprotocol != "" {
+		e = e.Str("subprotocol", s.Subprotocol)
+	}
+	return e.Bool("compression", s.Deflate)
+}
+
+// LogOpened writes the record of a session that begins.
+func (s *Session) LogOpened(l *zerolog.Logger) { s.fields(l.Info()).Msg("session opened") }
+
+// LogEnded writes the record of a session that is over.
+func (s *Session) LogEnded(l *zerolog.Logger) {
+	e := duration(s.fields(l.Info()), s.Duration)
+	e = counts(e, "client_", &s.FromClient)
+	e = counts(e, "backend_", &s.FromBackend)
+	e = e.Uint16("close_code", uint16(s.Code)).Str("ended_by", s.EndedBy).Str("cause", s.Cause)
+	if s.Reason != "" {
+		e = e.Str("close_reason", s.Reason)
+	}
+	if s.Detail != "" {
+		e = e.Str("detail", s.Detail)
+	}
+	e.Msg("session ended")
+}
+
+func counts(e *zerolog.Event, prefix string, c *frame.Counts) *zerolog.Event {
+	return e.Uint64(prefix+"messages", c.Messages).Uint64(prefix+"frames", c.Frames).
+		Uint64(prefix+"controls", c.Controls).Uint64(prefix+"bytes", c.Bytes)
+}
+
+func duration(e *zerolog.Event, d time.Duration) *zerolog.Event {
+	return e.Float64("duration_ms", float64(d.Microseconds())/1000)
+}
+
+// Redact replaces the values of query parameters in a request target. Names
+// are compared as they stand and percent-decoded.
+func Redact(uri string, names []string) string {
+	path, query, ok := strings.Cut(uri, "?")
+	if !ok || len(names) == 0 {
+		return uri
+	}
+	var b strings.Builder
+	b.WriteString(path)
+	sep := byte('?')
+	for pair := range strings.SplitSeq(query, "&") {
+		b.WriteByte(sep)
+		sep = '&'
+		name, _, valued := strings.Cut(pair, "=")
+		if valued && secret(name, names) {
+			pair = name + "=REDACTED"
+		}
+		b.WriteString(pair)
+	}
+	return b.String()
+}
+
+func secret(name string, names []string) bool {
+	plain, err := url.QueryUnescape(name)
+	if err != nil {
+		return true // what cannot be read could be anything
+	}
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, plain) })
+}

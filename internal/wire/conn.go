@@ -1,0 +1,91 @@
+// Package wire is a socket as the gateway holds it: the connection under TLS
+// and HTTP that knows its peer, reads ahead, hands TLS whole records only, and
+// can be detached from the Go runtime when an engine takes the session over.
+package wire
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// Conn is an accepted or dialed stream socket. It lies directly on the
+// operating system's connection and directly under TLS and HTTP, so that one
+// value has every byte that was read from the socket and not yet consumed.
+//
+// One goroutine may read while another writes, as with any net.Conn.
+type Conn struct {
+	net.Conn // *net.TCPConn or *net.UnixConn in the gateway
+
+	records bool    // bytes are TLS records, handed over whole
+	ahead   *[]byte // read and not yet handed over; nil while empty
+	whole   int     // length of the complete records at the start of ahead
+}
+
+// New returns c as a connection whose bytes are passed on as they come.
+func New(c net.Conn) *Conn { return &Conn{Conn: c} }
+
+// NewTLS returns c as the connection to give to [tls.Server] or [tls.Client].
+// A Read never ends inside a TLS record unless the rest of the record can be
+// read without waiting: whoever interrupts a Read between records finds the
+// TLS state whole. Bytes that are not TLS records pass as they are, for the
+// TLS layer to refuse.
+func NewTLS(c net.Conn) *Conn { return &Conn{Conn: c, records: true} }
+
+// Of returns the Conn under c: c itself, or the one below a *tls.Conn, or nil.
+func Of(c net.Conn) *Conn {
+	switch c := c.(type) {
+	case *Conn:
+		return c
+	case *tls.Conn:
+		return Of(c.NetConn())
+	}
+	return nil
+}
+
+// Peer returns the address of the other end, unmapped from IPv6 where it is an
+// IPv4 address. It is the zero value for a Unix socket.
+func (c *Conn) Peer() netip.AddrPort {
+	a, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	p := a.AddrPort()
+	return netip.AddrPortFrom(p.Addr().Unmap().WithZone(""), p.Port())
+}
+
+// Read reads bytes that were read ahead, then from the socket.
+func (c *Conn) Read(p []byte) (int, error) {
+	if !c.records && c.ahead == nil {
+		return c.Conn.Read(p)
+	}
+	return c.readRecords(p)
+}
+
+// CloseWrite ends the stream towards the peer of c: a close_notify alert where
+// c is TLS, and the FIN of the socket below. A type that has neither is closed.
+func CloseWrite(c net.Conn) error {
+	type closeWriter interface{ CloseWrite() error }
+	switch c := c.(type) {
+	case *tls.Conn:
+		err := c.CloseWrite()
+		if below := CloseWrite(c.NetConn()); err == nil {
+			err = below
+		}
+		return err
+	case *Conn:
+		return CloseWrite(c.Conn)
+	case closeWriter:
+		return c.CloseWrite()
+	}
+	return c.Close()
+}
+
+// A Side is one end of a session after the handshake.
+type Side struct {
+	Conn  net.Conn // *Conn, *tls.Conn over one, or a stream
+	Early []byte   // application bytes that were read behind the handshake
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, maxRecord); return &b }}
