@@ -1,0 +1,92 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// checker finds what is wrong with a decoded configuration beyond the form of
+// single values, brings its values into one spelling and resolves its
+// references and relative paths.
+type checker struct {
+	*decoder
+	config   *Config
+	dir      string
+	readFile func(string) ([]byte, error)
+}
+
+func (k *checker) check() {
+	c := k.config
+	k.stateDir("state_dir")
+	k.tls("tls")
+	k.listeners("listeners")
+	for i := range c.Backends {
+		k.backend(&c.Backends[i], path("backends").key(c.Backends[i].Name))
+	}
+	k.routes("routes")
+	k.list("log.redact", c.Log.Redact, func(name *string) string {
+		if *name == "" || strings.ContainsAny(*name, "?&=") {
+			return "is not the name of a query parameter"
+		}
+		return ""
+	})
+}
+
+// list checks the elements of a list of text and that none comes twice. The
+// function returns what is wrong with one, or "", and may change its spelling.
+func (k *checker) list(at path, values []string, clean func(value *string) (wrong string)) {
+	lines := make(map[string]int, len(values))
+	for i := range values {
+		at := at.index(i)
+		if !k.good(at) {
+			continue
+		}
+		if wrong := clean(&values[i]); wrong != "" {
+			k.rejectName(at, wrong)
+			continue
+		}
+		if line, twice := lines[values[i]]; twice {
+			k.reject(at, "is listed twice, first at line %d", line)
+			continue
+		}
+		lines[values[i]] = k.pos(at).Line
+	}
+}
+
+// text tells whether the file gives at a text that is good so far; an empty one
+// is a problem.
+func (k *checker) text(at path, value string) bool {
+	if k.good(at) && value == "" {
+		k.reject(at, "is empty: give it a value or remove the key")
+	}
+	return k.good(at)
+}
+
+// resolve makes the file name at start from the directory of the configuration.
+func (k *checker) resolve(at path, name *string) {
+	switch {
+	case !k.text(at, *name):
+	case strings.ContainsRune(*name, 0):
+		k.reject(at, "has a NUL byte")
+	case !filepath.IsAbs(*name):
+		*name = filepath.Join(k.dir, *name)
+	}
+}
+
+func (k *checker) stateDir(at path) {
+	dir := &k.config.StateDir
+	if k.has(at) {
+		k.resolve(at, dir)
+		return
+	}
+	home, _ := k.getenv("HOME")
+	switch {
+	case os.Geteuid() == 0:
+		*dir = "/var/lib/sluice"
+	case home != "":
+		*dir = filepath.Join(home, ".local", "state", "sluice")
+	case k.has("tls.self_signed"):
+		k.fail(at, "HOME is not set, so there is no default for the directory of the local CA: set state_dir")
+	}
+}

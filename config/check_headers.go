@@ -1,0 +1,133 @@
+package config
+
+import (
+	"maps"
+	"net/textproto"
+	"slices"
+	"strings"
+)
+
+// Which headers a change is for.
+const (
+	onRequest  = true
+	onResponse = false
+)
+
+// headers checks a change to headers and merges the content of files into what
+// is set.
+func (k *checker) headers(h *Headers, at path, request bool) {
+	if request && k.has(at) && !k.has(at.parent().key("backend")) {
+		k.fail(at, "no backend sees these headers: the route has none; remove the section")
+	}
+	set, setFile, remove := at.key("set_headers"), at.key("set_headers_file"), at.key("remove_headers")
+	allowed := func(name string) string {
+		if strings.EqualFold(name, "Host") && !request {
+			return "is a header of requests"
+		}
+		return owned(name)
+	}
+	k.headerNames(set, h.Set, allowed)
+	k.headerNames(setFile, h.SetFile, allowed)
+	k.headerValues(set, h.Set)
+	lines := map[string]int{}
+	for name := range h.Set {
+		lines[textproto.CanonicalMIMEHeaderKey(name)] = k.pos(set.key(name)).Line
+	}
+	for name, file := range h.SetFile {
+		at := setFile.key(name)
+		if line, twice := lines[textproto.CanonicalMIMEHeaderKey(name)]; twice {
+			k.fail(at, "%s is set to a value too, at line %d", quote(name), line)
+		}
+		if k.resolve(at, &file); k.good(at) {
+			h.SetFile[name] = file
+			k.headerFile(h, name, at)
+		}
+	}
+	k.list(remove, h.Remove, func(name *string) string {
+		switch {
+		case !isToken(*name):
+			return "is not a name of a header"
+		case strings.EqualFold(*name, "Host"):
+			return "cannot be removed: requests need it, answers lack it"
+		}
+		return owned(*name)
+	})
+}
+
+// headerFile sets a header to the content of its file.
+func (k *checker) headerFile(h *Headers, name string, at path) {
+	content, err := k.readFile(h.SetFile[name])
+	if err != nil {
+		k.reject(at, "cannot be read: %s", cause(err))
+		return
+	}
+	value := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
+	if !isHeaderValue(value) {
+		k.reject(at, "is a file whose content is "+notHeaderValue)
+		return
+	}
+	if h.Set == nil {
+		h.Set = map[string]string{}
+	}
+	h.Set[name] = value
+}
+
+// headerNames checks the keys of a mapping of headers and that none comes twice
+// in different spellings.
+func (k *checker) headerNames(at path, headers map[string]string, wrong func(name string) string) {
+	inOrder := func(a, b string) int { return k.pos(at.key(a)).compare(k.pos(at.key(b))) }
+	names := slices.SortedFunc(maps.Keys(headers), inOrder)
+	lines := map[string]int{}
+	for _, name := range names {
+		at := at.key(name)
+		if !isToken(name) {
+			k.fail(at, "%s is not a name of a header", quote(name))
+			continue
+		}
+		if wrong := wrong(name); wrong != "" {
+			k.fail(at, "%s %s", quote(name), wrong)
+		}
+		canonical := textproto.CanonicalMIMEHeaderKey(name)
+		if line, twice := lines[canonical]; twice {
+			k.fail(at, "%s is given twice, first at line %d: names of headers ignore case", quote(name), line)
+		}
+		lines[canonical] = k.pos(at).Line
+	}
+}
+
+func (k *checker) headerValues(at path, headers map[string]string) {
+	for name, value := range headers {
+		if at := at.key(name); k.good(at) && !isHeaderValue(value) {
+			k.reject(at, "is "+notHeaderValue)
+		}
+	}
+}
+
+// owned says why sluice alone decides about a header, or "".
+func owned(name string) string {
+	switch lower := strings.ToLower(name); lower {
+	case "connection", "upgrade", "transfer-encoding", "content-length", "te", "trailer", "keep-alive", "proxy-connection":
+		return "belongs to the connection: sluice sets it itself"
+	default:
+		if strings.HasPrefix(lower, "sec-websocket-") {
+			return "belongs to the WebSocket handshake: sluice sets it itself"
+		}
+	}
+	return ""
+}
+
+// isToken tells whether s is a token (RFC 9110, section 5.6.2).
+func isToken(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(c rune) bool {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		return !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
+	}) < 0
+}
+
+const notHeaderValue = "not a value for a header: it has a line break, another control character or a space at an end"
+
+// isHeaderValue tells whether s can be the value of a header (RFC 9110, section
+// 5.5): no control character but the tab, no space at its ends.
+func isHeaderValue(s string) bool {
+	return !hasControl(strings.ReplaceAll(s, "\t", " ")) && strings.Trim(s, " \t") == s
+}

@@ -1,0 +1,88 @@
+package config
+
+import (
+	"net"
+	"strings"
+)
+
+func (k *checker) tls(at path) {
+	t := k.config.TLS
+	if t == nil {
+		return
+	}
+	for i := range t.Certificates {
+		at := at.key("certificates").index(i)
+		k.resolve(at.key("cert"), &t.Certificates[i].Cert)
+		k.resolve(at.key("key"), &t.Certificates[i].Key)
+	}
+	k.list(at.key("self_signed"), t.SelfSigned, func(name *string) (wrong string) {
+		*name, wrong = cleanPattern(*name)
+		return wrong
+	})
+}
+
+// listeners checks the listeners, or sets the default ones.
+func (k *checker) listeners(at path) {
+	c := k.config
+	switch {
+	case k.has(at):
+	case c.TLS != nil:
+		c.Listeners = []Listener{
+			{Pos: c.TLS.Pos, Address: ":443", TLS: true, HTTP2: true},
+			{Pos: c.TLS.Pos, Address: ":80", RedirectHTTPS: true, HTTP2: true},
+		}
+	default:
+		c.Listeners = []Listener{{Pos: start, Address: ":80", HTTP2: true}}
+	}
+
+	terminates, redirects := false, false // some listener does
+	for _, l := range c.Listeners {
+		terminates = terminates || l.TLS
+		redirects = redirects || l.TLS && !strings.HasPrefix(l.Address, "unix:")
+	}
+	if t := c.TLS; terminates && t != nil && len(t.Certificates) == 0 && len(t.SelfSigned) == 0 && !k.broken("tls") {
+		k.fail("tls", "no certificate: add 'certificates' or 'self_signed'")
+	}
+
+	lines := map[string]int{}
+	for i := range c.Listeners {
+		l, at := &c.Listeners[i], at.index(i)
+		switch {
+		case l.TLS && c.TLS == nil:
+			k.fail(at.key("tls"), "this needs a section 'tls' with certificates")
+		case l.TLS && l.RedirectHTTPS:
+			k.fail(at.key("redirect_https"), "a listener with 'tls: true' is https itself: remove one of the two")
+		case l.RedirectHTTPS && !redirects:
+			k.fail(at.key("redirect_https"), "there is no listener with 'tls: true' and a port to redirect to")
+		case !l.TLS && k.has(at.key("http2")):
+			k.fail(at.key("http2"), "HTTP/2 is offered on listeners with 'tls: true' only: remove the key")
+		}
+		if k.good(at.key("address")) {
+			k.listen(l, at.key("address"), lines)
+		}
+	}
+}
+
+// listen checks the address of a listener against those before it, whose lines
+// it keeps.
+func (k *checker) listen(l *Listener, at path, lines map[string]int) {
+	network, address, wrong := splitAddress(l.Address)
+	switch host, port, _ := net.SplitHostPort(address); {
+	case wrong != "" && strings.HasPrefix(l.Address, "*:"):
+		wrong = "has a host that is no address: write ':port' for all addresses"
+	case wrong != "" || network == "unix":
+	case port == "0": // each gets a port of its own
+		return
+	case host == "::":
+		address = ":" + port
+	}
+	if wrong != "" {
+		k.rejectName(at, wrong)
+		return
+	}
+	if line, twice := lines[address]; twice {
+		k.reject(at, "is already the address of the listener at line %d", line)
+		return
+	}
+	lines[address] = l.Pos.Line
+}

@@ -1,0 +1,74 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"strings"
+)
+
+func (k *checker) webSocket(r *Route, at path) {
+	section := at.key("websocket")
+	switch {
+	case !k.has(section):
+		return
+	case !k.has(at.key("backend")):
+		k.fail(section, "no WebSocket reaches this route: it has no backend; remove the section")
+	case r.Protocol == "http":
+		k.fail(section, "no WebSocket reaches this route: it has 'protocol: http'; remove one of the two")
+	}
+	k.list(section.key("origins"), r.WebSocket.Origins, func(origin *string) (wrong string) {
+		*origin, wrong = cleanOrigin(*origin)
+		return wrong
+	})
+	k.list(section.key("subprotocols"), r.WebSocket.Subprotocols, func(name *string) string {
+		if !isToken(*name) {
+			return "is not a name of a subprotocol"
+		}
+		return ""
+	})
+}
+
+// cleanOrigin checks an origin (RFC 6454, section 6.2), or a pattern of one, and
+// returns it in the spelling of browsers: lower case, without a default port.
+// The second result is what is wrong.
+func cleanOrigin(origin string) (string, string) {
+	if origin == "same-origin" || origin == "null" {
+		return origin, ""
+	}
+	scheme, rest, found := strings.Cut(strings.ToLower(origin), "://")
+	switch {
+	case origin == "*":
+		return "", "allows everyone: remove 'origins' and let the backend decide"
+	case !found:
+		return "", noScheme
+	case strings.HasSuffix(rest, "/"):
+		return "", "ends in '/': an origin has no path, leave it off"
+	case strings.ContainsAny(rest, "/?#@"):
+		return "", "has more than scheme, host and port"
+	case scheme == "ws" || scheme == "wss":
+		return "", "has a scheme that no page has: write http or https"
+	}
+	if u, err := url.Parse(scheme + "://x"); err != nil || u.Scheme != scheme {
+		return "", "has a scheme that is none"
+	}
+	host, port := rest, ""
+	if h, p, err := net.SplitHostPort(rest); err == nil {
+		if wrong := checkPort(p); wrong != "" {
+			return "", wrong
+		}
+		host, port = h, p
+	} else {
+		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	}
+	host, wrong := cleanPattern(host)
+	if wrong != "" {
+		return "", wrong
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port != "" && !(scheme == "http" && port == "80") && !(scheme == "https" && port == "443") {
+		host += ":" + port
+	}
+	return scheme + "://" + host, ""
+}

@@ -1,0 +1,101 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// Whatever the text: no panic; every problem has the file's name, a place in
+// the file and a message without what variables stand for; and what is good
+// comes out the same again, as what its own spelling stands for.
+func FuzzParse(f *testing.F) {
+	text, err := os.ReadFile("../config.example.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(text))
+	for _, seed := range []string{
+		"", "---\n---\n", "routes: &a [*a]", "routes: [&r { path: /, respond: 200 }, *r]", "? [a]\n: b", "a: !!binary AA==",
+		"routes: [{ backend: 'http://[::1]:${SECRET}/' }]", "listeners: [unix:/a, ':0', '[::]:80']\nroutes: [{ backend: 'a:1', websocket: { origins: ['https://[::1]:1'] } }]",
+		"routes: [{ host: '*.A.', path: /%61/*, methods: [GET], strip_prefix: /%61, files: a }]", "tls: { self_signed: ['é', '::1'] }", "log: { <<: {} }",
+	} {
+		f.Add(seed)
+	}
+	const secret = "s3cr3t-Xy.Z"
+	options := Options{
+		Dir:      "/d",
+		Getenv:   func(string) (string, bool) { return secret, true },
+		ReadFile: func(string) ([]byte, error) { return []byte(secret + "\r\n" + secret), nil },
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := Parse("file", []byte(text), options)
+		again, errAgain := Parse("file", []byte(text), options)
+		if fmt.Sprint(err) != fmt.Sprint(errAgain) || !reflect.DeepEqual(c, again) {
+			t.Fatalf("Parse(%q) = %+v, %v and then %+v, %v", text, c, err, again, errAgain)
+		}
+		if err == nil {
+			checkSpelling(t, c)
+			return
+		}
+		lines := strings.Count(strings.ReplaceAll(text, "\r", "\n"), "\n") + strings.Count(text, "\u0085") + strings.Count(text, "\u2028") + strings.Count(text, "\u2029") +
+			2 // the last one needs no break, and the end is on a line of its own
+		for i, p := range err.(Problems) {
+			if p.File != "file" || p.Pos.Line < 1 || p.Pos.Line > lines || p.Pos.Column < 1 || p.Message == "" {
+				t.Errorf("problem %d of %q has no place in its %d lines: %v", i, text, lines, p)
+			}
+			if message := strings.ToLower(p.Error()); strings.Contains(message, strings.ToLower(secret)) && !strings.Contains(strings.ToLower(text), strings.ToLower(secret)) {
+				t.Errorf("problem %d of %q tells a secret: %v", i, text, p)
+			}
+		}
+	})
+}
+
+// checkSpelling checks that names in one spelling stay in it.
+func checkSpelling(t *testing.T, c *Config) {
+	t.Helper()
+	for _, r := range c.Routes {
+		if r.Host != "" {
+			if again, wrong := cleanHost(r.Host); again != r.Host || wrong != "" {
+				t.Errorf("host %q becomes %q (%s)", r.Host, again, wrong)
+			}
+		}
+		for _, origin := range r.WebSocket.Origins {
+			if again, wrong := cleanOrigin(origin); again != origin || wrong != "" {
+				t.Errorf("origin %q becomes %q (%s)", origin, again, wrong)
+			}
+		}
+	}
+	for _, b := range c.Backends {
+		for _, e := range b.Endpoints {
+			text := e.Address
+			if e.Network == "unix" {
+				text = "unix:" + text
+			}
+			if again, wrong := parseEndpoint(text); again.Address != e.Address || again.Network != e.Network || wrong != "" {
+				t.Errorf("endpoint %+v becomes %+v (%s)", e, again, wrong)
+			}
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	for _, routes := range []int{10, 10_000} {
+		var text strings.Builder
+		text.WriteString("backends: { chat: { endpoints: ['10.0.0.1:80', '10.0.0.2:80'] } }\nroutes:\n")
+		for i := range routes {
+			fmt.Fprintf(&text, "  - host: h%d.example.com\n    path: /ws/*\n    backend: chat\n    websocket: { origins: [same-origin] }\n", i)
+		}
+		b.Run(fmt.Sprintf("routes=%d", routes), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(text.Len()))
+			for b.Loop() {
+				if _, err := Parse("file", []byte(text.String()), Options{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

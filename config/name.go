@@ -1,0 +1,111 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// cleanName checks a host name or IP address, without brackets and port, and
+// returns it in lower case. The second result is what is wrong.
+func cleanName(name string) (string, string) {
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return ip.String(), ""
+	}
+	name = strings.ToLower(name)
+	if strings.Contains(name, ":") {
+		return "", "has a ':' but is not an IP address"
+	}
+	if len(name) > 253 {
+		return "", "has a name of more than 253 bytes"
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
+		switch {
+		case label == "":
+			return "", "has an empty label (two dots, or a dot at an end)"
+		case len(label) > 63:
+			return "", "has a label of more than 63 bytes"
+		case label[0] == '-' || label[len(label)-1] == '-':
+			return "", "has a label that begins or ends with '-'"
+		case strings.IndexFunc(label, func(r rune) bool { return r >= 0x80 }) >= 0:
+			return "", notASCII
+		case strings.IndexFunc(label, notWord) >= 0:
+			return "", "has a character that no host name has"
+		}
+	}
+	return name, ""
+}
+
+// notASCII is what is wrong with an internationalized name: DNS, Host and SNI
+// carry its punycode.
+const notASCII = "is not ASCII: write the name in punycode"
+
+// noScheme is what is wrong with an origin such as app.example.com.
+const noScheme = "has no scheme"
+
+// spelling returns how to write the literal with what is wrong mended, or "" if
+// that cannot be told.
+func spelling(literal, wrong string) string {
+	switch wrong {
+	case noScheme:
+		return ", did you mean " + quote("https://"+literal) + "?"
+	case notASCII:
+		scheme, name := "", literal
+		if before, after, found := strings.Cut(literal, "://"); found {
+			scheme, name = before+"://", after
+		}
+		if rest, wildcard := strings.CutPrefix(name, "*."); wildcard {
+			scheme, name = scheme+"*.", rest
+		}
+		if ascii, err := idna.Lookup.ToASCII(name); err == nil {
+			return ", as in " + quote(scheme+ascii)
+		}
+	}
+	return ""
+}
+
+// cleanPattern is cleanName for a name whose first label may be '*'.
+func cleanPattern(name string) (string, string) {
+	rest, wildcard := strings.CutPrefix(name, "*.")
+	if strings.Contains(rest, "*") {
+		return "", "has a '*' that is not the whole first label, as in *.example.com"
+	}
+	clean, wrong := cleanName(rest)
+	switch {
+	case wrong != "" || !wildcard:
+		return clean, wrong
+	case isIP(clean):
+		return "", "has a '*' before an IP address"
+	}
+	return "*." + clean, ""
+}
+
+// cleanHost is cleanPattern for the host of a route: brackets and one trailing
+// dot are removed, what does not belong to a host is refused.
+func cleanHost(host string) (string, string) {
+	switch _, port, err := net.SplitHostPort(host); {
+	case host == "":
+		return "", "is empty: remove the key to match any host"
+	case host == "*":
+		return "", "matches what no host at all does: remove the key"
+	case strings.ContainsAny(host, "/?#@"):
+		return "", "is not a host: leave out scheme, user and path"
+	case err == nil && checkPort(port) == "" && !isIP(host):
+		return "", "has a port: leave it out, a route matches on every listener"
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		host = strings.TrimSuffix(inner, "]")
+		if !strings.Contains(host, ":") || !isIP(host) {
+			return "", "has brackets without an IPv6 address in them"
+		}
+	}
+	host, wrong := cleanPattern(host)
+	return strings.TrimSuffix(host, "."), wrong
+}
+
+func isIP(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
+}

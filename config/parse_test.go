@@ -1,0 +1,261 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// parse parses text as sluice.yaml in /etc/sluice, with an environment and files
+// of the tests' own.
+func parse(text string) (*Config, error) {
+	env := map[string]string{"SECRET": "s3cr3t", "NAME": "app.example.com", "EMPTY": "", "PORT": "8080", "NO": "false", "YAML": "a: [b]"}
+	files := map[string]string{
+		"/etc/sluice/token": "abc\n", "/etc/sluice/crlf": "abc\r\n", "/etc/sluice/two": "abc\n\n", "/run/token": "t0ken",
+	}
+	return Parse("f", []byte(text), Options{
+		Dir: "/etc/sluice",
+		Getenv: func(name string) (string, bool) {
+			value, ok := env[name]
+			return value, ok
+		},
+		ReadFile: func(name string) ([]byte, error) {
+			content, ok := files[name]
+			if !ok {
+				return nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
+			}
+			return []byte(content), nil
+		},
+	})
+}
+
+const ok = "routes: [{ backend: 'a:1' }]\n" // goes in front of other sections
+
+func TestParseFillsInDefaults(t *testing.T) {
+	c, err := parse("state_dir: state\n" + ok)
+	want := &Config{
+		File:      "f",
+		Listeners: []Listener{{Pos: Pos{1, 1}, Address: ":80", HTTP2: true}},
+		Backends: []Backend{{
+			Pos: Pos{2, 21}, Name: "a:1", ConnectTimeout: 5 * time.Second,
+			Endpoints: []Endpoint{{Pos: Pos{2, 21}, Text: "a:1", Network: "tcp", Address: "a:1"}},
+		}},
+		Routes: []Route{{
+			Pos: Pos{2, 10}, Path: "/*", Backend: "a:1",
+			WebSocket: WebSocket{HandshakeTimeout: 10 * time.Second, Compression: "pass", CloseCodeBadGateway: 1014},
+		}},
+		Log:             Log{Level: "info", Format: "auto", Access: true},
+		StateDir:        "/etc/sluice/state",
+		ShutdownTimeout: 30 * time.Second,
+	}
+	if err != nil || !reflect.DeepEqual(c, want) {
+		t.Errorf("parse = %+v, %v; want %+v", c, err, want)
+	}
+}
+
+// What a good file comes to, as one value picked out of it.
+func TestParse(t *testing.T) {
+	first := func(c *Config) *Route { return &c.Routes[0] }
+	tests := []struct {
+		name, text string
+		pick       func(*Config) any
+		want       any
+	}{
+		{"default listeners with tls", ok + "tls: { self_signed: [a] }", func(c *Config) any { return c.Listeners },
+			[]Listener{{Pos: Pos{2, 1}, Address: ":443", TLS: true, HTTP2: true}, {Pos: Pos{2, 1}, Address: ":80", RedirectHTTPS: true, HTTP2: true}}},
+		{"short listener", ok + "listeners: [':1']", func(c *Config) any { return c.Listeners }, []Listener{{Pos: Pos{2, 13}, Address: ":1", HTTP2: true}}},
+		{"port 0 twice", ok + "listeners: ['a:0', 'a:0']", func(c *Config) any { return len(c.Listeners) }, 2},
+		{"backends in order", "backends: { z: { endpoints: ['a:1'] }, a: { endpoints: ['a:1'] } }\nroutes: [{ backend: a }]",
+			func(c *Config) any { return c.Backends[0].Name + c.Backends[1].Name }, "za"},
+		{"one backend for an address used twice", "routes: [{ path: /a, backend: 'a:1' }, { path: /b, backend: 'a:1' }, { path: /c, backend: 'b:1' }]",
+			func(c *Config) any { return len(c.Backends) }, 2},
+		{"short respond", "routes: [{ respond: 404 }]", func(c *Config) any { return *first(c).Respond }, Respond{Status: 404, ContentType: "text/plain; charset=utf-8"}},
+		{"short redirect", "routes: [{ redirect: /x* }]", func(c *Config) any { return *first(c).Redirect }, Redirect{To: "/x*", Status: 308}},
+		{"short files", "routes: [{ files: www }]", func(c *Config) any { return *first(c).Files }, Files{Root: "/etc/sluice/www", Index: "index.html"}},
+		{"absolute root", "routes: [{ files: /www }]", func(c *Config) any { return first(c).Files.Root }, "/www"},
+		{"certificate files", ok + "tls: { certificates: [{ cert: a.pem, key: /k.pem }] }",
+			func(c *Config) any { return c.TLS.Certificates }, []Certificate{{Pos: Pos{2, 23}, Cert: "/etc/sluice/a.pem", Key: "/k.pem"}}},
+		{"number as text", ok + "tls: { self_signed: [a], min_version: 1.3 }", func(c *Config) any { return c.TLS.MinVersion }, "1.3"},
+		{"host in capitals with a dot", "routes: [{ host: WWW.Example.COM., respond: 200 }]", func(c *Config) any { return first(c).Host }, "www.example.com"},
+		{"IPv6 host", "routes: [{ host: '[0:0::1]', respond: 200 }]", func(c *Config) any { return first(c).Host }, "::1"},
+		{"origins in one spelling", "routes: [{ backend: 'a:1', websocket: { origins: [same-origin, 'null', 'HTTPS://*.A.b:443', 'http://[::1]:81', 'chrome-extension://abc'] } }]",
+			func(c *Config) any { return first(c).WebSocket.Origins },
+			[]string{"same-origin", "null", "https://*.a.b", "http://[::1]:81", "chrome-extension://abc"}},
+		{"days", ok + "shutdown_timeout: 0d1h", func(c *Config) any { return c.ShutdownTimeout }, time.Hour},
+		{"at once", ok + "shutdown_timeout: 0s", func(c *Config) any { return c.ShutdownTimeout }, time.Duration(0)},
+		{"variables", "routes: [{ host: '${NAME}', backend: 'a:${PORT}' }]\nlog: { access: '${NO}' }",
+			func(c *Config) any {
+				return fmt.Sprint(first(c).Host, c.Backends[0].Endpoints[0].Address, c.Log.Access)
+			}, "app.example.coma:8080false"},
+		{"a variable is no YAML", "routes: [{ respond: { body: '${YAML}' } }]", func(c *Config) any { return first(c).Respond.Body }, "a: [b]"},
+		{"default of a variable", "routes: [{ respond: { body: '${NOPE:-x}${EMPTY:-y}${EMPTY}${NAME:-z}' } }]",
+			func(c *Config) any { return first(c).Respond.Body }, "xyapp.example.com"},
+		{"escaped variable", "routes: [{ respond: { body: '$${NAME} $ $$ $${' } }]", func(c *Config) any { return first(c).Respond.Body }, "${NAME} $ $$ ${"},
+		{"headers from files", "routes: [{ backend: 'a:1', request: { set_headers: { A: b }, set_headers_file: { B: token, C: crlf, D: /run/token } } }]",
+			func(c *Config) any { return first(c).Request.Set }, map[string]string{"A": "b", "B": "abc", "C": "abc", "D": "t0ken"}},
+		{"alias", "routes: [{ path: /a, respond: &r { status: 404 } }, { path: /b, respond: *r }]", func(c *Config) any { return c.Routes[1].Respond.Status }, 404},
+		{"host of requests", "routes: [{ backend: 'a:1', request: { set_headers: { host: b } } }]", func(c *Config) any { return first(c).Request.Set["host"] }, "b"},
+		{"byte order mark", "\ufeff" + ok, func(c *Config) any { return len(c.Routes) }, 1},
+		{"same path, other conditions", "routes: [{ respond: 200 }, { methods: [GET], respond: 200 }, { headers: { A: a }, respond: 200 }, { headers: { A: A }, respond: 200 }, { query: { A: a }, respond: 200 }]",
+			func(c *Config) any { return c.Routes[4].Index }, 4},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := parse(tt.text)
+			if err != nil {
+				t.Fatalf("parse(%q) = %v; want no problem", tt.text, err)
+			}
+			if got := tt.pick(c); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("parse(%q) has %+v; want %+v", tt.text, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	tests := []struct {
+		text             string
+		network, address string
+		tls              bool
+		wrong            string // part of what is wrong
+	}{
+		{text: "a:80", network: "tcp", address: "a:80"},
+		{text: "[::1]:8080", network: "tcp", address: "[::1]:8080"},
+		{text: "unix:/a/../b", network: "unix", address: "/b"},
+		{text: "http://a", network: "tcp", address: "a:80"},
+		{text: "ws://A:81", network: "tcp", address: "a:81"},
+		{text: "https://[::1]", network: "tcp", address: "[::1]:443", tls: true},
+		{text: "WSS://a", network: "tcp", address: "a:443", tls: true},
+		{text: "a", wrong: "has no port"},
+		{text: "80", wrong: "only a port"},
+		{text: ":80", wrong: "has no host"},
+		{text: "a:0", wrong: "has port 0"},
+		{text: "a:65536", wrong: "from 0 to 65535"},
+		{text: "a:http", wrong: "from 0 to 65535"},
+		{text: "a:080", wrong: "from 0 to 65535"},
+		{text: "::1", wrong: "needs brackets"},
+		{text: "a b:80", wrong: "no host name has"},
+		{text: "a..b:80", wrong: "empty label"},
+		{text: "-a:80", wrong: "'-'"},
+		{text: "é:80", wrong: "punycode"},
+		{text: strings.Repeat("a", 64) + ":80", wrong: "more than 63"},
+		{text: "unix:a", wrong: "absolute"},
+		{text: "unix:/" + strings.Repeat("a", 107), wrong: "107 bytes"},
+		{text: "ftp://a", wrong: "http, https, ws, wss"},
+		{text: "http://", wrong: "has no host"},
+		{text: "http://a:", wrong: "without a port"},
+		{text: "http://a/", wrong: "'rewrite'"},
+		{text: "http://a?b", wrong: "'rewrite'"},
+		{text: "http://a#", wrong: "'rewrite'"},
+		{text: "http://u:p@a", wrong: "Authorization"},
+		{text: "http://a b", wrong: "not a URL"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.text, func(t *testing.T) {
+			e, wrong := parseEndpoint(tt.text)
+			if tt.wrong != "" || wrong != "" {
+				if tt.wrong == "" || !strings.Contains(wrong, tt.wrong) {
+					t.Errorf("parseEndpoint(%q) is wrong with %q; want %q", tt.text, wrong, tt.wrong)
+				}
+				return
+			}
+			if want := (Endpoint{Text: tt.text, Network: tt.network, Address: tt.address, TLS: tt.tls}); e != want {
+				t.Errorf("parseEndpoint(%q) = %+v; want %+v", tt.text, e, want)
+			}
+		})
+	}
+}
+
+func TestDurations(t *testing.T) {
+	tests := []struct {
+		text  string
+		want  time.Duration
+		wrong string
+	}{
+		{text: "30s", want: 30 * time.Second},
+		{text: "1h30m", want: 90 * time.Minute},
+		{text: "1d", want: 24 * time.Hour},
+		{text: "1d12h", want: 36 * time.Hour},
+		{text: "65535d", want: 65535 * 24 * time.Hour},
+		{text: "0s"},
+		{text: "-1s", want: -time.Second},
+		{text: "30", wrong: "add a unit, as in 30s"},
+		{text: "0", wrong: "add a unit"},
+		{text: "1d30", wrong: "add a unit"},
+		{text: "-1d", wrong: "not a duration"},
+		{text: "1d-1h", wrong: "not a duration"},
+		{text: "65536d", wrong: "not a duration"},
+		{text: "65535d2562047h", wrong: "not a duration"},
+		{text: "9999999h", wrong: "not a duration"},
+		{text: "soon", wrong: "not a duration"},
+		{text: "", wrong: "not a duration"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.text, func(t *testing.T) {
+			got, wrong := parseDuration(tt.text)
+			if got != tt.want || tt.wrong == "" && wrong != "" || !strings.Contains(wrong, tt.wrong) {
+				t.Errorf("parseDuration(%q) = %v, %q; want %v, %q", tt.text, got, wrong, tt.want, tt.wrong)
+			}
+		})
+	}
+}
+
+func TestBestEffortKeepsWhatIsRight(t *testing.T) {
+	c, err := parse(`
+listeners: [":80", "81", ":82"]
+tls: { certificates: [{ cert: a }, { cert: a, key: b }] }
+backends: { a: { endpoints: [x] }, b: { endpoints: ["b:1"] } }
+routes: [{ path: a, backend: b }, { path: /b, backend: a }, { path: /c, backend: b, websocket: { origins: [x] } }, { path: /d, respond: 200 }]
+`)
+	if n := len(err.(Problems)); n != 5 {
+		t.Errorf("parse has %d problems; want 5:\n%v", n, err)
+	}
+	var kept []any
+	for _, l := range c.Listeners {
+		kept = append(kept, l.Address)
+	}
+	for _, b := range c.Backends {
+		kept = append(kept, b.Name)
+	}
+	for _, r := range c.Routes {
+		kept = append(kept, r.Index)
+	}
+	if want := []any{":80", ":82", "b", 1, 3}; !reflect.DeepEqual(kept, want) || len(c.TLS.Certificates) != 1 {
+		t.Errorf("parse keeps %v and %v; want %v and one certificate", kept, c.TLS.Certificates, want)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	name := t.TempDir() + "/sluice.yaml"
+	_, err := Load(name)
+	if want := name + ":1:1: cannot read the configuration: no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("Load of no file = %v; want %s", err, want)
+	}
+	if err := os.WriteFile(name, []byte("routes: [{ files: www }]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(name)
+	if err != nil || c.File != name || c.Routes[0].Files.Root != strings.TrimSuffix(name, "sluice.yaml")+"www" {
+		t.Errorf("Load = %+v, %v; want the root beside the file", c, err)
+	}
+}
+
+func TestProblemsMerge(t *testing.T) {
+	c, err := parse("routes: [{ path: /a, respond: 20 }, { path: /b, respond: 200 }]\nlog: { level: x }")
+	var problems Problems
+	if !errors.As(err, &problems) {
+		t.Fatalf("parse = %v; want Problems", err)
+	}
+	r := c.Routes[0]
+	problems = append(problems, c.Problem(r.Pos, fmt.Sprintf("routes[%d]", r.Index), "can never match"))
+	want := `f:1:31: routes[0].respond.status: "20" is not within 200 to 599
+f:1:37: routes[1]: can never match
+f:2:15: log.level: "x" is not one of debug, info, warn, error`
+	if got := problems.Sorted().Error(); got != want {
+		t.Errorf("merged problems:\n%s\nwant:\n%s", got, want)
+	}
+}

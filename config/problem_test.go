@@ -1,0 +1,279 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestProblems(t *testing.T) {
+	deep := strings.Repeat("[", 60) + strings.Repeat("]", 60)
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+	for c := 'b'; c < 'h'; c++ {
+		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 10), ","))
+	}
+	tests := []struct {
+		name, text string
+		want       []string // whole lines without the file, or their beginnings when they end in "..."
+	}{
+		// The document.
+		{"empty", "", []string{"1:1: routes: no routes: the key is required"}},
+		{"only comments", "# nothing\n", []string{"1:1: routes: no routes: the key is required"}},
+		{"null", "~", []string{"1:1: routes: no routes: the key is required"}},
+		{"text", "\nhello", []string{`2:1: expected a mapping with listeners, tls, backends, routes, log, state_dir, shutdown_timeout, found the single value "hello"`}},
+		{"list", "- a", []string{"1:1: expected a mapping with ..."}},
+		{"two documents", ok + "---\nb: 1\n", []string{"2:1: a second document starts here: put everything into one"}},
+		{"second document broken", ok + "---\n[\n", []string{"4:1: not valid YAML: ..."}},
+		{"not YAML", "routes:\n  - a: [\n", []string{"3:1: not valid YAML: did not find expected node content"}},
+		{"open bracket", "a: 1\nb: [1, 2\nc: 2\nd: 1\n", []string{"2:1: not valid YAML: did not find expected ',' or ']'"}},
+		{"odd indentation", "a:\n    b: 1\n  c: 2\nd: 1", []string{"3:1: not valid YAML: did not find expected key"}},
+		{"colon in a value", "a: 1\nb: c: d\n", []string{"2:1: not valid YAML: mapping values are not allowed in this context"}},
+		{"tab", "routes:\n\t- a\n", []string{"2:1: not valid YAML: found character that cannot start any token (a tab? indent with spaces; or quote the value)"}},
+		{"unknown alias", "routes:\n  - *a\n", []string{"2:5: not valid YAML: unknown anchor 'a' referenced"}},
+		{"control character", "routes:\n  é\x00", []string{"2:4: the file is not plain UTF-8 text: found byte 0x00"}},
+		{"not UTF-8", "a\xff", []string{"1:2: the file is not plain UTF-8 text: found byte 0xff"}},
+		{"too big", strings.Repeat(" ", maxSize+1), []string{"1:1: the file is larger than 4194304 bytes, the most that is read"}},
+		{"too deep", "a: " + deep, []string{"1:54: more than 50 mappings and lists in one another"}},
+		{"alias inside itself", "routes: &a [*a]", []string{"1:13: alias *a stands inside what it repeats"}},
+		{"alias bomb", bomb, []string{"1:12: the aliases of the file repeat more than 100000 values"}},
+		{"merge key", ok + "log: { <<: { level: info } }", []string{"2:8: log: merge keys (<<) are not supported: repeat a whole value with an alias, or write its keys out"}},
+		{"tag", ok + "state_dir: !x y", []string{"2:12: state_dir: the tag !x means nothing here: remove it"}},
+
+		// Form.
+		{"unknown key with a suggestion", ok + "lgo: {}", []string{`2:1: lgo: unknown key "lgo", did you mean "log"?`}},
+		{"unknown key without", "routes: [{ respond: { colour: red } }]", []string{`1:23: routes[0].respond.colour: unknown key "colour": the keys here are status, body, content_type`}},
+		{"unknown key among many", "routes: [{ respond: 200, colour: red }]", []string{`1:26: routes[0].colour: unknown key "colour"`}},
+		{"long key", ok + strings.Repeat("k", 100) + ": 1", []string{`2:1: "` + strings.Repeat("k", 80) + `...": unknown key "` + strings.Repeat("k", 80) + `...": ...`}},
+		{"alias of a key", "log: &a {}\n*a : {}\n" + ok, []string{"2:1: a key must be a single value, found a mapping"}},
+		{"key of a list", ok + "? [a]\n: b", []string{`2:3: a key must be a single value, found a list`}},
+		{"duplicate key", ok + "log: {}\nlog: {}", []string{`3:1: log: key "log" is given twice, first at line 2`}},
+		{"duplicate header", "routes: [{ respond: 200, headers: { A: b, A: c } }]", []string{`1:43: routes[0].headers.A: key "A" is given twice, first at line 1`}},
+		{"mapping for a list", "routes: {}", []string{"1:1: routes: expected a list, found a mapping"}},
+		{"value for a list", "routes: [{ respond: 200, methods: GET }]", []string{`1:35: routes[0].methods: expected a list, found the single value "GET": put it in brackets, as in [GET]`}},
+		{"empty list", "routes: []", []string{"1:1: routes: the list is empty: add to it or remove the key"}},
+		{"list for a value", ok + "state_dir: [a]", []string{"2:1: state_dir: expected a single value, found a list"}},
+		{"nothing for a value", ok + "state_dir:", []string{"2:11: state_dir: expected a single value, found nothing: remove the key or give it a value"}},
+		{"nothing for a section", ok + "log:", []string{"2:5: log: expected a mapping with level, format, access, redact, found nothing: remove the key or give it a value"}},
+		{"null in a list", "routes: [{ backend: 'a:1', websocket: { origins: [null] } }]", []string{"1:51: routes[0].websocket.origins[0]: expected a single value, found null (in quotes it is text)"}},
+		{"value for a mapping", "routes: [{ respond: 200, query: a }]", []string{`1:33: routes[0].query: expected a mapping of names to values, found the single value "a"`}},
+		{"list of backends", ok + "backends: [a]", []string{"2:1: backends: expected a mapping of names to backends, found a list"}},
+		{"mapping for an endpoint", ok + "backends: { a: { endpoints: [{}] } }", []string{"2:30: backends.a.endpoints[0]: expected an address or URL, found a mapping"}},
+		{"no switch", ok + "log: { access: yes }", []string{`2:16: log.access: "yes" is not true or false`}},
+		{"no number", "routes: [{ respond: 0xC8 }]", []string{`1:21: routes[0].respond.status: "0xC8" is not a whole number`}},
+		{"enum", ok + "log: { level: warning }", []string{`2:15: log.level: "warning" is not one of debug, info, warn, error, did you mean "warn"?`}},
+		{"duration without unit", ok + "shutdown_timeout: 30", []string{`2:19: shutdown_timeout: "30" has no unit: add a unit, as in 30s`}},
+		{"negative duration", ok + "shutdown_timeout: -1s", []string{`2:19: shutdown_timeout: "-1s" is too short: the least is 0s`}},
+		{"no time to connect", ok + "backends: { a: { endpoints: ['a:1'], connect_timeout: 0s } }", []string{`2:55: backends.a.connect_timeout: "0s" is too short: the least is 1ms`}},
+		{"overlong duration", ok + "shutdown_timeout: 25h", []string{`2:19: shutdown_timeout: "25h" is too long: the most is 1d`}},
+		{"missing keys", ok + "tls: { certificates: [{}] }", []string{
+			"2:23: tls.certificates[0].cert: no cert: the key is required", "2:23: tls.certificates[0].key: no key: the key is required",
+		}},
+
+		// Variables.
+		{"unset variable", ok + "state_dir: a${NOPE}", []string{`2:12: state_dir: "a${NOPE}" needs the environment variable NOPE, which is not set (${NAME:-default} gives a default)`}},
+		{"broken variable", ok + "state_dir: ${a b}", []string{`2:12: state_dir: "${a b}" has a ${ that begins no ${NAME} or ${NAME:-default}: write $${ if it is meant as it stands`}},
+		{"variable in a key", "routes: [{ respond: 200, query: { '${NAME}': a } }]", []string{`1:35: routes[0].query."${NAME}": variables are expanded in values, not in keys`}},
+		{"empty variable", "routes: [{ host: '${EMPTY}', respond: 200 }]", []string{`1:18: routes[0].host: "${EMPTY}" is empty: remove the key to match any host`}},
+		{"secrets stay out of messages", `
+listeners: ["${SECRET}"]
+tls: { self_signed: ["${SECRET}:1"], min_version: "${SECRET}" }
+backends: { a: { endpoints: ["http://${SECRET}/x", "é${SECRET}:1"] } }
+routes:
+  - { backend: "${SECRET}", host: "é${SECRET}", methods: ["${SECRET} "], websocket: { origins: ["${SECRET}"] } }
+  - { backend: a, request: { set_headers: { A: "${SECRET}\n" }, set_headers_file: { B: "${SECRET}" } } }
+shutdown_timeout: ${SECRET}`, []string{
+			`2:13: listeners[0].address: "${SECRET}" has no port: write host:port`,
+			`3:22: tls.self_signed[0]: "${SECRET}:1" has a ':' but is not an IP address`,
+			`3:51: tls.min_version: "${SECRET}" is not one of 1.2, 1.3`,
+			`4:30: backends.a.endpoints[0]: "http://${SECRET}/x" has more than scheme, ...`,
+			`4:52: backends.a.endpoints[1]: "é${SECRET}:1" is not ASCII: write the name in punycode`,
+			`6:16: routes[0].backend: unknown backend "${SECRET}": the backends are a; ...`,
+			`6:35: routes[0].host: "é${SECRET}" is not ASCII: write the name in punycode`,
+			`6:59: routes[0].methods[0]: "${SECRET} " is not a method`,
+			`6:97: routes[0].websocket.origins[0]: "${SECRET}" has no scheme`,
+			`7:48: routes[1].request.set_headers.A: "${SECRET}\n" is not a value for a header: ...`,
+			`7:88: routes[1].request.set_headers_file.B: "${SECRET}" cannot be read: file does not exist`,
+			`8:19: shutdown_timeout: "${SECRET}" is not a duration: ...`,
+		}},
+
+		// Listeners and TLS.
+		{"addresses", ok + "listeners: [80, 'a', '*:80', 'unix:a', ':99999']", []string{
+			`2:13: listeners[0].address: "80" is only a port: ...`,
+			`2:17: listeners[1].address: "a" has no port: ...`,
+			`2:22: listeners[2].address: "*:80" has a host that is no address: write ':port' for all addresses`,
+			`2:30: listeners[3].address: "unix:a" has no absolute path ...`,
+			`2:40: listeners[4].address: ":99999" has a port that is not a number from 0 to 65535`,
+		}},
+		{"same address twice", ok + "listeners:\n- :80\n- '[::]:80'\n- unix:/a\n- unix:/b/../a", []string{
+			`4:3: listeners[1].address: "[::]:80" is already the address of the listener at line 3`,
+			`6:3: listeners[3].address: "unix:/b/../a" is already the address of the listener at line 5`,
+		}},
+		{"tls without a section", ok + "listeners: [{ address: ':1', tls: true }]", []string{"2:35: listeners[0].tls: this needs a section 'tls' with certificates"}},
+		{"redirect without tls", ok + "listeners: [{ address: ':1', redirect_https: true }]", []string{"2:46: listeners[0].redirect_https: there is no listener with 'tls: true' and a port to redirect to"}},
+		{"redirect to a socket", ok + "tls: { self_signed: [a] }\nlisteners: [{ address: ':1', redirect_https: true }, { address: 'unix:/a', tls: true }]", []string{
+			"3:46: listeners[0].redirect_https: there is no listener ...",
+		}},
+		{"redirect and tls", ok + "tls: { self_signed: [a] }\nlisteners: [{ address: ':1', tls: true, redirect_https: true }]", []string{
+			"3:57: listeners[0].redirect_https: a listener with 'tls: true' is https itself: remove one of the two",
+		}},
+		{"http2 without tls", ok + "listeners: [{ address: ':1', http2: true }]", []string{"2:37: listeners[0].http2: HTTP/2 is offered on listeners with 'tls: true' only: remove the key"}},
+		{"NUL in a file name", ok + "tls: { certificates: [{ cert: \"a\\0\", key: k }] }", []string{`2:31: tls.certificates[0].cert: "a\x00" has a NUL byte`}},
+		{"NUL in a socket", ok + "listeners: [\"unix:/a\\0\"]", []string{`2:13: listeners[0].address: "unix:/a\x00" has a NUL byte`}},
+		{"no certificate", ok + "tls: {}", []string{"2:1: tls: no certificate: add 'certificates' or 'self_signed'"}},
+		{"self-signed names", ok + "tls: { self_signed: [a, A, 'a*', '*.1.2.3.4'] }", []string{
+			`2:25: tls.self_signed[1]: "A" is listed twice, first at line 2`,
+			`2:28: tls.self_signed[2]: "a*" has a '*' that is not the whole first label, as in *.example.com`,
+			`2:34: tls.self_signed[3]: "*.1.2.3.4" has a '*' before an IP address`,
+		}},
+
+		// Backends.
+		{"name of a backend", ok + "backends: { 'a:1': { endpoints: ['a:1'] } }", []string{`2:13: backends."a:1": "a:1" is not a name of a backend: use letters, digits, '_' and '-'`}},
+		{"endpoint twice", ok + "backends: { a: { endpoints: ['a:80',\n  'http://A'] } }", []string{`3:3: backends.a.endpoints[1]: "http://A" is the same address as the endpoint at line 2`}},
+		{"tls of plain endpoints", ok + "backends: { a: { endpoints: ['a:80'], tls: { ca: a.pem } } }", []string{"2:39: backends.a.tls: no endpoint of this backend is https or wss: ..."}},
+		{"server name", ok + "backends: { a: { endpoints: ['https://a'], tls: { ca: '', server_name: 'a:1' } } }", []string{
+			`2:55: backends.a.tls.ca: "" is empty: give it a value or remove the key`,
+			`2:72: backends.a.tls.server_name: "a:1" has a ':' but is not an IP address`,
+		}},
+		{"unknown backend with a suggestion", "backends: { chat: { endpoints: ['a:80'] } }\nroutes: [{ backend: chta }]", []string{`2:21: routes[0].backend: unknown backend "chta", did you mean "chat"?`}},
+		{"unknown backend", "routes: [{ backend: chat }]", []string{`1:21: routes[0].backend: unknown backend "chat": it is not a key of 'backends', and an address has a port, as in host:8080`}},
+		{"bad address in a route", "routes: [{ backend: 'http://a/b' }]", []string{`1:21: routes[0].backend: "http://a/b" has more than scheme, host and port: ...`}},
+		{"broken backend is known", "backends: { a: { endpoints: [b] } }\nroutes: [{ backend: a }]", []string{`1:30: backends.a.endpoints[0]: "b" has no port: write host:port`}},
+
+		// Matchers.
+		{"hosts", "routes: [{ host: 'a:80', respond: 200 }, { host: 'http://a', respond: 200 }, { host: '*', respond: 200 }, { host: a.*.b, respond: 200 }, { host: '*.1.2.3.4', respond: 200 }, { host: '[a]', respond: 200 }]", []string{
+			`1:18: routes[0].host: "a:80" has a port: leave it out, a route matches on every listener`,
+			`1:50: routes[1].host: "http://a" is not a host: leave out scheme, user and path`,
+			`1:86: routes[2].host: "*" matches what no host at all does: remove the key`,
+			`1:115: routes[3].host: "a.*.b" has a '*' that is not the whole first label, as in *.example.com`,
+			`1:146: routes[4].host: "*.1.2.3.4" has a '*' before an IP address`,
+			`1:183: routes[5].host: "[a]" has brackets without an IPv6 address in them`,
+		}},
+		{"host beyond ASCII", "routes: [{ host: '*.bücher.de', respond: 200 }]", []string{`1:18: routes[0].host: "*.bücher.de" is not ASCII: write the name in punycode, as in "*.xn--bcher-kva.de"`}},
+		{"paths", "routes: [{ path: a, respond: 200 }, { path: /a*, respond: 200 }, { path: '/*/a', respond: 200 }, { path: '/a?b', respond: 200 }, { path: /%zz, respond: 200 }, { path: \"/\\x01\", respond: 200 }]", []string{
+			`1:18: routes[0].path: "a" does not begin with '/'`,
+			`1:45: routes[1].path: "/a*" has a '*' that is not a final '/*'`,
+			`1:74: routes[2].path: "/*/a" has a '*' that is not a final '/*'`,
+			`1:106: routes[3].path: "/a?b" has a '?' or '#', which are no part of a path`,
+			`1:138: routes[4].path: "/%zz" has a '%' that begins no escape such as %20: write %25 for the sign itself`,
+			`1:168: routes[5].path: "/\x01" has a control character`,
+		}},
+		{"methods", "routes: [{ methods: [get, GET, GET, 'a b', purge], respond: 200 }]", []string{
+			`1:22: routes[0].methods[0]: "get" is not a method anyone sends: methods are case-sensitive, write GET`,
+			`1:32: routes[0].methods[2]: "GET" is listed twice, first at line 1`,
+			`1:37: routes[0].methods[3]: "a b" is not a method`,
+		}},
+		{"header matchers", "routes: [{ headers: { Host: a, 'a b': c, A: b, a: \"c\\n\" }, query: { '': a }, respond: 200 }, { headers: { A: \"c\\n\" }, respond: 200 }]", []string{
+			`1:29: routes[0].headers.Host: "Host" is matched with the key 'host'`,
+			`1:39: routes[0].headers."a b": "a b" is not a name of a header`,
+			`1:51: routes[0].headers.a: "a" is given twice, first at line 1: names of headers ignore case`,
+			`1:73: routes[0].query."": a query parameter needs a name`,
+			`1:110: routes[1].headers.A: "c\n" is not a value for a header: ...`,
+		}},
+		{"names", "routes:\n- { name: a, path: /a, respond: 200 }\n- { name: a, respond: 200 }\n- { name: '', path: /c, respond: 200 }", []string{
+			`3:11: routes[1].name: "a" is already the name of the route at line 2`,
+			`4:11: routes[2].name: "" is empty: give it a value or remove the key`,
+		}},
+		{"duplicate route", "routes:\n- { host: a, methods: [GET, PUT], headers: { x-a: b }, respond: 200 }\n- { name: n, path: /*, host: A., methods: [PUT, HEAD, GET], headers: { X-A: b }, files: a }", []string{
+			"3:3: routes[1]: matches the same requests as the route at line 2",
+		}},
+
+		// Actions.
+		{"no action", "routes: [{ path: /a }]", []string{"1:10: routes[0]: the route does nothing: add one of backend, redirect, respond, files"}},
+		{"two actions", "routes: [{ files: a, respond: 200 }]", []string{"1:19: routes[0].files: the route has respond and files: keep one of backend, redirect, respond, files"}},
+		{"redirects", "routes: [{ path: /a, redirect: a }, { path: /b, redirect: //a }, { path: /c, redirect: 'ftp://a' }, { path: /d, redirect: /* }, { path: /e/*, redirect: '/*/a' }, { path: /f/*, redirect: '/?a=*' }, { path: /g, redirect: '/ a' }, { path: /h, redirect: 'https:a' }, { path: /i, redirect: '' }]", []string{
+			`1:32: routes[0].redirect.to: "a" is neither an absolute path nor a URL with a host, ...`,
+			`1:59: routes[1].redirect.to: "//a" begins with '//': write the scheme of the URL too`,
+			`1:88: routes[2].redirect.to: "ftp://a" has a scheme that is not one of http, https, ws, wss`,
+			`1:123: routes[3].redirect.to: "/*" ends in '*', but 'path' does not end in '/*'`,
+			`1:153: routes[4].redirect.to: "/*/a" has a '*' before its end`,
+			`1:187: routes[5].redirect.to: "/?a=*" has a '*' in its query`,
+			`1:220: routes[6].redirect.to: "/ a" has a space, a backslash or a control character: escape it`,
+			`1:251: routes[7].redirect.to: "https:a" is neither an absolute path nor a URL with a host, ...`,
+			`1:286: routes[8].redirect.to: "" is neither an absolute path nor a URL with a host, ...`,
+		}},
+		{"responses", "routes: [{ path: /a, respond: { status: 204, body: a } }, { path: /b, respond: { content_type: \"a\\nb\" } }, { path: /c, respond: 99 }]", []string{
+			`1:52: routes[0].respond.body: an answer with this status has no body: remove the key`,
+			`1:96: routes[1].respond.content_type: "a\nb" is not a value for a header...`,
+			`1:129: routes[2].respond.status: "99" is not within 200 to 599`,
+		}},
+		{"files", "routes: [{ path: /a, files: { root: '', index: a/b, fallback: /a } }, { path: /b, files: { root: a, index: .a, fallback: a/../b } }, { path: /c, files: { root: a, fallback: a/.b } }]", []string{
+			`1:37: routes[0].files.root: "" is empty: give it a value or remove the key`,
+			`1:48: routes[0].files.index: "a/b" has a '/': it is the name of a file in the directory asked for`,
+			`1:63: routes[0].files.fallback: "/a" is not a path below 'root': write it without a leading '/', '.' and '..'`,
+			`1:108: routes[1].files.index: ".a" has a name that starts with a dot; such files are never served`,
+			`1:122: routes[1].files.fallback: "a/../b" is not a path below 'root': ...`,
+			`1:174: routes[2].files.fallback: "a/.b" has a name that starts with a dot; such files are never served`,
+		}},
+		{"stripping", "routes: [{ path: /a/*, backend: 'a:1', strip_prefix: a }, { path: /b/*, backend: 'a:1', strip_prefix: /b/ }, { path: /cc/*, backend: 'a:1', strip_prefix: /c }, { path: /d, respond: 200, strip_prefix: /d }, { path: /e, backend: 'a:1', strip_prefix: /e }]", []string{
+			`1:54: routes[0].strip_prefix: "a" does not begin with '/'`,
+			`1:103: routes[1].strip_prefix: "/b/" ends in '/': leave it off, it stays as the first of the new path`,
+			`1:155: routes[2].strip_prefix: "/c" is not how 'path' begins, up to a '/'`,
+			`1:201: routes[3].strip_prefix: there is no path to change without 'backend' or 'files': remove the key`,
+		}},
+		{"rewriting", "routes: [{ path: /a/*, backend: 'a:1', strip_prefix: /a, rewrite: /b/* }, { path: /b, backend: 'a:1', rewrite: /* }, { path: /c, redirect: /, rewrite: /a }, { path: /d, files: a, rewrite: a }]", []string{
+			`1:67: routes[0].rewrite: excludes strip_prefix: a rewrite replaces the whole path`,
+			`1:112: routes[1].rewrite: "/*" ends in '*', but 'path' does not end in '/*'`,
+			`1:152: routes[2].rewrite: there is no path to change without 'backend' or 'files': remove the key`,
+			`1:189: routes[3].rewrite: "a" does not begin with '/'`,
+		}},
+
+		// Headers and WebSocket.
+		{"headers", "routes: [{ backend: 'a:1', request: { set_headers: { te: a, 'a:': b, A: b }, set_headers_file: { a: token, B: none, C: two }, remove_headers: [Host, Sec-WebSocket-Key, x, x, ''] }, response: { set_headers: { Host: a } } }]", []string{
+			`1:58: routes[0].request.set_headers.te: "te" belongs to the connection: sluice sets it itself`,
+			`1:67: routes[0].request.set_headers."a:": "a:" is not a name of a header`,
+			`1:101: routes[0].request.set_headers_file.a: "a" is set to a value too, at line 1`,
+			`1:111: routes[0].request.set_headers_file.B: "none" cannot be read: file does not exist`,
+			`1:120: routes[0].request.set_headers_file.C: "two" is a file whose content is not a value for a header: ...`,
+			`1:144: routes[0].request.remove_headers[0]: "Host" cannot be removed: requests need it, answers lack it`,
+			`1:150: routes[0].request.remove_headers[1]: "Sec-WebSocket-Key" belongs to the WebSocket handshake: sluice sets it itself`,
+			`1:172: routes[0].request.remove_headers[3]: "x" is listed twice, first at line 1`,
+			`1:175: routes[0].request.remove_headers[4]: "" is not a name of a header`,
+			`1:215: routes[0].response.set_headers.Host: "Host" is a header of requests`,
+		}},
+		{"headers without a backend", "routes: [{ respond: 200, request: { remove_headers: [a] } }]", []string{"1:26: routes[0].request: no backend sees these headers: the route has none; remove the section"}},
+		{"origins", "routes: [{ backend: 'a:1', websocket: { origins: [a.b, '*', 'https://a/', 'https://a/b', 'wss://a', 'https://a.*.b', 'https://bücher.de', 'https://a:b', '1://a', 'https://A', 'https://a:443'], subprotocols: ['a b'] } }]", []string{
+			`1:51: routes[0].websocket.origins[0]: "a.b" has no scheme, did you mean "https://a.b"?`,
+			`1:56: routes[0].websocket.origins[1]: "*" allows everyone: remove 'origins' and let the backend decide`,
+			`1:61: routes[0].websocket.origins[2]: "https://a/" ends in '/': an origin has no path, leave it off`,
+			`1:75: routes[0].websocket.origins[3]: "https://a/b" has more than scheme, host and port`,
+			`1:90: routes[0].websocket.origins[4]: "wss://a" has a scheme that no page has: write http or https`,
+			`1:101: routes[0].websocket.origins[5]: "https://a.*.b" has a '*' that is not the whole first label, as in *.example.com`,
+			`1:118: routes[0].websocket.origins[6]: "https://bücher.de" is not ASCII: write the name in punycode, as in "https://xn--bcher-kva.de"`,
+			`1:139: routes[0].websocket.origins[7]: "https://a:b" has a port that is not a number from 0 to 65535`,
+			`1:154: routes[0].websocket.origins[8]: "1://a" has a scheme that is none`,
+			`1:176: routes[0].websocket.origins[10]: "https://a:443" is listed twice, first at line 1`,
+			`1:209: routes[0].websocket.subprotocols[0]: "a b" is not a name of a subprotocol`,
+		}},
+		{"websocket without a backend", "routes: [{ respond: 200, websocket: {} }]", []string{"1:26: routes[0].websocket: no WebSocket reaches this route: it has no backend; remove the section"}},
+		{"websocket of http", "routes: [{ backend: 'a:1', protocol: http, websocket: {} }]", []string{"1:44: routes[0].websocket: no WebSocket reaches this route: it has 'protocol: http'; remove one of the two"}},
+		{"redact", ok + "log: { redact: ['', a=b, a, a] }", []string{
+			`2:17: log.redact[0]: "" is not the name of a query parameter`,
+			`2:21: log.redact[1]: "a=b" is not the name of a query parameter`,
+			`2:29: log.redact[3]: "a" is listed twice, first at line 2`,
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parse(tt.text)
+			if err == nil {
+				t.Fatalf("parse(%q) found no problem; want %q", tt.text, tt.want)
+			}
+			lines := err.(Problems)
+			for i := range max(len(lines), len(tt.want)) {
+				var got, want string
+				if i < len(lines) {
+					got = strings.TrimPrefix(lines[i].Error(), "f:")
+				}
+				if i < len(tt.want) {
+					want = tt.want[i]
+				}
+				if beginning, cut := strings.CutSuffix(want, "..."); got != want && !(cut && strings.HasPrefix(got, beginning)) {
+					t.Errorf("problem %d:\n got %s\nwant %s", i, got, want)
+				}
+			}
+			if strings.Contains(err.Error(), "s3cr3t") {
+				t.Errorf("a secret is in the message: %v", err)
+			}
+		})
+	}
+}

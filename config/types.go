@@ -1,0 +1,151 @@
+package config
+
+import "time"
+
+// Config is one configuration file, decoded, with defaults filled in and
+// references checked. It is plain data: nothing that runs keeps a pointer
+// into it.
+//
+// The struct tags of this file are the one source of the format: "yaml" is
+// the key, "doc" its description, "default" the value used when the key is
+// absent, "required" that it may not be, "enum" the only values allowed, "min"
+// and "max" the bounds of a number or duration, and "short" the key that a bare
+// scalar in place of the mapping stands for. Decoding, the JSON Schema and the
+// tests of the documentation read them.
+type Config struct {
+	File string `yaml:"-"` // as given to Load; relative paths below it are already resolved
+
+	Listeners       []Listener    `yaml:"listeners" doc:"Addresses to accept connections on. Without it: ':443' with TLS and ':80' redirecting to it when 'tls' is set, else ':80'."`
+	TLS             *TLS          `yaml:"tls" doc:"Certificates and TLS policy. Needed by every listener with 'tls: true'."`
+	Backends        []Backend     `yaml:"backends" doc:"Named groups of endpoints, a mapping of name to backend."`
+	Routes          []Route       `yaml:"routes" required:"true" doc:"What to do with a request. The most specific route wins; the order in the file never matters."`
+	Log             Log           `yaml:"log" doc:"What is logged, and how."`
+	StateDir        string        `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
+}
+
+// Pos is the place of an element in its file. Line and Column start at 1.
+type Pos struct{ Line, Column int }
+
+// Listener is an address the gateway accepts on.
+type Listener struct {
+	Pos Pos `yaml:"-"`
+
+	Address       string `yaml:"address" short:"" required:"true" doc:"'host:port', ':port' (all addresses, IPv4 and IPv6), '[::1]:port', or 'unix:/path'. Port 0 picks a free port and logs it."`
+	TLS           bool   `yaml:"tls" doc:"Terminate TLS on this listener."`
+	RedirectHTTPS bool   `yaml:"redirect_https" doc:"Answer every request with a redirect to https on the first TLS listener's port."`
+	HTTP2         bool   `yaml:"http2" default:"true" doc:"Offer HTTP/2 on a TLS listener."`
+}
+
+// TLS holds certificates and policy.
+type TLS struct {
+	Pos Pos `yaml:"-"`
+
+	Certificates []Certificate `yaml:"certificates" doc:"Certificate files. The client's server name picks one: an exact name, then a wildcard, then the first listed."`
+	SelfSigned   []string      `yaml:"self_signed" doc:"Names and IP addresses to issue certificates for from a local CA in 'state_dir'. A browser has to trust its root once."`
+	MinVersion   string        `yaml:"min_version" default:"1.2" enum:"1.2,1.3" doc:"Lowest TLS version accepted."`
+}
+
+// Certificate is a certificate chain and its key, both PEM files.
+type Certificate struct {
+	Pos Pos `yaml:"-"`
+
+	Cert string `yaml:"cert" required:"true" doc:"PEM file with the certificate, then its intermediates."`
+	Key  string `yaml:"key" required:"true" doc:"PEM file with the private key."`
+}
+
+// Backend is a named group of endpoints.
+type Backend struct {
+	Pos  Pos    `yaml:"-"`
+	Name string `yaml:"-"` // the key; for an address written in a route, that address
+
+	Endpoints      []Endpoint    `yaml:"endpoints" required:"true" doc:"Addresses of this backend: 'host:port', 'unix:/path', or a URL with http, https, ws or wss (ws is http, wss is https). New work goes to the one with the fewest live sessions and requests; one that cannot be reached is passed over."`
+	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"5s" min:"1ms" max:"10m" doc:"Limit for connecting to one endpoint, TLS included."`
+	TLS            BackendTLS    `yaml:"tls" doc:"How the certificates of https and wss endpoints are verified."`
+}
+
+// Endpoint is one address of a backend.
+type Endpoint struct {
+	Pos Pos `yaml:"-"`
+
+	Text    string `yaml:"-"` // as written
+	Network string `yaml:"-"` // "tcp" or "unix"
+	Address string `yaml:"-"` // host:port (the port is always there) or a path
+	TLS     bool   `yaml:"-"`
+}
+
+// BackendTLS says how an endpoint's certificate is verified.
+type BackendTLS struct {
+	CA         string `yaml:"ca" doc:"PEM file of the authorities to trust instead of the system's."`
+	ServerName string `yaml:"server_name" doc:"Name to ask for and verify instead of the endpoint's host."`
+}
+
+// Route is what to match and what to do. Exactly one of Backend, Redirect,
+// Respond and Files is set.
+type Route struct {
+	Pos   Pos `yaml:"-"`
+	Index int `yaml:"-"` // in the file's list: a Config with problems lacks some routes
+
+	Name     string            `yaml:"name" doc:"Identity of the route in logs and across reloads. Default: its matchers."`
+	Host     string            `yaml:"host" doc:"Exact host, '*.example.com' (any name below, not example.com itself), or absent for any. A port is not part of it."`
+	Path     string            `yaml:"path" default:"/*" doc:"Exact path, or a prefix when it ends in '/*': '/ws/*' matches '/ws/' and '/ws/a', not '/ws' or '/wsx'."`
+	Methods  []string          `yaml:"methods" doc:"Methods to match. GET covers HEAD. Absent: any."`
+	Headers  map[string]string `yaml:"headers" doc:"Request headers to match, name to value; '*' matches any value."`
+	Query    map[string]string `yaml:"query" doc:"Query parameters to match, name to value; '*' matches any value."`
+	Protocol string            `yaml:"protocol" enum:"http,websocket" doc:"Match only WebSocket handshakes, or only other requests. A plain request that only misses this gets 426."`
+
+	Backend  string    `yaml:"backend" doc:"Where to send it: the name of a backend, or an address or URL like those of 'endpoints'."`
+	Redirect *Redirect `yaml:"redirect" doc:"Answer with a redirect."`
+	Respond  *Respond  `yaml:"respond" doc:"Answer with a fixed response."`
+	Files    *Files    `yaml:"files" doc:"Serve files from a directory."`
+
+	StripPrefix string    `yaml:"strip_prefix" doc:"Path prefix to remove before the backend or 'files' sees the request. It must be a prefix of 'path', at a '/'."`
+	Rewrite     string    `yaml:"rewrite" doc:"Path for the backend or 'files'. A trailing '*' stands for what the '*' of 'path' matched."`
+	Request     Headers   `yaml:"request" doc:"Changes to the headers the backend sees."`
+	Response    Headers   `yaml:"response" doc:"Changes to the headers the client sees."`
+	WebSocket   WebSocket `yaml:"websocket" doc:"What WebSocket handshakes and sessions may do."`
+}
+
+// Headers is a change to a header section: removals first, then settings.
+type Headers struct {
+	Set     map[string]string `yaml:"set_headers" doc:"Headers to set, replacing values that are there."`
+	SetFile map[string]string `yaml:"set_headers_file" doc:"Headers to set to the content of a file (a secret), name to file. A newline at its end is dropped."` // merged into Set by Load
+	Remove  []string          `yaml:"remove_headers" doc:"Headers to remove."`
+}
+
+// Redirect answers with a Location.
+type Redirect struct {
+	To     string `yaml:"to" short:"" required:"true" doc:"A URL or an absolute path. A trailing '*' stands for what the '*' of 'path' matched. The query is kept unless this has one."`
+	Status int    `yaml:"status" default:"308" enum:"301,302,303,307,308" doc:"Status code."`
+}
+
+// Respond answers with a fixed response.
+type Respond struct {
+	Status      int    `yaml:"status" short:"" default:"200" min:"200" max:"599" doc:"Status code, 200 to 599."`
+	Body        string `yaml:"body" doc:"Body."`
+	ContentType string `yaml:"content_type" default:"text/plain; charset=utf-8" doc:"Content-Type of the body."`
+}
+
+// Files serves a directory.
+type Files struct {
+	Root     string `yaml:"root" short:"" required:"true" doc:"Directory to serve. Names that start with a dot, and links that lead out of it, are never served."`
+	Index    string `yaml:"index" default:"index.html" doc:"File served for a directory."`
+	Fallback string `yaml:"fallback" doc:"File below root served where none matches (for single-page apps)."`
+}
+
+// WebSocket is the policy of a route for handshakes and sessions.
+type WebSocket struct {
+	Origins             []string      `yaml:"origins" doc:"Origins whose pages may connect: 'same-origin', 'https://app.example.com', 'https://*.example.com', 'null'. Clients that send no Origin (not browsers) pass. Absent: the backend decides."`
+	Subprotocols        []string      `yaml:"subprotocols" doc:"Subprotocols to let through; a client must offer one of them. Absent: whatever client and backend agree on."`
+	HandshakeTimeout    time.Duration `yaml:"handshake_timeout" default:"10s" min:"1ms" max:"10m" doc:"Limit for the backend to answer a handshake, connecting included."`
+	Compression         string        `yaml:"compression" default:"pass" enum:"pass,strip" doc:"'pass' lets client and backend agree on permessage-deflate, 'strip' keeps the offer from the backend. Other extensions are never passed on."`
+	CloseCodeBadGateway int           `yaml:"close_code_bad_gateway" default:"1014" enum:"1011,1014" doc:"Close code a client sees when the backend is lost; some clients reject 1014 as unknown."`
+}
+
+// Log says what is logged, and how. Logs go to standard output.
+type Log struct {
+	Level  string   `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"Least severe level logged."`
+	Format string   `yaml:"format" default:"auto" enum:"auto,json,pretty" doc:"'auto' is pretty on a terminal and JSON elsewhere."`
+	Access bool     `yaml:"access" default:"true" doc:"Log each request, and each session when it opens and when it ends."`
+	Redact []string `yaml:"redact" doc:"Query parameters whose values never appear in a log."`
+}
