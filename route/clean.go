@@ -1,0 +1,133 @@
+package route
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Clean returns the one spelling of an escaped path that matching and
+// forwarding use alike, so that both always mean the same resource.
+//
+// The path is split at '/' before anything is decoded: an escaped slash, and a
+// backslash in any form, is data. Segments that then read "." or ".." are
+// resolved (RFC 3986, section 5.2.4), never above the root; empty segments are
+// kept. Unreserved characters, sub-delims, ':' and '@' are written as they
+// are, all other bytes as %XX in upper case. A clean path is returned as it is,
+// without allocation.
+//
+// A path that does not start with '/', a broken escape, a NUL in any form and
+// a raw control character are errors.
+func Clean(escaped string) (string, error) {
+	if !strings.HasPrefix(escaped, "/") {
+		return "", errors.New("path does not start with '/'")
+	}
+	if isClean(escaped) {
+		return escaped, nil
+	}
+	clean := make([]byte, 0, len(escaped)+len("%XX"))
+	for rest, more := escaped[1:], true; more; {
+		var segment string
+		segment, rest, more = strings.Cut(rest, "/")
+		end := len(clean)
+		var err error
+		if clean, err = appendSegment(append(clean, '/'), segment); err != nil {
+			return "", err
+		}
+		switch string(clean[end:]) {
+		case "/..":
+			end = max(0, bytes.LastIndexByte(clean[:end], '/'))
+			fallthrough
+		case "/.":
+			clean = clean[:end]
+			if !more {
+				clean = append(clean, '/')
+			}
+		}
+	}
+	return string(clean), nil
+}
+
+// isClean reports whether Clean has nothing to change in path.
+func isClean(path string) bool {
+	for i := 0; i < len(path); i++ {
+		switch c := path[i]; {
+		case c == '/':
+			if startsWithDots(path[i+1:]) {
+				return false
+			}
+		case c == '%':
+			b, ok := unescape(path[i:])
+			if !ok || b == 0 || isLiteral(b) || isLowerHex(path[i+1]) || isLowerHex(path[i+2]) {
+				return false
+			}
+			i += len("XX")
+		case !isLiteral(c):
+			return false
+		}
+	}
+	return true
+}
+
+// startsWithDots reports whether the first segment of path is "." or "..".
+func startsWithDots(path string) bool {
+	segment, _, _ := strings.Cut(path[:min(len(path), len("../"))], "/")
+	return segment == "." || segment == ".."
+}
+
+// appendSegment appends one segment in its clean form.
+func appendSegment(dst []byte, segment string) ([]byte, error) {
+	for i := 0; i < len(segment); i++ {
+		c := segment[i]
+		escaped := c == '%'
+		if escaped {
+			var ok bool
+			if c, ok = unescape(segment[i:]); !ok {
+				return dst, fmt.Errorf("path holds %q, which is not an escape: write '%%' as %%25", segment[i:min(i+len("%XX"), len(segment))])
+			}
+			i += len("XX")
+		}
+		switch {
+		case c == 0:
+			return dst, errors.New("path holds a NUL")
+		case !escaped && (c < ' ' || c == 0x7f):
+			return dst, fmt.Errorf("path holds the control character 0x%02x", c)
+		case isLiteral(c):
+			dst = append(dst, c)
+		default:
+			dst = append(dst, '%', "0123456789ABCDEF"[c>>4], "0123456789ABCDEF"[c&15])
+		}
+	}
+	return dst, nil
+}
+
+// isLiteral reports whether c stands for itself in a clean path: unreserved,
+// sub-delims, ':' and '@', the pchar of RFC 3986 without escapes.
+func isLiteral(c byte) bool {
+	return isAlphanumeric(c) || strings.IndexByte("-._~!$&'()*+,;=:@", c) >= 0
+}
+
+// unescape returns the byte of the escape that s starts with.
+func unescape(s string) (c byte, ok bool) {
+	if len(s) < len("%XX") {
+		return 0, false
+	}
+	high, ok1 := unhex(s[1])
+	low, ok2 := unhex(s[2])
+	return high<<4 | low, ok1 && ok2
+}
+
+func unhex(c byte) (digit byte, ok bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10, true
+	case isLowerHex(c):
+		return c - 'a' + 10, true
+	}
+	return 0, false
+}
+
+func isLowerHex(c byte) bool { return 'a' <= c && c <= 'f' }

@@ -1,0 +1,84 @@
+package route
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Step is what one route says to a request.
+type Step struct {
+	Route  int    // index into the routes given to Compile
+	Takes  bool   // this is the route that takes the request
+	Reason string // one sentence, without a full stop
+}
+
+// Explain tells, in order of precedence, what each route near r says to it.
+// Near are the routes whose host matches, and those whose path does and is not
+// just "/*".
+func (t *Table[T]) Explain(r *Request) []Step {
+	var steps []Step
+	taken := false
+	for _, rule := range t.rules {
+		host, path := rule.hasHost(r.Host), rule.hasPath(r.Path)
+		if !host && (!path || rule.path == "/" && rule.prefix) {
+			continue
+		}
+		step := Step{Route: rule.index}
+		switch reasons := rule.objections(r); {
+		case len(reasons) > 0:
+			step.Reason = strings.Join(reasons, "; ")
+		case taken:
+			step.Reason = "matches too, but comes later in precedence"
+		default:
+			taken = true
+			step.Takes, step.Reason = true, "matches, and comes first in precedence"
+		}
+		steps = append(steps, step)
+	}
+	return steps
+}
+
+func (r *rule[T]) hasHost(host string) bool {
+	return r.host == "" || r.host == host || r.host[0] == '.' && strings.HasSuffix(host, r.host)
+}
+
+func (r *rule[T]) hasPath(path string) bool {
+	return path == r.path || r.prefix && strings.HasPrefix(path, r.path)
+}
+
+// objections returns everything that keeps q from r.
+func (r *rule[T]) objections(q *Request) []string {
+	var list []string
+	object := func(format string, args ...any) {
+		list = append(list, fmt.Sprintf(format, args...))
+	}
+	if !r.hasHost(q.Host) {
+		object("host %q is not %s", q.Host, r.pattern.Host)
+	}
+	if !r.hasPath(q.Path) {
+		if r.prefix {
+			object("path %s does not start with %s", q.Path, r.path)
+		} else {
+			object("path %s is not %s", q.Path, r.path)
+		}
+	}
+	switch r.admits(q) {
+	case UpgradeRequired:
+		object("the request is not a WebSocket handshake")
+	case NotFound:
+		object("the request is a WebSocket handshake")
+	case MethodNotAllowed:
+		object("method %s is not among %s", q.method(), strings.Join(r.pattern.Methods, ", "))
+	}
+	for _, c := range r.headers {
+		if !c.inHeader(q.Header) {
+			object("no header %s", c)
+		}
+	}
+	for _, c := range r.query {
+		if !c.inQuery(q.Query) {
+			object("no query parameter %s", c)
+		}
+	}
+	return list
+}

@@ -1,0 +1,106 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxHost is the length of the longest name in the DNS, in bytes (RFC 1035,
+// section 2.3.4, less the bytes that only the wire format has). It also bounds
+// the suffixes that a match looks up.
+const maxHost = 253
+
+// CleanHost returns the host of a Host header as matching compares it: in
+// lower case, without port, brackets and one trailing dot; an IPv6 address in
+// its canonical form. An empty header, as HTTP/1.0 permits, is the empty host,
+// which only routes for any host match.
+func CleanHost(hostport string) (string, error) {
+	host, _, err := splitHost(hostport)
+	return host, err
+}
+
+// cleanPatternHost is CleanHost for [Pattern.Host].
+func cleanPatternHost(pattern string) (string, error) {
+	name, wildcard := strings.CutPrefix(pattern, "*.")
+	host, port, err := splitHost(name)
+	switch {
+	case err != nil:
+		return "", err
+	case port:
+		return "", fmt.Errorf("host %q has a port: routes match on every port", pattern)
+	case wildcard && (host == "" || isAddress(host)):
+		return "", fmt.Errorf("host %q has no name below its '*'", pattern)
+	case wildcard:
+		return "*." + host, nil
+	}
+	return host, nil
+}
+
+// splitHost returns the clean host of hostport, and whether it has a port.
+func splitHost(hostport string) (host string, port bool, err error) {
+	if hostport == "" {
+		return "", false, nil
+	}
+	if len(hostport) > maxHost+len(".:65535") {
+		return "", false, fmt.Errorf("host is longer than %d bytes", maxHost)
+	}
+	name, rest := hostport, ""
+	bracket := strings.HasPrefix(hostport, "[")
+	if bracket {
+		var closed bool
+		if name, rest, closed = strings.Cut(hostport[1:], "]"); !closed {
+			return "", false, fmt.Errorf("host %q has no ']'", hostport)
+		}
+	} else if strings.Count(hostport, ":") == 1 {
+		colon := strings.IndexByte(hostport, ':')
+		name, rest = hostport[:colon], hostport[colon:]
+	}
+	digits, port := strings.CutPrefix(rest, ":")
+	if rest != "" && !(port && isPort(digits)) {
+		return "", false, fmt.Errorf("host %q has a bad port", hostport)
+	}
+	if bracket || strings.Contains(name, ":") {
+		a, err := netip.ParseAddr(name)
+		if err != nil || !a.Is6() || a.Zone() != "" {
+			return "", false, fmt.Errorf("host %q is not an IPv6 address", hostport)
+		}
+		return a.String(), port, nil
+	}
+	name = strings.TrimSuffix(name, ".")
+	if err := checkName(name); err != nil {
+		return "", false, fmt.Errorf("host %q %w", hostport, err)
+	}
+	return strings.ToLower(name), port, nil
+}
+
+// checkName reports what keeps name from being a host's. It is as lax as the
+// names in use are: underscores and digits may stand anywhere.
+func checkName(name string) error {
+	if len(name) > maxHost {
+		return fmt.Errorf("is longer than %d bytes", maxHost)
+	}
+	for _, c := range name {
+		if c >= utf8.RuneSelf || !isAlphanumeric(byte(c)) && c != '-' && c != '_' && c != '.' {
+			return fmt.Errorf("holds %q: a name is made of letters, digits, '-' and '_', and of punycode for all others", c)
+		}
+	}
+	if name == "" || name[0] == '.' || strings.HasSuffix(name, ".") || strings.Contains(name, "..") {
+		return errors.New("has an empty label")
+	}
+	return nil
+}
+
+// isPort reports whether s is a port. RFC 3986 permits an empty one.
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil || s == ""
+}
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}

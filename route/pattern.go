@@ -1,0 +1,205 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Values of [Pattern.Protocol].
+const (
+	plainOnly     = "http"
+	webSocketOnly = "websocket"
+)
+
+// anyValue is the value of a header or query condition that any value meets.
+const anyValue = "*"
+
+// Pattern is what one route matches: requests that meet every field. The zero
+// value matches every request.
+type Pattern struct {
+	Host     string            // exact, "*.example.com" for any name below, or "" for any
+	Path     string            // exact, or a prefix when it ends in "/*"; "" is "/*"
+	Methods  []string          // none means any; GET covers HEAD
+	Headers  map[string]string // name to value; "*" is any value
+	Query    map[string]string // name to value, both unescaped; "*" is any value
+	Protocol string            // "websocket" for handshakes only, "http" for the rest only, "" for both
+}
+
+// String returns all of p in a canonical form, the same for every spelling of
+// the same matchers and different for different ones. It is the identity of a
+// route without a name.
+func (p Pattern) String() string {
+	if c, err := p.canonical(); err == nil {
+		p = c
+	}
+	return p.text()
+}
+
+// text formats the fields of p as they are.
+func (p Pattern) text() string {
+	var b strings.Builder
+	if strings.Contains(p.Host, ":") {
+		b.WriteString("[" + p.Host + "]")
+	} else {
+		b.WriteString(p.Host)
+	}
+	b.WriteString(p.Path)
+	if p.Protocol != "" {
+		b.WriteString(" protocol " + p.Protocol)
+	}
+	if len(p.Methods) > 0 {
+		b.WriteString(" methods " + strings.Join(p.Methods, ","))
+	}
+	for _, c := range conditions(p.Headers) {
+		b.WriteString(" header " + c.String())
+	}
+	for _, c := range conditions(p.Query) {
+		b.WriteString(" query " + c.String())
+	}
+	return b.String()
+}
+
+// canonical returns p in its one spelling, or why p matches nothing. It is
+// idempotent, and shares no memory with p that a caller could change.
+func (p Pattern) canonical() (Pattern, error) {
+	host, err := cleanPatternHost(p.Host)
+	if err != nil {
+		return p, err
+	}
+	path, prefix, err := parsePath(p.Path)
+	if err != nil {
+		return p, err
+	}
+	methods, err := cleanMethods(p.Methods)
+	if err != nil {
+		return p, err
+	}
+	headers, err := cleanHeaders(p.Headers)
+	if err != nil {
+		return p, err
+	}
+	if _, ok := p.Query[""]; ok {
+		return p, errors.New("query names a parameter without a name")
+	}
+	switch p.Protocol {
+	case "", plainOnly:
+	case webSocketOnly:
+		if !takes(methods, http.MethodGet) {
+			return p, fmt.Errorf("methods %s leave out GET, the method of every WebSocket handshake", strings.Join(methods, ", "))
+		}
+	default:
+		return p, fmt.Errorf("protocol %q is neither %q nor %q", p.Protocol, plainOnly, webSocketOnly)
+	}
+	// Here a star of the path itself must not look like the one of a prefix.
+	path = strings.ReplaceAll(path, "*", "%2A")
+	if prefix {
+		path += "*"
+	}
+	return Pattern{
+		Host:     host,
+		Path:     path,
+		Methods:  methods,
+		Headers:  headers,
+		Query:    maps.Clone(p.Query),
+		Protocol: p.Protocol,
+	}, nil
+}
+
+// parsePath returns the clean path that a pattern stands for; for a prefix it
+// ends in the '/' before the '*'.
+func parsePath(pattern string) (path string, prefix bool, err error) {
+	if pattern == "" {
+		return "/", true, nil
+	}
+	if strings.HasSuffix(pattern, "/*") {
+		pattern, prefix = strings.TrimSuffix(pattern, "*"), true
+	}
+	if strings.Contains(pattern, "*") {
+		return "", false, errors.New("path holds a '*' that is not a whole last segment: write a literal one as %2A")
+	}
+	path, err = Clean(pattern)
+	return path, prefix, err
+}
+
+// cleanMethods sorts methods. HEAD is dropped where GET covers it.
+func cleanMethods(methods []string) ([]string, error) {
+	for _, m := range methods {
+		if !isToken(m) {
+			return nil, fmt.Errorf("methods name %q, which is not a method", m)
+		}
+	}
+	methods = slices.Compact(slices.Sorted(slices.Values(methods)))
+	if slices.Contains(methods, http.MethodGet) {
+		methods = slices.DeleteFunc(methods, func(m string) bool { return m == http.MethodHead })
+	}
+	return methods, nil
+}
+
+// cleanHeaders brings the names to the form that net/http reads them in.
+func cleanHeaders(headers map[string]string) (map[string]string, error) {
+	clean := make(map[string]string, len(headers))
+	for _, c := range conditions(headers) {
+		name := http.CanonicalHeaderKey(c.name)
+		switch _, twice := clean[name]; {
+		case !isToken(name):
+			return nil, fmt.Errorf("headers name %q, which is not a header", c.name)
+		case name == "Host":
+			return nil, errors.New("headers name Host: match it with 'host' instead")
+		case twice:
+			return nil, fmt.Errorf("headers name %s twice", name)
+		}
+		clean[name] = c.value
+	}
+	return clean, nil
+}
+
+// takes reports whether the canonical methods hold method.
+func takes(methods []string, method string) bool {
+	return len(methods) == 0 || slices.Contains(methods, method) ||
+		method == http.MethodHead && slices.Contains(methods, http.MethodGet)
+}
+
+// condition is a header or a query parameter that a request must have.
+type condition struct {
+	name, value string
+}
+
+// conditions returns those of m, sorted by name.
+func conditions(m map[string]string) []condition {
+	var list []condition
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, condition{name: name, value: m[name]})
+	}
+	return list
+}
+
+// String returns the condition in a form that no other has.
+func (c condition) String() string {
+	name := c.name
+	if !isToken(name) {
+		name = strconv.Quote(name)
+	}
+	if c.value == anyValue {
+		return name
+	}
+	return name + "=" + strconv.Quote(c.value)
+}
+
+// isToken reports whether s is a token (RFC 9110, section 5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !isAlphanumeric(s[i]) && strings.IndexByte("!#$%&'*+-.^_`|~", s[i]) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}

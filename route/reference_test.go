@@ -1,0 +1,200 @@
+package route_test
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"sluice/route"
+)
+
+// reference answers as Table.Match should, the slow way: it sorts the routes
+// and tests each. Its patterns are canonical.
+type reference []route.Pattern
+
+func newReference(patterns []route.Pattern) reference {
+	sorted := slices.Clone(patterns)
+	slices.SortFunc(sorted, func(a, b route.Pattern) int {
+		return cmp.Or(slices.Compare(rank(a), rank(b)), cmp.Compare(a.String(), b.String()))
+	})
+	return sorted
+}
+
+// rank is what precedence compares, the lowest first.
+func rank(p route.Pattern) []int {
+	host := 0
+	switch {
+	case p.Host == "":
+		host = 2
+	case strings.HasPrefix(p.Host, "*"):
+		host = 1
+	}
+	bit := func(b bool) int {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	stars := func(m map[string]string) (n int) {
+		for _, v := range m {
+			n += bit(v == "*")
+		}
+		return n
+	}
+	return []int{
+		host, -len(p.Host), bit(strings.HasSuffix(p.Path, "*")), -len(p.Path),
+		bit(p.Protocol == ""), bit(len(p.Methods) == 0), len(p.Methods),
+		-len(p.Headers), stars(p.Headers), -len(p.Query), stars(p.Query),
+	}
+}
+
+// match returns the canonical text of the route that takes r, its rest, and
+// the miss.
+func (ref reference) match(r route.Request) (string, string, route.Miss) {
+	nearest := route.NotFound
+	for _, p := range ref {
+		rest, ok := meets(p, r)
+		if !ok {
+			continue
+		}
+		protocol := p.Protocol == "" || (p.Protocol == "websocket") == r.WebSocket
+		method := r.Method
+		if r.WebSocket {
+			method = "GET"
+		}
+		allowed := len(p.Methods) == 0
+		for _, m := range p.Methods {
+			allowed = allowed || m == method || m == "GET" && method == "HEAD"
+		}
+		switch {
+		case protocol && allowed:
+			return p.String(), rest, route.None
+		case nearest != route.NotFound:
+		case protocol:
+			nearest = route.MethodNotAllowed
+		case !r.WebSocket:
+			nearest = route.UpgradeRequired
+		}
+	}
+	return "", "", nearest
+}
+
+// meets reports whether r has the host, path, headers and query of p.
+func meets(p route.Pattern, r route.Request) (rest string, ok bool) {
+	if suffix, wildcard := strings.CutPrefix(p.Host, "*"); wildcard {
+		if name, ok := strings.CutSuffix(r.Host, suffix); !ok || name == "" {
+			return "", false
+		}
+	} else if p.Host != "" && p.Host != r.Host {
+		return "", false
+	}
+	if before, prefix := strings.CutSuffix(p.Path, "*"); prefix {
+		if rest, ok = strings.CutPrefix(r.Path, before); !ok {
+			return "", false
+		}
+	} else if strings.ReplaceAll(p.Path, "%2A", "*") != r.Path {
+		return "", false
+	}
+	for name, want := range p.Headers {
+		values := r.Header.Values(name)
+		if len(values) == 0 || want != "*" && !slices.Contains(values, want) {
+			return "", false
+		}
+	}
+	for name, want := range p.Query {
+		found := false
+		for _, parameter := range strings.Split(r.Query, "&") {
+			n, v, _ := strings.Cut(parameter, "=")
+			n, err := url.QueryUnescape(n)
+			v, verr := url.QueryUnescape(v)
+			found = found || parameter != "" && err == nil && n == name && (want == "*" || verr == nil && v == want)
+		}
+		if !found {
+			return "", false
+		}
+	}
+	return rest, true
+}
+
+// A small world: few enough values that random routes and requests meet.
+var (
+	worldHosts   = []string{"", "b", "a.b", "*.b", "*.a.b", "c.a.b"}
+	worldPaths   = []string{"/*", "/", "/x", "/x/*", "/x/", "/x/y", "/x/y/*", "/x//*"}
+	worldMethods = [][]string{nil, nil, {"GET"}, {"HEAD"}, {"POST"}, {"GET", "POST"}, {"HEAD", "POST"}}
+	worldValues  = []string{"1", "2", "*"}
+
+	askedHosts   = []string{"", "b", "a.b", "c.a.b", "d.c.a.b", "z"}
+	askedPaths   = []string{"/", "/x", "/x/", "/x/y", "/x/y/z", "/x//", "/x//y", "/z", "*"}
+	askedMethods = []string{"GET", "HEAD", "POST", "PUT"}
+	askedHeaders = headers()
+	askedQueries = []string{"", "k=1", "k=2", "k=3", "j=1&k=%31", "k=2&k=1", "k"}
+)
+
+// headers returns all sections with a few values, one of them in no pattern.
+func headers() (list []http.Header) {
+	values := [][]string{nil, {"1"}, {"2"}, {"3"}, {"2", "1"}}
+	for _, x := range values {
+		for _, y := range values {
+			h := http.Header{}
+			if x != nil {
+				h["X"] = x
+			}
+			if y != nil {
+				h["Y"] = y
+			}
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
+func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
+
+// randomPattern returns a canonical pattern with the given host and path.
+func randomPattern(r *rand.Rand, host, path string) route.Pattern {
+	p := route.Pattern{
+		Host:     host,
+		Path:     path,
+		Methods:  pick(r, worldMethods),
+		Protocol: pick(r, []string{"", "", "http", "websocket"}),
+		Headers:  map[string]string{},
+		Query:    map[string]string{},
+	}
+	if p.Protocol == "websocket" && len(p.Methods) > 0 {
+		p.Methods = []string{"GET"}
+	}
+	for _, name := range []string{"X", "Y"} {
+		if r.IntN(3) == 0 {
+			p.Headers[name] = pick(r, worldValues)
+		}
+	}
+	for _, name := range []string{"j", "k"} {
+		if r.IntN(4) == 0 {
+			p.Query[name] = pick(r, worldValues)
+		}
+	}
+	return p
+}
+
+func randomRequest(r *rand.Rand) route.Request {
+	return route.Request{
+		Method:    pick(r, askedMethods),
+		Host:      pick(r, askedHosts),
+		Path:      pick(r, askedPaths),
+		Query:     pick(r, askedQueries),
+		Header:    pick(r, askedHeaders),
+		WebSocket: r.IntN(3) == 0,
+	}
+}
+
+// named gives each pattern its canonical text as value.
+func named(patterns []route.Pattern) []route.Entry[string] {
+	var entries []route.Entry[string]
+	for _, p := range patterns {
+		entries = append(entries, route.Entry[string]{Pattern: p, Value: p.String()})
+	}
+	return entries
+}

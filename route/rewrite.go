@@ -1,0 +1,96 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Rewrite changes the path of a matched request. The zero value changes
+// nothing.
+type Rewrite struct {
+	strip string // "/ws" of strip_prefix: /ws
+	to    string // "/new/" of rewrite: /new/*
+	rest  bool   // what the '*' of the route stands for follows to
+}
+
+// NewRewrite returns the rewrite of the routes with this pattern that either
+// removes the path prefix strip or replaces the path by to, in which a last
+// '*' stands for what the '*' of the pattern does. At most one of the two is
+// not empty; without both, the path of the pattern is not looked at.
+func NewRewrite(pattern Pattern, strip, to string) (Rewrite, error) {
+	if strip != "" && to != "" {
+		return Rewrite{}, errors.New("strip_prefix and rewrite exclude each other")
+	}
+	if strip == "" && to == "" {
+		return Rewrite{}, nil
+	}
+	path, prefix, err := parsePath(pattern.Path)
+	switch {
+	case err != nil:
+		return Rewrite{}, err
+	case strip != "":
+		return stripping(path, prefix, strip)
+	default:
+		return replacing(prefix, to)
+	}
+}
+
+func stripping(path string, prefix bool, strip string) (Rewrite, error) {
+	clean, err := Clean(strip)
+	if err != nil {
+		return Rewrite{}, fmt.Errorf("strip_prefix: %w", err)
+	}
+	clean = strings.TrimSuffix(clean, "/")
+	if !prefix {
+		path += "/" // all of an exact path may go
+	}
+	if !strings.HasPrefix(path, clean+"/") {
+		return Rewrite{}, fmt.Errorf("strip_prefix %s is not a beginning of the route's path that ends at a '/'", strip)
+	}
+	return Rewrite{strip: clean}, nil
+}
+
+func replacing(prefix bool, to string) (Rewrite, error) {
+	literal, rest := strings.CutSuffix(to, "*")
+	switch {
+	case strings.Contains(literal, "*"):
+		return Rewrite{}, fmt.Errorf("rewrite %s holds a '*' that is not its end: write a literal one as %%2A", to)
+	case rest && !prefix:
+		return Rewrite{}, fmt.Errorf("rewrite %s ends in '*', but the path has none that it could stand for", to)
+	}
+	path, err := Clean(literal)
+	switch {
+	case err != nil:
+		return Rewrite{}, fmt.Errorf("rewrite: %w", err)
+	case strings.HasPrefix(path, "//"):
+		return Rewrite{}, fmt.Errorf("rewrite %s starts with '//', which reads as a host", to)
+	case rest && strings.HasSuffix(path, "/") && !strings.HasSuffix(literal, "/"):
+		return Rewrite{}, fmt.Errorf("rewrite %s has a dot segment before its '*'", to)
+	}
+	return Rewrite{to: path, rest: rest}, nil
+}
+
+// Path returns what becomes of a clean path, given the rest that the match
+// told. The result is clean. A rewritten path never starts with '//', which a
+// backend or a browser would take for a host: such slashes become one.
+func (w Rewrite) Path(clean, rest string) string {
+	var path string
+	switch {
+	case w == Rewrite{}:
+		return clean
+	case w.rest:
+		path = w.to + rest
+	case w.to != "":
+		path = w.to
+	default:
+		path = strings.TrimPrefix(clean, w.strip)
+	}
+	for strings.HasPrefix(path, "//") {
+		path = path[1:]
+	}
+	if path == "" {
+		return "/"
+	}
+	return path
+}

@@ -1,0 +1,181 @@
+// Package route decides which route takes a request: by host, path, protocol,
+// method, headers and query. The most specific route wins, so the order in
+// which routes are written never matters. It owns how hosts and paths are
+// normalised; it does not know what a route does with the requests it takes.
+package route
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Entry is a route to compile: what it matches and what the caller wants back
+// when it does.
+type Entry[T any] struct {
+	Pattern Pattern
+	Value   T
+}
+
+// Request is what is matched.
+type Request struct {
+	Method    string
+	Host      string      // from [CleanHost]
+	Path      string      // from [Clean]; a target without a path, as the "*" of OPTIONS, matches no route
+	Query     string      // escaped, without '?'
+	Header    http.Header // names in canonical form, as net/http reads them
+	WebSocket bool        // a WebSocket handshake; it counts as a GET, also over HTTP/2, where it is a CONNECT
+}
+
+// method returns the method that routes see.
+func (r *Request) method() string {
+	if r.WebSocket {
+		return http.MethodGet
+	}
+	return r.Method
+}
+
+// Match is the route that takes a request.
+type Match[T any] struct {
+	Value T
+	Rest  string // what the '*' of the path stands for; escaped, a part of [Request.Path]
+}
+
+// Miss is why no route takes a request. If several routes were near, the most
+// specific of them decides.
+type Miss int
+
+const (
+	None             Miss = iota // a route takes the request
+	NotFound                     // no route has this host and path under these headers and query
+	MethodNotAllowed             // a route would take it with another method; see [Table.Allowed]
+	UpgradeRequired              // a route would take it if it were a WebSocket handshake
+)
+
+// Table is an immutable set of compiled routes, safe for concurrent use.
+//
+// Of the routes that match a request in every respect, the first in this order
+// takes it:
+//
+//  1. Host: exact, then wildcards from the longest to the shortest, then any.
+//  2. Path: exact, then prefixes from the longest to the shortest.
+//  3. Protocol: named before any.
+//  4. Methods: named before any, a shorter list before a longer one.
+//  5. Headers: more names before fewer, then more exact values before fewer.
+//  6. Query: likewise.
+//  7. The text of [Pattern.String], so that something decides.
+type Table[T any] struct {
+	rules []*rule[T]          // in order of precedence
+	hosts map[string]*node[T] // by rule.host
+}
+
+// Match returns the route that takes r, or why there is none. It allocates
+// nothing, and its time grows linearly with the size of r.
+func (t *Table[T]) Match(r *Request) (Match[T], Miss) {
+	var match Match[T]
+	nearest := NotFound
+	t.visit(r, func(rule *rule[T], rest string) bool {
+		switch miss := rule.check(r); {
+		case miss == None:
+			match, nearest = Match[T]{Value: rule.value, Rest: rest}, None
+		case nearest == NotFound:
+			nearest = miss
+		}
+		return nearest != None
+	})
+	return match, nearest
+}
+
+// Allowed returns the methods with which r would be taken, sorted: the Allow
+// header of the answer to a [MethodNotAllowed].
+func (t *Table[T]) Allowed(r *Request) []string {
+	var methods []string
+	t.visit(r, func(rule *rule[T], _ string) bool {
+		if rule.check(r) == MethodNotAllowed {
+			methods = append(methods, rule.pattern.Methods...)
+			if slices.Contains(rule.pattern.Methods, http.MethodGet) {
+				methods = append(methods, http.MethodHead)
+			}
+		}
+		return true
+	})
+	slices.Sort(methods)
+	return slices.Compact(methods)
+}
+
+// visit calls do with each route whose host and path match r, in order of
+// precedence, and with what its '*' stands for, until do returns false. It is
+// no iter.Seq2, which would allocate wherever it is not inlined.
+func (t *Table[T]) visit(r *Request, do func(rule *rule[T], rest string) bool) {
+	if !strings.HasPrefix(r.Path, "/") {
+		return
+	}
+	for host := r.Host; ; host = wider(host) {
+		if root := t.hosts[host]; root != nil && !root.walk(r.Path, do) {
+			return
+		}
+		if host == "" {
+			return
+		}
+	}
+}
+
+// wider returns the next key of [Table.hosts] that matches what host matches:
+// "a.b.c" leads to ".b.c", ".c" and at last "".
+func wider(host string) string {
+	if dot := strings.IndexByte(host[1:], '.'); dot >= 0 {
+		return host[1+dot:]
+	}
+	return ""
+}
+
+// node stands for the beginning of a path up to and including a '/', and for
+// the path that ends before that '/'. The root stands for "/".
+type node[T any] struct {
+	parent   *node[T]
+	children map[string]*node[T] // by segment
+	size     int                 // of the beginning, in bytes
+	exact    []*rule[T]          // routes for the path that ends here, in order of precedence
+	prefix   []*rule[T]          // routes for the paths that go on from here, likewise
+}
+
+// child returns the node one segment further, which is made if need be.
+func (n *node[T]) child(segment string) *node[T] {
+	c := n.children[segment]
+	if c == nil {
+		c = &node[T]{parent: n, size: n.size + len(segment) + len("/")}
+		if n.children == nil {
+			n.children = make(map[string]*node[T])
+		}
+		n.children[segment] = c
+	}
+	return c
+}
+
+// walk is visit for the routes below root n. It returns what do returned last.
+func (n *node[T]) walk(path string, do func(*rule[T], string) bool) bool {
+	for {
+		segment, _, more := strings.Cut(path[n.size:], "/")
+		next := n.children[segment]
+		if next == nil {
+			break
+		}
+		if !more {
+			for _, rule := range next.exact {
+				if !do(rule, "") {
+					return false
+				}
+			}
+			break
+		}
+		n = next
+	}
+	for ; n != nil; n = n.parent {
+		for _, rule := range n.prefix {
+			if !do(rule, path[n.size:]) {
+				return false
+			}
+		}
+	}
+	return true
+}
