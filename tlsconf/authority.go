@@ -1,0 +1,278 @@
+package tlsconf
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	rootLife    = 10 * 365 * 24 * time.Hour
+	rootReserve = 365 * 24 * time.Hour // a root with less left is followed by a new one
+	backdate    = time.Hour            // for clients whose clock is behind
+)
+
+// authority is the local CA: one ECDSA P-256 key, and a root certificate that a
+// user trusts once.
+//
+// Who trusts it must not have to fear for other sites should the key leak, so
+// the root is name-constrained (RFC 5280, section 4.2.1.10): to names and
+// addresses that cannot belong to anybody on the Internet, and to those beyond
+// them that the configuration asks for. When it asks for one that the root does
+// not permit, a new generation of the root follows, with the same key and
+// subject and more names, and has to be trusted in its turn. It verifies what
+// the old one did, so processes of both generations can run side by side.
+//
+// On disk a generation is a directory "ca/<number>" in the state directory with
+// key.pem and root.pem. It is written under another name and renamed into
+// place, which succeeds for one process only: processes that start together
+// agree on one root without a lock that a crash could leave behind.
+// "ca/root.pem" is a copy of the newest certificate.
+type authority struct {
+	root    *x509.Certificate
+	key     *ecdsa.PrivateKey
+	file    string // of the root certificate
+	exposed bool   // every user of the machine can read the key file
+}
+
+// localDomains are reserved for local use (RFC 6761, RFC 6762, RFC 8375 and
+// ICANN's reservation of "internal"). A constraint covers everything below it.
+func localDomains() []string {
+	return []string{"localhost", "test", "internal", "local", "home.arpa"}
+}
+
+// localNetworks are loopback, private, shared and link-local.
+func localNetworks() []*net.IPNet {
+	var networks []*net.IPNet
+	for _, text := range []string{
+		"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16",
+		"::1/128", "fc00::/7", "fe80::/10",
+	} {
+		_, network, _ := net.ParseCIDR(text) // constants
+		networks = append(networks, network)
+	}
+	return networks
+}
+
+// openAuthority returns the newest generation of the CA in stateDir. It makes
+// one that permits names when there is none that does.
+func openAuthority(stateDir string, names []string, now time.Time) (*authority, error) {
+	dir := filepath.Join(stateDir, "ca")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	for {
+		number, err := newest(dir)
+		if err != nil {
+			return nil, err
+		}
+		var a *authority
+		if number > 0 {
+			if a, err = readGeneration(generation(dir, number)); err != nil {
+				return nil, err
+			}
+			if a.root.NotAfter.Sub(now) > rootReserve && len(a.unpermitted(names)) == 0 {
+				a.file = filepath.Join(dir, "root.pem")
+				return a, a.export()
+			}
+		}
+		next, err := a.next(names, now)
+		if err != nil {
+			return nil, err
+		}
+		if err := next.publish(dir, generation(dir, number+1)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func generation(dir string, number int) string {
+	return filepath.Join(dir, strconv.Itoa(number))
+}
+
+// newest returns the highest generation in dir, 0 when there is none.
+func newest(dir string) (int, error) {
+	entries, err := os.ReadDir(dir)
+	highest := 0
+	for _, e := range entries {
+		if number, err := strconv.Atoi(e.Name()); err == nil {
+			highest = max(highest, number)
+		}
+	}
+	return highest, err
+}
+
+func readGeneration(dir string) (*authority, error) {
+	p, mistakes := load(File{Cert: filepath.Join(dir, "root.pem"), Key: filepath.Join(dir, "key.pem")})
+	if err := errors.Join(mistakes...); err != nil {
+		return nil, err
+	}
+	key, ok := p.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok || !p.Leaf.IsCA {
+		return nil, fmt.Errorf("%s holds something else than the CA that belongs there; move it away", dir)
+	}
+	return &authority{root: p.Leaf, key: key, exposed: p.exposed}, nil
+}
+
+// unpermitted returns the names that the root's constraints exclude.
+func (a *authority) unpermitted(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		if ip := net.ParseIP(name); ip != nil {
+			return slices.ContainsFunc(a.root.PermittedIPRanges, func(n *net.IPNet) bool { return n.Contains(ip) })
+		}
+		name = "." + strings.TrimPrefix(name, "*.")
+		return slices.ContainsFunc(a.root.PermittedDNSDomains, func(domain string) bool { return strings.HasSuffix(name, "."+domain) })
+	})
+}
+
+// next returns the generation after a, the first when a is nil, valid from now
+// and permitting names and all that a permits.
+func (a *authority) next(names []string, now time.Time) (*authority, error) {
+	if a == nil {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		host, err := os.Hostname()
+		if err != nil {
+			host = "unknown host"
+		}
+		a = &authority{key: key, root: &x509.Certificate{
+			Subject: pkix.Name{
+				Organization: []string{"sluice"},
+				CommonName:   fmt.Sprintf("sluice local CA (%s, %s)", host, now.Format(time.DateOnly)),
+			},
+			PermittedDNSDomains: localDomains(),
+			PermittedIPRanges:   localNetworks(),
+		}}
+	}
+	dns, ips := split(a.unpermitted(names))
+	domains, networks := slices.Clone(a.root.PermittedDNSDomains), slices.Clone(a.root.PermittedIPRanges)
+	for _, name := range dns {
+		domains = append(domains, strings.TrimPrefix(name, "*."))
+	}
+	for _, ip := range ips {
+		networks = append(networks, &net.IPNet{IP: ip, Mask: net.CIDRMask(8*len(ip), 8*len(ip))})
+	}
+	template := &x509.Certificate{
+		Subject:                     a.root.Subject,
+		NotBefore:                   now.Add(-backdate),
+		NotAfter:                    now.Add(rootLife),
+		KeyUsage:                    x509.KeyUsageCertSign,
+		ExtKeyUsage:                 []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid:       true,
+		IsCA:                        true,
+		MaxPathLenZero:              true,
+		PermittedDNSDomainsCritical: true,
+		PermittedDNSDomains:         domains,
+		PermittedIPRanges:           networks,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
+	if err != nil {
+		return nil, err
+	}
+	root, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return &authority{root: root, key: a.key}, nil
+}
+
+// publish writes a to the directory target inside dir. That another process was
+// first is no error: its generation counts.
+func (a *authority) publish(dir, target string) error {
+	draft, err := os.MkdirTemp(dir, "new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(draft) // nothing is left to remove after the rename
+	der, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		return err
+	}
+	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if err := writeFile(filepath.Join(draft, "key.pem"), key, 0o600); err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(draft, "root.pem"), a.pem(), 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(draft, target); err != nil {
+		if _, missing := os.Stat(target); missing != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *authority) pem() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.Raw})
+}
+
+// export brings a.file up to date, atomically.
+func (a *authority) export() error {
+	text := a.pem()
+	if now, err := os.ReadFile(a.file); err == nil && string(now) == string(text) {
+		return nil
+	}
+	draft, err := os.MkdirTemp(filepath.Dir(a.file), "new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(draft)
+	if err := writeFile(filepath.Join(draft, "root.pem"), text, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(filepath.Join(draft, "root.pem"), a.file)
+}
+
+// writeFile writes a new file through to the disk.
+func writeFile(file string, text []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// issue makes a key and a certificate for names, valid for life from now.
+func (a *authority) issue(names []string, now time.Time, life time.Duration) (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	dns, ips := split(names)
+	template := &x509.Certificate{
+		Subject:               pkix.Name{Organization: []string{"sluice"}},
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              now.Add(life),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+		DNSNames:              dns,
+		IPAddresses:           ips,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.root, key.Public(), a.key)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
+}

@@ -1,0 +1,66 @@
+package tlsconf
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// parseNames returns the names in the form that lookups use, each once: DNS
+// names in lower case, IP addresses as [netip.Addr] prints them.
+func parseNames(texts []string) ([]string, error) {
+	var names []string
+	var mistakes []error
+	for _, text := range texts {
+		name, err := parseName(text)
+		if err != nil {
+			mistakes = append(mistakes, fmt.Errorf("self-signed name %q: %w", text, err))
+		} else if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, errors.Join(mistakes...)
+}
+
+func parseName(text string) (string, error) {
+	if ip, err := netip.ParseAddr(text); err == nil {
+		if ip.Zone() != "" {
+			return "", errors.New("a certificate cannot hold an address with a zone; leave out what follows '%'")
+		}
+		return ip.Unmap().String(), nil
+	}
+	name := strings.ToLower(text)
+	if len(name) > 253 {
+		return "", errors.New("longer than 253 bytes")
+	}
+	for label := range strings.SplitSeq(strings.TrimPrefix(name, "*."), ".") {
+		if !isLabel(label) {
+			return "", errors.New("neither an IP address nor a DNS name (letters, digits and '-' between dots; '*' only as the first label)")
+		}
+	}
+	return name, nil
+}
+
+// isLabel reports whether s is one label of a host name (RFC 1123, section
+// 2.1), in lower case. An underscore is let through, as certificates do.
+func isLabel(s string) bool {
+	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}
+
+// split parts parsed names into what certificates hold in separate fields.
+func split(names []string) (dns []string, ips []net.IP) {
+	for _, name := range names {
+		if ip, err := netip.ParseAddr(name); err == nil {
+			ips = append(ips, ip.AsSlice())
+		} else {
+			dns = append(dns, name)
+		}
+	}
+	return dns, ips
+}
