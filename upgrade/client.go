@@ -1,0 +1,70 @@
+package upgrade
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"time"
+
+	"sluice/internal/wire"
+)
+
+const maxSwitch = 10 * time.Second // for writing the 101
+
+// HTTP1 is a client that waits for the answer to a handshake over HTTP/1.1.
+type HTTP1 struct {
+	w http.ResponseWriter
+	q *Request
+}
+
+// NewHTTP1 returns the client behind w, whose request was checked as q.
+func NewHTTP1(w http.ResponseWriter, q *Request) *HTTP1 { return &HTTP1{w, q} }
+
+// Refuse passes the backend's refusal on and closes it.
+func (c *HTTP1) Refuse(a *Answer) error {
+	defer a.Body.Close()
+	maps.Copy(c.w.Header(), a.Header)
+	c.w.WriteHeader(a.Status)
+	if _, err := io.Copy(c.w, a.Body); err != nil {
+		return fmt.Errorf("pass on the refusal: %w", err)
+	}
+	return nil
+}
+
+// Accept takes the connection over from HTTP and sends the 101. What the
+// client sent behind its request is the Side's early bytes. On an error the
+// connection is closed.
+func (c *HTTP1) Accept(a *Answer) (wire.Side, error) {
+	conn, rw, err := http.NewResponseController(c.w).Hijack()
+	if err != nil {
+		return wire.Side{}, fmt.Errorf("take the connection over: %w", err)
+	}
+	var early []byte
+	if n := rw.Reader.Buffered(); n > 0 {
+		b, _ := rw.Reader.Peek(n)
+		early = bytes.Clone(b) // the reader goes back to a pool
+	}
+	if err := switchProtocols(conn, c.q, a); err != nil {
+		conn.Close()
+		return wire.Side{}, fmt.Errorf("send the 101: %w", err)
+	}
+	return wire.Side{Conn: conn, Early: early}, nil
+}
+
+func switchProtocols(conn net.Conn, q *Request, a *Answer) error {
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
+	fmt.Fprintf(&b, "Sec-WebSocket-Accept: %s\r\n", accept(q.key))
+	writeNegotiation(&b, a.Protocol, a.Extensions)
+	writeHeader(&b, a.Header)
+	if err := conn.SetDeadline(time.Now().Add(maxSwitch)); err != nil {
+		return err
+	}
+	if _, err := conn.Write(b.Bytes()); err != nil {
+		return err
+	}
+	return conn.SetDeadline(time.Time{})
+}

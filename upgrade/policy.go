@@ -1,0 +1,105 @@
+package upgrade
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A Policy is what one route lets a handshake do. The zero value lets the
+// backend decide everything.
+type Policy struct {
+	Origins          []Origin // empty: any
+	Subprotocols     []string // empty: any
+	StripCompression bool
+}
+
+// Apply checks q and takes out of it what the route does not pass on. secure
+// tells whether the client speaks TLS to the gateway.
+func (p *Policy) Apply(q *Request, secure bool) *Refusal {
+	if len(p.Origins) > 0 && q.Origin != "" {
+		allowed := slices.ContainsFunc(p.Origins, func(o Origin) bool { return o.allows(q.Origin, q.Host, secure) })
+		if !allowed {
+			return &Refusal{Status: http.StatusForbidden, Reason: "Pages of this origin may not connect here."}
+		}
+	}
+	if len(p.Subprotocols) > 0 {
+		q.Protocols = slices.DeleteFunc(q.Protocols, func(t string) bool { return !slices.Contains(p.Subprotocols, t) })
+		if len(q.Protocols) == 0 {
+			return bad("The handshake must offer a subprotocol that is spoken here: " + strings.Join(p.Subprotocols, ", ") + ".")
+		}
+	}
+	if p.StripCompression {
+		q.Extensions = ""
+	}
+	return nil
+}
+
+// An Origin is a pattern for the Origin header (RFC 6454, section 7).
+type Origin struct {
+	same, null   bool
+	scheme, port string
+	host         string // without "*" when below
+	below        bool
+}
+
+// ParseOrigin reads a pattern: "same-origin", "null", or scheme://host[:port],
+// where the host may begin with "*." to mean every name below.
+func ParseOrigin(text string) (Origin, error) {
+	switch text {
+	case "same-origin":
+		return Origin{same: true}, nil
+	case "null":
+		return Origin{null: true}, nil
+	}
+	host, below := strings.Replace(text, "://*.", "://", 1), strings.Contains(text, "://*.")
+	scheme, name, port, ok := splitOrigin(host)
+	if !ok {
+		return Origin{}, fmt.Errorf("origin %q is not of the form scheme://host[:port]", text)
+	}
+	return Origin{scheme: scheme, host: name, port: port, below: below}, nil
+}
+
+// allows reports whether a page of origin may connect to host, the authority
+// the client asked for.
+func (o Origin) allows(origin, host string, secure bool) bool {
+	if origin == "null" {
+		return o.null
+	}
+	scheme, name, port, ok := splitOrigin(origin)
+	if !ok {
+		return false
+	}
+	if o.same {
+		// In front of a plain listener there may be another TLS terminator, so
+		// only TLS of our own rules the other scheme out.
+		_, self, selfPort, ok := splitOrigin(scheme + "://" + host)
+		return ok && name == self && port == selfPort && (scheme == "https" || scheme == "http" && !secure)
+	}
+	if scheme != o.scheme || port != o.port {
+		return false
+	}
+	if o.below {
+		return strings.HasSuffix(name, "."+o.host)
+	}
+	return name == o.host
+}
+
+// splitOrigin reads a serialised origin, in lower case and with its port.
+func splitOrigin(text string) (scheme, host, port string, ok bool) {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || (url.URL{Scheme: u.Scheme, Host: u.Host}) != *u {
+		return "", "", "", false
+	}
+	scheme, host, port = u.Scheme, strings.ToLower(u.Hostname()), u.Port()
+	switch {
+	case port != "":
+	case scheme == "https":
+		port = "443"
+	case scheme == "http":
+		port = "80"
+	}
+	return scheme, strings.TrimSuffix(host, "."), port, true
+}
