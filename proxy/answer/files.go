@@ -1,0 +1,228 @@
+// Package answer holds the answers that need no backend: files, redirects,
+// fixed responses and the gateway's own error pages. It knows neither routes
+// nor configuration; what of a request a route has already taken apart is
+// passed in.
+package answer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Files serves the regular files of a directory tree. Names that start with a
+// dot do not exist for it, nor does anything outside the tree, whatever links
+// say. It lists no directories.
+type Files struct {
+	root     *os.Root
+	index    string
+	fallback string
+}
+
+// NewFiles opens the directory root. Index is the file served for a directory
+// and fallback, a path below root, the one served where nothing else is; ""
+// turns either off. The caller closes the result.
+func NewFiles(root, index, fallback string) (*Files, error) {
+	for _, name := range []string{index, fallback} {
+		if name != "" && (!fs.ValidPath(name) || hidden(name)) {
+			return nil, fmt.Errorf("files %s: %q is not the name of a visible file below it", root, name)
+		}
+	}
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, fmt.Errorf("files %s: %w", root, err)
+	}
+	return &Files{root: dir, index: index, fallback: fallback}, nil
+}
+
+// Close releases the directory. Requests still running finish; later ones get 503.
+func (f *Files) Close() error { return f.root.Close() }
+
+// Serve answers r, whose request id is id, with the file at name: an escaped
+// path without dot segments, which the route may have made from the path that
+// the client sees (that one stays in r.URL). It answers GET and HEAD only, with
+// ranges and conditions as [http.ServeContent] does. A directory is served by
+// its index and gets its final slash by a redirect. What may not be read looks
+// like what is not there.
+func (f *Files) Serve(w http.ResponseWriter, r *http.Request, id, name string) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		Error(w, r, http.StatusMethodNotAllowed, id, "Files can only be read.")
+		return
+	}
+	file, err := f.lookup(name)
+	if errors.Is(err, errNeedsSlash) {
+		if public := r.URL.EscapedPath(); !strings.HasSuffix(public, "/") {
+			redirect(w, http.StatusMovedPermanently, withQuery(local(public)+"/", r.URL.RawQuery))
+			return
+		}
+		file, err = f.lookup(name + "/") // the route cut the slash off
+	}
+	if err != nil && f.fallback != "" && !errors.Is(err, errHidden) && !unavailable(err) {
+		file, err = f.open(f.fallback)
+	}
+	switch {
+	case err == nil:
+		defer file.Close()
+		send(w, r, file)
+	case unavailable(err):
+		Error(w, r, http.StatusServiceUnavailable, id, "The file cannot be read at the moment.")
+	default:
+		Error(w, r, http.StatusNotFound, id, "There is no such file.")
+	}
+}
+
+var (
+	errNeedsSlash = errors.New("a directory, named without a slash at its end")
+	errHidden     = errors.New("a name that starts with a dot")
+	errNotFile    = errors.New("not a regular file")
+)
+
+// unavailable tells a failure of the machine from a file that is not there.
+func unavailable(err error) bool {
+	for _, cause := range []error{fs.ErrClosed, syscall.EMFILE, syscall.ENFILE, syscall.EIO, syscall.ENOMEM} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	return false
+}
+
+// lookup opens the file for an escaped path.
+func (f *Files) lookup(escaped string) (*regular, error) {
+	name, directory, err := decode(escaped)
+	if err != nil {
+		return nil, err
+	}
+	if !directory {
+		return f.open(name)
+	}
+	if f.index == "" {
+		return nil, errNotFile
+	}
+	file, err := f.open(path.Join(name, f.index))
+	if errors.Is(err, errNeedsSlash) {
+		err = errNotFile
+	}
+	return file, err
+}
+
+// decode turns an escaped path into a slash-separated name relative to the
+// root, and tells whether it ends in a slash. A segment that has a slash or
+// NUL in it, or on Windows anything that is special there, names nothing.
+func decode(escaped string) (name string, directory bool, err error) {
+	escaped, directory = strings.CutSuffix(strings.TrimPrefix(escaped, "/"), "/")
+	if escaped == "" {
+		return ".", true, nil
+	}
+	segments := strings.Split(escaped, "/")
+	for i, segment := range segments {
+		if segments[i], err = url.PathUnescape(segment); err != nil {
+			return "", false, err
+		}
+		if strings.Contains(segments[i], "/") {
+			return "", false, fs.ErrNotExist
+		}
+	}
+	name = strings.Join(segments, "/")
+	if hidden(name) {
+		return "", false, errHidden
+	}
+	if _, err := filepath.Localize(name); err != nil {
+		return "", false, fs.ErrNotExist
+	}
+	return name, directory, nil
+}
+
+// hidden reports whether a segment of a name starts with a dot.
+func hidden(name string) bool {
+	return name[0] == '.' || strings.Contains(name, "/.")
+}
+
+// regular is an open regular file.
+type regular struct {
+	*os.File
+	info fs.FileInfo
+	name string // as asked for: its extension decides the type
+}
+
+// open opens the regular file at name below the root.
+func (f *Files) open(name string) (*regular, error) {
+	target, found, err := follow(f.root, name)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case found.IsDir():
+		return nil, errNeedsSlash
+	case !found.Mode().IsRegular(): // opening a device can have effects, a fifo blocks
+		return nil, errNotFile
+	}
+	file, err := f.root.OpenFile(filepath.FromSlash(target), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	if !os.SameFile(info, found) { // replaced meanwhile, perhaps by something else than a file
+		file.Close()
+		return nil, fs.ErrNotExist
+	}
+	return &regular{File: file, info: info, name: name}, nil
+}
+
+// settled is how long after its last change a file is taken to be at rest: no
+// file system has coarser times than the 2 seconds of FAT.
+const settled = 2 * time.Second
+
+// etag makes an entity tag of size and modification time. It is strong, so that
+// ranges can be resumed, once the file is at rest: any later change then shows
+// in its time. Before, a change within the clock tick of the last one would not
+// show, so the tag is weak and of another text, and the client asks again.
+func etag(info fs.FileInfo, now time.Time) string {
+	tag := fmt.Sprintf("%x-%x", info.ModTime().UnixNano(), info.Size())
+	if now.Sub(info.ModTime()) < settled {
+		return `W/"` + tag + `-new"`
+	}
+	return `"` + tag + `"`
+}
+
+// send writes file as the answer to r.
+func send(w http.ResponseWriter, r *http.Request, file *regular) {
+	h := w.Header()
+	h.Set("ETag", etag(file.info, time.Now()))
+	h.Set("Content-Type", contentType(file.name))
+	http.ServeContent(w, r, "", file.info.ModTime(), file)
+}
+
+// contentType goes by the extension alone: guessing from the content would
+// make a page out of any text somebody can put into the tree.
+func contentType(name string) string {
+	extension := path.Ext(name)
+	if kind := mime.TypeByExtension(extension); kind != "" {
+		return kind
+	}
+	switch strings.ToLower(extension) { // common on the web, not built into package mime
+	case ".woff", ".woff2", ".ttf", ".otf":
+		return "font/" + strings.ToLower(extension[1:])
+	case ".webmanifest":
+		return "application/manifest+json"
+	case ".map":
+		return "application/json"
+	case ".md":
+		return "text/markdown; charset=utf-8"
+	}
+	return "application/octet-stream"
+}

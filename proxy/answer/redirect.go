@@ -1,0 +1,105 @@
+package answer
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Redirect answers with a Location.
+type Redirect struct {
+	status   int
+	base     string // escaped, without the '*' and the fragment
+	fragment string // with its '#'
+	rest     bool   // base is followed by what the '*' of the route matched
+}
+
+// NewRedirect returns a redirect to the absolute path or the http, https, ws or
+// wss URL to, whose last character may be a '*' that stands for the rest that
+// [Redirect.Serve] gets.
+func NewRedirect(to string, status int) (*Redirect, error) {
+	target, rest := strings.CutSuffix(to, "*")
+	target, fragment, hasFragment := strings.Cut(target, "#")
+	u, err := url.Parse(target)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("redirect to %q: %w", to, err)
+	case hasFragment && rest:
+		return nil, fmt.Errorf("redirect to %q: the '*' cannot stand in a fragment", to)
+	case u.Scheme == "" && (u.Host != "" || !strings.HasPrefix(target, "/")):
+		return nil, fmt.Errorf("redirect to %q: neither a URL nor an absolute path", to)
+	case u.Scheme != "" && (u.Host == "" || !slices.Contains([]string{"http", "https", "ws", "wss"}, u.Scheme)):
+		return nil, fmt.Errorf("redirect to %q: not a URL with http, https, ws or wss and a host", to)
+	}
+	if u.Path == "" && rest && u.RawQuery == "" {
+		u.Path = "/" // or the rest would continue the host's name
+	}
+	d := &Redirect{status: status, base: escape(u.String(), pathBytes+"?[]"), rest: rest}
+	if hasFragment {
+		d.fragment = "#" + escape(fragment, pathBytes+"?")
+	}
+	return d, nil
+}
+
+// Serve answers with the redirect. Rest is the escaped part of the path that
+// the '*' of the route matched. The query of r is kept unless the target has
+// one of its own. Whatever rest holds, the host is the target's, or the
+// client's own when the target is a path.
+func (d *Redirect) Serve(w http.ResponseWriter, r *http.Request, rest string) {
+	redirect(w, d.status, d.location(rest, r.URL.RawQuery))
+}
+
+func (d *Redirect) location(rest, query string) string {
+	to := d.base
+	inQuery := strings.Contains(to, "?")
+	if d.rest && inQuery {
+		to += escape(rest, ":@/")
+	} else if d.rest {
+		to += escape(rest, pathBytes)
+	}
+	if to[0] == '/' {
+		to = local(to)
+	}
+	if !inQuery {
+		to = withQuery(to, query)
+	}
+	return to + d.fragment
+}
+
+func redirect(w http.ResponseWriter, status int, to string) {
+	w.Header().Set("Location", to)
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(status)
+}
+
+// local makes an escaped path one that no client takes for "//host".
+func local(path string) string { return "/" + strings.TrimLeft(path, "/") }
+
+func withQuery(to, query string) string {
+	if query == "" {
+		return to
+	}
+	return to + "?" + escape(query, pathBytes+"?[]")
+}
+
+// pathBytes may stand unescaped in a path besides letters, digits and "-._~%"
+// (RFC 3986, section 3.3).
+const pathBytes = "!$&'()*+,;=:@/"
+
+// escape percent-encodes the bytes of s, which may hold escapes already, that
+// are neither unreserved nor listed. Browsers read a backslash as a slash and
+// skip control characters; neither is left.
+func escape(s, allowed string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~%", c) >= 0 || strings.IndexByte(allowed, c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,226 @@
+// Package backend is the endpoints of a backend: which one to use, how to reach
+// it, and how much it has to do. It knows neither requests nor routes.
+package backend
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/internal/wire"
+)
+
+// An Endpoint is one address of a backend.
+type Endpoint struct {
+	Name    string      // for logs, as written in the configuration
+	Network string      // "tcp" or "unix"
+	Address string      // host:port, or a path
+	TLS     *tls.Config // nil for plain; ServerName must be set
+}
+
+// Options of a Pool; the zero value works.
+type Options struct {
+	ConnectTimeout time.Duration // for one endpoint, TLS included; 0 means 5s
+}
+
+// A Pool is the endpoints of one backend and what goes on at each.
+type Pool struct {
+	Name      string
+	endpoints []*endpoint
+	timeout   time.Duration
+
+	mu   sync.Mutex
+	turn int // where the next search for the least busy one starts
+}
+
+type endpoint struct {
+	Endpoint
+	busy      atomic.Int64 // leases: live sessions and requests
+	transport *http.Transport
+}
+
+// New returns a pool of at least one endpoint. It connects to nothing yet.
+func New(name string, endpoints []Endpoint, o Options) *Pool {
+	p := &Pool{Name: name, timeout: o.ConnectTimeout}
+	if p.timeout <= 0 {
+		p.timeout = 5 * time.Second
+	}
+	for _, e := range endpoints {
+		p.endpoints = append(p.endpoints, &endpoint{Endpoint: e, transport: p.transport(e)})
+	}
+	return p
+}
+
+func (p *Pool) transport(e Endpoint) *http.Transport {
+	t := &http.Transport{
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return p.connect(ctx, e) },
+		MaxIdleConnsPerHost:    256,
+		IdleConnTimeout:        60 * time.Second,
+		DisableCompression:     true, // bodies pass as they are
+		MaxResponseHeaderBytes: 256 << 10,
+		ExpectContinueTimeout:  time.Second,
+		WriteBufferSize:        8 << 10,
+		ReadBufferSize:         8 << 10,
+	}
+	t.DialTLSContext = t.DialContext
+	return t
+}
+
+// Close closes the connections that nobody uses. Leases stay valid.
+func (p *Pool) Close() {
+	for _, e := range p.endpoints {
+		e.transport.CloseIdleConnections()
+	}
+}
+
+// Same reports whether o has the same name, endpoints and options, so that it
+// can live on in place of p.
+func (p *Pool) Same(o *Pool) bool {
+	return o != nil && p.Name == o.Name && p.timeout == o.timeout &&
+		slices.EqualFunc(p.endpoints, o.endpoints, func(a, b *endpoint) bool {
+			return a.Name == b.Name && a.Network == b.Network && a.Address == b.Address && sameTLS(a.TLS, b.TLS)
+		})
+}
+
+func sameTLS(a, b *tls.Config) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.ServerName == b.ServerName && a.RootCAs.Equal(b.RootCAs)
+}
+
+// Has reports whether an endpoint of that name belongs to the pool.
+func (p *Pool) Has(name string) bool {
+	for _, e := range p.endpoints {
+		if e.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Tried is the endpoints that one request or handshake has found unreachable.
+// The zero value is empty.
+type Tried struct{ endpoints map[*endpoint]error }
+
+// Acquire picks the endpoint with the least to do that was not tried. When all
+// were, the error is that of the last one.
+func (p *Pool) Acquire(tried *Tried) (*Lease, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var best *endpoint
+	for i := range p.endpoints {
+		e := p.endpoints[(p.turn+i)%len(p.endpoints)]
+		if _, failed := tried.endpoints[e]; failed {
+			continue
+		}
+		if best == nil || e.busy.Load() < best.busy.Load() {
+			best = e
+		}
+	}
+	p.turn++
+	if best == nil {
+		return nil, tried.err()
+	}
+	best.busy.Add(1)
+	return &Lease{pool: p, endpoint: best}, nil
+}
+
+func (t *Tried) err() error {
+	for _, err := range t.endpoints {
+		return err
+	}
+	return nil
+}
+
+// A Lease is the use of one endpoint for a request or a session.
+type Lease struct {
+	pool     *Pool
+	endpoint *endpoint
+	released atomic.Bool
+}
+
+// Backend and Endpoint name what is leased.
+func (l *Lease) Backend() string  { return l.pool.Name }
+func (l *Lease) Endpoint() string { return l.endpoint.Name }
+
+// Release gives the endpoint back. Calling it again does nothing.
+func (l *Lease) Release() {
+	if !l.released.Swap(true) {
+		l.endpoint.busy.Add(-1)
+	}
+}
+
+// Fail gives the endpoint back and notes that it could not be reached.
+func (l *Lease) Fail(t *Tried, err error) {
+	if t.endpoints == nil {
+		t.endpoints = make(map[*endpoint]error)
+	}
+	t.endpoints[l.endpoint] = err
+	l.Release()
+}
+
+// Dial connects to the endpoint, TLS included. The error is a *DialError. The
+// connection is the caller's; it is a *wire.Conn, or a *tls.Conn over one.
+func (l *Lease) Dial(ctx context.Context) (net.Conn, error) {
+	return l.pool.connect(ctx, l.endpoint.Endpoint)
+}
+
+// RoundTrip sends a request to the endpoint over a kept connection. When the
+// endpoint cannot be reached the error is a *DialError and nothing of the
+// request was read, though its body is closed.
+func (l *Lease) RoundTrip(r *http.Request) (*http.Response, error) {
+	r.URL.Scheme, r.URL.Host = "http", "endpoint"
+	if l.endpoint.TLS != nil {
+		r.URL.Scheme = "https"
+	}
+	return l.endpoint.transport.RoundTrip(r)
+}
+
+// A DialError is an endpoint that could not be reached.
+type DialError struct {
+	Backend, Endpoint string
+	Err               error
+}
+
+func (e *DialError) Error() string {
+	return fmt.Sprintf("backend %s: endpoint %s: %v", e.Backend, e.Endpoint, e.Err)
+}
+
+func (e *DialError) Unwrap() error { return e.Err }
+
+func (p *Pool) connect(ctx context.Context, e Endpoint) (net.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, fmt.Errorf("no connection within %v: %w", p.timeout, context.DeadlineExceeded))
+	defer cancel()
+	c, err := dial(ctx, e)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return nil, &DialError{Backend: p.Name, Endpoint: e.Name, Err: err}
+	}
+	return c, nil
+}
+
+func dial(ctx context.Context, e Endpoint) (net.Conn, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, e.Network, e.Address)
+	if err != nil {
+		return nil, err
+	}
+	if e.TLS == nil {
+		return wire.New(c), nil
+	}
+	t := tls.Client(wire.NewTLS(c), e.TLS)
+	if err := t.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return t, nil
+}

@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+
+	"github.com/gobwas/ws"
+	"github.com/rs/zerolog"
+
+	"sluice/config"
+	"sluice/proxy/answer"
+	"sluice/proxy/backend"
+	"sluice/proxy/relay"
+	"sluice/route"
+	"sluice/tlsconf"
+	"sluice/upgrade"
+)
+
+// builder turns a configuration into a snapshot. It does everything that can
+// fail, touches nothing that runs, and collects every mistake.
+type builder struct {
+	cfg      *config.Config
+	old      *snapshot // parts of it that are still the same live on
+	problems config.Problems
+}
+
+func (b *builder) fail(pos config.Pos, path string, err error) {
+	b.problems = append(b.problems, b.cfg.Problem(pos, path, "%v", err))
+}
+
+// build returns a snapshot without listeners and a logger.
+func (b *builder) build() *snapshot {
+	s := &snapshot{
+		services:        make(map[string]*service),
+		pools:           make(map[string]*backend.Pool),
+		log:             zerolog.Nop(),
+		access:          b.cfg.Log.Access,
+		redact:          b.cfg.Log.Redact,
+		shutdownTimeout: b.cfg.ShutdownTimeout,
+	}
+	if b.cfg.TLS != nil {
+		s.store = b.certificates(b.cfg.TLS)
+	}
+	for i := range b.cfg.Backends {
+		c := &b.cfg.Backends[i]
+		s.pools[c.Name] = b.pool(c)
+	}
+	entries := make([]route.Entry[*service], len(b.cfg.Routes))
+	for i := range b.cfg.Routes {
+		c := &b.cfg.Routes[i]
+		svc := b.service(c, s.pools)
+		entries[i] = route.Entry[*service]{Pattern: pattern(c), Value: svc}
+		s.services[svc.group.Name] = svc
+	}
+	var conflicts []route.Conflict
+	s.routes, conflicts = route.Compile(entries)
+	for _, c := range conflicts {
+		r := &b.cfg.Routes[c.Route]
+		err := errors.New(c.Message)
+		if c.By >= 0 {
+			err = fmt.Errorf("%w (line %d)", err, b.cfg.Routes[c.By].Pos.Line)
+		}
+		b.fail(r.Pos, place(r), err)
+	}
+	return s
+}
+
+// place is the path of a route in its file.
+func place(c *config.Route) string { return fmt.Sprintf("routes[%d]", c.Index) }
+
+func pattern(c *config.Route) route.Pattern {
+	return route.Pattern{
+		Host: c.Host, Path: c.Path, Methods: c.Methods,
+		Headers: c.Headers, Query: c.Query, Protocol: c.Protocol,
+	}
+}
+
+// identity is what decides whether a route of two configurations is the same.
+func identity(c *config.Route) string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return pattern(c).String()
+}
+
+func (b *builder) certificates(c *config.TLS) *tlsconf.Store {
+	o := tlsconf.Options{SelfSigned: c.SelfSigned, StateDir: b.cfg.StateDir, MinVersion: tls.VersionTLS12}
+	if c.MinVersion == "1.3" {
+		o.MinVersion = tls.VersionTLS13
+	}
+	for _, f := range c.Certificates {
+		o.Files = append(o.Files, tlsconf.File{Cert: f.Cert, Key: f.Key})
+	}
+	var old *tlsconf.Store
+	if b.old != nil {
+		old = b.old.store
+	}
+	store, err := tlsconf.New(o, old)
+	if err == nil {
+		return store
+	}
+	mistakes := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		mistakes = joined.Unwrap()
+	}
+	for _, err := range mistakes {
+		var f *tlsconf.FileError
+		if errors.As(err, &f) {
+			b.fail(c.Certificates[f.Index].Pos, fmt.Sprintf("tls.certificates[%d]", f.Index), err)
+		} else {
+			b.fail(c.Pos, "tls", err)
+		}
+	}
+	return nil
+}
+
+func (b *builder) pool(c *config.Backend) *backend.Pool {
+	var trusted *x509.CertPool
+	if c.TLS.CA != "" {
+		pem, err := os.ReadFile(c.TLS.CA)
+		trusted = x509.NewCertPool()
+		if err == nil && !trusted.AppendCertsFromPEM(pem) {
+			err = fmt.Errorf("%s holds no PEM certificate", c.TLS.CA)
+		}
+		if err != nil {
+			b.fail(c.Pos, "backends."+c.Name+".tls.ca", err)
+		}
+	}
+	endpoints := make([]backend.Endpoint, len(c.Endpoints))
+	for i, e := range c.Endpoints {
+		endpoints[i] = backend.Endpoint{Name: e.Text, Network: e.Network, Address: e.Address}
+		if !e.TLS {
+			continue
+		}
+		name := c.TLS.ServerName
+		if name == "" {
+			name, _, _ = net.SplitHostPort(e.Address)
+		}
+		endpoints[i].TLS = &tls.Config{ServerName: name, RootCAs: trusted, NextProtos: []string{"http/1.1"}}
+	}
+	p := backend.New(c.Name, endpoints, backend.Options{ConnectTimeout: c.ConnectTimeout})
+	if b.old != nil && p.Same(b.old.pools[c.Name]) {
+		return b.old.pools[c.Name]
+	}
+	return p
+}
+
+func (b *builder) service(c *config.Route, pools map[string]*backend.Pool) *service {
+	name, at := identity(c), place(c)
+	s := &service{
+		group:            &relay.Group{Name: name},
+		pool:             pools[c.Backend],
+		request:          edit{c.Request.Remove, c.Request.Set},
+		response:         edit{c.Response.Remove, c.Response.Set},
+		handshakeTimeout: c.WebSocket.HandshakeTimeout,
+		badGateway:       ws.StatusCode(c.WebSocket.CloseCodeBadGateway),
+	}
+	if b.old != nil {
+		if same, ok := b.old.services[name]; ok {
+			s.group = same.group
+		}
+	}
+	var err error
+	if s.policy, err = policy(&c.WebSocket); err != nil {
+		b.fail(c.Pos, at, err)
+	}
+	if s.rewrite, err = route.NewRewrite(pattern(c), c.StripPrefix, c.Rewrite); err != nil {
+		b.fail(c.Pos, at, err)
+	}
+	switch {
+	case c.Redirect != nil:
+		if s.redirect, err = answer.NewRedirect(c.Redirect.To, c.Redirect.Status); err != nil {
+			b.fail(c.Pos, at+".redirect", err)
+		}
+	case c.Respond != nil:
+		s.respond = &answer.Respond{Status: c.Respond.Status, ContentType: c.Respond.ContentType, Body: c.Respond.Body}
+	case c.Files != nil:
+		// Nobody closes it: requests under way may need it after a reload,
+		// and its descriptor goes with the last reference.
+		if s.files, err = answer.NewFiles(c.Files.Root, c.Files.Index, c.Files.Fallback); err != nil {
+			b.fail(c.Pos, at+".files", err)
+		}
+	}
+	return s
+}
+
+// policy returns what a route lets handshakes do.
+func policy(c *config.WebSocket) (upgrade.Policy, error) {
+	p := upgrade.Policy{Subprotocols: c.Subprotocols, StripCompression: c.Compression == "strip"}
+	for _, text := range c.Origins {
+		o, err := upgrade.ParseOrigin(text)
+		if err != nil {
+			return p, err
+		}
+		p.Origins = append(p.Origins, o)
+	}
+	return p, nil
+}
+
+// Check runs the build step of a configuration without listening, and returns
+// its mistakes.
+func Check(cfg *config.Config) config.Problems {
+	b := &builder{cfg: cfg}
+	b.build()
+	return slices.Clip(b.problems)
+}

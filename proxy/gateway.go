@@ -1,0 +1,220 @@
+// Package proxy is the spine of the gateway: listeners, the snapshot that one
+// configuration makes, the way of a connection through the parts, and the
+// drain. The parts do not know each other.
+package proxy
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"sluice/config"
+	"sluice/proxy/relay"
+)
+
+// Gateway is a reverse proxy that can change its configuration while it runs.
+type Gateway struct {
+	newLogger func(config.Log) zerolog.Logger
+	current   atomic.Pointer[snapshot]
+	engine    *relay.Portable
+	draining  atomic.Bool
+
+	mu      sync.Mutex // one Apply at a time
+	running bool
+	serving sync.WaitGroup // listeners, and those that finish their last requests
+}
+
+// New returns a gateway without a configuration. newLogger makes the logger
+// that a configuration asks for.
+func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
+	g := &Gateway{newLogger: newLogger}
+	g.engine = relay.New(g.ended)
+	g.current.Store(&snapshot{log: zerolog.Nop()})
+	return g
+}
+
+// Change is what applying a configuration did.
+type Change struct {
+	Listeners     []Listener // all there are now
+	RootFile      string     // certificate of the local CA, for clients to trust; "" without one
+	SessionsKept  int
+	SessionsEnded int // their route or endpoint is gone
+}
+
+// Listener is an open listener.
+type Listener struct {
+	Name    string // as configured
+	Address string // the real one
+	TLS     bool
+}
+
+// Apply makes cfg the configuration. It either does so whole or changes
+// nothing and returns [config.Problems]. Listeners are open when it returns.
+func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	old := g.current.Load()
+	b := &builder{cfg: cfg, old: old}
+	next := b.build()
+	opened := g.openListeners(b, next)
+	if len(b.problems) > 0 {
+		for _, l := range opened {
+			l.shutdown(context.Background())
+		}
+		return Change{}, b.problems.Sorted()
+	}
+	next.log = g.newLogger(cfg.Log)
+	for i := range cfg.Listeners {
+		c := &cfg.Listeners[i]
+		next.listeners[c.Address].settings.Store(c)
+	}
+	g.current.Store(next)
+	if g.running {
+		for _, l := range opened {
+			g.serving.Go(l.serve)
+		}
+	}
+	change := g.retire(old, next)
+	for _, w := range next.warnings() {
+		next.log.Warn().Msg(w)
+	}
+	return change, nil
+}
+
+// openListeners fills in the listeners of next and returns the new ones.
+func (g *Gateway) openListeners(b *builder, next *snapshot) (opened []*listener) {
+	next.listeners = make(map[string]*listener)
+	for i := range b.cfg.Listeners {
+		c := &b.cfg.Listeners[i]
+		l := b.old.listeners[c.Address]
+		if l == nil && len(b.problems) == 0 {
+			var err error
+			if l, err = g.listen(c); err != nil {
+				b.fail(c.Pos, "listeners", err)
+				continue
+			}
+			opened = append(opened, l)
+		}
+		next.listeners[c.Address] = l
+		if l != nil && c.TLS && next.httpsPort == "" {
+			next.httpsPort = l.port()
+		}
+	}
+	return opened
+}
+
+// retire ends what old had and next has not, and lets requests finish.
+func (g *Gateway) retire(old, next *snapshot) Change {
+	for name, l := range old.listeners {
+		if next.listeners[name] == l {
+			continue
+		}
+		g.serving.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), old.shutdownTimeout)
+			defer cancel()
+			l.shutdown(ctx)
+		})
+	}
+	for name, p := range old.pools {
+		if next.pools[name] != p {
+			p.Close()
+		}
+	}
+	change := Change{Listeners: next.open()}
+	if next.store != nil {
+		change.RootFile = next.store.RootFile()
+	}
+	for _, cause := range [...]relay.Cause{relay.RouteRemoved, relay.BackendRemoved} {
+		change.SessionsEnded += g.engine.End(func(v relay.View) bool { return next.ends(v) == cause }, cause, 0)
+	}
+	g.engine.Each(func(v relay.View) bool {
+		if next.ends(v) == 0 {
+			change.SessionsKept++
+		}
+		return true
+	})
+	return change
+}
+
+// ends returns why a session cannot live on under s, or 0.
+func (s *snapshot) ends(v relay.View) relay.Cause {
+	svc := s.services[v.Group.Name]
+	switch {
+	case svc == nil || svc.pool == nil:
+		return relay.RouteRemoved
+	case !svc.pool.Has(v.Meta.Endpoint):
+		return relay.BackendRemoved
+	}
+	return 0
+}
+
+// open describes the listeners, in order of their names.
+func (s *snapshot) open() []Listener {
+	var all []Listener
+	for _, name := range slices.Sorted(maps.Keys(s.listeners)) {
+		l := s.listeners[name]
+		all = append(all, Listener{Name: name, Address: l.address(), TLS: l.settings.Load().TLS})
+	}
+	return all
+}
+
+func (s *snapshot) warnings() []string {
+	if s.store == nil {
+		return nil
+	}
+	return s.store.Warnings()
+}
+
+func (g *Gateway) logger() *zerolog.Logger { return &g.current.Load().log }
+
+// Run serves until ctx ends, then drains: it stops accepting, lets requests
+// finish, and ends every session with a Close frame, within the configured
+// shutdown timeout. Apply must have succeeded before.
+func (g *Gateway) Run(ctx context.Context) {
+	engine, stop := context.WithCancel(context.Background())
+	var relayed sync.WaitGroup
+	relayed.Go(func() { g.engine.Run(engine) })
+	g.mu.Lock()
+	g.running = true
+	for _, l := range g.current.Load().listeners {
+		g.serving.Go(l.serve)
+	}
+	g.mu.Unlock()
+
+	<-ctx.Done()
+	g.drain()
+	stop()
+	relayed.Wait()
+}
+
+// sessionsPerSecond is how many sessions a shutdown ends at once; the rest
+// follows, so that not all clients come back in the same moment elsewhere.
+const sessionsPerSecond = 1000
+
+// drain ends everything within the shutdown timeout.
+func (g *Gateway) drain() {
+	g.draining.Store(true)
+	g.mu.Lock() // held on: no Apply any more
+	s := g.current.Load()
+	ctx, cancel := context.WithTimeout(context.Background(), s.shutdownTimeout)
+	defer cancel()
+
+	var servers sync.WaitGroup
+	for _, l := range s.listeners {
+		servers.Go(func() { l.shutdown(ctx) })
+	}
+	all := func(relay.View) bool { return true }
+	open := 0
+	g.engine.Each(func(relay.View) bool { open++; return true })
+	spread := min(time.Duration(open)*time.Second/sessionsPerSecond, s.shutdownTimeout/3)
+	g.engine.End(all, relay.Shutdown, spread)
+	servers.Wait()
+	g.serving.Wait()
+	g.engine.End(all, relay.Shutdown, 0) // handshakes that were under way
+	g.engine.Drained(ctx)
+}

@@ -1,0 +1,223 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"sluice/internal/telemetry"
+	"sluice/internal/wire"
+	"sluice/proxy/backend"
+	"sluice/proxy/forward"
+	"sluice/proxy/relay"
+	"sluice/upgrade"
+)
+
+// watchInterval is how often a slow handshake looks whether its client is
+// still there: net/http stops looking once the client has sent a byte more.
+const watchInterval = 250 * time.Millisecond
+
+var (
+	errGone = errors.New("client: the connection was closed during the handshake")
+	errSlow = &timeoutError{"backend: no answer to the handshake in time"}
+)
+
+// timeoutError is an error that isTimeout knows.
+type timeoutError struct{ text string }
+
+func (e *timeoutError) Error() string { return e.text }
+func (e *timeoutError) Timeout() bool { return true }
+
+// session turns a handshake into a session (docs/architecture.md, section 3,
+// steps 5 to 10).
+func (x *exchange) session(path string) {
+	q, refusal := x.check(path) // 5
+	if refusal != nil {
+		x.refuse(refusal)
+		return
+	}
+	ctx, cancel := x.handshakeContext()
+	defer cancel(nil)
+	lease, conn, err := x.connect(ctx) // 6
+	if err != nil {
+		x.failHandshake(ctx, err)
+		return
+	}
+	a, err := upgrade.Offer(ctx, conn, q) // 7
+	if err != nil {
+		conn.Close()
+		lease.Release()
+		x.failHandshake(ctx, fmt.Errorf("backend %s: endpoint %s: %w", lease.Backend(), lease.Endpoint(), err))
+		return
+	}
+	client := upgrade.NewHTTP1(x.w, q)
+	if a.Status != http.StatusSwitchingProtocols {
+		defer lease.Release()
+		stop := context.AfterFunc(x.r.Context(), func() { conn.Close() })
+		defer stop()
+		if err := client.Refuse(a); err != nil {
+			x.record.Error = err.Error()
+			panic(http.ErrAbortHandler)
+		}
+		return
+	}
+	x.svc.response.apply(a.Header)
+	if x.left() {
+		err = errGone
+	} else {
+		x.w.taken = true
+		var side wire.Side
+		if side, err = client.Accept(a); err == nil { // 8
+			x.join(lease, side, wire.Side{Conn: conn, Early: a.Early}, a) // 9
+			return
+		}
+		x.w.taken = false
+	}
+	conn.Close()
+	lease.Release()
+	x.gone(err)
+}
+
+// check reads the handshake and applies the route's policy.
+func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
+	if x.g.draining.Load() {
+		return nil, &upgrade.Refusal{
+			Status: http.StatusServiceUnavailable,
+			Header: http.Header{"Retry-After": {"1"}, "Connection": {"close"}},
+			Reason: "The gateway is shutting down.",
+		}
+	}
+	q, refusal := upgrade.Check(x.r)
+	if refusal == nil {
+		refusal = x.svc.policy.Apply(q, x.r.TLS != nil)
+	}
+	if refusal != nil {
+		return nil, refusal
+	}
+	q.Path = path
+	if x.r.URL.RawQuery != "" || x.r.URL.ForceQuery {
+		q.Path += "?" + x.r.URL.RawQuery
+	}
+	forward.SetForwarded(q.Header, x.r)
+	x.svc.request.apply(q.Header)
+	if host := q.Header.Get("Host"); host != "" {
+		q.Host = host
+		q.Header.Del("Host")
+	}
+	return q, nil
+}
+
+// handshakeContext ends with the route's timeout, and when the client leaves.
+func (x *exchange) handshakeContext() (context.Context, context.CancelCauseFunc) {
+	timed, stop := context.WithTimeoutCause(x.r.Context(), x.svc.handshakeTimeout, errSlow)
+	ctx, cancel := context.WithCancelCause(timed)
+	var mu sync.Mutex // orders the making of watch before its use
+	mu.Lock()
+	defer mu.Unlock()
+	var watch *time.Timer
+	watch = time.AfterFunc(watchInterval, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if x.left() {
+			cancel(errGone)
+		} else if ctx.Err() == nil {
+			watch.Reset(watchInterval)
+		}
+	})
+	return ctx, func(cause error) {
+		watch.Stop()
+		cancel(cause)
+		stop()
+	}
+}
+
+// left reports whether the client has closed its connection.
+func (x *exchange) left() bool {
+	c, ok := x.r.Context().Value(wireKey{}).(*wire.Conn)
+	return ok && c.Gone()
+}
+
+// connect reaches an endpoint of the route's backend, the next one where one
+// fails.
+func (x *exchange) connect(ctx context.Context) (*backend.Lease, net.Conn, error) {
+	var tried backend.Tried
+	for {
+		lease, err := x.svc.pool.Acquire(&tried)
+		if err != nil {
+			return nil, nil, err
+		}
+		x.record.Backend, x.record.Endpoint = lease.Backend(), lease.Endpoint()
+		conn, err := lease.Dial(ctx)
+		if err == nil {
+			return lease, conn, nil
+		}
+		lease.Fail(&tried, err)
+		if ctx.Err() != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// failHandshake answers for a handshake that the backend did not answer.
+func (x *exchange) failHandshake(ctx context.Context, err error) {
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+		x.failBackend(err)
+	case errors.Is(cause, errGone) || x.r.Context().Err() != nil:
+		x.gone(errGone)
+	default:
+		x.failBackend(cause)
+	}
+}
+
+// owner is what the gateway has to know of a session when it ends.
+type owner struct {
+	lease  *backend.Lease
+	record telemetry.Session
+}
+
+// join hands the session over. The goroutine of the request ends with it.
+func (x *exchange) join(lease *backend.Lease, client, conn wire.Side, a *upgrade.Answer) {
+	x.record.URI = telemetry.Redact(x.r.RequestURI, x.s.redact)
+	record := telemetry.Session{Exchange: x.record.Exchange, Subprotocol: a.Protocol, Deflate: a.Deflate()}
+	if x.s.access {
+		record.LogOpened(&x.s.log)
+	}
+	meta := &relay.Meta{Backend: lease.Backend(), Endpoint: lease.Endpoint(), Opened: time.Now()}
+	if c := wire.Of(client.Conn); c != nil {
+		meta.Peer = c.Peer()
+	}
+	x.g.engine.Join(relay.Session{
+		ID:         x.record.ID,
+		Group:      x.svc.group,
+		Meta:       meta,
+		Owner:      &owner{lease, record},
+		Client:     client,
+		Backend:    conn,
+		Deflate:    a.Deflate(),
+		BadGateway: x.svc.badGateway,
+	})
+}
+
+// ended is the one sink of session reports (step 10). It does not block.
+func (g *Gateway) ended(r relay.Report) {
+	o := r.Owner.(*owner)
+	o.lease.Release()
+	s := g.current.Load()
+	if !s.access {
+		return
+	}
+	rec := &o.record
+	rec.Duration = r.Duration
+	rec.FromClient, rec.FromBackend = r.FromClient, r.FromBackend
+	rec.Code, rec.Reason, rec.Detail = r.Code, r.Reason, r.Detail
+	rec.EndedBy, rec.Cause = r.By.String(), r.Cause.String()
+	if r.Cause == relay.Lost {
+		rec.Cause = r.By.String() + " lost"
+	}
+	rec.LogEnded(&s.log)
+}
