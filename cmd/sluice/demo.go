@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"sluice/cmd/sluice/demo"
+	"sluice/config"
+	"sluice/proxy"
+)
+
+func demoCommand() *cobra.Command {
+	var plain, secure, state string
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Run a page with an echo and a chat behind a gateway on this machine",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runDemo(c.Context(), c.OutOrStdout(), plain, secure, state)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&plain, "http", "127.0.0.1:8080", "`address` for http and ws")
+	f.StringVar(&secure, "https", "127.0.0.1:8443", "`address` for https and wss")
+	f.StringVar(&state, "state-dir", demoState(), "`directory` that keeps the local CA")
+	return c
+}
+
+// demoState is a directory that a browser's trust in the CA can rely on.
+func demoState() string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return filepath.Join(os.TempDir(), "sluice-demo")
+	}
+	return filepath.Join(home, ".local", "state", "sluice", "demo")
+}
+
+func runDemo(ctx context.Context, out io.Writer, plain, secure, state string) error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("demo backend: %w", err)
+	}
+	text := demo.Config(plain, secure, ln.Addr().String(), state)
+	backend, stop := context.WithCancel(context.Background())
+	var served sync.WaitGroup
+	served.Go(func() { err = demo.Serve(backend, ln, text) })
+	failed := run(ctx,
+		func() (*config.Config, error) { return config.Parse("demo", text, config.Options{}) },
+		func(c proxy.Change) { welcome(out, c) })
+	stop()
+	served.Wait()
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// welcome tells what to open.
+func welcome(out io.Writer, c proxy.Change) {
+	fmt.Fprintln(out, "\nThe demo is running. Open one of these, Ctrl-C ends it:")
+	for _, l := range c.Listeners {
+		scheme, address := "http", l.Address
+		if l.TLS {
+			scheme = "https"
+			if _, port, err := net.SplitHostPort(address); err == nil {
+				address = "localhost:" + port
+			}
+		}
+		fmt.Fprintf(out, "  %s://%s/\n", scheme, address)
+	}
+	fmt.Fprintf(out, "For https without a warning, let the browser trust %s\n\n", c.RootFile)
+}

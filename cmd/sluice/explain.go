@@ -1,0 +1,148 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sluice/config"
+	"sluice/proxy"
+)
+
+func explainCommand() *cobra.Command {
+	var path, origin string
+	var headers []string
+	var q proxy.Question
+	c := &cobra.Command{
+		Use:   "explain URL",
+		Short: "Tell which route takes a request, what it does, and why the others do not",
+		Example: "  sluice explain https://chat.example.com/ws/room --websocket --origin https://example.com\n" +
+			"  sluice explain http://localhost/api --method POST --header 'X-Canary: yes'",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := load(path)
+			if err != nil {
+				return err
+			}
+			if err := ask(&q, args[0], origin, headers); err != nil {
+				return err
+			}
+			e, err := proxy.Explain(cfg, q)
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			explain(c.OutOrStdout(), cfg, &q, e)
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&q.Method, "method", http.MethodGet, "request `method`")
+	f.StringVar(&origin, "origin", "", "Origin header of the page that connects")
+	f.StringArrayVarP(&headers, "header", "H", nil, "request header, as 'Name: value' (repeatable)")
+	f.BoolVar(&q.WebSocket, "websocket", false, "ask about a WebSocket handshake (implied by ws: and wss: URLs)")
+	return configFlag(c, &path)
+}
+
+// ask completes a question from the command line.
+func ask(q *proxy.Question, target, origin string, headers []string) error {
+	u, err := url.Parse(target)
+	if err != nil {
+		return err
+	}
+	switch u.Scheme {
+	case "ws", "wss":
+		q.WebSocket = true
+	case "http", "https":
+	default:
+		return fmt.Errorf("%s is not a URL with http, https, ws or wss: write it as https://host/path", target)
+	}
+	if u.Host == "" {
+		return fmt.Errorf("%s has no host", target)
+	}
+	q.URL, q.Header = u, http.Header{}
+	for _, h := range headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return errors.New("--header " + h + " has no colon: write it as 'Name: value'")
+		}
+		q.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	if origin != "" {
+		q.Header.Set("Origin", origin)
+	}
+	return nil
+}
+
+func explain(w io.Writer, cfg *config.Config, q *proxy.Question, e *proxy.Explanation) {
+	what := q.Method + " " + q.URL.String()
+	if q.WebSocket {
+		what = "WebSocket handshake for " + q.URL.String()
+	}
+	fmt.Fprintln(w, what)
+	if e.Route == nil {
+		fmt.Fprintf(w, "  no route takes it: answered with %d %s\n", e.Status, http.StatusText(e.Status))
+	}
+	for _, s := range e.Steps {
+		if s.Takes {
+			fmt.Fprintf(w, "  route %s (%s:%d): %s\n", s.Name, cfg.File, s.Route.Pos.Line, s.Reason)
+			describe(w, cfg, q, e)
+		}
+	}
+	var others bool
+	for _, s := range e.Steps {
+		if s.Takes {
+			continue
+		}
+		if !others {
+			others = true
+			fmt.Fprintln(w, "other routes, the most specific first:")
+		}
+		fmt.Fprintf(w, "  route %s (%s:%d): %s\n", s.Name, cfg.File, s.Route.Pos.Line, s.Reason)
+	}
+}
+
+// describe tells what the route does.
+func describe(w io.Writer, cfg *config.Config, q *proxy.Question, e *proxy.Explanation) {
+	r := e.Route
+	say := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "    %-16s %s\n", name, value)
+		}
+	}
+	switch {
+	case r.Redirect != nil:
+		say("redirect", fmt.Sprintf("%d to %s", r.Redirect.Status, r.Redirect.To))
+		return
+	case r.Respond != nil:
+		say("respond", fmt.Sprintf("%d %s", r.Respond.Status, http.StatusText(r.Respond.Status)))
+		return
+	case r.Files != nil:
+		say("files", r.Files.Root)
+	default:
+		say("backend", r.Backend)
+		for _, b := range cfg.Backends {
+			if b.Name != r.Backend {
+				continue
+			}
+			for _, endpoint := range b.Endpoints {
+				say("endpoint", endpoint.Text)
+			}
+		}
+	}
+	say("path there", e.Path)
+	if !q.WebSocket || r.Backend == "" {
+		return
+	}
+	say("origins", strings.Join(r.WebSocket.Origins, ", "))
+	say("subprotocols", strings.Join(r.WebSocket.Subprotocols, ", "))
+	say("compression", r.WebSocket.Compression)
+	say("handshake", "answered within "+r.WebSocket.HandshakeTimeout.String())
+	if e.Refused != "" {
+		say("refused", e.Refused)
+	}
+}

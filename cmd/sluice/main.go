@@ -1,0 +1,64 @@
+// Command sluice is a WebSocket-first reverse proxy and TLS-terminating
+// gateway.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"sluice/config"
+)
+
+// version is set by the linker.
+var version = "devel"
+
+// defaultConfig is where the configuration is looked for.
+const defaultConfig = "/etc/sluice/sluice.yaml"
+
+func main() {
+	if err := root().Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func root() *cobra.Command {
+	c := &cobra.Command{
+		Use:           "sluice",
+		Short:         "A WebSocket-first reverse proxy and TLS-terminating gateway",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	c.AddCommand(runCommand(), checkCommand(), explainCommand(), demoCommand(), healthCommand(), schemaCommand(), versionCommand())
+	return c
+}
+
+// configFlag adds the flag that most commands share.
+func configFlag(c *cobra.Command, path *string) *cobra.Command {
+	c.Flags().StringVarP(path, "config", "c", defaultConfig, "configuration `file`")
+	c.MarkFlagFilename("config", "yaml", "yml")
+	return c
+}
+
+func schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the configuration file, for editors",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := c.OutOrStdout().Write(config.Schema())
+			return err
+		},
+	}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run:   func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "sluice", version) },
+	}
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"sluice/config"
+	"sluice/internal/telemetry"
+	"sluice/proxy"
+)
+
+func runCommand() *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the gateway until SIGTERM; SIGHUP reloads the configuration",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return run(c.Context(), func() (*config.Config, error) { return load(path) }, nil)
+		},
+	}
+	return configFlag(c, &path)
+}
+
+// process is the running program: one gateway and where its configuration
+// comes from.
+type process struct {
+	gateway *proxy.Gateway
+	load    func() (*config.Config, error)
+	mu      sync.Mutex
+	log     zerolog.Logger // of the configuration in force
+}
+
+// run starts a gateway, tells ready when it listens, and serves until a signal
+// or the end of ctx.
+func run(ctx context.Context, load func() (*config.Config, error), ready func(proxy.Change)) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	sink := telemetry.NewSink(os.Stdout)
+	defer sink.Close()
+	p := &process{load: load}
+	p.gateway = proxy.New(func(c config.Log) zerolog.Logger {
+		p.log = sink.Logger(level(c.Level), pretty(c.Format))
+		return p.log
+	})
+	cfg, err := load()
+	if err != nil {
+		return err
+	}
+	change, err := p.gateway.Apply(cfg)
+	if err != nil {
+		return err
+	}
+	p.announce(change)
+	p.log.Info().Str("version", version).Str("config", cfg.File).Msg("ready")
+	if ready != nil {
+		ready(change)
+	}
+
+	var reloads sync.WaitGroup
+	reloads.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				stop() // a second signal ends the process at once
+				p.log.Info().Msg("shutting down")
+				return
+			case <-hup:
+				p.reload()
+			}
+		}
+	})
+	p.gateway.Run(ctx)
+	reloads.Wait()
+	p.log.Info().Msg("stopped")
+	return nil
+}
+
+// reload loads and applies the configuration again. On a mistake nothing
+// changes.
+func (p *process) reload() {
+	cfg, err := p.load()
+	var change proxy.Change
+	if err == nil {
+		change, err = p.gateway.Apply(cfg)
+	}
+	if err != nil {
+		p.log.Error().Err(err).Msg("configuration refused: the one in force stays")
+		return
+	}
+	p.announce(change)
+	p.log.Info().Int("sessions_kept", change.SessionsKept).Int("sessions_ended", change.SessionsEnded).Msg("configuration reloaded")
+}
+
+func (p *process) announce(c proxy.Change) {
+	for _, l := range c.Listeners {
+		p.log.Info().Str("listener", l.Name).Str("address", l.Address).Bool("tls", l.TLS).Msg("listening")
+	}
+	if c.RootFile != "" {
+		p.log.Info().Str("file", c.RootFile).Msg("certificates come from the local CA: clients have to trust its root")
+	}
+}
+
+// level is checked by package config already.
+func level(name string) zerolog.Level {
+	l, err := zerolog.ParseLevel(name)
+	if err != nil {
+		return zerolog.InfoLevel
+	}
+	return l
+}
+
+func pretty(format string) bool {
+	if format != "auto" {
+		return format == "pretty"
+	}
+	info, err := os.Stdout.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
