@@ -5,16 +5,21 @@ import (
 	"strconv"
 )
 
+const (
+	longest   = 64  // letters of a word that is compared with others
+	mostTried = 200 // candidates that one word is compared with
+)
+
 // suggest returns `, did you mean "x"?` for the candidate nearest to word, or
-// "" if none is near. Long words and all but the first thousand candidates are
+// "" if none is near. Long words and all but the first candidates are
 // left out: the work for a file of mistakes stays bounded.
 func suggest(word string, candidates iter.Seq[string]) string {
-	if len(word) > 64 {
+	if len(word) > longest {
 		return ""
 	}
 	best, least, seen := "", len(word)/3+2, 0
 	for candidate := range candidates {
-		if seen++; seen > 1000 {
+		if seen++; seen > mostTried {
 			break
 		}
 		if d := distance(word, candidate, least); d < least {
@@ -29,12 +34,13 @@ func suggest(word string, candidates iter.Seq[string]) string {
 
 // distance is the number of letters to insert, delete, replace or swap with a
 // neighbour to turn a into b (optimal string alignment), or limit if it is not
-// below limit.
+// below limit or one of them is longer than longest.
 func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit || max(len(a), len(b)) > longest {
 		return limit
 	}
-	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	var rows [3][longest + 1]int
+	before, above, row := &rows[0], &rows[1], &rows[2]
 	for j := range above {
 		above[j] = j
 	}
