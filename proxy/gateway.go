@@ -5,6 +5,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -23,6 +24,8 @@ type Gateway struct {
 	current   atomic.Pointer[snapshot]
 	engine    *relay.Portable
 	draining  atomic.Bool
+
+	handshakes sync.WaitGroup // requests that may become sessions
 
 	mu      sync.Mutex // one Apply at a time
 	running bool
@@ -71,7 +74,7 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	next.log = g.newLogger(cfg.Log)
 	for i := range cfg.Listeners {
 		c := &cfg.Listeners[i]
-		next.listeners[c.Address].settings.Store(c)
+		next.listeners[c.Address].settings.Store(settingsOf(c))
 	}
 	g.current.Store(next)
 	if g.running {
@@ -94,8 +97,8 @@ func (g *Gateway) openListeners(b *builder, next *snapshot) (opened []*listener)
 		l := b.old.listeners[c.Address]
 		if l == nil && len(b.problems) == 0 {
 			var err error
-			if l, err = g.listen(c); err != nil {
-				b.fail(c.Pos, "listeners", err)
+			if l, err = g.listen(c.Address, settingsOf(c)); err != nil {
+				b.fail(c.Pos, fmt.Sprintf("listeners[%d]", i), err)
 				continue
 			}
 			opened = append(opened, l)
@@ -158,7 +161,7 @@ func (s *snapshot) open() []Listener {
 	var all []Listener
 	for _, name := range slices.Sorted(maps.Keys(s.listeners)) {
 		l := s.listeners[name]
-		all = append(all, Listener{Name: name, Address: l.address(), TLS: l.settings.Load().TLS})
+		all = append(all, Listener{Name: name, Address: l.address(), TLS: l.settings.Load().tls})
 	}
 	return all
 }
@@ -215,6 +218,7 @@ func (g *Gateway) drain() {
 	g.engine.End(all, relay.Shutdown, spread)
 	servers.Wait()
 	g.serving.Wait()
-	g.engine.End(all, relay.Shutdown, 0) // handshakes that were under way
+	g.handshakes.Wait() // they may have left the servers and not be sessions yet
+	g.engine.End(all, relay.Shutdown, 0)
 	g.engine.Drained(ctx)
 }

@@ -33,39 +33,46 @@ type listener struct {
 	name     string // as configured
 	net      net.Listener
 	server   *http.Server
-	settings atomic.Pointer[config.Listener]
+	settings atomic.Pointer[settings]
 	tls      *tls.Config     // lives with the listener: its ticket keys outlast reloads
 	closed   context.Context // done once the listener is closed
 	close    context.CancelFunc
 	log      func() *zerolog.Logger
 }
 
-// listen opens the address of c.
-func (g *Gateway) listen(c *config.Listener) (*listener, error) {
-	network, address := "tcp", c.Address
-	if path, ok := strings.CutPrefix(c.Address, "unix:"); ok {
+// settings is how a listener serves.
+type settings struct{ tls, http2, redirectHTTPS bool }
+
+func settingsOf(c *config.Listener) *settings {
+	return &settings{tls: c.TLS, http2: c.HTTP2, redirectHTTPS: c.RedirectHTTPS}
+}
+
+// listen opens an address as configured.
+func (g *Gateway) listen(name string, how *settings) (*listener, error) {
+	network, address := "tcp", name
+	if path, ok := strings.CutPrefix(name, "unix:"); ok {
 		network, address = "unix", path
 		removeStale(path)
 	}
 	ln, err := net.Listen(network, address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("address %s is in use: another program listens there", c.Address)
+		return nil, fmt.Errorf("address %s is in use: another program listens there", name)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("no permission to listen on %s: ports below 1024 need the CAP_NET_BIND_SERVICE capability", c.Address)
+		return nil, fmt.Errorf("no permission to listen on %s: ports below 1024 need the CAP_NET_BIND_SERVICE capability", name)
 	case err != nil:
-		return nil, fmt.Errorf("cannot listen on %s: %w", c.Address, err)
+		return nil, fmt.Errorf("cannot listen on %s: %w", name, err)
 	}
-	l := &listener{name: c.Address, net: ln, log: g.logger}
+	l := &listener{name: name, net: ln, log: g.logger}
 	l.closed, l.close = context.WithCancel(context.Background())
-	l.settings.Store(c)
+	l.settings.Store(how)
 	l.tls = &tls.Config{
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			store := g.current.Load().store
 			if store == nil {
 				return nil, errors.New("no certificate is configured")
 			}
-			return store.Config(l.settings.Load().HTTP2), nil
+			return store.Config(l.settings.Load().http2), nil
 		},
 	}
 	l.server = &http.Server{
@@ -166,7 +173,7 @@ func temporary(err error) bool {
 }
 
 func (l *listener) wrap(c net.Conn) net.Conn {
-	if l.settings.Load().TLS {
+	if l.settings.Load().tls {
 		return tls.Server(wire.NewTLS(c), l.tls)
 	}
 	return wire.New(c)

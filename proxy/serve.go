@@ -45,7 +45,7 @@ func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
 		}},
 	}
 	defer x.log()
-	if l.settings.Load().RedirectHTTPS {
+	if l.settings.Load().redirectHTTPS {
 		x.redirectHTTPS()
 		return
 	}

@@ -35,6 +35,8 @@ func (e *timeoutError) Timeout() bool { return true }
 // session turns a handshake into a session (docs/architecture.md, section 3,
 // steps 5 to 10).
 func (x *exchange) session(path string) {
+	x.g.handshakes.Add(1)
+	defer x.g.handshakes.Done()
 	q, refusal := x.check(path) // 5
 	if refusal != nil {
 		x.refuse(refusal)

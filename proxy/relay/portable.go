@@ -16,7 +16,8 @@ type Portable struct {
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
-	drained  chan struct{} // closed when the last session has left; nil while nobody waits
+	held     int           // sessions with open sockets; the last of them are over already
+	drained  chan struct{} // closed when held becomes 0; nil while nobody waits
 	stopped  bool
 	wg       sync.WaitGroup
 }
@@ -52,6 +53,7 @@ func (p *Portable) Join(o Session) {
 	o.Group.open.Add(1)
 	p.mu.Lock()
 	p.sessions[s] = struct{}{}
+	p.held++
 	p.wg.Add(1)
 	if p.stopped {
 		s.cut()
@@ -60,17 +62,23 @@ func (p *Portable) Join(o Session) {
 	go s.run()
 }
 
-// leave reports a session that has ended.
-func (p *Portable) leave(s *session) {
+// report takes a session that is over out of the engine and tells the sink.
+func (p *Portable) report(s *session) {
+	p.mu.Lock()
+	delete(p.sessions, s)
+	p.mu.Unlock()
 	s.Group.open.Add(-1)
 	c := &s.core
 	p.ended(Report{
 		View: s.view(), Owner: s.Owner, Duration: s.duration,
 		Cause: c.cause, By: c.by, Code: c.code, Reason: c.reason, Detail: c.detail,
 	})
+}
+
+// leave notes that the sockets of a session are closed.
+func (p *Portable) leave() {
 	p.mu.Lock()
-	delete(p.sessions, s)
-	if len(p.sessions) == 0 && p.drained != nil {
+	if p.held--; p.held == 0 && p.drained != nil {
 		close(p.drained)
 		p.drained = nil
 	}
@@ -78,11 +86,11 @@ func (p *Portable) leave(s *session) {
 	p.wg.Done()
 }
 
-// Drained waits until there are no sessions, or until ctx ends. One goroutine
-// may wait.
+// Drained waits until the sockets of all sessions are closed, or until ctx
+// ends. One goroutine may wait.
 func (p *Portable) Drained(ctx context.Context) {
 	p.mu.Lock()
-	if len(p.sessions) == 0 {
+	if p.held == 0 {
 		p.mu.Unlock()
 		return
 	}

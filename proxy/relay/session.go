@@ -42,23 +42,25 @@ func (s *session) conn(side Side) net.Conn {
 	return s.Backend.Conn
 }
 
-// run relays until both sides are done, and reports.
+// run relays until all is said, reports, and closes the sockets.
 func (s *session) run() {
 	fromClient, fromBackend := s.Client.Early, s.Backend.Early
 	s.Client.Early, s.Backend.Early = nil, nil
 	var both sync.WaitGroup
 	both.Go(func() { s.pump(Client, fromClient) })
 	both.Go(func() { s.pump(Backend, fromBackend) })
-	both.Wait()
 	<-s.finished
+	s.engine.report(s)
 
+	// The session is over; its sockets linger.
+	both.Wait()
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	s.notices.Wait()
 	s.Client.Conn.Close()
 	s.Backend.Conn.Close()
-	s.engine.leave(s)
+	s.engine.leave()
 }
 
 // pump moves what comes from a side to the other one until the stream ends.
