@@ -213,7 +213,7 @@ func (x *exchange) log() {
 	}
 	x.record.Status, x.record.Out = x.w.status, x.w.written
 	x.record.Duration = time.Since(x.started)
-	x.record.URI = telemetry.Redact(x.r.RequestURI, x.s.redact)
+	x.record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.s.redact)
 	x.record.Log(&x.s.log)
 }
 

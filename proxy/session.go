@@ -184,7 +184,7 @@ type owner struct {
 
 // join hands the session over. The goroutine of the request ends with it.
 func (x *exchange) join(lease *backend.Lease, client, conn wire.Side, a *upgrade.Answer) {
-	x.record.URI = telemetry.Redact(x.r.RequestURI, x.s.redact)
+	x.record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.s.redact)
 	record := telemetry.Session{Exchange: x.record.Exchange, Subprotocol: a.Protocol, Deflate: a.Deflate()}
 	if x.s.access {
 		record.LogOpened(&x.s.log)

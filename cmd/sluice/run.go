@@ -33,7 +33,6 @@ func runCommand() *cobra.Command {
 type process struct {
 	gateway *proxy.Gateway
 	load    func() (*config.Config, error)
-	mu      sync.Mutex
 	log     zerolog.Logger // of the configuration in force
 }
 
