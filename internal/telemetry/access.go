@@ -13,29 +13,17 @@ import (
 	"sluice/internal/frame"
 )
 
-// ID formats the number of a request, which is that of the session it becomes.
-func ID(id uint64) string {
-	const digits = "0123456789abcdef"
-	var b [16]byte
-	for i := range b {
-		b[i] = digits[id>>(60-4*i)&15]
-	}
-	return string(b[:])
-}
-
 // An Exchange is what the records of a request and of its session have in
 // common. Empty fields are left out.
 type Exchange struct {
-	ID                       uint64
-	Route, Backend, Endpoint string
-	Client                   netip.Addr
-	Method, Host, URI, Proto string // URI after Redact
+	ID, Route, Backend, Endpoint string
+	Client                       netip.Addr
+	Method, Host, URI, Proto     string // URI after Redact
 }
 
 func (x *Exchange) fields(e *zerolog.Event) *zerolog.Event {
-	e.Str("id", ID(x.ID))
 	for _, f := range [...]struct{ name, value string }{
-		{"route", x.Route}, {"backend", x.Backend}, {"endpoint", x.Endpoint},
+		{"id", x.ID}, {"route", x.Route}, {"backend", x.Backend}, {"endpoint", x.Endpoint},
 		{"method", x.Method}, {"host", x.Host}, {"uri", x.URI}, {"proto", x.Proto},
 	} {
 		if f.value != "" {
@@ -117,7 +105,8 @@ func duration(e *zerolog.Event, d time.Duration) *zerolog.Event {
 }
 
 // Redact replaces the values of query parameters in a request target. Names
-// are compared as they stand and percent-decoded.
+// are compared as they stand and percent-decoded, in any case. A ';' may begin
+// a parameter too, as some servers have it.
 func Redact(uri string, names []string) string {
 	path, query, ok := strings.Cut(uri, "?")
 	if !ok || len(names) == 0 {
@@ -129,13 +118,31 @@ func Redact(uri string, names []string) string {
 	for pair := range strings.SplitSeq(query, "&") {
 		b.WriteByte(sep)
 		sep = '&'
-		name, _, valued := strings.Cut(pair, "=")
-		if valued && secret(name, names) {
-			pair = name + "=REDACTED"
+		if n := secretAt(pair, names); n >= 0 {
+			b.WriteString(pair[:n])
+			b.WriteString("=REDACTED")
+		} else {
+			b.WriteString(pair)
 		}
-		b.WriteString(pair)
 	}
 	return b.String()
+}
+
+// secretAt returns where the name of a secret ends in what stands between two
+// '&', or -1. What follows there is to be hidden to its end: where a ';' does
+// not separate, it belongs to the value.
+func secretAt(pair string, names []string) int {
+	if name, _, valued := strings.Cut(pair, "="); valued && secret(name, names) {
+		return len(name)
+	}
+	start := 0
+	for part := range strings.SplitSeq(pair, ";") {
+		if name, _, valued := strings.Cut(part, "="); valued && secret(name, names) {
+			return start + len(name)
+		}
+		start += len(part) + 1
+	}
+	return -1
 }
 
 func secret(name string, names []string) bool {
@@ -143,5 +150,7 @@ func secret(name string, names []string) bool {
 	if err != nil {
 		return true // what cannot be read could be anything
 	}
-	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, plain) })
+	return slices.ContainsFunc(names, func(n string) bool {
+		return strings.EqualFold(n, name) || strings.EqualFold(n, plain)
+	})
 }

@@ -4,57 +4,65 @@ package telemetry
 
 import (
 	"io"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
-	"github.com/rs/zerolog/diode"
 )
 
 const (
-	queueLength = 16 << 10         // records that wait for a slow reader
-	flushTime   = 2 * time.Second  // for them to be written at the end
-	timeFormat  = time.RFC3339Nano // with the fraction that is there
+	flushTime  = 2 * time.Second  // for what waits to be written at the end
+	timeFormat = time.RFC3339Nano // with the fraction that is there
 )
 
 // A Sink writes log records in the background. Whoever logs never waits: when
 // the reader is slow and the queue full, the oldest records are dropped, which
 // is counted and said in the log itself.
 type Sink struct {
-	out     io.Writer
-	queue   diode.Writer
-	dropped atomic.Uint64
+	out   io.Writer
+	queue queue
+	done  chan struct{} // closed when all is written
 }
 
-// NewSink returns a sink that writes to out until [Sink.Close].
+// NewSink returns a sink that writes to out until [Sink.Close]. It does not
+// close out.
 func NewSink(out io.Writer) *Sink {
-	s := &Sink{out: out}
-	s.queue = diode.NewWriter(writer{out}, queueLength, 0, s.missed)
+	s := &Sink{out: out, done: make(chan struct{})}
+	s.queue.changed.L = &s.queue.mu
+	go s.write()
 	return s
 }
 
-// writer hides a Close method: standard output stays open.
-type writer struct{ io.Writer }
-
-// missed runs in the goroutine that writes.
-func (s *Sink) missed(n int) {
-	total := s.dropped.Add(uint64(n))
-	l := zerolog.New(s.out).With().Timestamp().Logger()
-	l.Warn().Int("records", n).Uint64("total", total).Msg("log records dropped: the reader of the log is too slow")
+func (s *Sink) write() {
+	defer close(s.done)
+	report := zerolog.New(s.out).Hook(stamp{})
+	said := uint64(0)
+	for {
+		record, dropped, ok := s.queue.next()
+		if !ok {
+			return
+		}
+		if dropped > said {
+			report.Warn().Uint64("records", dropped-said).Uint64("total", dropped).
+				Msg("log records dropped: the reader of the log is too slow")
+			said = dropped
+		}
+		s.out.Write(record)
+	}
 }
 
 // Dropped returns how many records were dropped so far.
-func (s *Sink) Dropped() uint64 { return s.dropped.Load() }
+func (s *Sink) Dropped() uint64 {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	return s.queue.dropped
+}
 
-// Close writes what waits, for a bounded time.
+// Close writes what waits, for a bounded time. What is logged afterwards is
+// lost.
 func (s *Sink) Close() {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.queue.Close()
-	}()
+	s.queue.close()
 	select {
-	case <-done:
+	case <-s.done:
 	case <-time.After(flushTime):
 	}
 }
@@ -62,9 +70,9 @@ func (s *Sink) Close() {
 // Logger returns a logger that writes to the sink. A record is one line of
 // JSON, or for people where pretty is set.
 func (s *Sink) Logger(level zerolog.Level, pretty bool) zerolog.Logger {
-	var w io.Writer = s.queue
+	var w io.Writer = &s.queue
 	if pretty {
-		w = zerolog.ConsoleWriter{Out: s.queue, TimeFormat: time.TimeOnly}
+		w = zerolog.ConsoleWriter{Out: &s.queue, TimeFormat: time.TimeOnly}
 	}
 	return zerolog.New(w).Level(level).Hook(stamp{})
 }

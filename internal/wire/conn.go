@@ -18,6 +18,7 @@ import (
 type Conn struct {
 	net.Conn // *net.TCPConn or *net.UnixConn in the gateway
 
+	origin  origin
 	records bool    // bytes are TLS records, handed over whole
 	ahead   *[]byte // read and not yet handed over; nil while empty
 	whole   int     // length of the complete records at the start of ahead

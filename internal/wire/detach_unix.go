@@ -32,8 +32,7 @@ func (c *Conn) Detach() (fd int, unread []byte, err error) {
 	}
 	if c.ahead != nil {
 		unread = append(unread, *c.ahead...)
-		buffers.Put(c.ahead)
-		c.ahead, c.whole = nil, 0
+		c.release()
 	}
 	c.Conn.Close()
 	return fd, unread, nil

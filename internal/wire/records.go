@@ -51,10 +51,11 @@ func (c *Conn) readRecords(p []byte) (int, error) {
 		n, err := c.Conn.Read(b[len(b):cap(b)])
 		*c.ahead = b[:len(b)+n]
 		c.whole = c.measure(*c.ahead)
-		if n == 0 {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
+		switch {
+		case n > 0:
+		case err == io.EOF: // crypto/tls calls an end truncated only where it has seen part of a record
+			c.whole = len(*c.ahead)
+		default:
 			return 0, err
 		}
 	}
@@ -79,8 +80,14 @@ func (c *Conn) take(p []byte) int {
 	c.whole -= n
 	*c.ahead = b[:copy(b, b[n:])]
 	if len(*c.ahead) == 0 {
-		buffers.Put(c.ahead)
-		c.ahead = nil
+		c.release()
 	}
 	return n
+}
+
+// release gives the buffer back, whatever it still holds.
+func (c *Conn) release() {
+	*c.ahead = (*c.ahead)[:0]
+	buffers.Put(c.ahead)
+	c.ahead, c.whole = nil, 0
 }

@@ -1,0 +1,218 @@
+package telemetry
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"sluice/internal/frame"
+)
+
+func TestRecords(t *testing.T) {
+	all := &Exchange{
+		ID: "000000000000002a", Route: "chat", Backend: "b", Endpoint: "10.0.0.1:80", Client: netip.MustParseAddr("2001:db8::7"),
+		Method: "GET", Host: "a.test", URI: "/x?\"\x01\xff", Proto: "HTTP/1.1",
+	}
+	common := map[string]any{
+		"id": "000000000000002a", "route": "chat", "backend": "b", "endpoint": "10.0.0.1:80", "client": "2001:db8::7",
+		"method": "GET", "host": "a.test", "uri": "/x?\"\x01\ufffd", "proto": "HTTP/1.1", "level": "info",
+	}
+	with := func(more map[string]any) map[string]any {
+		m := map[string]any{}
+		for k, v := range common {
+			m[k] = v
+		}
+		for k, v := range more {
+			m[k] = v
+		}
+		return m
+	}
+	tests := []struct {
+		name string
+		log  func(*zerolog.Logger)
+		want map[string]any
+	}{
+		{"request", (&Request{Exchange: all, Status: 200, In: 5, Out: 1 << 40, Duration: 1500 * time.Microsecond, Error: "backend: refused"}).Log, with(map[string]any{
+			"message": "request", "status": 200., "bytes_in": 5., "bytes_out": float64(1 << 40), "duration_ms": 1.5, "error": "backend: refused",
+		})},
+		{"request of which little is known", (&Request{Exchange: &Exchange{}, Status: 400}).Log, map[string]any{
+			"level": "info", "message": "request", "status": 400., "bytes_in": 0., "bytes_out": 0., "duration_ms": 0.,
+		}},
+		{"session opened", (&Session{Exchange: all, Subprotocol: "chat.v2", Deflate: true}).LogOpened, with(map[string]any{
+			"message": "session opened", "subprotocol": "chat.v2", "compression": true,
+		})},
+		{"session opened without a subprotocol", (&Session{Exchange: all}).LogOpened, with(map[string]any{
+			"message": "session opened", "compression": false,
+		})},
+		{"session ended", (&Session{
+			Exchange: all, Subprotocol: "chat.v2", Duration: time.Hour,
+			FromClient:  frame.Counts{Messages: 1, Frames: 2, Controls: 3, Bytes: 4},
+			FromBackend: frame.Counts{Messages: 5, Frames: 6, Controls: 7, Bytes: 8},
+			Code:        1000, Reason: "bye", EndedBy: "client", Cause: "close", Detail: "all is said",
+		}).LogEnded, with(map[string]any{
+			"message": "session ended", "subprotocol": "chat.v2", "compression": false, "duration_ms": 3600000.,
+			"client_messages": 1., "client_frames": 2., "client_controls": 3., "client_bytes": 4.,
+			"backend_messages": 5., "backend_frames": 6., "backend_controls": 7., "backend_bytes": 8.,
+			"close_code": 1000., "close_reason": "bye", "ended_by": "client", "cause": "close", "detail": "all is said",
+		})},
+		{"session ended in silence", (&Session{Exchange: all, Code: 1005, EndedBy: "backend", Cause: "backend lost"}).LogEnded, with(map[string]any{
+			"message": "session ended", "compression": false, "duration_ms": 0.,
+			"client_messages": 0., "client_frames": 0., "client_controls": 0., "client_bytes": 0.,
+			"backend_messages": 0., "backend_frames": 0., "backend_controls": 0., "backend_bytes": 0.,
+			"close_code": 1005., "ended_by": "backend", "cause": "backend lost",
+		})},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var out bytes.Buffer
+			l := zerolog.New(&out)
+			tt.log(&l)
+			if n := strings.Count(out.String(), "\n"); n != 1 {
+				t.Errorf("%d lines; want 1: %q", n, &out)
+			}
+			var got map[string]any
+			if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+				t.Fatalf("%v in %q", err, &out)
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("logged %v\nwant   %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRedact(t *testing.T) {
+	tests := []struct {
+		name, uri string
+		names     []string
+		want      string
+	}{
+		{"no names", "/?token=s", nil, "/?token=s"},
+		{"no query", "/token=s", []string{"token"}, "/token=s"},
+		{"an empty query", "/?", []string{"token"}, "/?"},
+		{"other parameters", "/a?b=1&c=2&&d", []string{"token"}, "/a?b=1&c=2&&d"},
+		{"alone", "/?token=s", []string{"token"}, "/?token=REDACTED"},
+		{"among others", "/?a=1&token=s&b=2", []string{"token"}, "/?a=1&token=REDACTED&b=2"},
+		{"twice", "/?token=s&token=s", []string{"token"}, "/?token=REDACTED&token=REDACTED"},
+		{"several names", "/?token=s&key=s&x=1", []string{"key", "token"}, "/?token=REDACTED&key=REDACTED&x=1"},
+		{"an empty value", "/?token=", []string{"token"}, "/?token=REDACTED"},
+		{"no value", "/?token&a=1", []string{"token"}, "/?token&a=1"},
+		{"a value with signs", "/?token=a=b?c/d#e;f", []string{"token"}, "/?token=REDACTED"},
+		{"another case", "/?ToKeN=s", []string{"tOkEn"}, "/?ToKeN=REDACTED"},
+		{"a longer name", "/?token2=s&atoken=s", []string{"token"}, "/?token2=s&atoken=s"},
+		{"percent-encoded", "/?%74ok%65n=s", []string{"token"}, "/?%74ok%65n=REDACTED"},
+		{"a name with a space", "/?my+key=s&my%20key=s", []string{"my key"}, "/?my+key=REDACTED&my%20key=REDACTED"},
+		{"a name with a plus, as it stands", "/?a+b=s&a%2Bb=s", []string{"a+b"}, "/?a+b=REDACTED&a%2Bb=REDACTED"},
+		{"a name with a percent sign, as it stands", "/?a%62=s", []string{"a%62"}, "/?a%62=REDACTED"},
+		{"a name that cannot be read", "/?%zz=s&%=s", []string{"token"}, "/?%zz=REDACTED&%=REDACTED"},
+		{"an encoded equals sign", "/?token%3Ds", []string{"token"}, "/?token%3Ds"},
+		{"behind a semicolon, as some servers separate", "/?a=1;token=s;b=2&c=3", []string{"token"}, "/?a=1;token=REDACTED&c=3"},
+		{"in front of a semicolon", "/?token=s;t&c=3", []string{"token"}, "/?token=REDACTED&c=3"},
+		{"a name with a semicolon", "/?a;b=s", []string{"a;b"}, "/?a;b=REDACTED"},
+		{"behind a second question mark", "/?a?b&token=s", []string{"token"}, "/?a?b&token=REDACTED"},
+		{"absolute form", "http://a.test/?token=s", []string{"token"}, "http://a.test/?token=REDACTED"},
+		{"asterisk form", "*", []string{"token"}, "*"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Redact(tt.uri, tt.names); got != tt.want {
+				t.Errorf("Redact(%q, %q) = %q; want %q", tt.uri, tt.names, got, tt.want)
+			}
+		})
+	}
+}
+
+// The value of a redacted parameter never appears, wherever it stands and
+// however its name is spelled; and once redacted nothing changes any more.
+func FuzzRedact(f *testing.F) {
+	f.Add("/a", "b=1", "token", "c=2", uint64(1))
+	f.Add("/?", "a;b", "a+b", "%zz=", uint64(2))
+	f.Add("http://u:p@h/#", "=&=", "\xff%", ";", uint64(3))
+	const value = "5ecretValue"
+	f.Fuzz(func(t *testing.T, path, before, name, after string, seed uint64) {
+		if strings.ContainsAny(name, "&=") || name == "" { // package config refuses these
+			return
+		}
+		if strings.Contains(path+before+name+after, value) {
+			return
+		}
+		r := rand.New(rand.NewPCG(seed, 0))
+		separator := []string{"&", ";"}[r.IntN(2)]
+		if separator == ";" && strings.Contains(name, ";") {
+			return // no such server could be meant
+		}
+		spelled := name
+		if r.IntN(3) > 0 || strings.ContainsAny(name, "#%+") {
+			spelled = spell(r, name)
+		}
+		uri := path + "?" + before + separator + spelled + "=" + value + []string{"", "&" + after}[r.IntN(2)]
+		got := Redact(uri, []string{"other", name})
+		if strings.Contains(got, value) {
+			t.Errorf("Redact(%q, [%q]) = %q", uri, name, got)
+		}
+		if again := Redact(got, []string{"other", name}); again != got {
+			t.Errorf("Redact(%q, [%q]) = %q and then %q", uri, name, got, again)
+		}
+		_, query, _ := strings.Cut(got, "?")
+		parsed, _ := url.ParseQuery(query)
+		for _, v := range parsed[name] {
+			if v != "REDACTED" && v != "" {
+				t.Errorf("Redact(%q, [%q]) = %q leaves %q", uri, name, got, v)
+			}
+		}
+	})
+}
+
+// spell writes a name in one of the ways that mean the same.
+func spell(r *rand.Rand, name string) string {
+	var b strings.Builder
+	for _, c := range []byte(name) {
+		switch {
+		case c == ' ' && r.IntN(2) == 0:
+			b.WriteByte('+')
+		case strings.IndexByte("%+;&=#", c) >= 0 || r.IntN(2) == 0:
+			fmt.Fprintf(&b, "%%%02x", c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func BenchmarkRedact(b *testing.B) {
+	for _, bench := range []struct{ name, uri string }{
+		{"no query", "/ws/chat"},
+		{"short", "/ws/chat?room=1&token=abcdef&x=y"},
+		{"hostile", "/?" + strings.Repeat("a;", 30<<10)},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			names := []string{"token", "key"}
+			b.ReportAllocs()
+			for b.Loop() {
+				Redact(bench.uri, names)
+			}
+		})
+	}
+}
+
+func BenchmarkLogEnded(b *testing.B) {
+	l := zerolog.New(discard{})
+	s := &Session{Exchange: &Exchange{Route: "chat", Backend: "b", Method: "GET", Host: "a.test", URI: "/ws"}, Code: 1000, EndedBy: "client", Cause: "close"}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.LogEnded(&l)
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }

@@ -1,0 +1,60 @@
+package wire
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// origin is what is known of a connection besides its socket.
+type origin struct {
+	peer   netip.AddrPort // as a PROXY header told; invalid without one
+	closed func()         // called once
+	once   sync.Once
+}
+
+// SetPeer makes peer the other end's address, as a proxy in front told it, and
+// gives back the bytes of the stream that were read behind what it told: they
+// are the next to be read. Peer may be invalid, to leave the address as it is.
+// It is to be called before the first Read.
+func (c *Conn) SetPeer(peer netip.AddrPort, ahead []byte) {
+	c.origin.peer = peer
+	if len(ahead) == 0 {
+		return
+	}
+	c.ahead = buffers.Get().(*[]byte)
+	*c.ahead = append(*c.ahead, ahead...)
+	c.whole = len(ahead)
+	if c.records {
+		c.whole = c.measure(ahead)
+	}
+}
+
+// OnClose has f called when the connection is closed, once. Detach does not
+// close it: who detaches calls [Conn.Release] at the end of the socket's life.
+func (c *Conn) OnClose(f func()) { c.origin.closed = f }
+
+// Release calls the function of OnClose, unless it was called already.
+func (c *Conn) Release() {
+	c.origin.once.Do(func() {
+		if c.origin.closed != nil {
+			c.origin.closed()
+		}
+	})
+}
+
+// Close closes the socket.
+func (c *Conn) Close() error {
+	err := c.Conn.Close()
+	c.Release()
+	return err
+}
+
+// RemoteAddr returns the peer's address, that of a PROXY header if there was
+// one.
+func (c *Conn) RemoteAddr() net.Addr {
+	if c.origin.peer.IsValid() {
+		return net.TCPAddrFromAddrPort(c.origin.peer)
+	}
+	return c.Conn.RemoteAddr()
+}
