@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ func (k *checker) check() {
 	c := k.config
 	k.stateDir("state_dir")
 	k.tls("tls")
+	k.trustedProxies("trusted_proxies")
 	k.listeners("listeners")
 	for i := range c.Backends {
 		k.backend(&c.Backends[i], path("backends").key(c.Backends[i].Name))
@@ -51,6 +53,20 @@ func (k *checker) list(at path, values []string, clean func(value *string) (wron
 			continue
 		}
 		lines[values[i]] = k.pos(at).Line
+	}
+}
+
+func (k *checker) trustedProxies(at path) {
+	lines := map[netip.Prefix]int{}
+	for i, proxy := range k.config.TrustedProxies {
+		at := at.index(i)
+		if !k.good(at) {
+			continue
+		}
+		if line, twice := lines[proxy]; twice {
+			k.reject(at, "is listed twice, first at line %d", line)
+		}
+		lines[proxy] = k.pos(at).Line
 	}
 }
 

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"math"
 	"net"
+	"reflect"
 	"strings"
 )
 
@@ -27,12 +29,11 @@ func (k *checker) listeners(at path) {
 	switch {
 	case k.has(at):
 	case c.TLS != nil:
-		c.Listeners = []Listener{
-			{Pos: c.TLS.Pos, Address: ":443", TLS: true, HTTP2: true},
-			{Pos: c.TLS.Pos, Address: ":80", RedirectHTTPS: true, HTTP2: true},
-		}
+		https, http := k.newListener(":443", c.TLS.Pos), k.newListener(":80", c.TLS.Pos)
+		https.TLS, http.RedirectHTTPS = true, true
+		c.Listeners = []Listener{https, http}
 	default:
-		c.Listeners = []Listener{{Pos: start, Address: ":80", HTTP2: true}}
+		c.Listeners = []Listener{k.newListener(":80", start)}
 	}
 
 	terminates, redirects := false, false // some listener does
@@ -56,10 +57,34 @@ func (k *checker) listeners(at path) {
 			k.fail(at.key("redirect_https"), "there is no listener with 'tls: true' and a port to redirect to")
 		case !l.TLS && k.has(at.key("http2")):
 			k.fail(at.key("http2"), "HTTP/2 is offered on listeners with 'tls: true' only: remove the key")
+		case !(l.TLS && l.HTTP2) && k.has(at.key("max_streams")):
+			k.fail(at.key("max_streams"), "there are streams in HTTP/2 only, which this listener does not offer: remove the key")
 		}
+		if l.ProxyProtocol && !k.has("trusted_proxies") {
+			k.fail(at.key("proxy_protocol"), "every connection would be refused: list those who send PROXY headers in 'trusted_proxies'")
+		}
+		k.pace(l, at)
 		if k.good(at.key("address")) {
 			k.listen(l, at.key("address"), lines)
 		}
+	}
+}
+
+// newListener is a listener at address that is otherwise as the defaults have it.
+func (k *checker) newListener(address string, pos Pos) Listener {
+	l := Listener{Pos: pos, Address: address}
+	k.defaults(reflect.ValueOf(&l).Elem())
+	return l
+}
+
+// pace completes the limit of requests.
+func (k *checker) pace(l *Listener, at path) {
+	rate, burst := at.key("request_rate"), at.key("request_burst")
+	switch {
+	case !k.has(burst):
+		l.RequestBurst = int(math.Ceil(float64(l.RequestRate)))
+	case l.RequestRate == 0 && !k.broken(rate):
+		k.fail(burst, "there is no 'request_rate' that this is a burst of: add one or remove the key")
 	}
 }
 

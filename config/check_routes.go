@@ -21,6 +21,7 @@ func (k *checker) routes(at path) {
 		k.headers(&r.Request, at.key("request"), onRequest)
 		k.headers(&r.Response, at.key("response"), onResponse)
 		k.webSocket(r, at)
+		k.http(r, at)
 		k.duplicate(r, at, identities)
 	}
 }
@@ -48,16 +49,7 @@ func (k *checker) matchers(r *Route, at path) {
 			k.reject(path, "%s", wrong)
 		}
 	}
-	k.list(at.key("methods"), r.Methods, func(method *string) string {
-		upper := strings.ToUpper(*method)
-		switch {
-		case !isToken(*method):
-			return "is not a method"
-		case *method != upper && slices.Contains(standardMethods(), upper):
-			return "is not a method anyone sends: methods are case-sensitive, write " + upper
-		}
-		return ""
-	})
+	k.methods(at.key("methods"), r.Methods)
 	k.headerNames(at.key("headers"), r.Headers, func(name string) string {
 		if strings.EqualFold(name, "Host") {
 			return "is matched with the key 'host'"
@@ -70,6 +62,19 @@ func (k *checker) matchers(r *Route, at path) {
 			k.fail(at.key("query").key(name), "a query parameter needs a name")
 		}
 	}
+}
+
+func (k *checker) methods(at path, methods []string) {
+	k.list(at, methods, func(method *string) string {
+		upper := strings.ToUpper(*method)
+		switch {
+		case !isToken(*method):
+			return "is not a method"
+		case *method != upper && slices.Contains(standardMethods(), upper):
+			return "is not a method anyone sends: methods are case-sensitive, write " + upper
+		}
+		return ""
+	})
 }
 
 // duplicate reports a route that matches the same requests as one before it.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -47,16 +48,17 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at path, f field) {
 	case *Endpoint:
 		d.endpoint(n, to, at)
 		return
+	case *netip.Prefix:
+		d.prefix(n, to, at)
+		return
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		d.defaults(v.Elem())
-		d.value(n, v.Elem(), at, f)
+		d.section(n, v, at, f)
 	case reflect.Struct:
 		d.structure(n, v, at)
 	case reflect.Slice:
-		d.list(n, v, at)
+		d.list(n, v, at, f)
 	case reflect.Map:
 		d.texts(n, v, at)
 	default:
@@ -83,6 +85,24 @@ func (d *decoder) scalar(n *yaml.Node, at path, want string) (text string, ok bo
 	return text, true
 }
 
+// section decodes a mapping that may be absent, or the switch in its place.
+func (d *decoder) section(n *yaml.Node, v reflect.Value, at path, f field) {
+	section := reflect.New(v.Type().Elem())
+	d.defaults(section.Elem())
+	if !f.toggle || !isText(n) {
+		v.Set(section)
+		d.value(n, section.Elem(), at, f)
+		return
+	}
+	switch text, ok := d.scalar(n, at, ""); {
+	case !ok || text == "false":
+	case text == "true":
+		v.Set(section)
+	default:
+		d.fail(at, "expected true, false or a mapping with %s, found %s", d.keys(section.Type().Elem()), describe(n))
+	}
+}
+
 // structure decodes a mapping, or the scalar that is short for one.
 func (d *decoder) structure(n *yaml.Node, v reflect.Value, at path) {
 	if pos := v.FieldByName("Pos"); pos.IsValid() {
@@ -92,9 +112,12 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, at path) {
 	switch {
 	case n.Kind == yaml.MappingNode:
 		d.mapping(n, v, at)
-	case n.Kind == yaml.ScalarNode && n.Tag != "!!null" && short >= 0:
+	case isText(n) && short >= 0:
 		f := d.fieldsOf(v.Type())[short]
 		d.sources[at.key(f.key)] = d.sources[at]
+		if v.Field(f.index).Kind() == reflect.Slice {
+			n = &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}
+		}
 		d.value(n, v.Field(f.index), at.key(f.key), f)
 	default:
 		d.fail(at, "expected a mapping with %s, found %s", d.keys(v.Type()), describe(n))
@@ -125,7 +148,7 @@ func (d *decoder) missing(t reflect.Type, at path) {
 
 func (d *decoder) unknownKey(fields []field, key string, pos Pos, at path) {
 	advice := suggest(key, slices.Values(names(fields)))
-	if advice == "" && len(fields) <= 8 {
+	if advice == "" && len(fields) <= 10 {
 		advice = ": the keys here are " + strings.Join(names(fields), ", ")
 	}
 	d.failAt(pos, at, "unknown key %s%s", quote(key), advice)
@@ -165,11 +188,11 @@ func (d *decoder) pairs(n *yaml.Node, at path, each func(key string, pos Pos, va
 	}
 }
 
-func (d *decoder) list(n *yaml.Node, v reflect.Value, at path) {
+func (d *decoder) list(n *yaml.Node, v reflect.Value, at path, f field) {
 	switch {
 	case n.Kind != yaml.SequenceNode:
 		advice := ""
-		if n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
+		if isText(n) {
 			advice = ": put it in brackets, as in [" + shorten(n.Value) + "]"
 		}
 		d.fail(at, "expected a list, found %s%s", describe(n), advice)
@@ -181,7 +204,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, at path) {
 	for i, child := range n.Content {
 		d.sources[at.index(i)] = source{pos: nodePos(child)}
 		d.defaults(v.Index(i))
-		d.value(child, v.Index(i), at.index(i), field{})
+		d.value(child, v.Index(i), at.index(i), f.element())
 	}
 }
 
@@ -233,6 +256,19 @@ func (d *decoder) endpoint(n *yaml.Node, to *Endpoint, at path) {
 	to.Pos = d.pos(at)
 }
 
+func (d *decoder) prefix(n *yaml.Node, to *netip.Prefix, at path) {
+	text, ok := d.scalar(n, at, "an address or network")
+	if !ok {
+		return
+	}
+	p, wrong := parsePrefix(text)
+	if wrong != "" {
+		d.reject(at, "%s", wrong)
+		return
+	}
+	*to = p
+}
+
 // defaults sets what the tags give for absent keys of the struct v, and of the
 // structs in it. Anything but a struct is left as it is.
 func (d *decoder) defaults(v reflect.Value) {
@@ -268,6 +304,9 @@ func names(fields []field) []string {
 	}
 	return names
 }
+
+// isText tells whether n is a scalar that is not null.
+func isText(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag != "!!null" }
 
 // describe says what n is, for "found ...".
 func describe(n *yaml.Node) string {

@@ -9,7 +9,7 @@ import (
 )
 
 // parseEndpoint reads an address ("host:port", "unix:/path") or a URL of the
-// schemes http, https, ws and wss. The second result is what is wrong.
+// schemes http, https, h2c, ws and wss. The second result is what is wrong.
 func parseEndpoint(text string) (Endpoint, string) {
 	e := Endpoint{Text: text, Network: "tcp"}
 	scheme, rest, isURL := strings.Cut(text, "://")
@@ -24,10 +24,12 @@ func parseEndpoint(text string) (Endpoint, string) {
 	port := "80"
 	switch strings.ToLower(scheme) {
 	case "http", "ws":
+	case "h2c":
+		e.H2C = true
 	case "https", "wss":
 		port, e.TLS = "443", true
 	default:
-		return e, "has a scheme that is not one of http, https, ws, wss"
+		return e, "has a scheme that is not one of http, https, h2c, ws, wss"
 	}
 	u, err := url.Parse(text)
 	switch {

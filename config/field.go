@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strconv"
@@ -15,9 +16,11 @@ type field struct {
 	doc      string
 	fallback string   // value of an absent key, "" for none
 	enum     []string // the only values, nil for any
-	min, max string   // bounds of a number or duration, both included
+	min, max string   // bounds, both included
 	required bool
+	off      bool // the word off is the zero value
 	short    bool // what a scalar in place of the mapping stands for
+	toggle   bool // true in place of the mapping is the mapping with its defaults, false none
 }
 
 // fieldsOf returns the keys of the struct type t in their order.
@@ -36,20 +39,43 @@ func fieldsOf(t reflect.Type) []field {
 		if enum := tag.Get("enum"); enum != "" {
 			f.enum = strings.Split(enum, ",")
 		}
+		_, f.off = tag.Lookup("off")
 		_, f.short = tag.Lookup("short")
+		_, f.toggle = tag.Lookup("switch")
 		fields = append(fields, f)
 	}
 	return fields
 }
 
-// set parses text into the scalar v. It returns what is wrong with the text, a
-// predicate such as "is not a whole number", or "".
+// element is the field of an element of the list f.
+func (f field) element() field { return field{enum: f.enum} }
+
+// set parses text into the scalar v, or into a list the text of a tag. It
+// returns what is wrong with the text, a predicate such as "is not a whole
+// number", or "".
 func (f field) set(v reflect.Value, text string) string {
-	if f.enum != nil && !slices.Contains(f.enum, text) {
-		return "is not one of " + strings.Join(f.enum, ", ") + suggest(text, slices.Values(f.enum))
+	switch {
+	case v.Kind() == reflect.Slice:
+		return f.setList(v, strings.Split(text, ","))
+	case f.off && text == "off":
+		v.SetZero()
+		return ""
+	case f.enum != nil && !slices.Contains(f.enum, text):
+		values := f.enum
+		if f.off {
+			values = append(slices.Clip(values), "off")
+		}
+		return "is not one of " + strings.Join(values, ", ") + suggest(text, slices.Values(values))
 	}
-	if d, ok := v.Addr().Interface().(*time.Duration); ok {
-		return f.setDuration(d, text)
+	switch to := v.Addr().Interface().(type) {
+	case *time.Duration:
+		return within(f, to, text, parseDuration, "short", "long")
+	case *Size:
+		return within(f, to, text, parseSize, "small", "large")
+	case *Rate:
+		return within(f, to, text, parseRate, "slow", "fast")
+	case *ByteRate:
+		return within(f, to, text, parseByteRate, "slow", "fast")
 	}
 	switch v.Kind() {
 	case reflect.Bool:
@@ -72,48 +98,35 @@ func (f field) set(v reflect.Value, text string) string {
 	return ""
 }
 
-func (f field) setDuration(to *time.Duration, text string) string {
-	d, wrong := parseDuration(text)
+func (f field) setList(v reflect.Value, texts []string) string {
+	v.Set(reflect.MakeSlice(v.Type(), len(texts), len(texts)))
+	for i, text := range texts {
+		if wrong := f.set(v.Index(i), text); wrong != "" {
+			return wrong
+		}
+	}
+	return ""
+}
+
+// within sets to to what parse makes of text, if it is not beyond the bounds of
+// f: too low a value or too high a one, in words.
+func within[T cmp.Ordered](f field, to *T, text string, parse func(string) (T, string), low, high string) string {
+	var zero T
+	value, wrong := parse(text)
+	least, _ := parse(f.min)
+	most, _ := parse(f.max)
 	switch {
 	case wrong != "":
 		return wrong
-	case f.min != "" && d < duration(f.min):
-		return "is too short: the least is " + f.min
-	case f.max != "" && d > duration(f.max):
-		return "is too long: the most is " + f.max
+	case f.off && value == zero:
+	case f.min != "" && value < least:
+		return "is too " + low + ": the least is " + f.min
+	case f.max != "" && value > most:
+		return "is too " + high + ": the most is " + f.max
 	}
-	*to = d
+	*to = value
 	return ""
 }
 
 // number is n of a tag.
 func number(n string) int { i, _ := strconv.Atoi(n); return i }
-
-// duration is d of a tag.
-func duration(d string) time.Duration { parsed, _ := parseDuration(d); return parsed }
-
-// parseDuration reads what [time.ParseDuration] does, and days ahead of it, as
-// in 1d or 1d12h. A number without a unit is refused, 0 too. The second result
-// is what is wrong.
-func parseDuration(text string) (time.Duration, string) {
-	const day = 24 * time.Hour
-	var days time.Duration
-	rest := text
-	if n, after, found := strings.Cut(text, "d"); found {
-		count, err := strconv.ParseUint(n, 10, 16) // 179 years: below what a duration holds
-		if err != nil {
-			return 0, "is not a duration: write it as in 30s, 1h30m or 1d"
-		}
-		if days, rest = time.Duration(count)*day, after; rest == "" {
-			return days, ""
-		}
-	}
-	if _, err := strconv.ParseFloat(rest, 64); err == nil {
-		return 0, "has no unit: add a unit, as in 30s"
-	}
-	d, err := time.ParseDuration(rest)
-	if err != nil || days+d < days && days > 0 {
-		return 0, "is not a duration: write it as in 30s, 1h30m or 1d"
-	}
-	return days + d, ""
-}

@@ -52,7 +52,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		if row == "" {
 			t.Errorf("docs/configuration.md: section %q has no row for `%s`", section, f.key)
 		}
-		for _, value := range append(slices.Clone(f.enum), f.fallback) {
+		for _, value := range append(strings.Split(f.fallback, ","), f.enum...) {
 			if !strings.Contains(row, value) {
 				t.Errorf("docs/configuration.md: section %q, key `%s`: the row does not have %q", section, f.key, value)
 			}
@@ -77,7 +77,8 @@ func TestTagsHoldValuesOfTheirTypes(t *testing.T) {
 		}
 	}
 	for _, v := range []any{new(Config), new(Listener), new(TLS), new(Certificate), new(Backend), new(BackendTLS), new(Route),
-		new(Headers), new(Redirect), new(Respond), new(Files), new(WebSocket), new(Log)} {
+		new(ListenerTimeouts), new(RouteTimeouts), new(Headers), new(Redirect), new(Respond), new(Files), new(WebSocket), new(Log),
+		new(Compress), new(Security), new(CORS)} {
 		check(reflect.ValueOf(v).Elem())
 	}
 }
@@ -165,6 +166,17 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		{name: "short forms", text: "listeners: [':80']\nroutes: [{ path: /, redirect: /x }, { respond: 204 }]", valid: true},
 		{name: "variables", text: "routes: [{ respond: '${STATUS:-204}' }]\nlog: { access: '${ACCESS:-true}', level: '${LEVEL:-info}' }", valid: true},
 		{name: "days", text: "routes: [{ respond: 204 }]\nshutdown_timeout: 1d", valid: true},
+		{name: "switches and one origin", text: "routes: [{ respond: 204, compress: true, security: '${ON:-true}', cors: https://a }]", valid: true},
+		{name: "off", text: "listeners: [{ address: ':1', request_rate: off }]\nroutes: [{ backend: 'a:1', min_body_rate: off, max_body_size: 0, security: { hsts: off, frame_options: off } }]", valid: true},
+		{name: "sizes and rates of variables", text: "listeners: [{ address: ':1', max_header_bytes: '${SIZE:-8KiB}', request_rate: '${RATE:-6/m}' }]\nroutes: [{ respond: 204 }]", valid: true},
+		{name: "size without unit", text: "routes: [{ backend: 'a:1', max_body_size: 10 }]"},
+		{name: "size of nothing", text: "listeners: [{ address: ':1', max_header_bytes: 0 }]\nroutes: [{ respond: 204 }]"},
+		{name: "off for a limit that stays", text: "listeners: [{ address: ':1', max_header_bytes: off }]\nroutes: [{ respond: 204 }]"},
+		{name: "rate without period", text: "listeners: [{ address: ':1', request_rate: 10 }]\nroutes: [{ respond: 204 }]"},
+		{name: "rate of bytes without unit", text: "routes: [{ respond: 204, min_body_rate: 10/s }]"},
+		{name: "text as a switch", text: "routes: [{ respond: 204, compress: gzip }]"},
+		{name: "enum in a list", text: "routes: [{ respond: 204, compress: { encodings: [br] } }]"},
+		{name: "no origins", text: "routes: [{ respond: 204, cors: { max_age: 1h } }]"},
 		{name: "no routes", text: "log: { level: info }"},
 		{name: "unknown key", text: "rotes: []\nroutes: [{ respond: 204 }]"},
 		{name: "unknown key inside", text: "routes: [{ respond: { code: 204 } }]"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,6 +22,9 @@ func FuzzParse(f *testing.F) {
 		"", "---\n---\n", "routes: &a [*a]", "routes: [&r { path: /, respond: 200 }, *r]", "? [a]\n: b", "a: !!binary AA==",
 		"routes: [{ backend: 'http://[::1]:${SECRET}/' }]", "listeners: [unix:/a, ':0', '[::]:80']\nroutes: [{ backend: 'a:1', websocket: { origins: ['https://[::1]:1'] } }]",
 		"routes: [{ host: '*.A.', path: /%61/*, methods: [GET], strip_prefix: /%61, files: a }]", "tls: { self_signed: ['é', '::1'] }", "log: { <<: {} }",
+		"trusted_proxies: [10.0.0.0/8, '::1', '::ffff:1.2.3.4/100']\nlisteners: [{ address: ':1', proxy_protocol: true, request_rate: 90/m, request_burst: 3, max_header_bytes: 4KiB, max_streams: 0 }]",
+		"routes: [{ backend: 'h2c://a', compress: { types: ['*+A', TEXT/*], min_size: 0 }, security: true, min_body_rate: off, max_body_size: 1TiB, error_pages: { 404: a } }]",
+		"routes: [{ respond: 200, cors: '*', compress: '${X}', security: { hsts: 0s }, cache_control: 'a=\"b\"' }, { path: /, files: a, cors: { origins: ['HTTPS://A', 'null'], credentials: true } }]",
 	} {
 		f.Add(seed)
 	}
@@ -62,10 +66,22 @@ func checkSpelling(t *testing.T, c *Config) {
 				t.Errorf("host %q becomes %q (%s)", r.Host, again, wrong)
 			}
 		}
-		for _, origin := range r.WebSocket.Origins {
+		origins := r.WebSocket.Origins
+		if r.CORS != nil {
+			origins = append(slices.Clip(origins), r.CORS.Origins...)
+		}
+		for _, origin := range origins {
+			if origin == "*" {
+				continue
+			}
 			if again, wrong := cleanOrigin(origin); again != origin || wrong != "" {
 				t.Errorf("origin %q becomes %q (%s)", origin, again, wrong)
 			}
+		}
+	}
+	for _, proxy := range c.TrustedProxies {
+		if again, wrong := parsePrefix(proxy.String()); again != proxy || wrong != "" {
+			t.Errorf("proxy %v becomes %v (%s)", proxy, again, wrong)
 		}
 	}
 	for _, b := range c.Backends {

@@ -46,7 +46,7 @@ func readConfig(path string) ([]byte, error) {
 //
 // The error is nil or [Problems], all of them, in order of position. With
 // problems the Config still holds what is right: it lacks the listeners,
-// certificates, backends and routes that have a mistake, so that a caller can
+// certificates, trusted proxies, backends and routes that have a mistake, so that a caller can
 // look for more before it shows them. It is nil only when text could not be
 // read as one YAML mapping within the limits of size, depth and aliases.
 func Parse(file string, text []byte, o Options) (*Config, error) {
@@ -73,6 +73,7 @@ func Parse(file string, text []byte, o Options) (*Config, error) {
 
 // dropBroken takes out of c every element that has a mistake.
 func (r *report) dropBroken(c *Config) {
+	c.TrustedProxies = keep(c.TrustedProxies, func(i int) bool { return !r.broken(path("trusted_proxies").index(i)) })
 	c.Listeners = keep(c.Listeners, func(i int) bool { return !r.broken(path("listeners").index(i)) })
 	if c.TLS != nil {
 		c.TLS.Certificates = keep(c.TLS.Certificates, func(i int) bool { return !r.broken(path("tls.certificates").index(i)) })

@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -103,6 +104,24 @@ func cleanHost(host string) (string, string) {
 	}
 	host, wrong := cleanPattern(host)
 	return strings.TrimSuffix(host, "."), wrong
+}
+
+// parsePrefix reads a network such as 10.0.0.0/8, or an address, which is a
+// network of one. The second result is what is wrong.
+func parsePrefix(text string) (netip.Prefix, string) {
+	p, err := netip.ParsePrefix(text)
+	if ip, notIP := netip.ParseAddr(text); notIP == nil && ip.Zone() == "" {
+		p, err = netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	switch {
+	case err != nil:
+		return p, "is not an IP address or network, as in 10.0.0.0/8"
+	case p.Addr().Is4In6():
+		return p, "is IPv4 in the form of IPv6: write it as IPv4"
+	case p != p.Masked():
+		return p, "has bits set behind its first " + strconv.Itoa(p.Bits())
+	}
+	return p, ""
 }
 
 func isIP(s string) bool {

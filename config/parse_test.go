@@ -33,19 +33,28 @@ func parse(text string) (*Config, error) {
 	})
 }
 
+// listenerAt is a listener as the defaults have it.
+func listenerAt(line, column int, address string) Listener {
+	return Listener{
+		Pos: Pos{line, column}, Address: address, HTTP2: true, MaxStreams: 250,
+		Timeouts: ListenerTimeouts{Header: 10 * time.Second, Idle: 2 * time.Minute}, MaxHeaderBytes: 64 << 10,
+	}
+}
+
 const ok = "routes: [{ backend: 'a:1' }]\n" // goes in front of other sections
 
 func TestParseFillsInDefaults(t *testing.T) {
 	c, err := parse("state_dir: state\n" + ok)
 	want := &Config{
 		File:      "f",
-		Listeners: []Listener{{Pos: Pos{1, 1}, Address: ":80", HTTP2: true}},
+		Listeners: []Listener{listenerAt(1, 1, ":80")},
 		Backends: []Backend{{
 			Pos: Pos{2, 21}, Name: "a:1", ConnectTimeout: 5 * time.Second,
 			Endpoints: []Endpoint{{Pos: Pos{2, 21}, Text: "a:1", Network: "tcp", Address: "a:1"}},
 		}},
 		Routes: []Route{{
 			Pos: Pos{2, 10}, Path: "/*", Backend: "a:1",
+			Timeouts: RouteTimeouts{Response: time.Minute}, MinBodyRate: 500,
 			WebSocket: WebSocket{HandshakeTimeout: 10 * time.Second, Compression: "pass", CloseCodeBadGateway: 1014},
 		}},
 		Log:             Log{Level: "info", Format: "auto", Access: true},
@@ -60,14 +69,61 @@ func TestParseFillsInDefaults(t *testing.T) {
 // What a good file comes to, as one value picked out of it.
 func TestParse(t *testing.T) {
 	first := func(c *Config) *Route { return &c.Routes[0] }
+	https, http, bounded := listenerAt(2, 1, ":443"), listenerAt(2, 1, ":80"), listenerAt(2, 13, ":1")
+	https.TLS, http.RedirectHTTPS = true, true
+	bounded.Timeouts.Header, bounded.MaxHeaderBytes, bounded.MaxConnections, bounded.ConnectionsPerIP = time.Second, 8<<10, 9, 8
+	bounded.RequestRate, bounded.RequestBurst = 10, 7
+	compress := Compress{
+		Types:   []string{"text/*", "application/json", "application/javascript", "application/xml", "application/wasm", "image/svg+xml", "*+json", "*+xml"},
+		MinSize: 1 << 10, Encodings: []string{"zstd", "gzip"},
+	}
 	tests := []struct {
 		name, text string
 		pick       func(*Config) any
 		want       any
 	}{
-		{"default listeners with tls", ok + "tls: { self_signed: [a] }", func(c *Config) any { return c.Listeners },
-			[]Listener{{Pos: Pos{2, 1}, Address: ":443", TLS: true, HTTP2: true}, {Pos: Pos{2, 1}, Address: ":80", RedirectHTTPS: true, HTTP2: true}}},
-		{"short listener", ok + "listeners: [':1']", func(c *Config) any { return c.Listeners }, []Listener{{Pos: Pos{2, 13}, Address: ":1", HTTP2: true}}},
+		{"default listeners with tls", ok + "tls: { self_signed: [a] }", func(c *Config) any { return c.Listeners }, []Listener{https, http}},
+		{"short listener", ok + "listeners: [':1']", func(c *Config) any { return c.Listeners }, []Listener{listenerAt(2, 13, ":1")}},
+		{"limits of a listener", ok + "listeners: [{ address: ':1', timeouts: { header: 1s }, max_header_bytes: 8KiB, max_connections: 9, connections_per_ip: 8, request_rate: 600/m, request_burst: 7 }]",
+			func(c *Config) any { return c.Listeners[0] }, bounded},
+		{"burst of a rate", ok + "listeners: [{ address: ':1', request_rate: 100/s }, { address: ':2', request_rate: 90/m }, { address: ':3', request_rate: 1/h }, { address: ':4', request_rate: off }, { address: ':5', request_rate: 0 }]",
+			func(c *Config) any {
+				var bursts []int
+				for _, l := range c.Listeners {
+					bursts = append(bursts, l.RequestBurst)
+				}
+				return bursts
+			}, []int{100, 2, 1, 0, 0}},
+		{"trusted proxies", ok + "trusted_proxies: [10.0.0.0/8, '::1', 'fd00::/8', 192.0.2.1, 0.0.0.0/0]\nlisteners: [{ address: ':1', proxy_protocol: true }]",
+			func(c *Config) any { return fmt.Sprint(c.TrustedProxies, c.Listeners[0].ProxyProtocol) }, "[10.0.0.0/8 ::1/128 fd00::/8 192.0.2.1/32 0.0.0.0/0] true"},
+		{"limits of a route", "routes: [{ backend: 'a:1', timeouts: { response: 5m }, min_body_rate: 60KiB/m, max_body_size: 1MiB }]",
+			func(c *Config) any {
+				return fmt.Sprint(first(c).Timeouts.Response, first(c).MinBodyRate, first(c).MaxBodySize)
+			}, "5m0s 1024 1048576"},
+		{"limits switched off", "routes: [{ backend: 'a:1', min_body_rate: off, max_body_size: off, security: { hsts: off, frame_options: off } }, { path: /b, backend: 'a:1', min_body_rate: 0, max_body_size: 0, security: { hsts: 0s } }]",
+			func(c *Config) any {
+				a, b := first(c), &c.Routes[1]
+				return fmt.Sprint(a.MinBodyRate, a.MaxBodySize, *a.Security, b.MinBodyRate, b.MaxBodySize, *b.Security)
+			}, "0 0 {0s true } 0 0 {0s true same-origin}"},
+		{"error pages", "routes: [{ backend: 'a:1', error_pages: { 404: a.html, 5xx: /b.html } }]",
+			func(c *Config) any { return first(c).ErrorPages }, map[string]string{"404": "/etc/sluice/a.html", "5xx": "/b.html"}},
+		{"switched on", "routes: [{ backend: 'a:1', compress: true, security: true }]",
+			func(c *Config) any { return []any{*first(c).Compress, *first(c).Security} }, []any{compress, Security{HSTS: 365 * 24 * time.Hour, NoSniff: true, FrameOptions: "same-origin"}}},
+		{"switched on by an empty mapping", "routes: [{ backend: 'a:1', compress: {} }]", func(c *Config) any { return *first(c).Compress }, compress},
+		{"switched on by a variable", "routes: [{ backend: 'a:1', compress: '${NOPE:-true}', security: '${NO}' }]",
+			func(c *Config) any { return []any{first(c).Compress != nil, first(c).Security != nil} }, []any{true, false}},
+		{"switched off", "routes: [{ backend: 'a:1', compress: false, security: false }]",
+			func(c *Config) any { return []any{first(c).Compress, first(c).Security} }, []any{(*Compress)(nil), (*Security)(nil)}},
+		{"compression", "routes: [{ backend: 'a:1', compress: { types: [TEXT/*, '*+Json', a/b], min_size: 0, encodings: [gzip] } }]",
+			func(c *Config) any { return *first(c).Compress }, Compress{Types: []string{"text/*", "*+json", "a/b"}, Encodings: []string{"gzip"}}},
+		{"cache control", "routes: [{ redirect: /a, path: /, cache_control: 'public , max-age=60,no-cache=\"a, b\"' }]",
+			func(c *Config) any { return first(c).CacheControl }, `public , max-age=60,no-cache="a, b"`},
+		{"short cors", "routes: [{ respond: 200, cors: '*' }]", func(c *Config) any { return *first(c).CORS }, CORS{Origins: []string{"*"}}},
+		{"cors", "routes: [{ respond: 200, cors: { origins: ['HTTPS://A:443', 'https://*.b'], methods: [PUT], headers: [X-A], expose: [X-B], credentials: true, max_age: 1h } }]",
+			func(c *Config) any { return *first(c).CORS },
+			CORS{Origins: []string{"https://a", "https://*.b"}, Methods: []string{"PUT"}, Headers: []string{"X-A"}, Expose: []string{"X-B"}, Credentials: true, MaxAge: time.Hour}},
+		{"any header without credentials", "routes: [{ respond: 200, cors: { origins: ['null', 'https://a'], headers: ['*'], methods: ['*'] } }]",
+			func(c *Config) any { return first(c).CORS.Headers }, []string{"*"}},
 		{"port 0 twice", ok + "listeners: ['a:0', 'a:0']", func(c *Config) any { return len(c.Listeners) }, 2},
 		{"backends in order", "backends: { z: { endpoints: ['a:1'] }, a: { endpoints: ['a:1'] } }\nroutes: [{ backend: a }]",
 			func(c *Config) any { return c.Backends[0].Name + c.Backends[1].Name }, "za"},
@@ -120,7 +176,7 @@ func TestEndpoints(t *testing.T) {
 	tests := []struct {
 		text             string
 		network, address string
-		tls              bool
+		tls, h2c         bool
 		wrong            string // part of what is wrong
 	}{
 		{text: "a:80", network: "tcp", address: "a:80"},
@@ -130,6 +186,8 @@ func TestEndpoints(t *testing.T) {
 		{text: "ws://A:81", network: "tcp", address: "a:81"},
 		{text: "https://[::1]", network: "tcp", address: "[::1]:443", tls: true},
 		{text: "WSS://a", network: "tcp", address: "a:443", tls: true},
+		{text: "h2c://a", network: "tcp", address: "a:80", h2c: true},
+		{text: "H2C://[::1]:81", network: "tcp", address: "[::1]:81", h2c: true},
 		{text: "a", wrong: "has no port"},
 		{text: "80", wrong: "only a port"},
 		{text: ":80", wrong: "has no host"},
@@ -145,7 +203,7 @@ func TestEndpoints(t *testing.T) {
 		{text: strings.Repeat("a", 64) + ":80", wrong: "more than 63"},
 		{text: "unix:a", wrong: "absolute"},
 		{text: "unix:/" + strings.Repeat("a", 107), wrong: "107 bytes"},
-		{text: "ftp://a", wrong: "http, https, ws, wss"},
+		{text: "ftp://a", wrong: "http, https, h2c, ws, wss"},
 		{text: "http://", wrong: "has no host"},
 		{text: "http://a:", wrong: "without a port"},
 		{text: "http://a/", wrong: "'rewrite'"},
@@ -163,42 +221,8 @@ func TestEndpoints(t *testing.T) {
 				}
 				return
 			}
-			if want := (Endpoint{Text: tt.text, Network: tt.network, Address: tt.address, TLS: tt.tls}); e != want {
+			if want := (Endpoint{Text: tt.text, Network: tt.network, Address: tt.address, TLS: tt.tls, H2C: tt.h2c}); e != want {
 				t.Errorf("parseEndpoint(%q) = %+v; want %+v", tt.text, e, want)
-			}
-		})
-	}
-}
-
-func TestDurations(t *testing.T) {
-	tests := []struct {
-		text  string
-		want  time.Duration
-		wrong string
-	}{
-		{text: "30s", want: 30 * time.Second},
-		{text: "1h30m", want: 90 * time.Minute},
-		{text: "1d", want: 24 * time.Hour},
-		{text: "1d12h", want: 36 * time.Hour},
-		{text: "65535d", want: 65535 * 24 * time.Hour},
-		{text: "0s"},
-		{text: "-1s", want: -time.Second},
-		{text: "30", wrong: "add a unit, as in 30s"},
-		{text: "0", wrong: "add a unit"},
-		{text: "1d30", wrong: "add a unit"},
-		{text: "-1d", wrong: "not a duration"},
-		{text: "1d-1h", wrong: "not a duration"},
-		{text: "65536d", wrong: "not a duration"},
-		{text: "65535d2562047h", wrong: "not a duration"},
-		{text: "9999999h", wrong: "not a duration"},
-		{text: "soon", wrong: "not a duration"},
-		{text: "", wrong: "not a duration"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.text, func(t *testing.T) {
-			got, wrong := parseDuration(tt.text)
-			if got != tt.want || tt.wrong == "" && wrong != "" || !strings.Contains(wrong, tt.wrong) {
-				t.Errorf("parseDuration(%q) = %v, %q; want %v, %q", tt.text, got, wrong, tt.want, tt.wrong)
 			}
 		})
 	}
@@ -207,12 +231,13 @@ func TestDurations(t *testing.T) {
 func TestBestEffortKeepsWhatIsRight(t *testing.T) {
 	c, err := parse(`
 listeners: [":80", "81", ":82"]
+trusted_proxies: [a, 10.0.0.0/8]
 tls: { certificates: [{ cert: a }, { cert: a, key: b }] }
 backends: { a: { endpoints: [x] }, b: { endpoints: ["b:1"] } }
 routes: [{ path: a, backend: b }, { path: /b, backend: a }, { path: /c, backend: b, websocket: { origins: [x] } }, { path: /d, respond: 200 }]
 `)
-	if n := len(err.(Problems)); n != 5 {
-		t.Errorf("parse has %d problems; want 5:\n%v", n, err)
+	if n := len(err.(Problems)); n != 6 {
+		t.Errorf("parse has %d problems; want 6:\n%v", n, err)
 	}
 	var kept []any
 	for _, l := range c.Listeners {
@@ -224,7 +249,10 @@ routes: [{ path: a, backend: b }, { path: /b, backend: a }, { path: /c, backend:
 	for _, r := range c.Routes {
 		kept = append(kept, r.Index)
 	}
-	if want := []any{":80", ":82", "b", 1, 3}; !reflect.DeepEqual(kept, want) || len(c.TLS.Certificates) != 1 {
+	for _, p := range c.TrustedProxies {
+		kept = append(kept, p.String())
+	}
+	if want := []any{":80", ":82", "b", 1, 3, "10.0.0.0/8"}; !reflect.DeepEqual(kept, want) || len(c.TLS.Certificates) != 1 {
 		t.Errorf("parse keeps %v and %v; want %v and one certificate", kept, c.TLS.Certificates, want)
 	}
 }

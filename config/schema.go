@@ -2,8 +2,10 @@ package config
 
 import (
 	"encoding/json"
+	"net/netip"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -62,7 +64,15 @@ func (s schema) mapping(t reflect.Type) map[string]any {
 func (s schema) value(t reflect.Type, f field) map[string]any {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
-		return orVariable(map[string]any{"type": "string", "pattern": `^([0-9]+d)?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*$`, "minLength": 2})
+		return f.orVariable(map[string]any{"type": "string", "pattern": `^([0-9]+d)?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*$`, "minLength": 2})
+	case reflect.TypeFor[Size]():
+		return f.amount(`([KMGT]i?)?B`)
+	case reflect.TypeFor[Rate]():
+		return f.amount(`/[smh]`)
+	case reflect.TypeFor[ByteRate]():
+		return f.amount(`([KMGT]i?)?B/[smh]`)
+	case reflect.TypeFor[netip.Prefix]():
+		return map[string]any{"type": "string"}
 	case reflect.TypeFor[[]Backend]():
 		return map[string]any{
 			"type":                 "object",
@@ -74,24 +84,27 @@ func (s schema) value(t reflect.Type, f field) map[string]any {
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
+		if f.toggle {
+			return map[string]any{"oneOf": []any{s.value(reflect.TypeFor[bool](), field{}), s.reference(t.Elem())}}
+		}
 		return s.reference(t.Elem())
 	case reflect.Struct:
 		return s.reference(t)
 	case reflect.Slice:
-		return map[string]any{"type": "array", "minItems": 1, "items": s.value(t.Elem(), field{})}
+		return map[string]any{"type": "array", "minItems": 1, "items": s.value(t.Elem(), f.element())}
 	case reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": map[string]any{"type": []string{"string", "number", "boolean"}}}
 	case reflect.Bool:
-		return orVariable(map[string]any{"type": "boolean"})
+		return f.orVariable(map[string]any{"type": "boolean"})
 	case reflect.Int:
 		n := map[string]any{"type": "integer"}
 		if f.min != "" {
 			n["minimum"], n["maximum"] = number(f.min), number(f.max)
 		}
-		return orVariable(f.restrict(n, t))
+		return f.orVariable(f.restrict(n, t))
 	}
 	if f.enum != nil {
-		return orVariable(f.restrict(map[string]any{}, t))
+		return f.orVariable(f.restrict(map[string]any{}, t))
 	}
 	return map[string]any{"type": "string"}
 }
@@ -102,7 +115,11 @@ func (s schema) reference(t reflect.Type) map[string]any {
 		definition := s.mapping(t)
 		for _, f := range fieldsOf(t) {
 			if f.short {
-				definition = map[string]any{"oneOf": []any{s.value(t.Field(f.index).Type, f), definition}}
+				scalar := t.Field(f.index).Type
+				if scalar.Kind() == reflect.Slice {
+					scalar, f = scalar.Elem(), f.element()
+				}
+				definition = map[string]any{"oneOf": []any{s.value(scalar, f), definition}}
 			}
 		}
 		s.defs[t.Name()] = definition
@@ -130,10 +147,26 @@ func literal(t reflect.Type, text string) any {
 	case reflect.Int:
 		n, _ := strconv.Atoi(text)
 		return n
+	case reflect.Slice:
+		return strings.Split(text, ",")
 	}
 	return text
 }
 
-func orVariable(m map[string]any) map[string]any {
-	return map[string]any{"anyOf": []any{m, map[string]any{"$ref": "#/$defs/variable"}}}
+// amount is the schema of a whole number with a unit; 0 needs none.
+func (f field) amount(units string) map[string]any {
+	m := map[string]any{"type": "string", "pattern": "^[0-9]+" + units + "$"}
+	if f.min == "" {
+		m["type"], m["minimum"], m["maximum"] = []string{"string", "integer"}, 0, 0
+	}
+	return f.orVariable(m)
+}
+
+// orVariable is the schema m, or what may stand in place of any value of f.
+func (f field) orVariable(m map[string]any) map[string]any {
+	forms := []any{m}
+	if f.off {
+		forms = append(forms, map[string]any{"enum": []any{"off"}})
+	}
+	return map[string]any{"anyOf": append(forms, map[string]any{"$ref": "#/$defs/variable"})}
 }

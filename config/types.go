@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Config is one configuration file, decoded, with defaults filled in and
 // references checked. It is plain data: nothing that runs keeps a pointer
@@ -8,20 +11,25 @@ import "time"
 //
 // The struct tags of this file are the one source of the format: "yaml" is
 // the key, "doc" its description, "default" the value used when the key is
-// absent, "required" that it may not be, "enum" the only values allowed, "min"
-// and "max" the bounds of a number or duration, and "short" the key that a bare
-// scalar in place of the mapping stands for. Decoding, the JSON Schema and the
-// tests of the documentation read them.
+// absent (with commas, for a list), "required" that it may not be, "enum" the
+// only values allowed, for a list of each element, "min" and "max" the bounds of
+// a number, duration, size or rate, "off" that the word off stands for the zero
+// value, which is within any bounds, "short" the key that a bare scalar in place
+// of the mapping stands for, and "switch" that a bare true stands for the
+// mapping with all its defaults, false for none. Decoding, the JSON Schema and
+// the tests of the documentation read them.
 type Config struct {
 	File string `yaml:"-"` // as given to Load; relative paths below it are already resolved
 
-	Listeners       []Listener    `yaml:"listeners" doc:"Addresses to accept connections on. Without it: ':443' with TLS and ':80' redirecting to it when 'tls' is set, else ':80'."`
-	TLS             *TLS          `yaml:"tls" doc:"Certificates and TLS policy. Needed by every listener with 'tls: true'."`
-	Backends        []Backend     `yaml:"backends" doc:"Named groups of endpoints, a mapping of name to backend."`
-	Routes          []Route       `yaml:"routes" required:"true" doc:"What to do with a request. The most specific route wins; the order in the file never matters."`
-	Log             Log           `yaml:"log" doc:"What is logged, and how."`
-	StateDir        string        `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
-	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
+	Listeners       []Listener     `yaml:"listeners" doc:"Addresses to accept connections on. Without it: ':443' with TLS and ':80' redirecting to it when 'tls' is set, else ':80'."`
+	TLS             *TLS           `yaml:"tls" doc:"Certificates and TLS policy. Needed by every listener with 'tls: true'."`
+	Backends        []Backend      `yaml:"backends" doc:"Named groups of endpoints, a mapping of name to backend."`
+	Routes          []Route        `yaml:"routes" required:"true" doc:"What to do with a request. The most specific route wins; the order in the file never matters."`
+	TrustedProxies  []netip.Prefix `yaml:"trusted_proxies" doc:"Addresses and networks of proxies in front of this one, as in 10.0.0.0/8 or '::1'. Only their Forwarded, X-Forwarded-* and X-Request-Id headers and PROXY headers are believed; what others send of them is replaced."`
+	Via             bool           `yaml:"via" doc:"Add a Via header to requests and responses."`
+	Log             Log            `yaml:"log" doc:"What is logged, and how."`
+	StateDir        string         `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
+	ShutdownTimeout time.Duration  `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
 }
 
 // Pos is the place of an element in its file. Line and Column start at 1.
@@ -31,10 +39,24 @@ type Pos struct{ Line, Column int }
 type Listener struct {
 	Pos Pos `yaml:"-"`
 
-	Address       string `yaml:"address" short:"" required:"true" doc:"'host:port', ':port' (all addresses, IPv4 and IPv6), '[::1]:port', or 'unix:/path'. Port 0 picks a free port and logs it."`
-	TLS           bool   `yaml:"tls" doc:"Terminate TLS on this listener."`
-	RedirectHTTPS bool   `yaml:"redirect_https" doc:"Answer every request with a redirect to https on the first TLS listener's port."`
-	HTTP2         bool   `yaml:"http2" default:"true" doc:"Offer HTTP/2 on a TLS listener."`
+	Address          string           `yaml:"address" short:"" required:"true" doc:"'host:port', ':port' (all addresses, IPv4 and IPv6), '[::1]:port', or 'unix:/path'. Port 0 picks a free port and logs it."`
+	TLS              bool             `yaml:"tls" doc:"Terminate TLS on this listener."`
+	RedirectHTTPS    bool             `yaml:"redirect_https" doc:"Answer every request with a redirect to https on the first TLS listener's port."`
+	HTTP2            bool             `yaml:"http2" default:"true" doc:"Offer HTTP/2 on a TLS listener."`
+	MaxStreams       int              `yaml:"max_streams" default:"250" min:"1" max:"10000" doc:"HTTP/2 streams open at once on a connection."`
+	ProxyProtocol    bool             `yaml:"proxy_protocol" doc:"Require a PROXY header, version 1 or 2, in front of every connection. Connections from other addresses than 'trusted_proxies' are refused."`
+	Timeouts         ListenerTimeouts `yaml:"timeouts" doc:"How long clients may take."`
+	MaxHeaderBytes   Size             `yaml:"max_header_bytes" default:"64KiB" min:"1KiB" max:"16MiB" doc:"Largest head of a request; 431 beyond it."`
+	MaxConnections   int              `yaml:"max_connections" default:"0" min:"0" max:"10000000" doc:"Connections open at once; more wait to be accepted. 0: no limit."`
+	ConnectionsPerIP int              `yaml:"connections_per_ip" default:"0" min:"0" max:"1000000" doc:"Connections open at once from one client address, for IPv6 from one /64; more are refused. 0: no limit."`
+	RequestRate      Rate             `yaml:"request_rate" default:"off" off:"" max:"1000000/s" doc:"Requests of one client address, for IPv6 of one /64, as in 50/s or 600/m; 429 with Retry-After beyond it. 0 or off: no limit."`
+	RequestBurst     int              `yaml:"request_burst" min:"1" max:"1000000" doc:"Requests of one client address that may come at once before 'request_rate' holds. Default: what the rate gives in a second, at least 1."`
+}
+
+// ListenerTimeouts bound how long clients may take.
+type ListenerTimeouts struct {
+	Header time.Duration `yaml:"header" default:"10s" min:"1ms" max:"10m" doc:"For the head of a request, and for a TLS handshake."`
+	Idle   time.Duration `yaml:"idle" default:"2m" min:"1ms" max:"1d" doc:"Between the requests of a connection."`
 }
 
 // TLS holds certificates and policy.
@@ -59,7 +81,7 @@ type Backend struct {
 	Pos  Pos    `yaml:"-"`
 	Name string `yaml:"-"` // the key; for an address written in a route, that address
 
-	Endpoints      []Endpoint    `yaml:"endpoints" required:"true" doc:"Addresses of this backend: 'host:port', 'unix:/path', or a URL with http, https, ws or wss (ws is http, wss is https). New work goes to the one with the fewest live sessions and requests; one that cannot be reached is passed over."`
+	Endpoints      []Endpoint    `yaml:"endpoints" required:"true" doc:"Addresses of this backend: 'host:port', 'unix:/path', or a URL with http, https, h2c, ws or wss (h2c is HTTP/2 in the clear, ws is http, wss is https). New work goes to the one with the fewest live sessions and requests; one that cannot be reached is passed over."`
 	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"5s" min:"1ms" max:"10m" doc:"Limit for connecting to one endpoint, TLS included."`
 	TLS            BackendTLS    `yaml:"tls" doc:"How the certificates of https and wss endpoints are verified."`
 }
@@ -72,6 +94,7 @@ type Endpoint struct {
 	Network string `yaml:"-"` // "tcp" or "unix"
 	Address string `yaml:"-"` // host:port (the port is always there) or a path
 	TLS     bool   `yaml:"-"`
+	H2C     bool   `yaml:"-"` // requests go over HTTP/2 with prior knowledge, handshakes over HTTP/1.1
 }
 
 // BackendTLS says how an endpoint's certificate is verified.
@@ -99,11 +122,19 @@ type Route struct {
 	Respond  *Respond  `yaml:"respond" doc:"Answer with a fixed response."`
 	Files    *Files    `yaml:"files" doc:"Serve files from a directory."`
 
-	StripPrefix string    `yaml:"strip_prefix" doc:"Path prefix to remove before the backend or 'files' sees the request. It must be a prefix of 'path', at a '/'."`
-	Rewrite     string    `yaml:"rewrite" doc:"Path for the backend or 'files'. A trailing '*' stands for what the '*' of 'path' matched."`
-	Request     Headers   `yaml:"request" doc:"Changes to the headers the backend sees."`
-	Response    Headers   `yaml:"response" doc:"Changes to the headers the client sees."`
-	WebSocket   WebSocket `yaml:"websocket" doc:"What WebSocket handshakes and sessions may do."`
+	StripPrefix  string            `yaml:"strip_prefix" doc:"Path prefix to remove before the backend or 'files' sees the request. It must be a prefix of 'path', at a '/'."`
+	Rewrite      string            `yaml:"rewrite" doc:"Path for the backend or 'files'. A trailing '*' stands for what the '*' of 'path' matched."`
+	Request      Headers           `yaml:"request" doc:"Changes to the headers the backend sees."`
+	Response     Headers           `yaml:"response" doc:"Changes to the headers the client sees."`
+	Timeouts     RouteTimeouts     `yaml:"timeouts" doc:"How long the backend may take."`
+	MinBodyRate  ByteRate          `yaml:"min_body_rate" default:"500B/s" off:"" doc:"Slowest average at which a client may send the body of a request or take that of a response, counted while the client is waited for, after 10s of grace. 0 or off: as slow as it likes."`
+	MaxBodySize  Size              `yaml:"max_body_size" default:"off" off:"" doc:"Largest body of a request; 413 beyond it. 0 or off: no limit."`
+	ErrorPages   map[string]string `yaml:"error_pages" doc:"Files to answer the gateway's own errors with, by status ('404') or class ('4xx', '5xx')."`
+	Compress     *Compress         `yaml:"compress" switch:"" doc:"Compress responses: true, or how."`
+	CacheControl string            `yaml:"cache_control" doc:"Cache-Control of responses, in place of the backend's."`
+	Security     *Security         `yaml:"security" switch:"" doc:"Headers that keep browsers safe: true, or which."`
+	CORS         *CORS             `yaml:"cors" doc:"Other origins whose pages may read responses (Cross-Origin Resource Sharing)."`
+	WebSocket    WebSocket         `yaml:"websocket" doc:"What WebSocket handshakes and sessions may do."`
 }
 
 // Headers is a change to a header section: removals first, then settings.
@@ -111,6 +142,35 @@ type Headers struct {
 	Set     map[string]string `yaml:"set_headers" doc:"Headers to set, replacing values that are there."`
 	SetFile map[string]string `yaml:"set_headers_file" doc:"Headers to set to the content of a file (a secret), name to file. A newline at its end is dropped."` // merged into Set by Load
 	Remove  []string          `yaml:"remove_headers" doc:"Headers to remove."`
+}
+
+// RouteTimeouts bound how long a backend may take.
+type RouteTimeouts struct {
+	Response time.Duration `yaml:"response" default:"60s" min:"1ms" max:"1d" doc:"Until the head of the backend's response. A WebSocket has 'handshake_timeout' instead."`
+}
+
+// Compress says which responses are compressed, and how.
+type Compress struct {
+	Types     []string `yaml:"types" default:"text/*,application/json,application/javascript,application/xml,application/wasm,image/svg+xml,*+json,*+xml" doc:"Content types to compress: 'text/html', 'text/*' for all of text, '*+json' for all that end so."`
+	MinSize   Size     `yaml:"min_size" default:"1KiB" doc:"Smallest response to compress."`
+	Encodings []string `yaml:"encodings" default:"zstd,gzip" enum:"zstd,gzip" doc:"Encodings to offer, the preferred first."`
+}
+
+// Security says which headers keep browsers safe. They replace the backend's.
+type Security struct {
+	HSTS         time.Duration `yaml:"hsts" default:"365d" off:"" min:"1s" max:"1000d" doc:"max-age of Strict-Transport-Security, sent over TLS only. off: not sent."`
+	NoSniff      bool          `yaml:"nosniff" default:"true" doc:"Send X-Content-Type-Options: nosniff."`
+	FrameOptions string        `yaml:"frame_options" default:"same-origin" off:"" enum:"deny,same-origin" doc:"X-Frame-Options: pages that may show this one in a frame. off: not sent."` // "" when off
+}
+
+// CORS says which pages of other origins may read responses.
+type CORS struct {
+	Origins     []string      `yaml:"origins" short:"" required:"true" doc:"Origins whose pages may: 'https://app.example.com', 'https://*.example.com', 'null', or '*' for any."`
+	Methods     []string      `yaml:"methods" doc:"Methods they may use besides GET, HEAD and POST, which need no permission."`
+	Headers     []string      `yaml:"headers" doc:"Request headers they may set besides those that need no permission."`
+	Expose      []string      `yaml:"expose" doc:"Response headers they may read besides those that need no permission."`
+	Credentials bool          `yaml:"credentials" doc:"Let them send cookies and client certificates."`
+	MaxAge      time.Duration `yaml:"max_age" min:"1s" max:"1d" doc:"How long a browser may remember the answer to a preflight request. Absent: as long as it does by itself."` // 0 when absent
 }
 
 // Redirect answers with a Location.
