@@ -15,6 +15,8 @@ import (
 	"sluice/config"
 	"sluice/proxy/answer"
 	"sluice/proxy/backend"
+	"sluice/proxy/compress"
+	"sluice/proxy/forward"
 	"sluice/proxy/relay"
 	"sluice/route"
 	"sluice/tlsconf"
@@ -27,6 +29,12 @@ type builder struct {
 	cfg      *config.Config
 	old      *snapshot // parts of it that are still the same live on
 	problems config.Problems
+
+	compressors map[string]*compress.Compressor // by their options
+}
+
+func newBuilder(cfg *config.Config, old *snapshot) *builder {
+	return &builder{cfg: cfg, old: old, compressors: make(map[string]*compress.Compressor)}
 }
 
 func (b *builder) fail(pos config.Pos, path string, err error) {
@@ -39,7 +47,9 @@ func (b *builder) build() *snapshot {
 		services:        make(map[string]*service),
 		pools:           make(map[string]*backend.Pool),
 		log:             zerolog.Nop(),
+		proxies:         b.cfg.TrustedProxies,
 		access:          b.cfg.Log.Access,
+		via:             b.cfg.Via,
 		redact:          b.cfg.Log.Redact,
 		shutdownTimeout: b.cfg.ShutdownTimeout,
 	}
@@ -133,7 +143,7 @@ func (b *builder) pool(c *config.Backend) *backend.Pool {
 	}
 	endpoints := make([]backend.Endpoint, len(c.Endpoints))
 	for i, e := range c.Endpoints {
-		endpoints[i] = backend.Endpoint{Name: e.Text, Network: e.Network, Address: e.Address}
+		endpoints[i] = backend.Endpoint{Name: e.Text, Network: e.Network, Address: e.Address, H2C: e.H2C}
 		if !e.TLS {
 			continue
 		}
@@ -157,8 +167,13 @@ func (b *builder) service(c *config.Route, pools map[string]*backend.Pool) *serv
 		pool:             pools[c.Backend],
 		request:          edit{c.Request.Remove, c.Request.Set},
 		response:         edit{c.Response.Remove, c.Response.Set},
+		cacheControl:     c.CacheControl,
 		handshakeTimeout: c.WebSocket.HandshakeTimeout,
 		badGateway:       ws.StatusCode(c.WebSocket.CloseCodeBadGateway),
+	}
+	s.secure, s.hsts = secure(c.Security)
+	s.exchange = forward.Exchange{
+		Edit: s.request.apply, MaxBody: int64(c.MaxBodySize), MinRate: float64(c.MinBodyRate), Response: c.Timeouts.Response,
 	}
 	if b.old != nil {
 		if same, ok := b.old.services[name]; ok {
@@ -172,6 +187,20 @@ func (b *builder) service(c *config.Route, pools map[string]*backend.Pool) *serv
 	if s.rewrite, err = route.NewRewrite(pattern(c), c.StripPrefix, c.Rewrite); err != nil {
 		b.fail(c.Pos, at, err)
 	}
+	if s.pages, err = answer.NewPages(c.ErrorPages); err != nil {
+		b.fail(c.Pos, at+".error_pages", err)
+	}
+	if c.Compress != nil {
+		if s.compress, err = b.compressor(c.Compress); err != nil {
+			b.fail(c.Pos, at+".compress", err)
+		}
+	}
+	if o := c.CORS; o != nil {
+		s.cors = answer.NewCORS(answer.CORSOptions{
+			Origins: o.Origins, Methods: o.Methods, Headers: o.Headers, Expose: o.Expose,
+			Credentials: o.Credentials, MaxAge: o.MaxAge,
+		})
+	}
 	switch {
 	case c.Redirect != nil:
 		if s.redirect, err = answer.NewRedirect(c.Redirect.To, c.Redirect.Status); err != nil {
@@ -184,9 +213,25 @@ func (b *builder) service(c *config.Route, pools map[string]*backend.Pool) *serv
 		// and its descriptor goes with the last reference.
 		if s.files, err = answer.NewFiles(c.Files.Root, c.Files.Index, c.Files.Fallback); err != nil {
 			b.fail(c.Pos, at+".files", err)
+		} else {
+			s.files.Pages = s.pages
 		}
 	}
 	return s
+}
+
+// compressor returns one for all routes that compress alike: each bounds its
+// memory by itself.
+func (b *builder) compressor(c *config.Compress) (*compress.Compressor, error) {
+	key := fmt.Sprint(*c)
+	if same, ok := b.compressors[key]; ok {
+		return same, nil
+	}
+	z, err := compress.New(compress.Options{Encodings: c.Encodings, Types: c.Types, MinSize: int64(c.MinSize)})
+	if err == nil {
+		b.compressors[key] = z
+	}
+	return z, err
 }
 
 // policy returns what a route lets handshakes do.
@@ -205,7 +250,7 @@ func policy(c *config.WebSocket) (upgrade.Policy, error) {
 // Check runs the build step of a configuration without listening, and returns
 // its mistakes.
 func Check(cfg *config.Config) config.Problems {
-	b := &builder{cfg: cfg}
+	b := newBuilder(cfg, nil)
 	b.build()
 	return slices.Clip(b.problems)
 }

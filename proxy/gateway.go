@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -62,25 +63,24 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	old := g.current.Load()
-	b := &builder{cfg: cfg, old: old}
+	b := newBuilder(cfg, old)
 	next := b.build()
 	opened := g.openListeners(b, next)
 	if len(b.problems) > 0 {
 		for _, l := range opened {
-			l.shutdown(context.Background())
+			l.close()
 		}
 		return Change{}, b.problems.Sorted()
 	}
 	next.log = g.newLogger(cfg.Log)
 	for i := range cfg.Listeners {
 		c := &cfg.Listeners[i]
-		next.listeners[c.Address].settings.Store(settingsOf(c))
+		l := next.listeners[c.Address]
+		l.set(settingsOf(c, l.settings.Load()))
 	}
 	g.current.Store(next)
 	if g.running {
-		for _, l := range opened {
-			g.serving.Go(l.serve)
-		}
+		g.serveAll(next)
 	}
 	change := g.retire(old, next)
 	for _, w := range next.warnings() {
@@ -97,7 +97,7 @@ func (g *Gateway) openListeners(b *builder, next *snapshot) (opened []*listener)
 		l := b.old.listeners[c.Address]
 		if l == nil && len(b.problems) == 0 {
 			var err error
-			if l, err = g.listen(c.Address, settingsOf(c)); err != nil {
+			if l, err = g.listen(c.Address, settingsOf(c, nil)); err != nil {
 				b.fail(c.Pos, fmt.Sprintf("listeners[%d]", i), err)
 				continue
 			}
@@ -111,17 +111,46 @@ func (g *Gateway) openListeners(b *builder, next *snapshot) (opened []*listener)
 	return opened
 }
 
+// serveAll has every listener served as its settings say. Where those ask for
+// another HTTP server, the old one finishes its connections.
+func (g *Gateway) serveAll(s *snapshot) {
+	for _, l := range s.listeners {
+		how := l.settings.Load().serverSettings
+		switch {
+		case l.server == nil:
+			g.serving.Go(func() { l.accept(g.trusted) })
+		case l.server.settings == how:
+			continue
+		default:
+			g.finish(l.server, s.shutdownTimeout)
+		}
+		l.server = g.newServer(l, how)
+		g.serving.Go(l.server.serve)
+	}
+}
+
+// finish shuts a server down in the background.
+func (g *Gateway) finish(v *server, timeout time.Duration) {
+	g.serving.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		defer cancel()
+		v.shutdown(ctx)
+	})
+}
+
+// trusted reports whether an address is that of a proxy in front.
+func (g *Gateway) trusted(a netip.Addr) bool { return g.current.Load().trusts(a) }
+
 // retire ends what old had and next has not, and lets requests finish.
 func (g *Gateway) retire(old, next *snapshot) Change {
 	for name, l := range old.listeners {
 		if next.listeners[name] == l {
 			continue
 		}
-		g.serving.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), old.shutdownTimeout)
-			defer cancel()
-			l.shutdown(ctx)
-		})
+		l.close()
+		if l.server != nil {
+			g.finish(l.server, old.shutdownTimeout)
+		}
 	}
 	for name, p := range old.pools {
 		if next.pools[name] != p {
@@ -184,9 +213,7 @@ func (g *Gateway) Run(ctx context.Context) {
 	relayed.Go(func() { g.engine.Run(engine) })
 	g.mu.Lock()
 	g.running = true
-	for _, l := range g.current.Load().listeners {
-		g.serving.Go(l.serve)
-	}
+	g.serveAll(g.current.Load())
 	g.mu.Unlock()
 
 	<-ctx.Done()
@@ -209,7 +236,8 @@ func (g *Gateway) drain() {
 
 	var servers sync.WaitGroup
 	for _, l := range s.listeners {
-		servers.Go(func() { l.shutdown(ctx) })
+		l.close()
+		servers.Go(func() { l.server.shutdown(ctx) })
 	}
 	all := func(relay.View) bool { return true }
 	open := 0

@@ -347,16 +347,16 @@ func TestAcceptWaitsOutAShortageOfDescriptors(t *testing.T) {
 	defer ln.Close()
 	var log bytes.Buffer
 	logger := zerolog.New(&log)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	l := &listener{name: "test", net: &shortOfDescriptors{ln, 3}, closed: ctx, log: func() *zerolog.Logger { return &logger }}
-	l.settings.Store(&settings{})
+	l := &listener{
+		name: "test", net: &shortOfDescriptors{ln, 3}, closed: make(chan struct{}),
+		log: func() *zerolog.Logger { return &logger },
+	}
 	c, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	got, err := l.Accept()
+	got, err := l.next()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -366,9 +366,9 @@ func TestAcceptWaitsOutAShortageOfDescriptors(t *testing.T) {
 	}
 
 	l.net = &shortOfDescriptors{ln, 1 << 30}
-	cancel()
-	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Accept of a closed listener = %v; want net.ErrClosed", err)
+	close(l.closed)
+	if _, err := l.next(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("next of a closed listener = %v; want net.ErrClosed", err)
 	}
 }
 

@@ -1,50 +1,102 @@
 package proxy
 
 import (
-	"context"
+	"bufio"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log"
 	"net"
-	"net/http"
+	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/pires/go-proxyproto"
 	"github.com/rs/zerolog"
 
 	"sluice/config"
+	"sluice/internal/limit"
 	"sluice/internal/wire"
 )
 
-const (
-	headerTimeout = 10 * time.Second // for a request's head, and for a TLS handshake
-	idleTimeout   = 2 * time.Minute  // between requests
-	maxHeader     = 64 << 10
-	maxBackoff    = time.Second // between accepts while descriptors are short
-)
+const maxBackoff = time.Second // between accepts while descriptors are short
 
 // listener is an address the gateway accepts on. It lives as long as the
 // address is configured; how it serves may change under it.
 type listener struct {
 	name     string // as configured
 	net      net.Listener
-	server   *http.Server
 	settings atomic.Pointer[settings]
-	tls      *tls.Config     // lives with the listener: its ticket keys outlast reloads
-	closed   context.Context // done once the listener is closed
-	close    context.CancelFunc
+	accepted chan net.Conn // to whichever server serves now
+	changed  chan struct{} // holds one element after the settings changed
+	closed   chan struct{}
+	close    func()
+	greeters sync.WaitGroup // goroutines that read PROXY headers
+	tls      *tls.Config    // lives with the listener: its ticket keys outlast reloads
+	server   *server        // of the settings in force; nil before it first serves
 	log      func() *zerolog.Logger
 }
 
-// settings is how a listener serves.
-type settings struct{ tls, http2, redirectHTTPS bool }
+// settings is how a listener serves. They are comparable.
+type settings struct {
+	tls, redirectHTTPS bool
+	proxyProtocol      bool
+	serverSettings
+	limits limitSettings
 
-func settingsOf(c *config.Listener) *settings {
-	return &settings{tls: c.TLS, http2: c.HTTP2, redirectHTTPS: c.RedirectHTTPS}
+	// Made for limits, and carried over while those stay the same.
+	connections *limit.Counts // by address
+	requests    *limit.Rates  // by address
+	slots       chan struct{} // one element for each connection
+}
+
+// serverSettings is what an HTTP server is made of: it cannot be changed.
+type serverSettings struct {
+	http2         bool
+	headerTimeout time.Duration
+	idleTimeout   time.Duration
+	maxHeader     int
+	maxStreams    int
+}
+
+type limitSettings struct {
+	connections      int
+	connectionsPerIP int
+	rate             float64
+	burst            int
+}
+
+// settingsOf returns the settings that a configuration asks for; what counts
+// clients is taken from old where it counts the same.
+func settingsOf(c *config.Listener, old *settings) *settings {
+	s := &settings{
+		tls: c.TLS, redirectHTTPS: c.RedirectHTTPS, proxyProtocol: c.ProxyProtocol,
+		serverSettings: serverSettings{
+			http2: c.HTTP2, headerTimeout: c.Timeouts.Header, idleTimeout: c.Timeouts.Idle,
+			maxHeader: int(c.MaxHeaderBytes), maxStreams: c.MaxStreams,
+		},
+		limits: limitSettings{
+			connections: c.MaxConnections, connectionsPerIP: c.ConnectionsPerIP,
+			rate: float64(c.RequestRate), burst: c.RequestBurst,
+		},
+	}
+	if old != nil && old.limits == s.limits {
+		s.connections, s.requests, s.slots = old.connections, old.requests, old.slots
+		return s
+	}
+	if n := s.limits.connectionsPerIP; n > 0 {
+		s.connections = limit.NewCounts(n)
+	}
+	if s.limits.rate > 0 {
+		s.requests = limit.NewRates(s.limits.rate, s.limits.burst)
+	}
+	if n := s.limits.connections; n > 0 {
+		s.slots = make(chan struct{}, n)
+	}
+	return s
 }
 
 // listen opens an address as configured.
@@ -63,8 +115,14 @@ func (g *Gateway) listen(name string, how *settings) (*listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("cannot listen on %s: %w", name, err)
 	}
-	l := &listener{name: name, net: ln, log: g.logger}
-	l.closed, l.close = context.WithCancel(context.Background())
+	l := &listener{
+		name: name, net: ln, log: g.logger,
+		accepted: make(chan net.Conn), changed: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
+	l.close = sync.OnceFunc(func() {
+		close(l.closed)
+		ln.Close()
+	})
 	l.settings.Store(how)
 	l.tls = &tls.Config{
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
@@ -73,16 +131,6 @@ func (g *Gateway) listen(name string, how *settings) (*listener, error) {
 				return nil, errors.New("no certificate is configured")
 			}
 			return store.Config(l.settings.Load().http2), nil
-		},
-	}
-	l.server = &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(l, w, r) }),
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          log.New(serverLog{g.logger}, "", 0),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, wireKey{}, wire.Of(c))
 		},
 	}
 	return l, nil
@@ -103,9 +151,6 @@ func removeStale(path string) {
 	}
 }
 
-// wireKey is the context key of a connection's *wire.Conn.
-type wireKey struct{}
-
 // address returns where the listener really listens, as a client dials it.
 func (l *listener) address() string {
 	if a := l.net.Addr(); a.Network() != "unix" {
@@ -114,26 +159,109 @@ func (l *listener) address() string {
 	return "unix:" + l.net.Addr().String()
 }
 
-// serve accepts until the listener is closed.
-func (l *listener) serve() {
-	if err := l.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		l.log().Error().Err(err).Str("listener", l.name).Msg("listener failed")
+func (l *listener) port() string {
+	_, port, _ := net.SplitHostPort(l.net.Addr().String())
+	return port
+}
+
+// accept hands connections to the servers until the listener is closed.
+func (l *listener) accept(trusted func(netip.Addr) bool) {
+	defer l.greeters.Wait()
+	for {
+		release, ok := l.slot()
+		if !ok {
+			return
+		}
+		raw, err := l.next()
+		if err != nil {
+			release()
+			if !errors.Is(err, net.ErrClosed) {
+				l.log().Error().Err(err).Str("listener", l.name).Msg("listener failed")
+			}
+			return
+		}
+		s := l.settings.Load()
+		c := wire.New(raw)
+		if s.tls {
+			c = wire.NewTLS(raw)
+		}
+		c.OnClose(release)
+		if !s.proxyProtocol {
+			l.admit(c, s, release)
+			continue
+		}
+		if !trusted(c.Peer().Addr()) {
+			l.log().Warn().Str("listener", l.name).Stringer("client", c.Peer().Addr()).Msg(
+				"connection refused: 'proxy_protocol' is on and the address is not among 'trusted_proxies'")
+			c.Close()
+			continue
+		}
+		l.greeters.Go(func() {
+			if err := greet(c, s.headerTimeout); err != nil {
+				l.log().Debug().Err(err).Str("listener", l.name).Stringer("client", c.Peer().Addr()).Msg("no valid PROXY header")
+				c.Close()
+				return
+			}
+			l.admit(c, s, release)
+		})
 	}
 }
 
-// shutdown stops accepting and waits until requests are done or ctx ends, when
-// they are cut.
-func (l *listener) shutdown(ctx context.Context) {
-	l.close()
-	if l.server.Shutdown(ctx) != nil {
-		l.server.Close()
+// slot waits until another connection may be open. It is false once the
+// listener is closed.
+func (l *listener) slot() (release func(), ok bool) {
+	for {
+		slots := l.settings.Load().slots
+		if slots == nil {
+			return func() {}, true
+		}
+		select {
+		case slots <- struct{}{}:
+			return func() { <-slots }, true
+		case <-l.changed: // perhaps there is more room now
+		case <-l.closed:
+			return nil, false
+		}
 	}
-	l.net.Close() // if it never served
 }
 
-// Accept returns the next connection. Shortage of descriptors or memory is
-// waited out: it is said once, and again when it is over.
-func (l *listener) Accept() (net.Conn, error) {
+// set changes how the listener serves.
+func (l *listener) set(s *settings) {
+	l.settings.Store(s)
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+// admit counts the client and passes its connection on.
+func (l *listener) admit(c *wire.Conn, s *settings, release func()) {
+	if s.connections != nil {
+		key := limit.Key(c.Peer().Addr())
+		if !s.connections.Acquire(key) {
+			l.log().Debug().Str("listener", l.name).Stringer("client", key).Msg("connection refused: its address has 'connections_per_ip' open")
+			c.Close()
+			return
+		}
+		c.OnClose(func() {
+			s.connections.Release(key)
+			release()
+		})
+	}
+	var conn net.Conn = c
+	if s.tls {
+		conn = tls.Server(c, l.tls)
+	}
+	select {
+	case l.accepted <- conn:
+	case <-l.closed:
+		c.Close()
+	}
+}
+
+// next accepts a connection. Shortage of descriptors or memory is waited out:
+// it is said once, and again when it is over.
+func (l *listener) next() (net.Conn, error) {
 	delay := 5 * time.Millisecond
 	short := false
 	for {
@@ -142,7 +270,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			if short {
 				l.log().Info().Str("listener", l.name).Msg("accepting connections again")
 			}
-			return l.wrap(c), nil
+			return c, nil
 		}
 		if !temporary(err) {
 			return nil, err
@@ -154,7 +282,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		select {
 		case <-time.After(delay):
-		case <-l.closed.Done():
+		case <-l.closed:
 			return nil, net.ErrClosed
 		}
 		delay = min(2*delay, maxBackoff)
@@ -172,32 +300,22 @@ func temporary(err error) bool {
 	return false
 }
 
-func (l *listener) wrap(c net.Conn) net.Conn {
-	if l.settings.Load().tls {
-		return tls.Server(wire.NewTLS(c), l.tls)
+// greet reads the PROXY header that a trusted proxy sends first.
+func greet(c *wire.Conn, timeout time.Duration) error {
+	if err := c.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+		return err
 	}
-	return wire.New(c)
-}
-
-// Close and Addr complete the net.Listener that the server accepts from.
-func (l *listener) Close() error   { return l.net.Close() }
-func (l *listener) Addr() net.Addr { return l.net.Addr() }
-
-// serverLog takes what net/http has to say: mostly about clients that are no
-// clients, which is for debugging, and about panics, which are not.
-type serverLog struct{ log func() *zerolog.Logger }
-
-func (s serverLog) Write(p []byte) (int, error) {
-	text := strings.TrimSpace(string(p))
-	level := zerolog.DebugLevel
-	if strings.Contains(text, "panic serving") {
-		level = zerolog.ErrorLevel
+	br := bufio.NewReader(c.Conn)
+	h, err := proxyproto.Read(br)
+	if err != nil {
+		return err
 	}
-	s.log().WithLevel(level).Str("from", "net/http").Msg(text)
-	return len(p), nil
-}
-
-func (l *listener) port() string {
-	_, port, _ := net.SplitHostPort(l.net.Addr().String())
-	return port
+	var peer netip.AddrPort // of a LOCAL header, as health checks send it, the proxy's own
+	if src, _, ok := h.TCPAddrs(); ok && !h.Command.IsLocal() {
+		p := src.AddrPort()
+		peer = netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+	}
+	ahead, _ := br.Peek(br.Buffered())
+	c.SetPeer(peer, ahead)
+	return c.SetReadDeadline(time.Time{})
 }

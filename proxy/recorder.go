@@ -5,12 +5,10 @@ import (
 	"net/http"
 )
 
-// recorder is the ResponseWriter of a request: it counts, and makes the
-// route's changes to the headers that the client sees.
+// recorder is the ResponseWriter next to the client: it counts what goes out.
 type recorder struct {
 	http.ResponseWriter
-	edit    *edit // nil before a route is found
-	status  int   // 0 until the final answer is begun
+	status  int // 0 until the final answer is begun
 	written int64
 	taken   bool // the connection went to a session
 }
@@ -21,9 +19,6 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w *recorder) WriteHeader(status int) {
 	if status >= 200 && w.status == 0 {
 		w.status = status
-		if w.edit != nil {
-			w.edit.apply(w.Header())
-		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -45,4 +40,38 @@ func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
 	n, err := io.Copy(w.ResponseWriter, r)
 	w.written += n
 	return n, err
+}
+
+// dresser is the ResponseWriter next to the handler: it has the headers of an
+// answer changed as the route wants them, before anything else sees them.
+type dresser struct {
+	http.ResponseWriter // the recorder, or compression in front of it
+	dress               func(h http.Header, status int)
+	begun               bool
+}
+
+// Unwrap is for http.ResponseController.
+func (w *dresser) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *dresser) WriteHeader(status int) {
+	if status >= 200 && !w.begun {
+		w.begun = true
+		w.dress(w.Header(), status)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *dresser) Write(p []byte) (int, error) {
+	if !w.begun {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// ReadFrom lets files go to the socket without a copy.
+func (w *dresser) ReadFrom(r io.Reader) (int64, error) {
+	if !w.begun {
+		w.WriteHeader(http.StatusOK)
+	}
+	return io.Copy(w.ResponseWriter, r)
 }

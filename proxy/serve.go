@@ -1,52 +1,55 @@
 package proxy
 
 import (
-	"errors"
+	"encoding/binary"
+	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
-	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
+	"sluice/internal/limit"
 	"sluice/internal/telemetry"
 	"sluice/internal/wire"
-	"sluice/proxy/answer"
-	"sluice/proxy/backend"
 	"sluice/proxy/forward"
 	"sluice/route"
 	"sluice/upgrade"
 )
 
-// statusGone is logged where the client left before there was an answer.
-const statusGone = 499
+// maxTarget bounds a request target in bytes (RFC 9110, section 4.1, asks for
+// 8,000).
+const maxTarget = 16 << 10
 
 // exchange is one request on its way through the gateway.
 type exchange struct {
 	g       *Gateway
 	s       *snapshot // loaded once: one consistent world for this request
 	svc     *service  // once a route has taken it
-	w       *recorder
+	w       *dresser  // for the answer
+	sent    *recorder // of it
 	r       *http.Request
+	origin  forward.Origin
 	path    string // clean
 	rest    string // what the '*' of the route's path matched
+	own     bool   // the answer is the gateway's own
 	started time.Time
+	number  uint64 // of the session it may become
 	record  telemetry.Request
 }
 
 // serve is the way of a request (docs/architecture.md, section 3, from step 3
 // on; accept, PROXY header and TLS lie behind it).
 func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
-	s := g.current.Load()
-	x := &exchange{
-		g: g, s: s, r: r, w: &recorder{ResponseWriter: w}, started: time.Now(),
-		record: telemetry.Request{Exchange: &telemetry.Exchange{
-			ID: rand.Uint64(), Client: client(r), Method: r.Method, Host: r.Host, Proto: r.Proto,
-		}},
-	}
+	x := g.newExchange(w, r)
 	defer x.log()
-	if l.settings.Load().redirectHTTPS {
+	how := l.settings.Load()
+	if how.redirectHTTPS && x.origin.Proto != "https" {
 		x.redirectHTTPS()
+		return
+	}
+	if !x.admit(how.requests) {
 		return
 	}
 	websocket := upgrade.Wanted(r)
@@ -55,16 +58,51 @@ func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// client returns the address a request came from.
-func client(r *http.Request) netip.Addr {
+func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{g: g, s: g.current.Load(), r: r, started: time.Now(), number: rand.Uint64()}
+	x.sent = &recorder{ResponseWriter: w}
+	x.w = &dresser{ResponseWriter: x.sent, dress: x.dress}
+	var peer netip.Addr
 	if c, ok := r.Context().Value(wireKey{}).(*wire.Conn); ok {
-		return c.Peer().Addr()
+		peer = c.Peer().Addr()
 	}
-	return netip.Addr{}
+	x.origin = forward.NewOrigin(r, peer, x.s.trusts)
+	id := x.origin.ID
+	if id == "" {
+		id = requestID(x.number)
+	}
+	x.record.Exchange = &telemetry.Exchange{
+		ID: id, Client: x.origin.Client, Method: r.Method, Host: r.Host, Proto: r.Proto,
+	}
+	return x
+}
+
+// requestID writes a number as 16 hexadecimal digits.
+func requestID(n uint64) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], n)
+	return hex.EncodeToString(b[:])
+}
+
+// admit holds the client to the listener's rate, or answers.
+func (x *exchange) admit(rates *limit.Rates) bool {
+	if rates == nil {
+		return true
+	}
+	wait, ok := rates.Take(limit.Key(x.origin.Client), x.started)
+	if !ok {
+		x.w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+		x.fail(http.StatusTooManyRequests, "There were too many requests from your address.", nil)
+	}
+	return ok
 }
 
 // match finds the route, or answers.
 func (x *exchange) match(websocket bool) bool {
+	if len(x.r.RequestURI) > maxTarget {
+		x.fail(http.StatusRequestURITooLong, "The request target is too long.", nil)
+		return false
+	}
 	host, err := route.CleanHost(x.r.Host)
 	if err != nil {
 		x.fail(http.StatusBadRequest, "The Host header is not a host.", err)
@@ -82,10 +120,12 @@ func (x *exchange) match(websocket bool) bool {
 	switch miss {
 	case route.None:
 		x.svc, x.rest = m.Value, m.Rest
-		x.w.edit = &m.Value.response
 		x.record.Route = m.Value.group.Name
 		return true
 	case route.MethodNotAllowed:
+		if x.preflight(q) {
+			return false
+		}
 		x.w.Header().Set("Allow", strings.Join(x.s.routes.Allowed(q), ", "))
 		x.fail(http.StatusMethodNotAllowed, "This method is not allowed here.", nil)
 	case route.UpgradeRequired:
@@ -96,133 +136,69 @@ func (x *exchange) match(websocket bool) bool {
 	return false
 }
 
+// preflight answers a CORS preflight request whose own method, OPTIONS, no
+// route has, but the method that it asks for has.
+func (x *exchange) preflight(q *route.Request) bool {
+	asked := x.r.Header.Get("Access-Control-Request-Method")
+	if q.Method != http.MethodOptions || asked == "" {
+		return false
+	}
+	q.Method = asked
+	m, miss := x.s.routes.Match(q)
+	q.Method = http.MethodOptions
+	if miss != route.None || m.Value.cors == nil {
+		return false
+	}
+	x.record.Route = m.Value.group.Name
+	return m.Value.cors.Preflight(x.sent, x.r)
+}
+
 // dispatch hands the request to what its route says.
 func (x *exchange) dispatch(websocket bool) {
 	path := x.svc.rewrite.Path(x.path, x.rest)
+	if websocket && x.svc.pool != nil {
+		x.session(path)
+		return
+	}
+	if x.svc.cors != nil && x.svc.cors.Preflight(x.sent, x.r) {
+		return
+	}
+	if x.svc.compress != nil {
+		compressed, finish := x.svc.compress.Wrap(x.sent, x.r)
+		x.w.ResponseWriter = compressed
+		defer x.finishUnlessCut(finish)
+	}
 	switch {
 	case x.svc.redirect != nil:
 		x.svc.redirect.Serve(x.w, x.r, x.rest)
 	case x.svc.respond != nil:
 		x.svc.respond.ServeHTTP(x.w, x.r)
 	case x.svc.files != nil:
-		x.svc.files.Serve(x.w, x.r, telemetry.ID(x.record.ID), path)
-	case websocket:
-		x.session(path)
+		x.svc.files.Serve(x.w, x.r, x.record.ID, path)
 	default:
 		x.forward(path)
 	}
 }
 
-// forward sends a plain request to the backend.
-func (x *exchange) forward(path string) {
-	var tried backend.Tried
-	for {
-		lease, err := x.svc.pool.Acquire(&tried)
-		if err != nil {
-			x.failBackend(err)
-			return
-		}
-		x.record.Backend, x.record.Endpoint = lease.Backend(), lease.Endpoint()
-		e := forward.Exchange{Backend: lease, Path: path, Edit: x.svc.request.apply}
-		result := e.Do(x.w, x.r)
-		x.record.In = result.In
-		if unreachable(result.Err) && result.In == 0 && x.r.Context().Err() == nil {
-			// Nothing of the request was read: it can go elsewhere.
-			lease.Fail(&tried, result.Err)
-			continue
-		}
-		lease.Release()
-		x.finish(&result)
-		return
+// finishUnlessCut ends a compressed answer. One that was cut by a panic has to
+// stay without its end.
+func (x *exchange) finishUnlessCut(finish func() error) {
+	if cause := recover(); cause != nil {
+		panic(cause)
 	}
-}
-
-// finish answers for an exchange that failed, or cuts one that was under way.
-func (x *exchange) finish(result *forward.Result) {
-	var e *forward.Error
-	switch {
-	case result.Err == nil:
-	case result.Status != 0:
-		x.record.Error = result.Err.Error()
+	if err := finish(); err != nil {
+		x.record.Error = "client: writing the answer: " + err.Error()
 		panic(http.ErrAbortHandler)
-	case !errors.As(result.Err, &e) || !e.Client:
-		x.failBackend(result.Err)
-	case x.r.Context().Err() != nil:
-		x.gone(result.Err)
-	default:
-		x.fail(http.StatusBadRequest, "The request's body could not be read.", result.Err)
 	}
-}
-
-// redirectHTTPS answers a plain request with the same URL over TLS.
-func (x *exchange) redirectHTTPS() {
-	host, err := route.CleanHost(x.r.Host)
-	if err != nil || host == "" {
-		x.fail(http.StatusBadRequest, "The Host header is not a host.", err)
-		return
-	}
-	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
-		host = "[" + host + "]"
-	}
-	if x.s.httpsPort != "443" {
-		host += ":" + x.s.httpsPort
-	}
-	to := url.URL{Scheme: "https", Host: host, Path: x.r.URL.Path, RawPath: x.r.URL.RawPath, RawQuery: x.r.URL.RawQuery}
-	x.w.Header()["Location"] = []string{to.String()}
-	x.w.WriteHeader(http.StatusPermanentRedirect)
-}
-
-// refuse answers a handshake that is not let through.
-func (x *exchange) refuse(r *upgrade.Refusal) {
-	for name, values := range r.Header {
-		x.w.Header()[name] = values
-	}
-	x.fail(r.Status, r.Reason, nil)
-}
-
-// failBackend answers for a backend that could not be reached or is broken.
-func (x *exchange) failBackend(err error) {
-	if isTimeout(err) {
-		x.fail(http.StatusGatewayTimeout, "The backend did not answer in time.", err)
-		return
-	}
-	x.fail(http.StatusBadGateway, "The backend could not be reached or did not answer properly.", err)
-}
-
-// fail answers with an error of the gateway's own: detail is for the client,
-// err for the log.
-func (x *exchange) fail(status int, detail string, err error) {
-	x.record.Error = detail
-	if err != nil {
-		x.record.Error = err.Error()
-	}
-	answer.Error(x.w, x.r, status, telemetry.ID(x.record.ID), detail)
-}
-
-// gone gives up a request that nobody waits for any more.
-func (x *exchange) gone(err error) {
-	x.record.Error = err.Error()
-	x.w.status = statusGone
-	panic(http.ErrAbortHandler)
 }
 
 // log writes the record of a request that did not become a session.
 func (x *exchange) log() {
-	if !x.s.access || x.w.taken {
+	if !x.s.access || x.sent.taken {
 		return
 	}
-	x.record.Status, x.record.Out = x.w.status, x.w.written
+	x.record.Status, x.record.Out = x.sent.status, x.sent.written
 	x.record.Duration = time.Since(x.started)
 	x.record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.s.redact)
 	x.record.Log(&x.s.log)
-}
-
-func unreachable(err error) bool {
-	var d *backend.DialError
-	return errors.As(err, &d)
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
 }

@@ -12,7 +12,6 @@ import (
 	"sluice/internal/telemetry"
 	"sluice/internal/wire"
 	"sluice/proxy/backend"
-	"sluice/proxy/forward"
 	"sluice/proxy/relay"
 	"sluice/upgrade"
 )
@@ -67,17 +66,17 @@ func (x *exchange) session(path string) {
 		}
 		return
 	}
-	x.svc.response.apply(a.Header)
+	x.dress(a.Header, a.Status)
 	if x.left() {
 		err = errGone
 	} else {
-		x.w.taken = true
+		x.sent.taken = true
 		var side wire.Side
 		if side, err = client.Accept(a); err == nil { // 8
 			x.join(lease, side, wire.Side{Conn: conn, Early: a.Early}, a) // 9
 			return
 		}
-		x.w.taken = false
+		x.sent.taken = false
 	}
 	conn.Close()
 	lease.Release()
@@ -95,7 +94,7 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 	}
 	q, refusal := upgrade.Check(x.r)
 	if refusal == nil {
-		refusal = x.svc.policy.Apply(q, x.r.TLS != nil)
+		refusal = x.svc.policy.Apply(q, x.origin.Proto == "https")
 	}
 	if refusal != nil {
 		return nil, refusal
@@ -104,7 +103,8 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 	if x.r.URL.RawQuery != "" || x.r.URL.ForceQuery {
 		q.Path += "?" + x.r.URL.RawQuery
 	}
-	forward.SetForwarded(q.Header, x.r)
+	x.origin.Set(q.Header)
+	q.Header["X-Request-Id"] = []string{x.record.ID}
 	x.svc.request.apply(q.Header)
 	if host := q.Header.Get("Host"); host != "" {
 		q.Host = host
@@ -194,7 +194,7 @@ func (x *exchange) join(lease *backend.Lease, client, conn wire.Side, a *upgrade
 		meta.Peer = c.Peer()
 	}
 	x.g.engine.Join(relay.Session{
-		ID:         x.record.ID,
+		ID:         x.number,
 		Group:      x.svc.group,
 		Meta:       meta,
 		Owner:      &owner{lease, record},

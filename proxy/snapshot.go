@@ -1,7 +1,8 @@
 package proxy
 
 import (
-	"net/http"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -9,6 +10,8 @@ import (
 
 	"sluice/proxy/answer"
 	"sluice/proxy/backend"
+	"sluice/proxy/compress"
+	"sluice/proxy/forward"
 	"sluice/proxy/relay"
 	"sluice/route"
 	"sluice/tlsconf"
@@ -23,12 +26,19 @@ type snapshot struct {
 	pools     map[string]*backend.Pool
 	store     *tlsconf.Store // nil without TLS
 	listeners map[string]*listener
-	httpsPort string // of the first TLS listener, where redirects go
+	httpsPort string         // of the first TLS listener, where redirects go
+	proxies   []netip.Prefix // trusted ones
 
 	log             zerolog.Logger
 	access          bool
+	via             bool
 	redact          []string
 	shutdownTimeout time.Duration
+}
+
+// trusts reports whether a is the address of a proxy whose word counts.
+func (s *snapshot) trusts(a netip.Addr) bool {
+	return slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // service is what a route does with the requests it takes: one of pool,
@@ -42,24 +52,17 @@ type service struct {
 
 	rewrite  route.Rewrite
 	request  edit
-	response edit
+	exchange forward.Exchange // what is the same for all requests
+
+	compress     *compress.Compressor // nil when off
+	cors         *answer.CORS         // nil when off
+	pages        *answer.Pages        // nil without
+	response     edit
+	cacheControl string
+	secure       map[string]string
+	hsts         string
 
 	policy           upgrade.Policy
 	handshakeTimeout time.Duration
 	badGateway       ws.StatusCode
-}
-
-// edit is a change to a header section: removals first, then settings.
-type edit struct {
-	remove []string
-	set    map[string]string
-}
-
-func (e *edit) apply(h http.Header) {
-	for _, name := range e.remove {
-		h.Del(name)
-	}
-	for name, value := range e.set {
-		h.Set(name, value)
-	}
 }

@@ -10,30 +10,6 @@ import (
 	"strings"
 )
 
-// Error writes an error of the gateway itself. Detail is a sentence for the
-// client that names what failed; id is the request's, for the operator who
-// looks for it in the log. Both may be "". Headers that are set already, such
-// as Allow or Retry-After, go along. Nothing of r is repeated in the answer.
-//
-// The body is a page, problem details (RFC 9457) or plain text, as Accept
-// prefers; without a preference it is plain text.
-func Error(w http.ResponseWriter, r *http.Request, status int, id, detail string) {
-	p := problem{Title: title(status), Status: status, Detail: detail, RequestID: id}
-	kind := preferred(r.Header.Values("Accept"))
-	body := p.text()
-	switch kind {
-	case typeHTML:
-		body = p.page()
-	case typeJSON:
-		body = p.json()
-	}
-	h := w.Header()
-	h.Set("Content-Type", kind)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	write(w, r, status, body)
-}
-
 // title is the reason phrase of RFC 9110 and others, which is never empty.
 func title(status int) string {
 	if text := http.StatusText(status); text != "" {
@@ -47,6 +23,17 @@ type problem struct {
 	Status    int    `json:"status"`
 	Detail    string `json:"detail,omitempty"`
 	RequestID string `json:"request_id,omitempty"`
+}
+
+// body returns the error as a body of a type.
+func (p problem) body(kind string) string {
+	switch kind {
+	case typeHTML:
+		return p.page()
+	case typeJSON:
+		return p.json()
+	}
+	return p.text()
 }
 
 func (p problem) text() string {
@@ -85,11 +72,13 @@ const (
 )
 
 // preferred returns the type of body that an Accept header ranks highest (RFC
-// 9110, section 12.5.1). Wildcards rank nothing, and of equals the first listed
-// wins.
-func preferred(accept []string) string {
-	best, quality := typeText, 0.0
-	for item := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+// 9110, section 12.5.1), of equals the first listed, or "" when it lists none.
+// Wildcards rank nothing, but open tells whether every type is welcome then.
+func preferred(accept []string) (kind string, open bool) {
+	list := strings.Join(accept, ",")
+	open = strings.TrimSpace(list) == ""
+	quality := 0.0
+	for item := range strings.SplitSeq(list, ",") {
 		media, parameters, err := mime.ParseMediaType(item)
 		if err != nil {
 			continue
@@ -100,17 +89,18 @@ func preferred(accept []string) string {
 				continue
 			}
 		}
-		if q <= quality {
+		open = open || media == "*/*" && q > 0
+		if !(q > quality) { // ParseFloat takes NaN
 			continue
 		}
 		switch media {
 		case "text/html", "application/xhtml+xml":
-			best, quality = typeHTML, q
+			kind, quality = typeHTML, q
 		case "application/json", "application/problem+json":
-			best, quality = typeJSON, q
+			kind, quality = typeJSON, q
 		case "text/plain":
-			best, quality = typeText, q
+			kind, quality = typeText, q
 		}
 	}
-	return best
+	return kind, open && kind == ""
 }

@@ -23,6 +23,8 @@ import (
 // dot do not exist for it, nor does anything outside the tree, whatever links
 // say. It lists no directories.
 type Files struct {
+	Pages *Pages // for errors; may be nil
+
 	root     *os.Root
 	index    string
 	fallback string
@@ -56,7 +58,7 @@ func (f *Files) Close() error { return f.root.Close() }
 func (f *Files) Serve(w http.ResponseWriter, r *http.Request, id, name string) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		Error(w, r, http.StatusMethodNotAllowed, id, "Files can only be read.")
+		f.Pages.Error(w, r, http.StatusMethodNotAllowed, id, "Files can only be read.")
 		return
 	}
 	file, err := f.lookup(name)
@@ -75,9 +77,9 @@ func (f *Files) Serve(w http.ResponseWriter, r *http.Request, id, name string) {
 		defer file.Close()
 		send(w, r, file)
 	case unavailable(err):
-		Error(w, r, http.StatusServiceUnavailable, id, "The file cannot be read at the moment.")
+		f.Pages.Error(w, r, http.StatusServiceUnavailable, id, "The file cannot be read at the moment.")
 	default:
-		Error(w, r, http.StatusNotFound, id, "There is no such file.")
+		f.Pages.Error(w, r, http.StatusNotFound, id, "There is no such file.")
 	}
 }
 

@@ -22,6 +22,7 @@ type Endpoint struct {
 	Network string      // "tcp" or "unix"
 	Address string      // host:port, or a path
 	TLS     *tls.Config // nil for plain; ServerName must be set
+	H2C     bool        // requests go over HTTP/2 with prior knowledge; Dial's connection is for HTTP/1.1 all the same
 }
 
 // Options of a Pool; the zero value works.
@@ -69,6 +70,10 @@ func (p *Pool) transport(e Endpoint) *http.Transport {
 		ReadBufferSize:         8 << 10,
 	}
 	t.DialTLSContext = t.DialContext
+	if e.H2C {
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetUnencryptedHTTP2(true)
+	}
 	return t
 }
 
@@ -84,7 +89,7 @@ func (p *Pool) Close() {
 func (p *Pool) Same(o *Pool) bool {
 	return o != nil && p.Name == o.Name && p.timeout == o.timeout &&
 		slices.EqualFunc(p.endpoints, o.endpoints, func(a, b *endpoint) bool {
-			return a.Name == b.Name && a.Network == b.Network && a.Address == b.Address && sameTLS(a.TLS, b.TLS)
+			return a.Name == b.Name && a.Network == b.Network && a.Address == b.Address && a.H2C == b.H2C && sameTLS(a.TLS, b.TLS)
 		})
 }
 

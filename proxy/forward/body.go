@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -14,27 +13,44 @@ import (
 // requestBody is a client's body as the transport reads it. The transport may
 // go on reading after the exchange; the body is the server's again then.
 type requestBody struct {
-	body io.Reader
-	read atomic.Int64
+	request *http.Request
+	limit   int64       // bytes; 0 means none
+	trailer http.Header // of the request for the backend; filled in at the end
+	read    atomic.Int64
 
-	mu    sync.Mutex
+	mu    sync.Mutex // not held while the body is read
+	pace  pace
 	err   error // of reading, but io.EOF
 	ended bool
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
-	ended := b.ended
-	b.mu.Unlock()
-	if ended {
+	if b.ended {
+		b.mu.Unlock()
 		return 0, http.ErrBodyReadAfterClose
 	}
-	n, err := b.body.Read(p) // net/http allows this while the handler returns
-	b.read.Add(int64(n))
-	if err != nil && err != io.EOF {
-		b.mu.Lock()
+	began := b.pace.begin()
+	b.mu.Unlock()
+	n, err := b.request.Body.Read(p) // net/http allows this while the handler returns
+	total := b.read.Add(int64(n))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	b.pace.end(began, n)
+	switch {
+	case b.limit > 0 && total > b.limit:
+		err = ErrTooLarge
 		b.err = err
-		b.mu.Unlock()
+	case err == io.EOF:
+		b.pace.clear()
+		for name := range b.trailer {
+			b.trailer[name] = b.request.Trailer[name]
+		}
+	case err != nil:
+		b.err = err
 	}
 	return n, err
 }
@@ -51,8 +67,9 @@ func (b *requestBody) failed() error {
 // end stops the reading and returns the number of bytes read.
 func (b *requestBody) end() int64 {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.ended = true
-	b.mu.Unlock()
+	b.pace.clear()
 	return b.read.Load()
 }
 
@@ -85,39 +102,4 @@ func (i *informer) end() {
 	i.mu.Lock()
 	i.ended = true
 	i.mu.Unlock()
-}
-
-var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
-
-// stream copies the body of res to w and returns its length. What comes in
-// pieces goes out in pieces.
-func stream(w http.ResponseWriter, res *http.Response) (n int64, err error) {
-	buf := buffers.Get().(*[32 << 10]byte)
-	defer buffers.Put(buf)
-	live := res.ContentLength < 0 || strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")
-	flusher := http.NewResponseController(w)
-	if live { // an event stream may be silent at first
-		if err := flusher.Flush(); err != nil {
-			return 0, &Error{Client: true, Stage: "writing the answer", Err: err}
-		}
-	}
-	for {
-		k, rerr := res.Body.Read(buf[:])
-		if k > 0 {
-			m, werr := w.Write(buf[:k])
-			n += int64(m)
-			if werr == nil && live {
-				werr = flusher.Flush()
-			}
-			if werr != nil {
-				return n, &Error{Client: true, Stage: "writing the answer", Err: werr}
-			}
-		}
-		if rerr == io.EOF {
-			return n, nil
-		}
-		if rerr != nil {
-			return n, &Error{Stage: "reading the answer", Err: rerr}
-		}
-	}
 }

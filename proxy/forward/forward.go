@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -20,7 +21,14 @@ import (
 type Exchange struct {
 	Backend http.RoundTripper
 	Path    string            // for the backend, escaped
+	Origin  *Origin           // of the request
+	ID      string            // for the X-Request-Id header
 	Edit    func(http.Header) // changes what the backend sees; a Host in it becomes the request's
+	Via     bool              // add Via headers, both ways
+
+	MaxBody  int64         // bytes of the request's body; 0 means no limit
+	MinRate  float64       // bytes a second that a client has to send or take; 0 means any
+	Response time.Duration // for the head of the answer, once the request is sent; 0 means any
 }
 
 // A Result is how an exchange ended.
@@ -47,33 +55,60 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// ErrTooLarge is a request's body above the limit.
+var ErrTooLarge = errors.New("the request's body is too large")
+
+// errSlowAnswer is a timeout, as its Timeout method says.
+type errSlowAnswer time.Duration
+
+func (e errSlowAnswer) Error() string { return fmt.Sprintf("no answer within %v", time.Duration(e)) }
+func (e errSlowAnswer) Timeout() bool { return true }
+
 // Do sends r on and copies the answer to w. Where the Result has both a status
 // and an error the answer was cut, and the client must not take it for whole:
 // panic with [http.ErrAbortHandler].
 func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	body := &requestBody{body: r.Body}
+	if x.MaxBody > 0 && r.ContentLength > x.MaxBody {
+		return Result{Err: &Error{Client: true, Stage: "reading the request's head", Err: ErrTooLarge}}
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	rc := http.NewResponseController(w)
+	body := &requestBody{request: r, limit: x.MaxBody, pace: pace{rate: x.MinRate, set: rc.SetReadDeadline}}
 	defer func() { result.In = body.end() }()
 	early := &informer{w: w, expects: httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue")}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.pass})
+	slow := newAlarm(x.Response, func() { cancel(errSlowAnswer(x.Response)) })
+	defer slow.stop()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		Got1xxResponse: early.pass,
+		WroteRequest:   func(httptrace.WroteRequestInfo) { slow.start() },
+	})
 
 	res, err := x.Backend.RoundTrip(x.outgoing(ctx, r, body))
+	slow.stop()
 	early.end()
-	switch {
-	case err == nil:
-	case r.Context().Err() != nil:
-		return Result{Err: &Error{Client: true, Stage: "waiting for the answer", Err: errors.New("the client went away")}}
-	case body.failed() != nil:
-		return Result{Err: &Error{Client: true, Stage: "reading the request's body", Err: body.failed()}}
-	default:
-		return Result{Err: &Error{Stage: "sending the request", Err: err}}
+	if err != nil {
+		return Result{Err: x.failure(ctx, r, body, err)}
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return Result{Err: &Error{Stage: "reading the answer", Err: errors.New("101 to a request that asked for no upgrade")}}
 	}
-	return answer(w, res)
+	return x.answer(w, res)
+}
+
+// failure tells whose fault it is that there is no answer.
+func (x *Exchange) failure(ctx context.Context, r *http.Request, body *requestBody, err error) *Error {
+	var slow errSlowAnswer
+	switch failed := body.failed(); {
+	case failed != nil:
+		return &Error{Client: true, Stage: "reading the request's body", Err: failed}
+	case r.Context().Err() != nil:
+		return &Error{Client: true, Stage: "waiting for the answer", Err: errors.New("the client went away")}
+	case errors.As(context.Cause(ctx), &slow):
+		return &Error{Stage: "waiting for the answer", Err: slow}
+	}
+	return &Error{Stage: "sending the request", Err: err}
 }
 
 // outgoing returns the request for the backend.
@@ -91,16 +126,21 @@ func (x *Exchange) outgoing(ctx context.Context, r *http.Request, body *requestB
 		Header:        r.Header.Clone(),
 		Host:          r.Host,
 		ContentLength: r.ContentLength,
-		Trailer:       r.Trailer, // filled in while the body is read
 	}
 	if r.ContentLength != 0 {
 		out.Body = body
+		out.Trailer = announced(r.Trailer)
+		body.trailer = out.Trailer
 	}
 	hop.Strip(out.Header)
 	if httpguts.HeaderValuesContainsToken(r.Header["Te"], "trailers") {
 		out.Header["Te"] = []string{"trailers"}
 	}
-	SetForwarded(out.Header, r)
+	x.Origin.Set(out.Header)
+	out.Header["X-Request-Id"] = []string{x.ID}
+	if x.Via {
+		addVia(out.Header, r.ProtoMajor, r.ProtoMinor)
+	}
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // or the transport puts in its own
 	}
@@ -113,18 +153,21 @@ func (x *Exchange) outgoing(ctx context.Context, r *http.Request, body *requestB
 }
 
 // answer copies the backend's answer to the client.
-func answer(w http.ResponseWriter, res *http.Response) Result {
+func (x *Exchange) answer(w http.ResponseWriter, res *http.Response) Result {
 	hop.Strip(res.Header)
+	if x.Via {
+		addVia(res.Header, res.ProtoMajor, res.ProtoMinor)
+	}
 	h := w.Header()
 	for name, values := range res.Header {
 		h[name] = values
 	}
-	for name := range res.Trailer {
+	trailer := announced(res.Trailer)
+	for name := range trailer {
 		h.Add("Trailer", name)
 	}
-	announced := len(res.Trailer)
 	w.WriteHeader(res.StatusCode)
-	n, err := stream(w, res)
+	n, err := x.stream(w, res)
 	if err != nil {
 		return Result{Status: res.StatusCode, Out: n, Err: err}
 	}
@@ -132,12 +175,12 @@ func answer(w http.ResponseWriter, res *http.Response) Result {
 		// Trailers need chunks: net/http must not count a short body itself.
 		http.NewResponseController(w).Flush()
 	}
-	prefix := ""
-	if len(res.Trailer) != announced {
-		prefix = http.TrailerPrefix
-	}
 	for name, values := range res.Trailer {
-		h[prefix+name] = values
+		if _, ok := trailer[name]; ok {
+			h[name] = values
+		} else if mayTrail(name) {
+			h[http.TrailerPrefix+name] = values
+		}
 	}
 	return Result{Status: res.StatusCode, Out: n}
 }

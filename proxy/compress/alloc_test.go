@@ -1,0 +1,31 @@
+//go:build !race
+
+package compress
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+// Under the race detector pools drop at random what they are given.
+
+func TestAllocations(t *testing.T) {
+	page := []byte(long)
+	for _, tt := range []struct {
+		coding string
+		most   float64
+	}{ // one is the test's own
+		{"identity", 5},
+		{"gzip", 7},
+		{"zstd", 7},
+	} {
+		t.Run(tt.coding, func(t *testing.T) {
+			c, w, r := compressor(t, Options{}), nothing{http.Header{}}, httptest.NewRequest("GET", "/", nil)
+			r.Header.Set("Accept-Encoding", tt.coding)
+			if n := testing.AllocsPerRun(100, func() { respond(c, w, r, page) }); n > tt.most {
+				t.Errorf("an answer allocates %v times, want at most %v", n, tt.most)
+			}
+		})
+	}
+}

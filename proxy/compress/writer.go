@@ -1,0 +1,233 @@
+package compress
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+)
+
+const chunkSize = 32 << 10
+
+type state uint8
+
+const (
+	unanswered state = iota // no final status yet
+	undecided               // its headers and less than the minimum size are held back
+	plain                   // it passes as it is
+	encoding                // it goes through an encoder
+	headOnly                // the answer to a HEAD whose GET would be encoded
+	finished
+)
+
+var errFinished = errors.New("the answer was finished before this write")
+
+// writer is the ResponseWriter of one answer.
+type writer struct {
+	http.ResponseWriter
+	c      *Compressor
+	r      *http.Request
+	coding *coding // that the client likes best; nil: none
+	state  state
+	status int
+	held   *held   // while undecided
+	left   int64   // of the declared length, for the encoder to get; -1: none was declared
+	enc    *pooled // while encoding
+}
+
+// held is what the client has not been sent of an answer that is undecided.
+type held struct {
+	body   []byte
+	header http.Header // as it was when the handler wrote it
+	late   http.Header // what the handler has made of it since: trailers
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *writer) WriteHeader(status int) {
+	if w.state != unanswered {
+		return
+	}
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	w.status = status
+	w.state = w.judge()
+	switch w.state {
+	case undecided:
+		w.held = w.c.held.Get().(*held)
+		maps.Copy(w.held.header, w.Header())
+		return
+	case headOnly:
+		encoded(w.Header(), w.coding.name)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// judge decides on an answer by its headers, as far as they tell, and makes
+// those that depend on no decision.
+func (w *writer) judge() state {
+	h := w.Header()
+	switch {
+	case w.status == http.StatusNotModified:
+		w.c.notModified(h, w.r)
+		return plain
+	case w.status < 200, w.status == http.StatusNoContent, w.status == http.StatusResetContent, !w.c.eligible(h):
+		return plain
+	}
+	addVary(h)
+	w.left = length(h)
+	switch {
+	case w.coding == nil, w.status == http.StatusPartialContent, len(h["Content-Range"]) > 0, noTransform(w.r.Header):
+		return plain
+	case w.left >= 0 && w.left < int64(w.c.minSize):
+		return plain
+	case w.left >= 0 && w.r.Method == http.MethodHead:
+		return headOnly
+	}
+	return undecided
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if w.state == unanswered {
+		w.WriteHeader(http.StatusOK)
+	}
+	switch w.state {
+	case undecided:
+		if len(w.held.body)+len(p) < w.c.minSize {
+			w.held.body = append(w.held.body, p...)
+			return len(p), nil
+		}
+		if err := w.encode(); err != nil {
+			return 0, err
+		}
+		return w.Write(p)
+	case encoding:
+		return w.compress(p)
+	case headOnly:
+		return len(p), nil
+	case finished:
+		return 0, errFinished
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// ReadFrom lets w's own ReadFrom have what is not compressed.
+func (w *writer) ReadFrom(r io.Reader) (n int64, err error) {
+	if w.state == unanswered {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.state != plain {
+		chunk := w.c.chunks.Get().(*[chunkSize]byte)
+		defer w.c.chunks.Put(chunk)
+		for w.state != plain {
+			k, rerr := r.Read(chunk[:])
+			m, err := w.Write(chunk[:k])
+			n += int64(m)
+			switch {
+			case err != nil:
+				return n, err
+			case rerr == io.EOF:
+				return n, nil
+			case rerr != nil:
+				return n, rerr
+			}
+		}
+	}
+	k, err := io.Copy(w.ResponseWriter, r)
+	return n + k, err
+}
+
+// FlushError sends what there is. An answer still undecided is a stream then,
+// and stays as it is.
+func (w *writer) FlushError() error {
+	if w.state == unanswered {
+		w.WriteHeader(http.StatusOK)
+	}
+	var err error
+	switch w.state {
+	case undecided:
+		err = w.release(plain)
+	case encoding:
+		err = w.enc.Flush()
+	case finished:
+		err = errFinished
+	}
+	if err != nil {
+		return err
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// encode decides that the answer is to be encoded, if an encoder can be had.
+func (w *writer) encode() error {
+	if w.r.Method == http.MethodHead {
+		return w.release(headOnly)
+	}
+	if w.enc = w.coding.get(w.ResponseWriter); w.enc == nil {
+		return w.release(plain)
+	}
+	return w.release(encoding)
+}
+
+// release sends what was held back of an answer that is decided now.
+func (w *writer) release(decided state) error {
+	w.state = decided
+	held, h := w.held, w.Header()
+	w.held = nil
+	replace(held.late, h)
+	replace(h, held.header)
+	if decided != plain {
+		encoded(h, w.coding.name)
+	}
+	w.ResponseWriter.WriteHeader(w.status)
+	replace(h, held.late)
+	var err error
+	if len(held.body) > 0 {
+		_, err = w.Write(held.body)
+	}
+	held.body = held.body[:0]
+	clear(held.header)
+	clear(held.late)
+	w.c.held.Put(held)
+	return err
+}
+
+func replace(dst, src http.Header) {
+	clear(dst)
+	maps.Copy(dst, src)
+}
+
+// compress gives p to the encoder. The length that the handler declared is not
+// sent, so nobody else would see it broken.
+func (w *writer) compress(p []byte) (int, error) {
+	if w.left >= 0 {
+		if int64(len(p)) > w.left {
+			return 0, http.ErrContentLength
+		}
+		w.left -= int64(len(p))
+	}
+	return w.enc.Write(p)
+}
+
+// finish ends the answer; see [Compressor.Wrap].
+func (w *writer) finish() (err error) {
+	switch w.state {
+	case undecided:
+		err = w.release(plain)
+	case encoding:
+		if w.left > 0 {
+			err = fmt.Errorf("the answer is %d bytes shorter than its Content-Length", w.left)
+		} else {
+			err = w.enc.Close()
+		}
+		w.coding.put(w.enc)
+		w.enc = nil
+		dropDigests(w.Header()) // that came as trailers
+	}
+	w.state = finished
+	return err
+}

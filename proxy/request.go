@@ -1,0 +1,128 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+
+	"sluice/proxy/backend"
+	"sluice/proxy/forward"
+	"sluice/route"
+	"sluice/upgrade"
+)
+
+// statusGone is logged where the client left before there was an answer.
+const statusGone = 499
+
+// forward sends a plain request to the backend.
+func (x *exchange) forward(path string) {
+	var tried backend.Tried
+	for {
+		lease, err := x.svc.pool.Acquire(&tried)
+		if err != nil {
+			x.failBackend(err)
+			return
+		}
+		x.record.Backend, x.record.Endpoint = lease.Backend(), lease.Endpoint()
+		e := x.svc.exchange // a copy
+		e.Backend, e.Path, e.Origin, e.ID = lease, path, &x.origin, x.record.ID
+		e.Via = x.s.via
+		result := e.Do(x.w, x.r)
+		x.record.In = result.In
+		if unreachable(result.Err) && result.In == 0 && x.r.Context().Err() == nil {
+			// Nothing of the request was read: it can go elsewhere.
+			lease.Fail(&tried, result.Err)
+			continue
+		}
+		lease.Release()
+		x.finish(&result)
+		return
+	}
+}
+
+// finish answers for an exchange that failed, or cuts one that was under way.
+func (x *exchange) finish(result *forward.Result) {
+	var e *forward.Error
+	switch {
+	case result.Err == nil:
+	case result.Status != 0:
+		x.record.Error = result.Err.Error()
+		panic(http.ErrAbortHandler)
+	case errors.Is(result.Err, forward.ErrTooLarge):
+		x.fail(http.StatusRequestEntityTooLarge, "The request's body is too large.", result.Err)
+	case !errors.As(result.Err, &e) || !e.Client:
+		x.failBackend(result.Err)
+	case x.r.Context().Err() != nil:
+		x.gone(result.Err)
+	case errors.Is(result.Err, os.ErrDeadlineExceeded):
+		x.w.Header().Set("Connection", "close")
+		x.fail(http.StatusRequestTimeout, "The request's body came too slowly.", result.Err)
+	default:
+		x.fail(http.StatusBadRequest, "The request's body could not be read.", result.Err)
+	}
+}
+
+// redirectHTTPS answers a plain request with the same URL over TLS.
+func (x *exchange) redirectHTTPS() {
+	host, err := route.CleanHost(x.r.Host)
+	if err != nil || host == "" {
+		x.fail(http.StatusBadRequest, "The Host header is not a host.", err)
+		return
+	}
+	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
+		host = "[" + host + "]"
+	}
+	if x.s.httpsPort != "443" {
+		host += ":" + x.s.httpsPort
+	}
+	to := url.URL{Scheme: "https", Host: host, Path: x.r.URL.Path, RawPath: x.r.URL.RawPath, RawQuery: x.r.URL.RawQuery}
+	x.w.Header().Set("Location", to.String())
+	x.w.WriteHeader(http.StatusPermanentRedirect)
+}
+
+// refuse answers a handshake that is not let through.
+func (x *exchange) refuse(r *upgrade.Refusal) {
+	for name, values := range r.Header {
+		x.w.Header()[name] = values
+	}
+	x.fail(r.Status, r.Reason, nil)
+}
+
+// failBackend answers for a backend that could not be reached or is broken.
+func (x *exchange) failBackend(err error) {
+	if isTimeout(err) {
+		x.fail(http.StatusGatewayTimeout, "The backend did not answer in time.", err)
+		return
+	}
+	x.fail(http.StatusBadGateway, "The backend could not be reached or did not answer properly.", err)
+}
+
+// fail answers with an error of the gateway's own: detail is for the client,
+// err for the log.
+func (x *exchange) fail(status int, detail string, err error) {
+	x.record.Error = detail
+	if err != nil {
+		x.record.Error = err.Error()
+	}
+	x.own = true
+	x.pages().Error(x.w, x.r, status, x.record.ID, detail)
+}
+
+// gone gives up a request that nobody waits for any more.
+func (x *exchange) gone(err error) {
+	x.record.Error = err.Error()
+	x.sent.status = statusGone
+	panic(http.ErrAbortHandler)
+}
+
+func unreachable(err error) bool {
+	var d *backend.DialError
+	return errors.As(err, &d)
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
