@@ -18,10 +18,6 @@ import (
 	"sluice/upgrade"
 )
 
-// maxTarget bounds a request target in bytes (RFC 9110, section 4.1, asks for
-// 8,000).
-const maxTarget = 16 << 10
-
 // exchange is one request on its way through the gateway.
 type exchange struct {
 	g       *Gateway
@@ -44,6 +40,10 @@ type exchange struct {
 func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
 	x := g.newExchange(w, r)
 	defer x.log()
+	if status, wrong := forward.Screen(r); wrong != "" {
+		x.fail(status, wrong, nil)
+		return
+	}
 	how := l.settings.Load()
 	if how.redirectHTTPS && x.origin.Proto != "https" {
 		x.redirectHTTPS()
@@ -99,10 +99,6 @@ func (x *exchange) admit(rates *limit.Rates) bool {
 
 // match finds the route, or answers.
 func (x *exchange) match(websocket bool) bool {
-	if len(x.r.RequestURI) > maxTarget {
-		x.fail(http.StatusRequestURITooLong, "The request target is too long.", nil)
-		return false
-	}
 	host, err := route.CleanHost(x.r.Host)
 	if err != nil {
 		x.fail(http.StatusBadRequest, "The Host header is not a host.", err)

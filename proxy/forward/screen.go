@@ -1,0 +1,107 @@
+package forward
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// maxTarget bounds a request target in bytes (RFC 9110, section 4.1, asks for
+// 8,000).
+const maxTarget = 16 << 10
+
+// Screen refuses what net/http lets through but two servers could read in two
+// ways, and makes the rest canonical. It returns what is wrong, or "".
+func Screen(r *http.Request) (status int, wrong string) {
+	switch {
+	case len(r.RequestURI) > maxTarget:
+		return http.StatusRequestURITooLong, "The request target is too long."
+	case r.Method == http.MethodConnect:
+		return http.StatusBadRequest, "CONNECT is not served here."
+	case !httpguts.ValidHeaderFieldName(r.Method): // a token
+		return http.StatusBadRequest, "The method is malformed."
+	case !goodTarget(r):
+		return http.StatusBadRequest, "The request target is malformed."
+	case r.Host == "" && r.ProtoAtLeast(1, 1):
+		return http.StatusBadRequest, "The Host header is empty."
+	case strings.Count(r.Host, ":") > 1 && !strings.HasPrefix(r.Host, "["):
+		return http.StatusBadRequest, "The Host header is not a host."
+	case r.ProtoMajor == 2 && !agrees(r):
+		return http.StatusBadRequest, "The request's headers contradict each other."
+	}
+	// HTTP/2 leaves here what HTTP/1.1 has taken out.
+	delete(r.Header, "Host")
+	if r.ContentLength == 0 {
+		delete(r.Header, "Expect") // a 100 is for the body (RFC 9110, section 10.1.1)
+	}
+	r.URL.RawQuery = cleanQuery(r.URL.RawQuery)
+	return 0, ""
+}
+
+// goodTarget reports whether the target has origin form, asterisk form, or is
+// a URL with a host (RFC 9112, section 3.2).
+func goodTarget(r *http.Request) bool {
+	switch {
+	case strings.HasPrefix(r.RequestURI, "/"):
+		return true
+	case r.RequestURI == "*":
+		return r.Method == http.MethodOptions
+	}
+	return r.ProtoMajor == 1 && r.URL.Host != "" && r.URL.User == nil &&
+		(r.URL.Scheme == "http" || r.URL.Scheme == "https")
+}
+
+// agrees reports whether the Host and Content-Length fields of an HTTP/2
+// request say the same as its pseudo-headers and frames do (RFC 9113, sections
+// 8.1.1 and 8.3.1).
+func agrees(r *http.Request) bool {
+	for _, host := range r.Header["Host"] {
+		if !strings.EqualFold(host, r.Host) {
+			return false
+		}
+	}
+	lengths := r.Header["Content-Length"]
+	if len(r.Header["Host"]) > 1 || len(lengths) > 1 {
+		return false
+	}
+	return !slices.ContainsFunc(lengths, func(v string) bool {
+		n, err := strconv.ParseUint(v, 10, 63)
+		return err != nil || int64(n) != r.ContentLength
+	})
+}
+
+// Ambiguous reports whether the client may have meant another end of its
+// request than the one net/http found: it does not tell whether there was a
+// Content-Length beside the chunks, or chunks in HTTP/1.0. After such a request
+// the connection has to be closed (RFC 9112, section 6.1).
+func Ambiguous(r *http.Request) bool {
+	return r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0)
+}
+
+// cleanQuery escapes the bytes of a query that may not stand in one.
+func cleanQuery(query string) string {
+	const hex = "0123456789ABCDEF"
+	bad := func(c byte) bool { return c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' }
+	var b []byte
+	for i := range len(query) {
+		c := query[i]
+		switch {
+		case !bad(c) && b == nil:
+			continue
+		case b == nil:
+			b = append(make([]byte, 0, len(query)+16), query[:i]...)
+		}
+		if bad(c) {
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		} else {
+			b = append(b, c)
+		}
+	}
+	if b == nil {
+		return query
+	}
+	return string(b)
+}
