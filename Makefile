@@ -9,7 +9,7 @@ BENCH    ?= .
 COVERAGE    := $(CURDIR)/bin/coverage
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test lint fuzz bench schema clean help
+.PHONY: build demo test lint fuzz bench microbench schema clean help
 
 build: ## bin/sluice, one static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
@@ -38,10 +38,14 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 	@grep -rHo --include='*_test.go' '^func Fuzz[[:alnum:]_]*' . | sed 's|/[^/]*:func | |' | sort | \
 	while read -r package target; do \
 		echo "$$package $$target"; \
-		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) "$$package" </dev/null || exit 1; \
+		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=1x "$$package" </dev/null || exit 1; \
 	done
 
-bench: ## benchmarks that match BENCH (all)
+bench: build ## sluice beside nginx and haproxy, as in docs/performance.md
+	bench/install.sh
+	bench/run
+
+microbench: ## Go benchmarks that match BENCH (all)
 	go test -run='^$$' -bench='$(BENCH)' -p=1 $$(go list ./... | grep -v /integration)
 
 schema: build ## bin/sluice.schema.json, for editors
