@@ -6,6 +6,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -73,9 +74,8 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 		return Change{}, b.problems.Sorted()
 	}
 	next.log = g.newLogger(cfg.Log)
-	for i := range cfg.Listeners {
-		c := &cfg.Listeners[i]
-		l := next.listeners[c.Address]
+	for key, c := range keyed(cfg.Listeners) {
+		l := next.listeners[key]
 		l.set(settingsOf(c, l.settings.Load()))
 	}
 	g.current.Store(next)
@@ -89,21 +89,38 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	return change, nil
 }
 
+// keyed yields the listeners of a configuration with what tells them apart:
+// the address and, as only port 0 can be there more than once, a number.
+func keyed(all []config.Listener) iter.Seq2[string, *config.Listener] {
+	return func(yield func(string, *config.Listener) bool) {
+		seen := make(map[string]int)
+		for i := range all {
+			c := &all[i]
+			key := fmt.Sprintf("%s %d", c.Address, seen[c.Address])
+			seen[c.Address]++
+			if !yield(key, c) {
+				return
+			}
+		}
+	}
+}
+
 // openListeners fills in the listeners of next and returns the new ones.
 func (g *Gateway) openListeners(b *builder, next *snapshot) (opened []*listener) {
 	next.listeners = make(map[string]*listener)
-	for i := range b.cfg.Listeners {
-		c := &b.cfg.Listeners[i]
-		l := b.old.listeners[c.Address]
+	index := -1
+	for key, c := range keyed(b.cfg.Listeners) {
+		index++
+		l := b.old.listeners[key]
 		if l == nil && len(b.problems) == 0 {
 			var err error
 			if l, err = g.listen(c.Address, settingsOf(c, nil)); err != nil {
-				b.fail(c.Pos, fmt.Sprintf("listeners[%d]", i), err)
+				b.fail(c.Pos, fmt.Sprintf("listeners[%d]", index), err)
 				continue
 			}
 			opened = append(opened, l)
 		}
-		next.listeners[c.Address] = l
+		next.listeners[key] = l
 		if l != nil && c.TLS && next.httpsPort == "" {
 			next.httpsPort = l.port()
 		}
@@ -143,8 +160,8 @@ func (g *Gateway) trusted(a netip.Addr) bool { return g.current.Load().trusts(a)
 
 // retire ends what old had and next has not, and lets requests finish.
 func (g *Gateway) retire(old, next *snapshot) Change {
-	for name, l := range old.listeners {
-		if next.listeners[name] == l {
+	for key, l := range old.listeners {
+		if next.listeners[key] == l {
 			continue
 		}
 		l.close()
@@ -188,9 +205,9 @@ func (s *snapshot) ends(v relay.View) relay.Cause {
 // open describes the listeners, in order of their names.
 func (s *snapshot) open() []Listener {
 	var all []Listener
-	for _, name := range slices.Sorted(maps.Keys(s.listeners)) {
-		l := s.listeners[name]
-		all = append(all, Listener{Name: name, Address: l.address(), TLS: l.settings.Load().tls})
+	for _, key := range slices.Sorted(maps.Keys(s.listeners)) {
+		l := s.listeners[key]
+		all = append(all, Listener{Name: l.name, Address: l.address(), TLS: l.settings.Load().tls})
 	}
 	return all
 }

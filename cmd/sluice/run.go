@@ -94,7 +94,7 @@ func (p *process) reload() {
 		change, err = p.gateway.Apply(cfg)
 	}
 	if err != nil {
-		p.log.Error().Err(err).Msg("configuration refused: the one in force stays")
+		p.log.Error().Err(err).Msg("configuration refused")
 		return
 	}
 	p.announce(change)
