@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -64,12 +65,14 @@ func Check(r *http.Request) (*Request, *Refusal) {
 		return nil, bad("The Sec-WebSocket-Key header must be there once, with 16 bytes in base64.")
 	case len(r.Header["Origin"]) > 1:
 		return nil, bad("The Origin header must be there at most once.")
+	case !strings.HasPrefix(r.URL.RequestURI(), "/"):
+		return nil, bad("The request target must be a path or a URL with a host.")
 	}
 	protocols, ok := tokens(r.Header["Sec-Websocket-Protocol"])
 	if !ok {
 		return nil, bad("The Sec-WebSocket-Protocol header must be a list of different tokens.")
 	}
-	extensions, ok := deflateOffers(r.Header["Sec-Websocket-Extensions"])
+	offers, ok := deflateOffers(r.Header["Sec-Websocket-Extensions"])
 	if !ok {
 		return nil, bad("The Sec-WebSocket-Extensions header is malformed.")
 	}
@@ -78,7 +81,7 @@ func Check(r *http.Request) (*Request, *Refusal) {
 		Path:       r.URL.RequestURI(),
 		Origin:     r.Header.Get("Origin"),
 		Protocols:  protocols,
-		Extensions: extensions,
+		Extensions: offers,
 		Header:     endToEnd(r.Header),
 		key:        key,
 	}
@@ -111,20 +114,19 @@ func validKey(key string) bool {
 	return err == nil && n == 16
 }
 
-// tokens reads a list of tokens, each at most once.
+// tokens reads a list of tokens, each at most once. Empty members do not count
+// (RFC 9110, section 5.6.1.2).
 func tokens(values []string) (list []string, ok bool) {
 	for _, v := range values {
 		for t := range strings.SplitSeq(v, ",") {
 			t = textproto.TrimString(t)
-			if !httpguts.ValidHeaderFieldName(t) { // a token (RFC 9110, section 5.6.2)
+			switch {
+			case t == "":
+			case !isToken(t) || slices.Contains(list, t):
 				return nil, false
+			default:
+				list = append(list, t)
 			}
-			for _, have := range list {
-				if have == t {
-					return nil, false
-				}
-			}
-			list = append(list, t)
 		}
 	}
 	return list, true

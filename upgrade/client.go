@@ -23,15 +23,35 @@ type HTTP1 struct {
 // NewHTTP1 returns the client behind w, whose request was checked as q.
 func NewHTTP1(w http.ResponseWriter, q *Request) *HTTP1 { return &HTTP1{w, q} }
 
-// Refuse passes the backend's refusal on and closes it.
+// Refuse passes the backend's refusal on, piece by piece, and closes it. After
+// an error the client must not take what it has for whole: panic with
+// [http.ErrAbortHandler].
 func (c *HTTP1) Refuse(a *Answer) error {
 	defer a.Body.Close()
-	maps.Copy(c.w.Header(), a.Header)
+	h := c.w.Header()
+	maps.Copy(h, a.Header)
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // or the server guesses one
+	}
 	c.w.WriteHeader(a.Status)
-	if _, err := io.Copy(c.w, a.Body); err != nil {
+	if _, err := io.Copy(flushing{c.w, http.NewResponseController(c.w)}, a.Body); err != nil {
 		return fmt.Errorf("pass on the refusal: %w", err)
 	}
 	return nil
+}
+
+// flushing sends what is written at once.
+type flushing struct {
+	w          io.Writer
+	controller *http.ResponseController
+}
+
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	if err == nil {
+		err = f.controller.Flush()
+	}
+	return n, err
 }
 
 // Accept takes the connection over from HTTP and sends the 101. What the

@@ -50,7 +50,7 @@ func (e *BackendError) Error() string { return e.Reason }
 // use; closing it is the caller's, and closing the body does it too.
 func Offer(ctx context.Context, c net.Conn, q *Request) (*Answer, error) {
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
-	a, err := offer(c, q)
+	a, err := q.offer(c, newKey())
 	if !stop() {
 		return nil, context.Cause(ctx)
 	}
@@ -64,8 +64,7 @@ func Offer(ctx context.Context, c net.Conn, q *Request) (*Answer, error) {
 	return a, c.SetDeadline(deadline)
 }
 
-func offer(c net.Conn, q *Request) (*Answer, error) {
-	key := newKey()
+func (q *Request) offer(c net.Conn, key string) (*Answer, error) {
 	if _, err := c.Write(q.encode(key)); err != nil {
 		return nil, fmt.Errorf("send the handshake: %w", err)
 	}
@@ -82,6 +81,8 @@ func offer(c net.Conn, q *Request) (*Answer, error) {
 			return nil, fmt.Errorf("read the answer to the handshake: %w", err)
 		case err != nil:
 			return nil, &BackendError{"the answer to the handshake is not HTTP: " + err.Error()}
+		case resp.StatusCode < 100:
+			return nil, &BackendError{fmt.Sprintf("the answer to the handshake has the status %d", resp.StatusCode)}
 		case resp.StatusCode == http.StatusSwitchingProtocols:
 			return q.verify(resp, br, accept(key))
 		case resp.StatusCode >= 200:
@@ -101,7 +102,11 @@ func isNet(err error) bool {
 func (q *Request) verify(resp *http.Response, br *bufio.Reader, accept string) (*Answer, error) {
 	h := resp.Header
 	protocol := h.Get("Sec-Websocket-Protocol")
-	extensions := h["Sec-Websocket-Extensions"]
+	var agreed string
+	fits := true
+	if values, ok := h["Sec-Websocket-Extensions"]; ok {
+		agreed, fits = deflateAnswer(values, q.Extensions)
+	}
 	switch {
 	case resp.ProtoMajor != 1 || resp.ProtoMinor < 1:
 		return nil, &BackendError{"the backend switches protocols over " + resp.Proto}
@@ -113,8 +118,8 @@ func (q *Request) verify(resp *http.Response, br *bufio.Reader, accept string) (
 		return nil, &BackendError{"the backend's Sec-WebSocket-Accept is missing or does not fit the key"}
 	case len(h["Sec-Websocket-Protocol"]) > 1 || protocol != "" && !slices.Contains(q.Protocols, protocol):
 		return nil, &BackendError{fmt.Sprintf("the backend chose the subprotocol %q, which was not offered", protocol)}
-	case len(extensions) > 0 && !accepted(extensions, q.Extensions):
-		return nil, &BackendError{fmt.Sprintf("the backend chose the extensions %q, which were not offered", extensions)}
+	case !fits:
+		return nil, &BackendError{fmt.Sprintf("the backend chose the extensions %q, which were not offered", h["Sec-Websocket-Extensions"])}
 	}
 	var early []byte
 	if n := br.Buffered(); n > 0 {
@@ -125,7 +130,7 @@ func (q *Request) verify(resp *http.Response, br *bufio.Reader, accept string) (
 		Status:     resp.StatusCode,
 		Header:     endToEnd(h),
 		Protocol:   protocol,
-		Extensions: strings.Join(extensions, ", "),
+		Extensions: agreed,
 		Early:      early,
 	}, nil
 }

@@ -90,10 +90,14 @@ func (o Origin) allows(origin, host string, secure bool) bool {
 // splitOrigin reads a serialised origin, in lower case and with its port.
 func splitOrigin(text string) (scheme, host, port string, ok bool) {
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || (url.URL{Scheme: u.Scheme, Host: u.Host}) != *u {
+	if err != nil || u.Scheme == "" || !strings.EqualFold(text, u.Scheme+"://"+u.Host) {
 		return "", "", "", false
 	}
-	scheme, host, port = u.Scheme, strings.ToLower(u.Hostname()), u.Port()
+	scheme, port = u.Scheme, u.Port()
+	host = strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if host == "" || host[0] == '.' || strings.Contains(host, "*") {
+		return "", "", "", false
+	}
 	switch {
 	case port != "":
 	case scheme == "https":
@@ -101,5 +105,5 @@ func splitOrigin(text string) (scheme, host, port string, ok bool) {
 	case scheme == "http":
 		port = "80"
 	}
-	return scheme, strings.TrimSuffix(host, "."), port, true
+	return scheme, host, port, true
 }

@@ -1,0 +1,102 @@
+package upgrade
+
+import "testing"
+
+func TestDeflateOffers(t *testing.T) {
+	tests := []struct {
+		name   string
+		values []string
+		want   string
+		bad    bool
+	}{
+		{name: "none"},
+		{name: "plain", values: []string{"permessage-deflate"}, want: "permessage-deflate"},
+		{name: "as browsers send it", values: []string{"permessage-deflate; client_max_window_bits"}, want: "permessage-deflate; client_max_window_bits"},
+		{name: "every parameter", values: []string{"permessage-deflate;server_no_context_takeover ; client_no_context_takeover;server_max_window_bits = 8; client_max_window_bits=15"},
+			want: "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=8; client_max_window_bits=15"},
+		{name: "several offers keep their order", values: []string{"permessage-deflate; server_max_window_bits=10, permessage-deflate"},
+			want: "permessage-deflate; server_max_window_bits=10, permessage-deflate"},
+		{name: "several lines are one list", values: []string{"permessage-deflate; client_no_context_takeover", "permessage-deflate"},
+			want: "permessage-deflate; client_no_context_takeover, permessage-deflate"},
+		{name: "others are dropped", values: []string{`x-webkit-deflate-frame, permessage-deflate, foo; bar=baz; q="x"`}, want: "permessage-deflate"},
+		{name: "empty members do not count", values: []string{"", " ,, permessage-deflate,", ","}, want: "permessage-deflate"},
+		{name: "quoted value", values: []string{`permessage-deflate; server_max_window_bits="10"`}, want: "permessage-deflate; server_max_window_bits=10"},
+		{name: "quoted value with an escape", values: []string{`permessage-deflate; server_max_window_bits="1\0"`}, want: "permessage-deflate; server_max_window_bits=10"},
+
+		// RFC 7692, section 7.1: such an offer is declined.
+		{name: "unknown parameter", values: []string{"permessage-deflate; foo"}},
+		{name: "flag with a value", values: []string{"permessage-deflate; server_no_context_takeover=1"}},
+		{name: "parameter twice", values: []string{"permessage-deflate; client_no_context_takeover; client_no_context_takeover"}},
+		{name: "parameter twice with different values", values: []string{"permessage-deflate; server_max_window_bits=10; server_max_window_bits=12"}},
+		{name: "server bits without a value", values: []string{"permessage-deflate; server_max_window_bits"}},
+		{name: "bits below 8", values: []string{"permessage-deflate; server_max_window_bits=7"}},
+		{name: "bits above 15", values: []string{"permessage-deflate; client_max_window_bits=16"}},
+		{name: "bits with a leading zero", values: []string{"permessage-deflate; client_max_window_bits=08"}},
+		{name: "bits with a sign", values: []string{"permessage-deflate; client_max_window_bits=+9"}},
+		{name: "a bad offer does not spoil the next", values: []string{"permessage-deflate; foo, permessage-deflate"}, want: "permessage-deflate"},
+		{name: "other case is another extension", values: []string{"Permessage-Deflate"}},
+
+		// RFC 6455, section 9.1: no extension list.
+		{name: "two words", values: []string{"permessage-deflate foo"}, bad: true},
+		{name: "words behind a value", values: []string{"permessage-deflate; server_max_window_bits=10 foo"}, bad: true},
+		{name: "parameter without an extension", values: []string{"; client_max_window_bits"}, bad: true},
+		{name: "empty parameter", values: []string{"permessage-deflate;"}, bad: true},
+		{name: "empty value", values: []string{"permessage-deflate; client_max_window_bits="}, bad: true},
+		{name: "empty quoted value", values: []string{`permessage-deflate; client_max_window_bits=""`}, bad: true},
+		{name: "open quote", values: []string{`permessage-deflate; x="`}, bad: true},
+		{name: "quote alone", values: []string{`foo; x=" `}, bad: true},
+		{name: "escape without its byte", values: []string{`foo; x="a\"`}, bad: true},
+		{name: "separator inside quotes", values: []string{`foo; x="1, permessage-deflate"`}, bad: true},
+		{name: "line break inside quotes", values: []string{"foo; x=\"1\r\nX-Evil: 1\""}, bad: true},
+		{name: "comment", values: []string{"permessage-deflate (really)"}, bad: true},
+		{name: "one bad line spoils all", values: []string{"permessage-deflate", "a b"}, bad: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, ok := deflateOffers(tt.values); got != tt.want || ok == tt.bad {
+				t.Errorf("deflateOffers(%q) = %q, %v; want %q, %v", tt.values, got, ok, tt.want, !tt.bad)
+			}
+		})
+	}
+}
+
+func TestDeflateAnswer(t *testing.T) {
+	const all = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12; client_max_window_bits=12"
+	tests := []struct {
+		name, offers string
+		answer       []string
+		want         string // "" when it is not allowed
+	}{
+		{name: "plain", offers: "permessage-deflate", answer: []string{"permessage-deflate"}, want: "permessage-deflate"},
+		{name: "not offered", answer: []string{"permessage-deflate"}},
+		{name: "another extension", offers: "permessage-deflate", answer: []string{"x-webkit-deflate-frame"}},
+		{name: "one more extension", offers: "permessage-deflate", answer: []string{"permessage-deflate, foo"}},
+		{name: "accepted twice", offers: "permessage-deflate, permessage-deflate", answer: []string{"permessage-deflate", "permessage-deflate"}},
+		{name: "nothing", offers: "permessage-deflate", answer: []string{""}},
+		{name: "malformed", offers: "permessage-deflate", answer: []string{"permessage-deflate foo"}},
+		{name: "canonical for the client", offers: "permessage-deflate", answer: []string{`permessage-deflate;server_max_window_bits="10",`}, want: "permessage-deflate; server_max_window_bits=10"},
+		{name: "server may add flags unasked", offers: "permessage-deflate", answer: []string{"permessage-deflate; client_no_context_takeover; server_no_context_takeover"},
+			want: "permessage-deflate; server_no_context_takeover; client_no_context_takeover"},
+		{name: "client bits unasked", offers: "permessage-deflate", answer: []string{"permessage-deflate; client_max_window_bits=10"}},
+		{name: "client bits asked", offers: "permessage-deflate; client_max_window_bits", answer: []string{"permessage-deflate; client_max_window_bits=15"}, want: "permessage-deflate; client_max_window_bits=15"},
+		{name: "client bits without a value", offers: "permessage-deflate; client_max_window_bits", answer: []string{"permessage-deflate; client_max_window_bits"}},
+		{name: "client bits above the hint", offers: "permessage-deflate; client_max_window_bits=10", answer: []string{"permessage-deflate; client_max_window_bits=11"}},
+		{name: "client bits at the hint", offers: "permessage-deflate; client_max_window_bits=10", answer: []string{"permessage-deflate; client_max_window_bits=10"}, want: "permessage-deflate; client_max_window_bits=10"},
+		{name: "hint ignored", offers: "permessage-deflate; client_max_window_bits=10", answer: []string{"permessage-deflate"}, want: "permessage-deflate"},
+		{name: "server takeover left out", offers: "permessage-deflate; server_no_context_takeover", answer: []string{"permessage-deflate"}},
+		{name: "server bits left out", offers: "permessage-deflate; server_max_window_bits=10", answer: []string{"permessage-deflate"}},
+		{name: "server bits above", offers: "permessage-deflate; server_max_window_bits=10", answer: []string{"permessage-deflate; server_max_window_bits=11"}},
+		{name: "server bits below", offers: "permessage-deflate; server_max_window_bits=10", answer: []string{"permessage-deflate; server_max_window_bits=9"}, want: "permessage-deflate; server_max_window_bits=9"},
+		{name: "second offer", offers: "permessage-deflate; server_max_window_bits=10, permessage-deflate", answer: []string{"permessage-deflate"}, want: "permessage-deflate"},
+		{name: "everything", offers: all, answer: []string{all}, want: all},
+		{name: "parameter twice", offers: "permessage-deflate", answer: []string{"permessage-deflate; server_max_window_bits=9; server_max_window_bits=10"}},
+		{name: "unknown parameter", offers: "permessage-deflate", answer: []string{"permessage-deflate; foo"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, ok := deflateAnswer(tt.answer, tt.offers); got != tt.want || ok != (tt.want != "") {
+				t.Errorf("deflateAnswer(%q, %q) = %q, %v; want %q", tt.answer, tt.offers, got, ok, tt.want)
+			}
+		})
+	}
+}
