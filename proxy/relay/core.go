@@ -31,6 +31,8 @@ type end struct {
 	heard  bool            // nothing more is awaited from it: its Close frame or its last byte has come
 	told   bool            // nothing more goes to it: a Close frame did, or nothing can
 	notice *notice         // a Close frame of the gateway's own, until it is written
+	broken error           // a write to it failed
+	cut    bool            // it can not know that the session is over, or did not answer in time
 }
 
 type notice struct {
@@ -53,7 +55,7 @@ func newCore(s *Session) core {
 // until out is written. used 0 asks for more bytes behind the same ones.
 func (c *core) feed(from Side, in []byte) (out []byte, used int) {
 	x, y := &c.ends[from], &c.ends[from.other()]
-	mute := y.told
+	mute, counts := y.told, x.dir.Counts
 	if y.notice != nil {
 		// The frame under way goes first, and nothing behind it.
 		if x.dir.Boundary() {
@@ -76,7 +78,10 @@ func (c *core) feed(from Side, in []byte) (out []byte, used int) {
 			y.told = true
 		}
 	}
-	if !mute && v.Do != frame.Drop {
+	switch {
+	case mute:
+		x.dir.Counts = counts
+	case v.Do != frame.Drop:
 		out = in[:v.Take]
 	}
 	return out, v.Take
@@ -115,7 +120,7 @@ func (c *core) end(cause Cause) {
 // its stream and may still be written to.
 func (c *core) lost(side Side, err error) {
 	x, y := &c.ends[side], &c.ends[side.other()]
-	inside := !x.dir.Boundary()
+	inside := !x.dir.Boundary() && !y.told
 	if !x.heard {
 		code := c.badGateway
 		if side == Client {
@@ -137,7 +142,7 @@ func (c *core) lost(side Side, err error) {
 	x.heard = true
 	if inside {
 		// The other side's frame stays cut: no Close frame can follow it.
-		y.heard, y.told, y.notice = true, true, nil
+		y.heard, y.told, y.notice, y.cut = true, true, nil, true
 		c.tell(side, ws.StatusGoingAway, "")
 	}
 	if !errors.Is(err, io.EOF) {
@@ -155,20 +160,28 @@ func (c *core) answer(to Side) {
 	c.tell(to, code, "")
 }
 
-// unwritable tells that a side takes no more bytes.
+// unwritable tells that a side takes no more bytes. What it sent before, a Close
+// frame perhaps, may still be there to read: feed and lost follow as ever.
 func (c *core) unwritable(side Side, err error) {
-	c.lost(side, fmt.Errorf("write: %w", err))
+	e := &c.ends[side]
+	e.told, e.notice, e.broken = true, nil, err
 }
 
 // expire gives up waiting: who was not told yet is told now, if a Close frame
 // fits, and nothing is awaited any more.
 func (c *core) expire() {
 	for side := range c.ends {
+		if err := c.ends[side].broken; err != nil {
+			c.lost(Side(side), fmt.Errorf("write: %w", err))
+		}
+	}
+	for side := range c.ends {
 		e := &c.ends[side]
+		e.cut = e.cut || !e.heard
 		e.heard = true
 		c.answer(Side(side))
-		if !c.ends[Side(side).other()].dir.Boundary() {
-			e.told, e.notice = true, nil
+		if !e.told && !c.ends[Side(side).other()].dir.Boundary() {
+			e.told, e.notice, e.cut = true, nil, true
 		}
 	}
 }
@@ -190,11 +203,19 @@ func (c *core) next(to Side) []byte {
 	return frame.AppendClose(nil, n.code, n.reason, &mask)
 }
 
-// closing reports whether the session is on its way out, over whether both
-// sides have said and heard all there is.
-func (c *core) closing() bool { return c.cause != 0 }
+// closing reports whether the session is on its way out.
+func (c *core) closing() bool {
+	return c.cause != 0 || c.ends[Client].broken != nil || c.ends[Backend].broken != nil
+}
 
+// over reports whether both sides have said and heard all there is.
 func (c *core) over() bool {
 	a, b := &c.ends[Client], &c.ends[Backend]
 	return a.heard && a.told && b.heard && b.told
 }
+
+// hangsUp reports whether the gateway, when all is over, ends its stream to a
+// side before that side does. The server of a session closes first (RFC 6455,
+// section 7.1.1): towards the client that is the gateway, and a backend does
+// it unless it was cut.
+func (c *core) hangsUp(side Side) bool { return side == Client || c.ends[side].cut }

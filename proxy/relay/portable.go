@@ -9,17 +9,15 @@ import (
 
 // Portable is the engine for every system and every kind of connection: two
 // goroutines a session. While a direction is silent it holds a buffer of 512
-// bytes.
+// bytes; one of 32 KiB if the last read filled that to the byte.
 type Portable struct {
 	ended   func(Report)
 	buffers sync.Pool
 
 	mu       sync.Mutex
-	sessions map[*session]struct{}
-	held     int           // sessions with open sockets; the last of them are over already
-	drained  chan struct{} // closed when held becomes 0; nil while nobody waits
+	sessions map[*session]bool // those with open sockets; true until reported
+	empty    chan struct{}     // closed when the last session has left; nil while nobody waits
 	stopped  bool
-	wg       sync.WaitGroup
 }
 
 // New returns an engine that reports every session's end to ended, which must
@@ -28,12 +26,12 @@ func New(ended func(Report)) *Portable {
 	return &Portable{
 		ended:    ended,
 		buffers:  sync.Pool{New: func() any { b := make([]byte, busyBuffer); return &b }},
-		sessions: make(map[*session]struct{}),
+		sessions: make(map[*session]bool),
 	}
 }
 
 // Run waits for ctx to end, cuts the sessions that are left and returns when
-// all of them are reported.
+// all of them are reported and their sockets closed.
 func (p *Portable) Run(ctx context.Context) error {
 	<-ctx.Done()
 	p.mu.Lock()
@@ -42,7 +40,7 @@ func (p *Portable) Run(ctx context.Context) error {
 		s.cut()
 	}
 	p.mu.Unlock()
-	p.wg.Wait()
+	<-p.none()
 	return nil
 }
 
@@ -52,9 +50,7 @@ func (p *Portable) Join(o Session) {
 	s := &session{Session: o, engine: p, finished: make(chan struct{}), core: newCore(&o)}
 	o.Group.open.Add(1)
 	p.mu.Lock()
-	p.sessions[s] = struct{}{}
-	p.held++
-	p.wg.Add(1)
+	p.sessions[s] = true
 	if p.stopped {
 		s.cut()
 	}
@@ -62,10 +58,10 @@ func (p *Portable) Join(o Session) {
 	go s.run()
 }
 
-// report takes a session that is over out of the engine and tells the sink.
+// report tells the sink of a session that is over.
 func (p *Portable) report(s *session) {
 	p.mu.Lock()
-	delete(p.sessions, s)
+	p.sessions[s] = false
 	p.mu.Unlock()
 	s.Group.open.Add(-1)
 	c := &s.core
@@ -75,30 +71,38 @@ func (p *Portable) report(s *session) {
 	})
 }
 
-// leave notes that the sockets of a session are closed.
-func (p *Portable) leave() {
+// leave forgets a session whose sockets are closed.
+func (p *Portable) leave(s *session) {
 	p.mu.Lock()
-	if p.held--; p.held == 0 && p.drained != nil {
-		close(p.drained)
-		p.drained = nil
+	defer p.mu.Unlock()
+	delete(p.sessions, s)
+	if len(p.sessions) == 0 && p.empty != nil {
+		close(p.empty)
+		p.empty = nil
 	}
-	p.mu.Unlock()
-	p.wg.Done()
+}
+
+// none returns a channel that is closed as soon as no session has open sockets.
+func (p *Portable) none() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	none := p.empty
+	if none == nil {
+		none = make(chan struct{})
+		if len(p.sessions) == 0 {
+			close(none)
+		} else {
+			p.empty = none
+		}
+	}
+	return none
 }
 
 // Drained waits until the sockets of all sessions are closed, or until ctx
-// ends. One goroutine may wait.
+// ends.
 func (p *Portable) Drained(ctx context.Context) {
-	p.mu.Lock()
-	if p.held == 0 {
-		p.mu.Unlock()
-		return
-	}
-	drained := make(chan struct{})
-	p.drained = drained
-	p.mu.Unlock()
 	select {
-	case <-drained:
+	case <-p.none():
 	case <-ctx.Done():
 	}
 }
@@ -121,7 +125,7 @@ func (p *Portable) End(match func(View) bool, cause Cause, spread time.Duration)
 	return n
 }
 
-// Each calls yield with every session until it returns false.
+// Each calls yield with every session that is not over until it returns false.
 func (p *Portable) Each(yield func(View) bool) {
 	for _, s := range p.all() {
 		if !yield(s.view()) {
@@ -134,8 +138,10 @@ func (p *Portable) all() []*session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := make([]*session, 0, len(p.sessions))
-	for s := range p.sessions {
-		all = append(all, s)
+	for s, open := range p.sessions {
+		if open {
+			all = append(all, s)
+		}
 	}
 	return all
 }

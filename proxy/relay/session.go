@@ -28,11 +28,11 @@ type session struct {
 
 	mu       sync.Mutex
 	core     core
-	writing  [2]bool // by Side: bytes are on their way to it
-	shut     bool    // the client was sent the end of the stream
-	closed   bool    // nothing is written any more
-	timer    *time.Timer
-	duration time.Duration
+	writing  [2]bool       // by Side: bytes are on their way to it
+	shut     [2]bool       // by Side: it was sent the end of the stream
+	closed   bool          // nothing is written any more
+	timer    *time.Timer   // of the wait for answers, then of the lingering; nil while the session is open
+	duration time.Duration // 0 until finished
 }
 
 func (s *session) conn(side Side) net.Conn {
@@ -60,19 +60,19 @@ func (s *session) run() {
 	s.notices.Wait()
 	s.Client.Conn.Close()
 	s.Backend.Conn.Close()
-	s.engine.leave()
+	s.mu.Lock()
+	s.timer.Stop() // not before Close, which writes where there is TLS
+	s.mu.Unlock()
+	s.engine.leave(s)
 }
 
 // pump moves what comes from a side to the other one until the stream ends.
 func (s *session) pump(from Side, early []byte) {
 	var idle [idleBuffer]byte
 	var busy *[]byte
-	buf, held, dropped := idle[:], 0, 0
-	for len(early) > 0 {
-		n := copy(buf[held:], early)
-		early = early[n:]
-		held, _ = s.relay(from, buf[:held+n])
-	}
+	buf, dropped := idle[:], 0
+	held, _ := s.relay(from, early)
+	copy(buf, early[:held])
 	for dropped <= lingerBytes {
 		n, err := s.conn(from).Read(buf[held:])
 		full := held+n == len(buf)
@@ -169,29 +169,37 @@ func (s *session) settle() {
 			s.notify(Side(side), b)
 		}
 	}
-	if s.core.over() && !s.writing[Client] && !s.writing[Backend] {
+	if s.duration == 0 && s.core.over() && !s.writing[Client] && !s.writing[Backend] {
 		s.finish(lingerTime)
 	}
-	// The server of a session closes first (RFC 6455, section 7.1.1): towards
-	// the client that is the gateway.
-	if s.duration != 0 && !s.writing[Client] && !s.shut {
-		s.shut = true
-		s.notify(Client, nil)
+	for side := range s.shut {
+		if s.duration != 0 && !s.writing[side] && !s.shut[side] && s.core.hangsUp(Side(side)) {
+			s.shut[side] = true
+			s.notify(Side(side), nil)
+		}
 	}
 }
 
 // finish leaves both sides a while to close their end. It is called with the
 // lock held.
 func (s *session) finish(linger time.Duration) {
-	if s.duration != 0 {
-		return
+	if s.duration == 0 {
+		s.duration = max(time.Since(s.Meta.Opened), 1)
+		close(s.finished)
 	}
-	s.duration = max(time.Since(s.Meta.Opened), 1)
 	s.timer.Stop()
-	deadline := time.Now().Add(linger)
-	s.Client.Conn.SetDeadline(deadline)
-	s.Backend.Conn.SetDeadline(deadline)
-	close(s.finished)
+	s.timer = time.AfterFunc(linger, s.drop)
+}
+
+// drop closes the sockets, whoever waits for them. It does so below TLS, whose
+// own end of the stream waits up to 5 seconds for a peer that does not read.
+func (s *session) drop() {
+	for _, c := range [...]net.Conn{s.Client.Conn, s.Backend.Conn} {
+		if below := wire.Of(c); below != nil {
+			c = below
+		}
+		c.Close()
+	}
 }
 
 // lost tells that nothing more comes from a side.
@@ -211,17 +219,25 @@ func (s *session) end(cause Cause) {
 }
 
 // expire gives up waiting for answers.
-func (s *session) expire() { s.giveUp(lingerTime) }
+func (s *session) expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.duration == 0 {
+		s.giveUp(lingerTime)
+	}
+}
 
-// cut ends the session at once; who can be told still is.
+// cut ends the session at once, or its lingering; who can be told still is.
 func (s *session) cut() {
-	s.end(Shutdown)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.core.end(Shutdown)
+	s.settle()
 	s.giveUp(cutTime)
 }
 
+// giveUp is called with the lock held.
 func (s *session) giveUp(linger time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.core.expire()
 	s.settle()
 	s.finish(linger)

@@ -1,0 +1,125 @@
+package relay
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// echo runs a session over loopback whose backend sends back what comes, and
+// returns a function that sends one message of n bytes and waits for it.
+func echo(t testing.TB, kind link, n int) (once func()) {
+	h := newHall(t)
+	c, b := h.join(kind, kind, Session{})
+	there, back := sent(Client, binary(strings.Repeat("x", n))), sent(Backend, binary(strings.Repeat("x", n)))
+	go func() {
+		for in := make([]byte, len(there)); ; {
+			if _, err := io.ReadFull(b, in); err != nil {
+				return
+			}
+			if _, err := b.Write(back); err != nil {
+				return
+			}
+		}
+	}()
+	out := make([]byte, len(back))
+	t.Cleanup(func() { c.Close(); b.Close() })
+	wake, woken := make(chan struct{}), make(chan error)
+	go func() { // beside the reader, or large messages would hold each other back
+		for range wake {
+			_, err := c.Write(there)
+			woken <- err
+		}
+	}()
+	t.Cleanup(func() { close(wake) })
+	return func() {
+		wake <- struct{}{}
+		if _, err := io.ReadFull(c, out); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-woken; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRelayingAllocatesNothing(t *testing.T) {
+	const messages = 10_000
+	tests := []struct{ size, borrows int }{{128, 0}, {16 << 10, 2}}
+	for _, tt := range tests {
+		once := echo(t, loopback, tt.size)
+		for range 100 {
+			once()
+		}
+		limit := uint64(messages / 20) // a garbage collection empties the pool of buffers
+		if poolForgets() {
+			limit += messages * uint64(tt.borrows)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range messages {
+			once()
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.Mallocs - before.Mallocs; n > limit {
+			t.Errorf("%d messages of %d bytes there and back: %d allocations; want at most %d", messages, tt.size, n, limit)
+		}
+	}
+}
+
+// poolForgets reports whether a sync.Pool drops a part of what it is given, as
+// it does under the race detector.
+func poolForgets() bool {
+	var p sync.Pool
+	for range 100 {
+		p.Put(new(int))
+		if p.Get() == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func BenchmarkEcho(b *testing.B) {
+	kinds := []struct {
+		name string
+		link link
+	}{{"plain", loopback}, {"TLS", overTLS(b, loopback)}}
+	sizes := []struct {
+		name string
+		n    int
+	}{{"128B", 128}, {"16KiB", 16 << 10}, {"1MiB", 1 << 20}}
+	for _, kind := range kinds {
+		for _, size := range sizes {
+			b.Run(kind.name+"/"+size.name, func(b *testing.B) {
+				once := echo(b, kind.link, size.n)
+				b.ReportAllocs()
+				b.SetBytes(int64(2 * size.n))
+				for b.Loop() {
+					once()
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkCoreFeed(b *testing.B) {
+	for _, n := range []int{16, 1024} {
+		frame := sent(Client, binary(strings.Repeat("x", n)))
+		in := bytes.Repeat(frame, busyBuffer/len(frame))
+		b.Run(fmt.Sprintf("%dB", n), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(in)))
+			c := newCore(&Session{})
+			for b.Loop() {
+				if out, used := c.feed(Client, in); used != len(in) || len(out) != used {
+					b.Fatalf("feed = %d bytes, %d used; want %d", len(out), used, len(in))
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,595 @@
+package relay
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/gobwas/ws"
+
+	"sluice/internal/wstest"
+)
+
+// play is a core whose sockets are buffers. It keeps to the contract of feed
+// and next: a direction is not fed while its bytes wait to be written.
+type play struct {
+	core
+	deflate bool
+	held    [2][]byte // by Side: came from it and waits for more
+	sent    [2][]byte // by Side: all that came from it
+	passed  [2][]byte // by Side: what went on to it of the other's bytes
+	own     [2][]byte // by Side: the Close frame of the gateway's own that it got
+	ownAt   [2]int    // where in passed
+	waiting [2][]byte // by Side: on its way to it
+}
+
+func newPlay(deflate bool) *play {
+	return &play{core: newCore(&Session{Deflate: deflate}), deflate: deflate}
+}
+
+// got returns all a side got.
+func (p *play) got(side Side) []byte {
+	at := len(p.passed[side])
+	if p.own[side] != nil {
+		at = p.ownAt[side]
+	}
+	return bytes.Join([][]byte{p.passed[side][:at], p.own[side], p.passed[side][at:]}, nil)
+}
+
+// bytes gives the core bytes from a side until it wants no more or, when slow,
+// a write has to be waited for.
+func (p *play) bytes(from Side, b []byte, slow bool) {
+	p.sent[from] = append(p.sent[from], b...)
+	p.held[from] = append(p.held[from], b...)
+	to := from.other()
+	for len(p.held[from]) > 0 && p.waiting[to] == nil {
+		out, used := p.feed(from, p.held[from])
+		if used == 0 {
+			break
+		}
+		if len(out) > 0 {
+			p.waiting[to] = bytes.Clone(out)
+		}
+		p.held[from] = p.held[from][used:]
+		if !slow {
+			p.written(to)
+		}
+		p.settle()
+	}
+	p.settle()
+}
+
+func (p *play) written(to Side) {
+	p.passed[to] = append(p.passed[to], p.waiting[to]...)
+	p.waiting[to] = nil
+	p.settle()
+}
+
+func (p *play) settle() {
+	for side := range p.ends {
+		if p.waiting[side] != nil {
+			continue
+		}
+		if b := p.next(Side(side)); b != nil {
+			if p.own[side] != nil {
+				panic("a second Close frame of the gateway's own")
+			}
+			p.own[side], p.ownAt[side] = b, len(p.passed[side])
+		}
+	}
+}
+
+// An event is one thing that happens to a session.
+type event func(*play)
+
+func comes(from Side, frames ...ws.Frame) event { return raw(from, string(sent(from, frames...))) }
+func raw(from Side, b string) event             { return func(p *play) { p.bytes(from, []byte(b), false) } }
+func part(from Side, first, last int, f ws.Frame) event {
+	return raw(from, string(sent(from, f)[first:last]))
+}
+func eof(side Side) event      { return func(p *play) { p.lost(side, io.EOF) } }
+func reset(side Side) event    { return func(p *play) { p.lost(side, errReset) } }
+func noWrite(side Side) event  { return func(p *play) { p.unwritable(side, errReset) } }
+func ending(cause Cause) event { return func(p *play) { p.end(cause) } }
+func expires(p *play)          { p.expire() }
+func stalls(from Side, frames ...ws.Frame) event {
+	return func(p *play) { p.bytes(from, sent(from, frames...), true) }
+}
+func flows(to Side) event { return func(p *play) { p.written(to) } }
+
+var errReset = errors.New("connection reset by peer")
+
+func TestCore(t *testing.T) {
+	t.Parallel()
+	ten := wstest.Text("0123456789") // 16 bytes from a client, 12 from a backend
+	bye := wstest.Close(1000, "bye")
+	bad := wstest.Reserved(wstest.Text("x"), false, true, false)
+	tests := []struct {
+		name            string
+		events          []event
+		client, backend string // what each side got
+		report          string // cause, by, code, reason
+		detail          string
+		open            bool // not over yet
+		cut             bool // the gateway hangs up on the backend
+	}{
+		{
+			name:   "messages pass and nothing ends",
+			events: []event{comes(Client, ten, wstest.Ping("p")), comes(Backend, wstest.Part(ws.OpText, "a"), wstest.Pong(""), wstest.Last("b"))},
+			client: `text- "a", pong, more "b"`, backend: `text "0123456789", ping "p"`,
+			report: "none client 0", open: true,
+		},
+		{
+			name:   "the client closes, the backend answers",
+			events: []event{comes(Client, ten, bye), comes(Backend, wstest.Text("last"), wstest.Close(1000, ""))},
+			client: `text "last", close 1000`, backend: `text "0123456789", close 1000 "bye"`,
+			report: "close client 1000 bye",
+		},
+		{
+			name:   "the backend closes, the client answers",
+			events: []event{comes(Backend, wstest.Close(4999, "x")), comes(Client, wstest.Close(4999, ""))},
+			client: `close 4999 "x"`, backend: `close 4999`,
+			report: "close backend 4999 x",
+		},
+		{
+			name:   "a Close frame without a code is forwarded as it is",
+			events: []event{comes(Client, ws.NewCloseFrame(nil)), comes(Backend, ws.NewCloseFrame(nil))},
+			client: `close`, backend: `close`,
+			report: "close client 1005",
+		},
+		{
+			name:   "Close frames that cross are both forwarded",
+			events: []event{stalls(Client, wstest.Close(3000, "")), comes(Backend, wstest.Close(3001, "")), flows(Backend)},
+			client: `close 3001`, backend: `close 3000`,
+			report: "close client 3000",
+		},
+		{
+			name:    "nothing follows a Close frame",
+			events:  []event{comes(Client, bye, ten, bye), raw(Client, "\xff\xff")},
+			backend: `close 1000 "bye"`, report: "close client 1000 bye", open: true,
+		},
+		{
+			name:   "a Close frame answered by the end of the stream only",
+			events: []event{comes(Client, bye), eof(Backend)},
+			client: `close 1000`, backend: `close 1000 "bye"`, report: "close client 1000 bye",
+		},
+		{
+			name:   "a Close frame without a code answered by the end of the stream only",
+			events: []event{comes(Client, ws.NewCloseFrame(nil)), eof(Backend)},
+			client: `close 1001`, backend: `close`, report: "close client 1005",
+		},
+		{
+			name:   "a Close frame of the backend answered by the end of the stream only",
+			events: []event{comes(Backend, bye), eof(Client)},
+			client: `close 1000 "bye"`, backend: `close 1000`, report: "close backend 1000 bye",
+		},
+		{
+			name:   "a Close frame answered by the end of the stream inside a frame cuts the other side",
+			events: []event{comes(Client, bye), part(Backend, 0, 7, ten), eof(Backend)},
+			client: `+7 bytes`, backend: `close 1000 "bye"`, report: "close client 1000 bye",
+		},
+		{
+			name:   "a Close frame never answered",
+			events: []event{comes(Client, bye), expires},
+			client: `close 1000`, backend: `close 1000 "bye"`, report: "close client 1000 bye", cut: true,
+		},
+		{
+			name:   "a Close frame in pieces",
+			events: []event{part(Client, 0, 1, bye), part(Client, 1, 5, bye), part(Client, 5, 11, bye), comes(Backend, bye)},
+			client: `close 1000 "bye"`, backend: `close 1000 "bye"`, report: "close client 1000 bye",
+		},
+		{
+			name:   "the client ends its stream, the backend has more to say",
+			events: []event{comes(Client, ten), eof(Client), comes(Backend, ten, wstest.Close(1001, ""))},
+			client: `text "0123456789", close 1001`, backend: `text "0123456789", close 1001`,
+			report: "lost client 1001", detail: "the client closed the connection without a Close frame",
+		},
+		{
+			name:   "the client ends its stream and the backend never ends",
+			events: []event{eof(Client), comes(Backend, ten), expires},
+			client: `text "0123456789", close 1001`, backend: `close 1001`, report: "lost client 1001", cut: true,
+			detail: "the client closed the connection without a Close frame",
+		},
+		{
+			name:   "the client ends its stream while the backend is inside a frame that never ends",
+			events: []event{part(Backend, 0, 7, ten), eof(Client), expires},
+			client: `+7 bytes`, backend: `close 1001`, report: "lost client 1001", cut: true,
+			detail: "the client closed the connection without a Close frame",
+		},
+		{
+			name:    "the client ends its stream inside a frame",
+			events:  []event{comes(Backend, ten), part(Client, 0, 9, ten), eof(Client)},
+			client:  `text "0123456789", close 1001`,
+			backend: `+9 bytes`, report: "lost client 1001", cut: true,
+			detail: "the client closed the connection inside a frame",
+		},
+		{
+			name:    "both streams end inside frames",
+			events:  []event{part(Backend, 0, 3, ten), part(Client, 0, 9, ten), eof(Client), eof(Backend)},
+			client:  `+3 bytes`,
+			backend: `+9 bytes`, report: "lost client 1001", cut: true,
+			detail: "the client closed the connection inside a frame",
+		},
+		{
+			name:    "inside a control frame nothing has passed, so a Close frame fits",
+			events:  []event{part(Client, 0, 7, wstest.Ping("ping")), eof(Client), comes(Backend, wstest.Close(1001, ""))},
+			client:  `close 1001`,
+			backend: `close 1001`, report: "lost client 1001",
+			detail: "the client closed the connection without a Close frame",
+		},
+		{
+			name:    "the client's connection breaks",
+			events:  []event{comes(Client, ten), reset(Client), comes(Backend, ten, wstest.Close(1001, ""))},
+			backend: `text "0123456789", close 1001`, report: "lost client 1001",
+			detail: "the connection to the client broke: connection reset by peer",
+		},
+		{
+			name:   "the backend's connection breaks",
+			events: []event{comes(Backend, ten), reset(Backend), comes(Client, ten, wstest.Close(1014, ""))},
+			client: `text "0123456789", close 1014`, report: "lost backend 1014",
+			detail: "the connection to the backend broke: connection reset by peer",
+		},
+		{
+			name:   "the backend ends its stream without a Close frame",
+			events: []event{eof(Backend), comes(Client, ten, wstest.Close(1014, ""))},
+			client: `close 1014`, backend: `text "0123456789", close 1014`, report: "lost backend 1014",
+			detail: "the backend closed the connection without a Close frame",
+		},
+		{
+			name:    "the backend's connection breaks inside a frame",
+			events:  []event{part(Backend, 0, 5, ten), part(Client, 0, 8, ten), reset(Backend)},
+			client:  `+5 bytes`,
+			backend: `+8 bytes`, report: "lost backend 1014",
+			detail: "the connection to the backend broke: connection reset by peer",
+		},
+		{
+			name:   "both streams end without a Close frame",
+			events: []event{eof(Backend), eof(Client)},
+			client: `close 1014`, backend: `close 1001`, report: "lost backend 1014",
+			detail: "the backend closed the connection without a Close frame",
+		},
+		{
+			name:    "a side that takes no more bytes may have sent a Close frame",
+			events:  []event{part(Client, 0, 6, ten), noWrite(Client), comes(Backend, ten), part(Client, 6, 16, ten), comes(Client, bye), reset(Client), comes(Backend, bye)},
+			backend: `text "0123456789", close 1000 "bye"`, report: "close client 1000 bye",
+		},
+		{
+			name:    "a side that takes no more bytes and says nothing",
+			events:  []event{noWrite(Client), expires},
+			backend: `close 1001`, report: "lost client 1001", cut: true,
+			detail: "the connection to the client broke: write: connection reset by peer",
+		},
+		{
+			name:   "neither side takes more bytes",
+			events: []event{noWrite(Backend), noWrite(Client), expires},
+			report: "lost client 1001",
+			detail: "the connection to the client broke: write: connection reset by peer",
+		},
+		{
+			name:   "the answer to a Close frame can not be written",
+			events: []event{comes(Backend, bye), noWrite(Backend), comes(Client, bye), eof(Backend)},
+			client: `close 1000 "bye"`, report: "close backend 1000 bye",
+		},
+		{
+			name:   "a violation of the client",
+			events: []event{comes(Client, ten, bad, ten), eof(Backend)},
+			client: `close 1002 "a frame with reserved bits set"`, backend: `text "0123456789", close 1001`,
+			report: "protocol violation client 1002", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name:   "a violation of the backend",
+			events: []event{comes(Backend, ten, bad), comes(Client, wstest.Close(1001, ""))},
+			client: `text "0123456789", close 1001`, backend: `close 1002 "a frame with reserved bits set"`,
+			report: "protocol violation backend 1002", detail: "the backend sent a frame with reserved bits set",
+		},
+		{
+			name:   "a violation while the other side is inside a frame waits for its end",
+			events: []event{part(Backend, 0, 7, ten), comes(Client, bad), part(Backend, 7, 12, ten), comes(Backend, ten, bye)},
+			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
+			report: "protocol violation client 1002", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name:   "a violation while the other side is inside a frame that never ends",
+			events: []event{part(Backend, 0, 7, ten), comes(Client, bad), expires},
+			client: `+7 bytes`, backend: `close 1001`, cut: true,
+			report: "protocol violation client 1002", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name:   "violations of both sides",
+			events: []event{comes(Client, bad), comes(Backend, bad)},
+			client: `close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
+			report: "protocol violation client 1002", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name:   "a violation inside a fragmented message",
+			events: []event{comes(Client, wstest.Part(ws.OpText, "a"), wstest.Text("b")), eof(Backend)},
+			client: `close 1002 "a new message inside a fragmented one"`, backend: `text- "a", close 1001`,
+			report: "protocol violation client 1002", detail: "the client sent a new message inside a fragmented one",
+		},
+		{
+			name:   "a violation in answer to a Close frame is not forwarded",
+			events: []event{comes(Client, bye), comes(Backend, bad)},
+			client: `close 1001`, backend: `close 1000 "bye"`,
+			report: "close client 1000 bye",
+		},
+		{
+			name:   "shutdown, both answer",
+			events: []event{ending(Shutdown), comes(Client, ten, wstest.Close(1001, "")), comes(Backend, ten, wstest.Close(1001, ""))},
+			client: `close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown",
+		},
+		{
+			name:   "a route is removed, nobody answers",
+			events: []event{ending(RouteRemoved), expires},
+			client: `close 1012 "route removed"`, backend: `close 1001`, report: "route removed gateway 1012 route removed", cut: true,
+		},
+		{
+			name:   "a backend is removed, both hang up",
+			events: []event{ending(BackendRemoved), eof(Client), eof(Backend)},
+			client: `close 1012 "backend removed"`, backend: `close 1001`, report: "backend removed gateway 1012 backend removed",
+		},
+		{
+			name:   "the first of two ends counts",
+			events: []event{ending(RouteRemoved), ending(Shutdown), ending(RouteRemoved), reset(Client), reset(Backend)},
+			client: `close 1012 "route removed"`, backend: `close 1001`, report: "route removed gateway 1012 route removed",
+		},
+		{
+			name: "an end inside frames waits for theirs, not for their messages'",
+			events: []event{
+				part(Client, 0, 9, ten), part(Backend, 0, 3, wstest.Part(ws.OpText, "abc")), ending(Shutdown),
+				part(Client, 9, 16, ten), part(Backend, 3, 5, wstest.Part(ws.OpText, "abc")),
+				comes(Backend, wstest.Last("d")), eof(Client), eof(Backend),
+			},
+			client: `text- "abc", close 1001 "shutdown"`, backend: `text "0123456789", close 1001`, report: "shutdown gateway 1001 shutdown",
+		},
+		{
+			name: "an end inside a frame: the bytes behind it in the same piece do not pass",
+			events: []event{
+				part(Client, 0, 9, ten), ending(Shutdown),
+				raw(Client, string(sent(Client, ten)[9:])+string(sent(Client, ten, bye))), eof(Backend),
+			},
+			client: `close 1001 "shutdown"`, backend: `text "0123456789", close 1001`, report: "shutdown gateway 1001 shutdown",
+		},
+		{
+			name:   "an end inside a frame that never ends",
+			events: []event{part(Client, 0, 9, ten), ending(Shutdown), comes(Backend, ten), expires},
+			client: `close 1001 "shutdown"`, backend: `+9 bytes`, report: "shutdown gateway 1001 shutdown", cut: true,
+		},
+		{
+			name: "a side dropped inside a frame nobody sees does not keep the other from answering",
+			events: []event{
+				ending(Shutdown), part(Client, 0, 9, ten), eof(Client),
+			},
+			client: `close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown", open: true,
+		},
+		{
+			name:   "an end while a writer is blocked waits for it",
+			events: []event{stalls(Backend, ten), ending(Shutdown), flows(Client), eof(Client), eof(Backend)},
+			client: `text "0123456789", close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown",
+		},
+		{
+			name:   "time runs out while a writer is blocked: it is told when it goes on",
+			events: []event{stalls(Backend, ten), ending(Shutdown), expires, flows(Client)},
+			client: `text "0123456789", close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown", cut: true,
+		},
+		{
+			name:   "an end during a closing handshake changes nothing",
+			events: []event{comes(Client, bye), ending(Shutdown), comes(Backend, ten)},
+			client: `close 1001 "shutdown"`, backend: `close 1000 "bye"`, report: "close client 1000 bye", open: true,
+		},
+		{
+			name:   "what happens when all is over changes nothing",
+			events: []event{comes(Client, bye), comes(Backend, bye), ending(Shutdown), reset(Client), noWrite(Client), expires, reset(Backend), comes(Client, ten)},
+			client: `close 1000 "bye"`, backend: `close 1000 "bye"`, report: "close client 1000 bye",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlay(false)
+			for _, e := range tt.events {
+				e(p)
+				p.settle()
+			}
+			for side, want := range map[Side]string{Client: tt.client, Backend: tt.backend} {
+				if r := read(side.other(), false, p.got(side)); r.String() != want {
+					t.Errorf("the %s got %s; want %s", side, &r, want)
+				}
+			}
+			report := strings.TrimSpace(fmt.Sprintf("%s %s %d %s", p.cause, p.by, p.code, p.reason))
+			if report != tt.report || p.detail != tt.detail {
+				t.Errorf("report = %q, %q; want %q, %q", report, p.detail, tt.report, tt.detail)
+			}
+			if p.over() == tt.open || p.closing() == (tt.report == "none client 0") {
+				t.Errorf("over() = %t, closing() = %t; want over %t", p.over(), p.closing(), !tt.open)
+			}
+			if p.hangsUp(Backend) != tt.cut || !p.hangsUp(Client) {
+				t.Errorf("hangsUp = %t, %t for client, backend; want true, %t", p.hangsUp(Client), p.hangsUp(Backend), tt.cut)
+			}
+		})
+	}
+}
+
+func TestCoreTellsTheClientTheRoutesCodeForALostBackend(t *testing.T) {
+	t.Parallel()
+	c := newCore(&Session{BadGateway: ws.StatusInternalServerError})
+	c.lost(Backend, io.EOF)
+	if r := read(Backend, false, c.next(Client)); r.String() != "close 1011" || c.code != ws.StatusInternalServerError {
+		t.Errorf("the client got %s, code %d; want close 1011", &r, c.code)
+	}
+}
+
+func TestCoreCountsWhatWentOn(t *testing.T) {
+	t.Parallel()
+	p := newPlay(false)
+	comes(Client, wstest.Text("abc"), wstest.Ping("x"), wstest.Part(ws.OpText, "d"))(p)
+	ending(Shutdown)(p)
+	p.settle()
+	comes(Client, wstest.Last("dropped"), wstest.Close(1001, ""))(p)
+	if c := p.ends[Client].dir.Counts; c.Messages != 1 || c.Frames != 2 || c.Controls != 1 || c.Bytes != 4 {
+		t.Errorf("counts = %+v; want 1 message, 2 frames, 1 control frame, 4 bytes", c)
+	}
+}
+
+// TestCoreKeepsItsPromises plays random sessions and holds every step against
+// rules that know nothing of the core's state.
+func TestCoreKeepsItsPromises(t *testing.T) {
+	t.Parallel()
+	games := 5000
+	if testing.Short() {
+		games = 1000
+	}
+	for seed := range games {
+		if script, wrong := game(uint64(seed)); wrong != "" {
+			t.Fatalf("seed %d: %s\n%s", seed, wrong, strings.Join(script, "\n"))
+		}
+	}
+}
+
+func game(seed uint64) (script []string, wrong string) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	p := newPlay(r.IntN(2) == 0)
+	streams := [2][]byte{stream(r, Client), stream(r, Backend)}
+	ended := [2]bool{} // by Side: nothing more can come from it
+	var cause Cause
+	step := func(format string, args ...any) {
+		script = append(script, fmt.Sprintf(format, args...))
+	}
+	for range 40 {
+		side := Side(r.IntN(2))
+		switch n := r.IntN(20); {
+		case n < 10:
+			if ended[side] {
+				continue
+			}
+			k := min(1+r.IntN(30), len(streams[side]))
+			b := streams[side][:k]
+			streams[side] = streams[side][k:]
+			step("%s sends %x", side, b)
+			p.bytes(side, b, r.IntN(3) == 0)
+		case n < 15:
+			if p.waiting[side] != nil {
+				step("%s takes bytes", side)
+				p.written(side)
+				p.bytes(side.other(), nil, false)
+			}
+		case n == 15 && !ended[side]:
+			step("%s eof", side)
+			ended[side] = true
+			// What is behind a write that waits is read first.
+			p.written(side.other())
+			p.bytes(side, nil, false)
+			p.lost(side, io.EOF)
+		case n == 16 && !ended[side]:
+			step("%s reset", side)
+			ended[side] = true
+			p.written(side.other())
+			p.bytes(side, nil, false)
+			p.lost(side, errReset)
+		case n == 17:
+			step("%s takes no more", side)
+			p.waiting[side] = nil
+			p.unwritable(side, errReset)
+		case n == 18:
+			step("end")
+			p.end(Shutdown + Cause(r.IntN(3)))
+		case n == 19 && p.closing() && r.IntN(4) == 0:
+			step("expire")
+			p.expire()
+		}
+		p.settle()
+		if wrong := p.wrong(); wrong != "" {
+			return script, wrong
+		}
+		if cause != 0 && p.cause != cause {
+			return script, fmt.Sprintf("the cause changed from %s to %s", cause, p.cause)
+		}
+		cause = p.cause
+	}
+	step("all ends")
+	for _, side := range []Side{Client, Backend} {
+		p.written(side)
+		p.bytes(side.other(), nil, false)
+	}
+	if r.IntN(2) == 0 {
+		p.end(Shutdown)
+		p.settle()
+		p.expire()
+	} else {
+		p.lost(Client, io.EOF)
+		p.settle()
+		p.lost(Backend, io.EOF)
+	}
+	p.settle()
+	if !p.over() || p.cause == 0 {
+		return script, fmt.Sprintf("not over in the end: %+v", p.core)
+	}
+	return script, p.wrong()
+}
+
+// wrong says which promise was broken, if any.
+func (p *play) wrong() string {
+	for _, to := range []Side{Client, Backend} {
+		from := to.other()
+		if !bytes.HasPrefix(p.sent[from], p.passed[to]) {
+			return fmt.Sprintf("the %s got %x, which is not how %x begins", to, p.passed[to], p.sent[from])
+		}
+		passed := read(from, p.deflate, p.passed[to])
+		if passed.broken || passed.pass != len(p.passed[to]) {
+			return fmt.Sprintf("the %s got what must not pass: %x", to, p.passed[to])
+		}
+		if p.own[to] == nil {
+			continue
+		}
+		if p.ownAt[to] != len(p.passed[to]) {
+			return fmt.Sprintf("the %s got bytes behind the gateway's Close frame", to)
+		}
+		if passed.closed {
+			return fmt.Sprintf("the %s got two Close frames", to)
+		}
+		if passed.inside() {
+			return fmt.Sprintf("the %s got a Close frame inside a frame", to)
+		}
+		if own := read(from, p.deflate, p.own[to]); !own.closed || own.broken {
+			return fmt.Sprintf("the %s got %x for a Close frame", to, p.own[to])
+		}
+	}
+	return ""
+}
+
+// stream returns frames as a side might send them, some of them wrong.
+func stream(r *rand.Rand, from Side) []byte {
+	var b []byte
+	message := false
+	for range 1 + r.IntN(8) {
+		payload := bytes.Repeat([]byte{'x'}, []int{0, 1, 5, 20, 125, 126, 300}[r.IntN(7)])
+		var f ws.Frame
+		switch n := r.IntN(16); {
+		case n < 9:
+			op := ws.OpBinary
+			if message {
+				op = ws.OpContinuation
+			}
+			message = r.IntN(3) == 0
+			f = ws.NewFrame(op, !message, payload)
+		case n < 12:
+			f = ws.NewPingFrame(payload[:min(125, len(payload))])
+		case n < 13:
+			f = wstest.Close([]int{1000, 1005, 1012, 2000, 4000}[r.IntN(5)], strings.Repeat("é", r.IntN(50)))
+		case n < 14:
+			f = ws.NewFrame(ws.OpCode(r.IntN(16)), r.IntN(2) == 0, payload)
+		default:
+			f = ws.NewFrame(ws.OpBinary, true, payload)
+			f.Header.Rsv = byte(r.IntN(8))
+		}
+		one := sent(from, f)
+		if r.IntN(30) == 0 {
+			one[1] ^= 0x80
+		}
+		b = append(b, one...)
+	}
+	return b
+}

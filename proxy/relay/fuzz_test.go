@@ -1,0 +1,115 @@
+package relay
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/gobwas/ws"
+
+	"sluice/internal/wstest"
+)
+
+// FuzzRelay sends two streams, cut at random places, through a session. What a
+// side gets is the beginning of what the other one sent, up to what must not
+// pass, and behind it at most one Close frame of the gateway's own, which
+// stands between frames. While a side's own stream ends nothing it misses
+// nothing.
+func FuzzRelay(f *testing.F) {
+	long := binary(strings.Repeat("x", 2000))
+	bad := wstest.Reserved(wstest.Text("x"), true, false, false)
+	seeds := []struct{ client, backend []ws.Frame }{
+		{[]ws.Frame{wstest.Text("a"), wstest.Ping("p")}, []ws.Frame{wstest.Part(ws.OpText, "a"), wstest.Last("b")}},
+		{[]ws.Frame{wstest.Text("a"), wstest.Close(1000, "bye")}, []ws.Frame{long}},
+		{[]ws.Frame{long, bad}, []ws.Frame{wstest.Text("a"), wstest.Close(1005, "")}},
+		{[]ws.Frame{wstest.Close(3000, "")}, []ws.Frame{wstest.Close(4000, "")}},
+		{[]ws.Frame{wstest.Close(1001, "\xff")}, []ws.Frame{bad}},
+	}
+	for i, s := range seeds {
+		f.Add(sent(Client, s.client...), sent(Backend, s.backend...), uint64(i), i%2 == 0)
+	}
+	for i := range uint64(20) {
+		r := rand.New(rand.NewPCG(i, 2))
+		f.Add(stream(r, Client), stream(r, Backend), i, i%2 == 0)
+	}
+	f.Fuzz(func(t *testing.T, fromClient, fromBackend []byte, seed uint64, deflate bool) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 0))
+			links := []link{memoryLink(1), narrow, roomy}
+			early := min(len(fromClient), r.IntN(1+len(fromClient)))
+			o := Session{Deflate: deflate}
+			o.Client.Early = bytes.Clone(fromClient[:early])
+			h := newHall(t)
+			c, b := h.join(links[r.IntN(3)], links[r.IntN(3)], o)
+
+			said := [2][]byte{fromClient, fromBackend}
+			may := [2]reading{read(Client, deflate, fromClient), read(Backend, deflate, fromBackend)}
+			var got [2][]byte
+			var wg sync.WaitGroup
+			for _, p := range []*peer{c, b} {
+				rest := said[p.side]
+				if p.side == Client {
+					rest = rest[early:]
+				}
+				cuts := rand.New(rand.NewPCG(seed, uint64(p.side)+1))
+				wg.Go(func() {
+					for len(rest) > 0 {
+						n := min(len(rest), 1+cuts.IntN(1<<cuts.IntN(17)))
+						if _, err := p.Write(rest[:n]); err != nil {
+							return
+						}
+						rest = rest[n:]
+					}
+				})
+				wg.Go(func() { got[p.side], _ = io.ReadAll(p) })
+			}
+			synctest.Wait() // all is relayed, or has ended
+			c.closeWrite()
+			b.closeWrite()
+			wg.Wait()
+			report := h.report()
+			h.Drained(t.Context())
+
+			for _, to := range []Side{Client, Backend} {
+				from := to.other()
+				pass := said[from][:may[from].pass]
+				n := prefix(got[to], pass)
+				if n < len(got[to]) { // the gateway's Close frame may begin as the next frame does
+					n = read(from, deflate, got[to][:n]).whole
+				}
+				own := read(from, deflate, got[to][n:])
+				switch at := read(from, deflate, got[to][:n]); {
+				case n < len(got[to]) && (len(own.frames) != 1 || !own.closed || own.broken || own.pass != len(got[to])-n):
+					t.Errorf("behind the %s's bytes the %s got %x", from, to, got[to][n:])
+				case n < len(got[to]) && at.closed:
+					t.Errorf("the %s got a Close frame of the gateway's behind %s", to, &at)
+				case n < len(pass) && !may[to].ends():
+					t.Errorf("the %s missed %d bytes of the %s", to, len(pass)-n, from)
+				}
+			}
+			switch ends := [2]bool{may[Client].ends(), may[Backend].ends()}; {
+			case report.Cause == 0:
+				t.Error("the session ended for no cause")
+			case !ends[0] && !ends[1] && report.Cause != Lost:
+				t.Errorf("cause = %s; want lost", report.Cause)
+			case ends[0] != ends[1] && (report.Cause != Closed && report.Cause != Violation || !ends[report.By]):
+				t.Errorf("report = %s by the %s", report.Cause, report.By)
+			}
+		})
+	})
+}
+
+// prefix returns the number of bytes that a and b begin with alike.
+func prefix(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}

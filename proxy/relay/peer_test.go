@@ -1,0 +1,344 @@
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/internal/wire"
+	"sluice/internal/wstest"
+)
+
+// A queue is one direction of a connection in memory.
+type queue struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	limit   int // bytes it holds before a writer waits
+	b       []byte
+	end     error // for the reader, behind b
+	refused error // for the writer
+	late    bool  // the writer's deadline is over
+	timer   *time.Timer
+}
+
+// memory is one end of a connection in memory: a socket with buffers, halves
+// and resets, which testing/synctest sees through.
+type memory struct {
+	net.Conn // nil: an engine needs no addresses and no deadlines
+	in, out  *queue
+}
+
+// inMemory returns both ends of a connection.
+func inMemory(limit int) (a, b net.Conn) {
+	x, y := &queue{limit: limit}, &queue{limit: limit}
+	x.changed.L, y.changed.L = &x.mu, &y.mu
+	return &memory{in: x, out: y}, &memory{in: y, out: x}
+}
+
+func (m *memory) Read(p []byte) (int, error) {
+	q := m.in
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.b) == 0 && q.end == nil {
+		q.changed.Wait()
+	}
+	if len(q.b) == 0 {
+		return 0, q.end
+	}
+	n := copy(p, q.b)
+	q.b = q.b[n:]
+	q.changed.Broadcast()
+	return n, nil
+}
+
+func (m *memory) Write(p []byte) (n int, err error) {
+	q := m.out
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for n < len(p) {
+		for len(q.b) >= q.limit && q.refused == nil && !q.late {
+			q.changed.Wait()
+		}
+		switch {
+		case q.refused != nil:
+			return n, q.refused
+		case q.late:
+			return n, os.ErrDeadlineExceeded
+		}
+		k := min(q.limit-len(q.b), len(p)-n)
+		q.b = append(q.b, p[n:n+k]...)
+		n += k
+		q.changed.Broadcast()
+	}
+	return n, nil
+}
+
+// finish sets the errors that are not set yet.
+func (q *queue) finish(end, refused error, drop bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.end == nil && end != nil {
+		q.end = end
+	}
+	if q.refused == nil {
+		q.refused = refused
+	}
+	if drop {
+		q.b = nil
+	}
+	q.changed.Broadcast()
+}
+
+func (m *memory) CloseWrite() error {
+	m.out.finish(io.EOF, net.ErrClosed, false)
+	return nil
+}
+
+func (m *memory) Close() error {
+	m.out.finish(io.EOF, net.ErrClosed, false)
+	m.in.finish(net.ErrClosed, syscall.EPIPE, true)
+	return nil
+}
+
+func (m *memory) reset() {
+	m.out.finish(syscall.ECONNRESET, net.ErrClosed, true)
+	m.in.finish(net.ErrClosed, syscall.ECONNRESET, true)
+}
+
+// SetWriteDeadline is what crypto/tls needs for its close_notify.
+func (m *memory) SetWriteDeadline(at time.Time) error {
+	q := m.out
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.timer != nil {
+		q.timer.Stop()
+	}
+	q.late = false
+	q.timer = time.AfterFunc(time.Until(at), func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.late = true
+		q.changed.Broadcast()
+	})
+	return nil
+}
+
+// A link makes a connection: the gateway's end and the peer's.
+type link func(t testing.TB, side Side) (gateway, peer net.Conn)
+
+func memoryLink(limit int) link {
+	return func(testing.TB, Side) (net.Conn, net.Conn) {
+		g, p := inMemory(limit)
+		return wire.New(g), p
+	}
+}
+
+func loopback(t testing.TB, _ Side) (gateway, peer net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	peer, err = net.DialTimeout("tcp", l.Addr().String(), wstest.Guard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway, err = l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close(); gateway.Close() })
+	return wire.New(gateway), peer
+}
+
+// overTLS puts TLS on a link: the gateway is the server of the client and the
+// client of the backend. It is to be called outside of a bubble, whose clock
+// certificates know nothing of.
+func overTLS(t testing.TB, below link) link {
+	ca, now := wstest.NewCA(t), time.Now()
+	server, client := ca.Server(t, "localhost"), ca.Client("localhost")
+	client.Time = func() time.Time { return now }
+	return func(t testing.TB, side Side) (gateway, peer net.Conn) {
+		g, p := below(t, side)
+		record := wire.NewTLS(wire.Of(g).Conn)
+		if side == Client {
+			gateway, peer = tls.Server(record, server), tls.Client(p, client)
+		} else {
+			gateway, peer = tls.Client(record, client), tls.Server(p, server)
+		}
+		done := make(chan error)
+		go func() { done <- peer.(*tls.Conn).Handshake() }()
+		if err := errors.Join(gateway.(*tls.Conn).Handshake(), <-done); err != nil {
+			t.Fatal(err)
+		}
+		return gateway, peer
+	}
+}
+
+// A peer is the far end of one side of a session.
+type peer struct {
+	net.Conn
+	t    testing.TB
+	side Side
+}
+
+func (p *peer) send(frames ...ws.Frame) {
+	p.t.Helper()
+	p.raw(sent(p.side, frames...))
+}
+
+func (p *peer) raw(b []byte) {
+	p.t.Helper()
+	if _, err := p.Write(b); err != nil {
+		p.t.Fatalf("the %s can not send: %v", p.side, err)
+	}
+}
+
+// take reads as many bytes as the frames have that the other side sent.
+func (p *peer) take(frames ...ws.Frame) {
+	p.t.Helper()
+	want := sent(p.side.other(), frames...)
+	got := make([]byte, len(want))
+	n, err := io.ReadFull(p, got)
+	if string(got) != string(want) {
+		r := read(p.side.other(), false, got[:n])
+		p.t.Fatalf("the %s got %s, %v", p.side, &r, err)
+	}
+}
+
+// rest reads to the end of the stream.
+func (p *peer) rest() string {
+	p.t.Helper()
+	b, err := io.ReadAll(p)
+	r := read(p.side.other(), false, b)
+	if err != nil {
+		return r.String() + ", then " + err.Error()
+	}
+	return r.String()
+}
+
+// expect reads to the end of the stream and compares.
+func (p *peer) expect(want string) {
+	p.t.Helper()
+	if got := p.rest(); got != want {
+		p.t.Errorf("the %s got %s; want %s", p.side, got, want)
+	}
+}
+
+// answer reads to a Close frame, compares all that came, answers, and closes as
+// RFC 6455 wants it: a server at once, a client after the server.
+func (p *peer) answer(want string, f ws.Frame) {
+	p.t.Helper()
+	var b []byte
+	for one := make([]byte, 1); ; {
+		if _, err := io.ReadFull(p, one); err != nil {
+			r := read(p.side.other(), false, b)
+			p.t.Errorf("the %s got %s, then %v; want %s", p.side, &r, err, want)
+			break
+		}
+		b = append(b, one[0])
+		if r := read(p.side.other(), false, b); r.closed {
+			if r.String() != want {
+				p.t.Errorf("the %s got %s; want %s", p.side, &r, want)
+			}
+			break
+		}
+	}
+	p.Write(sent(p.side, f)) // whoever asked may be gone
+	if p.side == Client {
+		p.expect("")
+	}
+	p.Close()
+}
+
+func (p *peer) closeWrite() {
+	p.t.Helper()
+	if err := wire.CloseWrite(p.Conn); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// reset drops the connection without a word.
+func (p *peer) reset() {
+	c := p.Conn
+	if s, ok := c.(*tls.Conn); ok {
+		c = s.NetConn()
+	}
+	switch c := c.(type) {
+	case *memory:
+		c.reset()
+	case *net.TCPConn:
+		c.SetLinger(0)
+		c.Close()
+	}
+}
+
+// A hall is an engine that runs while a test does.
+type hall struct {
+	*Portable
+	t       testing.TB
+	group   Group
+	reports chan Report
+	stop    func() // returns when Run has
+	last    uint64
+}
+
+func newHall(t testing.TB) *hall {
+	h := &hall{t: t, reports: make(chan Report, 256)}
+	h.Portable = New(func(r Report) { h.reports <- r })
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.Run(ctx)
+	}()
+	h.stop = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(h.stop)
+	return h
+}
+
+// join starts a session over two links. o may hold early bytes.
+func (h *hall) join(client, backend link, o Session) (c, b *peer) {
+	h.t.Helper()
+	h.last++
+	o.ID, o.Group, o.Meta = h.last, &h.group, &Meta{Opened: time.Now()}
+	c, b = &peer{t: h.t, side: Client}, &peer{t: h.t, side: Backend}
+	o.Client.Conn, c.Conn = client(h.t, Client)
+	o.Backend.Conn, b.Conn = backend(h.t, Backend)
+	h.Join(o)
+	return c, b
+}
+
+// report waits for the report of one session.
+func (h *hall) report() Report {
+	h.t.Helper()
+	select {
+	case r := <-h.reports:
+		return r
+	case <-time.After(wstest.Guard):
+		h.t.Fatal("no report")
+		panic("unreachable")
+	}
+}
+
+func (h *hall) expect(cause Cause, by Side, code ws.StatusCode) {
+	h.t.Helper()
+	if r := h.report(); r.Cause != cause || r.By != by || r.Code != code {
+		h.t.Errorf("report = %s by the %s, %d (%s); want %s by the %s, %d", r.Cause, r.By, r.Code, r.Detail, cause, by, code)
+	}
+}
+
+func all(View) bool { return true }
