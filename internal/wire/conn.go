@@ -19,6 +19,7 @@ type Conn struct {
 	net.Conn // *net.TCPConn or *net.UnixConn in the gateway
 
 	origin  origin
+	watch   *watch  // nil unless asked for
 	records bool    // bytes are TLS records, handed over whole
 	ahead   *[]byte // read and not yet handed over; nil while empty
 	whole   int     // length of the complete records at the start of ahead
@@ -59,7 +60,7 @@ func (c *Conn) Peer() netip.AddrPort {
 // Read reads bytes that were read ahead, then from the socket.
 func (c *Conn) Read(p []byte) (int, error) {
 	if !c.records && c.ahead == nil {
-		return c.Conn.Read(p)
+		return c.receive(p)
 	}
 	return c.readRecords(p)
 }

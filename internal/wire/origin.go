@@ -46,6 +46,9 @@ func (c *Conn) Release() {
 // Close closes the socket.
 func (c *Conn) Close() error {
 	err := c.Conn.Close()
+	if c.watch != nil {
+		c.watch.set(false, true)
+	}
 	c.Release()
 	return err
 }

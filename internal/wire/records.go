@@ -36,7 +36,7 @@ func span(b []byte) (whole int, ok bool) {
 // waits it reads straight into p, so that an idle connection holds no buffer.
 func (c *Conn) readRecords(p []byte) (int, error) {
 	if c.ahead == nil {
-		n, err := c.Conn.Read(p)
+		n, err := c.receive(p)
 		whole := c.measure(p[:n])
 		if whole < n {
 			c.ahead = buffers.Get().(*[]byte)
@@ -48,7 +48,7 @@ func (c *Conn) readRecords(p []byte) (int, error) {
 	}
 	for c.whole == 0 { // a record is cut: its rest, and what else has come
 		b := *c.ahead
-		n, err := c.Conn.Read(b[len(b):cap(b)])
+		n, err := c.receive(b[len(b):cap(b)])
 		*c.ahead = b[:len(b)+n]
 		c.whole = c.measure(*c.ahead)
 		switch {

@@ -60,7 +60,13 @@ func New(name string, endpoints []Endpoint, o Options) *Pool {
 
 func (p *Pool) transport(e Endpoint) *http.Transport {
 	t := &http.Transport{
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return p.connect(ctx, e) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			c, err := p.connect(ctx, e)
+			if err == nil && !e.H2C {
+				wire.Of(c).Watch()
+			}
+			return c, err
+		},
 		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        60 * time.Second,
 		DisableCompression:     true, // bodies pass as they are
@@ -112,7 +118,10 @@ func (p *Pool) Has(name string) bool {
 
 // Tried is the endpoints that one request or handshake has found unreachable.
 // The zero value is empty.
-type Tried struct{ endpoints map[*endpoint]error }
+type Tried struct {
+	endpoints []*endpoint
+	last      error
+}
 
 // Acquire picks the endpoint with the least to do that was not tried. When all
 // were, the error is that of the last one.
@@ -122,7 +131,7 @@ func (p *Pool) Acquire(tried *Tried) (*Lease, error) {
 	var best *endpoint
 	for i := range p.endpoints {
 		e := p.endpoints[(p.turn+i)%len(p.endpoints)]
-		if _, failed := tried.endpoints[e]; failed {
+		if slices.Contains(tried.endpoints, e) {
 			continue
 		}
 		if best == nil || e.busy.Load() < best.busy.Load() {
@@ -131,17 +140,10 @@ func (p *Pool) Acquire(tried *Tried) (*Lease, error) {
 	}
 	p.turn++
 	if best == nil {
-		return nil, tried.err()
+		return nil, tried.last
 	}
 	best.busy.Add(1)
 	return &Lease{pool: p, endpoint: best}, nil
-}
-
-func (t *Tried) err() error {
-	for _, err := range t.endpoints {
-		return err
-	}
-	return nil
 }
 
 // A Lease is the use of one endpoint for a request or a session.
@@ -164,10 +166,8 @@ func (l *Lease) Release() {
 
 // Fail gives the endpoint back and notes that it could not be reached.
 func (l *Lease) Fail(t *Tried, err error) {
-	if t.endpoints == nil {
-		t.endpoints = make(map[*endpoint]error)
-	}
-	t.endpoints[l.endpoint] = err
+	t.endpoints = append(t.endpoints, l.endpoint)
+	t.last = err
 	l.Release()
 }
 
@@ -181,11 +181,29 @@ func (l *Lease) Dial(ctx context.Context) (net.Conn, error) {
 // endpoint cannot be reached the error is a *DialError and nothing of the
 // request was read, though its body is closed.
 func (l *Lease) RoundTrip(r *http.Request) (*http.Response, error) {
-	r.URL.Scheme, r.URL.Host = "http", "endpoint"
+	r.URL.Scheme, r.URL.Host = "http", l.endpoint.Address
+	if l.endpoint.Network == "unix" {
+		r.URL.Host = "localhost"
+	}
 	if l.endpoint.TLS != nil {
 		r.URL.Scheme = "https"
 	}
 	return l.endpoint.transport.RoundTrip(r)
+}
+
+// settleTime is far more than a reader takes that only has to look.
+const settleTime = time.Second
+
+// Settle is to be called before a kept connection of RoundTrip is used again.
+// It closes the connection if the endpoint has said more there than it was
+// asked: net/http takes that for the answer to the next request, if it comes
+// soon enough. The transport then uses another connection.
+func Settle(c net.Conn) {
+	w := wire.Of(c)
+	if w == nil || !w.Watched() || w.Quiet(settleTime) && !w.Readable() {
+		return
+	}
+	c.Close()
 }
 
 // A DialError is an endpoint that could not be reached.

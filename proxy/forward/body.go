@@ -1,11 +1,14 @@
 package forward
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/net/http/httpguts"
 
 	"sluice/internal/hop"
 )
@@ -15,12 +18,15 @@ import (
 type requestBody struct {
 	request *http.Request
 	limit   int64       // bytes; 0 means none
-	trailer http.Header // of the request for the backend; filled in at the end
+	trailer http.Header // of the request for the backend; filled in at the end; nil for none
+	proceed func()      // has the client send it, before the first read; may be nil
 	read    atomic.Int64
 
 	mu    sync.Mutex // not held while the body is read
 	pace  pace
 	err   error // of reading, but io.EOF
+	begun bool
+	whole bool // read to its end
 	ended bool
 }
 
@@ -31,7 +37,12 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	began := b.pace.begin()
+	begun := b.begun
+	b.begun = true
 	b.mu.Unlock()
+	if !begun && b.proceed != nil {
+		b.proceed()
+	}
 	n, err := b.request.Body.Read(p) // net/http allows this while the handler returns
 	total := b.read.Add(int64(n))
 	b.mu.Lock()
@@ -45,9 +56,10 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		err = ErrTooLarge
 		b.err = err
 	case err == io.EOF:
+		b.whole = true
 		b.pace.clear()
-		for name := range b.trailer {
-			b.trailer[name] = b.request.Trailer[name]
+		if b.trailer != nil {
+			fill(b.trailer, b.request.Trailer)
 		}
 	case err != nil:
 		b.err = err
@@ -64,6 +76,14 @@ func (b *requestBody) failed() error {
 	return b.err
 }
 
+// open reports whether the transport may be in the middle of the body. What
+// follows it on the connection is then no request.
+func (b *requestBody) open() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.whole && (b.begun || !b.ended)
+}
+
 // end stops the reading and returns the number of bytes read.
 func (b *requestBody) end() int64 {
 	b.mu.Lock()
@@ -73,19 +93,48 @@ func (b *requestBody) end() int64 {
 	return b.read.Load()
 }
 
-// informer passes informational answers on until the final one is there.
+// informer passes informational answers on until the final one is there. A 100
+// is the gateway's own: it goes out before the body is first read, which the
+// transport does when the backend has asked for it, or taken too long.
 type informer struct {
 	w       http.ResponseWriter
-	expects bool // the client waits for a 100
+	passes  bool // HTTP/1.0 knows no informational answers
+	expects bool // the client waits for a 100 that is not the server's to send
 
-	mu    sync.Mutex
-	ended bool
+	mu     sync.Mutex
+	passed int
+	ended  bool
+}
+
+// maxInformational bounds the informational answers to one request.
+const maxInformational = 32
+
+func newInformer(w http.ResponseWriter, r *http.Request) *informer {
+	return &informer{
+		w:      w,
+		passes: r.ProtoAtLeast(1, 1),
+		expects: r.ProtoMajor == 1 && r.ProtoMinor >= 1 && r.ContentLength != 0 &&
+			httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue"),
+	}
+}
+
+// proceed has the client send its body. Over HTTP/1.1 the server would do so by
+// itself, but in the middle of what pass may be writing.
+func (i *informer) proceed() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.expects && !i.ended {
+		i.w.WriteHeader(http.StatusContinue)
+	}
 }
 
 func (i *informer) pass(code int, header textproto.MIMEHeader) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.ended || code == http.StatusContinue && !i.expects {
+	if i.passed++; i.passed > maxInformational {
+		return errors.New("the backend sends one informational answer after the other")
+	}
+	if i.ended || !i.passes || code == http.StatusContinue {
 		return nil
 	}
 	h := http.Header(header)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -25,6 +26,7 @@ type Exchange struct {
 	ID      string            // for the X-Request-Id header
 	Edit    func(http.Header) // changes what the backend sees; a Host in it becomes the request's
 	Via     bool              // add Via headers, both ways
+	Reuse   func(net.Conn)    // called before a kept connection is used again
 
 	MaxBody  int64         // bytes of the request's body; 0 means no limit
 	MinRate  float64       // bytes a second that a client has to send or take; 0 means any
@@ -74,12 +76,20 @@ func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	rc := http.NewResponseController(w)
-	body := &requestBody{request: r, limit: x.MaxBody, pace: pace{rate: x.MinRate, set: rc.SetReadDeadline}}
+	early := newInformer(w, r)
+	body := &requestBody{
+		request: r, limit: x.MaxBody, proceed: early.proceed,
+		pace: pace{rate: x.MinRate, set: rc.SetReadDeadline},
+	}
 	defer func() { result.In = body.end() }()
-	early := &informer{w: w, expects: httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue")}
 	slow := newAlarm(x.Response, func() { cancel(errSlowAnswer(x.Response)) })
 	defer slow.stop()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(i httptrace.GotConnInfo) {
+			if i.Reused && x.Reuse != nil {
+				x.Reuse(i.Conn)
+			}
+		},
 		Got1xxResponse: early.pass,
 		WroteRequest:   func(httptrace.WroteRequestInfo) { slow.start() },
 	})
@@ -88,17 +98,39 @@ func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 	slow.stop()
 	early.end()
 	if err != nil {
-		return Result{Err: x.failure(ctx, r, body, err)}
+		body.end()
+		lastIfOpen(w, r, body)
+		return Result{Err: x.failure(ctx, r, body, &Error{Stage: "sending the request", Err: err})}
 	}
 	defer res.Body.Close()
-	if res.StatusCode == http.StatusSwitchingProtocols {
+	lastIfOpen(w, r, body)
+	switch {
+	case res.StatusCode == http.StatusSwitchingProtocols:
 		return Result{Err: &Error{Stage: "reading the answer", Err: errors.New("101 to a request that asked for no upgrade")}}
+	case res.StatusCode < 100: // net/http reads such a status, and panics when it is to write one
+		return Result{Err: &Error{Stage: "reading the answer", Err: fmt.Errorf("%03d is no status", res.StatusCode)}}
 	}
-	return x.answer(w, res)
+	result = x.answer(w, res)
+	var e *Error
+	if errors.As(result.Err, &e) && !e.Client {
+		result.Err = x.failure(ctx, r, body, e)
+	}
+	return result
 }
 
-// failure tells whose fault it is that there is no answer.
-func (x *Exchange) failure(ctx context.Context, r *http.Request, body *requestBody, err error) *Error {
+// lastIfOpen makes an answer that begins before its request has ended the last
+// one on an HTTP/1 connection. Else net/http would read the rest of the body
+// and drop it when the answer begins, and might take what of it a reader that
+// was interrupted has left for the next request.
+func lastIfOpen(w http.ResponseWriter, r *http.Request, body *requestBody) {
+	if r.ProtoMajor == 1 && r.ContentLength != 0 && body.open() {
+		w.Header()["Connection"] = []string{"close"}
+	}
+}
+
+// failure tells whose fault it is that the exchange failed with err at the
+// backend.
+func (x *Exchange) failure(ctx context.Context, r *http.Request, body *requestBody, err *Error) *Error {
 	var slow errSlowAnswer
 	switch failed := body.failed(); {
 	case failed != nil:
@@ -108,7 +140,7 @@ func (x *Exchange) failure(ctx context.Context, r *http.Request, body *requestBo
 	case errors.As(context.Cause(ctx), &slow):
 		return &Error{Stage: "waiting for the answer", Err: slow}
 	}
-	return &Error{Stage: "sending the request", Err: err}
+	return err
 }
 
 // outgoing returns the request for the backend.
@@ -129,8 +161,13 @@ func (x *Exchange) outgoing(ctx context.Context, r *http.Request, body *requestB
 	}
 	if r.ContentLength != 0 {
 		out.Body = body
-		out.Trailer = announced(r.Trailer)
-		body.trailer = out.Trailer
+	}
+	if r.ContentLength < 0 {
+		out.TransferEncoding = []string{"chunked"} // or the transport might try the body beside its other work
+		if body.trailer = announced(r.Trailer); body.trailer == nil {
+			body.trailer = make(http.Header)
+		}
+		out.Trailer = body.trailer
 	}
 	hop.Strip(out.Header)
 	if httpguts.HeaderValuesContainsToken(r.Header["Te"], "trailers") {
@@ -161,6 +198,9 @@ func (x *Exchange) answer(w http.ResponseWriter, res *http.Response) Result {
 	h := w.Header()
 	for name, values := range res.Header {
 		h[name] = values
+	}
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // or the server guesses one
 	}
 	trailer := announced(res.Trailer)
 	for name := range trailer {

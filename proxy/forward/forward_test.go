@@ -424,6 +424,7 @@ func TestTrailers(t *testing.T) {
 						defer w.Header().Set(http.TrailerPrefix+"X-Sum", "out")
 					}
 					io.WriteString(w, "answer")
+					http.NewResponseController(w).Flush()
 				}))
 				head := method + " / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nTE: trailers\r\n"
 				if announce {
@@ -609,24 +610,79 @@ func TestBrokenRequestBody(t *testing.T) {
 	}
 }
 
-// A backend that answers early leaves the rest of the body to the server, and
-// nothing of it becomes the next request.
-func TestBackendAnswersWithoutReadingTheBody(t *testing.T) {
-	g := begin(t, serving(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Connection", "close")
-		w.WriteHeader(http.StatusTeapot)
-	}))
-	for range 50 {
-		req, _ := http.NewRequestWithContext(t.Context(), "POST", g.URL, io.LimitReader(zeros{}, 64<<10))
-		res, err := g.Client().Do(req)
-		if err != nil {
-			t.Fatal(err)
+// A backend that answers early, or wrongly, leaves the rest of the body with the
+// client's connection. Nothing of it may become the next request.
+func TestAnswerBeforeTheBodyHasEnded(t *testing.T) {
+	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+	bodies := map[string]string{ // their beginnings
+		"of known length": "Content-Length: 4000\r\n\r\nhalf",
+		"in chunks":       "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+	}
+	tests := []struct {
+		name, answer string
+		status       int
+	}{
+		{name: "an answer", answer: "HTTP/1.1 418 x\r\nContent-Length: 2\r\n\r\nno", status: 418},
+		{name: "a chunked answer", answer: "HTTP/1.1 418 x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n", status: 418},
+		{name: "a status that is none", answer: "HTTP/1.1 099 x\r\nContent-Length: 0\r\n\r\n", status: 502},
+		{name: "an unasked 101", answer: "HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", status: 502},
+	}
+	for _, tt := range tests {
+		for kind, body := range bodies {
+			t.Run(tt.name+" to a body "+kind, func(t *testing.T) {
+				g := begin(t, raw(t, func(c net.Conn, r *bufio.Reader) {
+					req, err := http.ReadRequest(r)
+					if err != nil {
+						return
+					}
+					if req.URL.Path != "/" {
+						t.Errorf("%s reached the backend", req.URL)
+					}
+					io.ReadFull(req.Body, make([]byte, 4)) // the transport waits for more now
+					io.WriteString(c, tt.answer)
+				}))
+				c := g.dial(t)
+				io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+body)
+				in := bufio.NewReader(c)
+				res, err := http.ReadResponse(in, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.ReadAll(res.Body)
+				if res.StatusCode != tt.status || !res.Close {
+					t.Errorf("answer = %d, close %v; want %d, true", res.StatusCode, res.Close, tt.status)
+				}
+				io.WriteString(c, smuggled)
+				c.(*net.TCPConn).CloseWrite()
+				if more, err := io.ReadAll(in); len(more) != 0 {
+					t.Errorf("behind the answer came %q, %v; want nothing", more, err)
+				}
+			})
 		}
-		res.Body.Close()
-		if res.StatusCode != http.StatusTeapot {
-			t.Fatalf("status %d, want 418", res.StatusCode)
+	}
+}
+
+// Requests whose bodies were read leave their connection open.
+func TestConnectionsAreKept(t *testing.T) {
+	g := begin(t, serving(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
+	c := g.dial(t)
+	in := bufio.NewReader(c)
+	for range 20 {
+		for _, request := range []string{
+			"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+			"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
+			"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+		} {
+			io.WriteString(c, request)
+			res, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadAll(res.Body); err != nil || res.Close {
+				t.Fatalf("%q was answered with Connection: close %v, %v", request, res.Close, err)
+			}
+			g.result(t)
 		}
-		g.result(t)
 	}
 }
 

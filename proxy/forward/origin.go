@@ -83,6 +83,11 @@ func (o *Origin) Set(h http.Header) {
 	for _, name := range [...]string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
 		delete(h, name)
 	}
+	for name := range h { // many servers read '_' as '-' (RFC 3875, section 4.1.18)
+		if strings.Contains(name, "_") && isForwarding(strings.ReplaceAll(name, "_", "-")) {
+			delete(h, name)
+		}
+	}
 	node := "unknown"
 	if o.peer.IsValid() {
 		node = o.peer.String()
@@ -99,6 +104,13 @@ func (o *Origin) Set(h http.Header) {
 	h["X-Forwarded-Proto"] = []string{o.Proto}
 	h["X-Forwarded-Host"] = []string{o.Host}
 	h["X-Forwarded-Port"] = []string{o.Port}
+}
+
+// isForwarding reports whether name, in any case, is that of a header Set
+// writes, or of one that is taken for it.
+func isForwarding(name string) bool {
+	return len(name) > len("X-Forwarded-") && strings.EqualFold(name[:len("X-Forwarded-")], "X-Forwarded-") ||
+		strings.EqualFold(name, "X-Real-Ip") || strings.EqualFold(name, "X-Request-Id")
 }
 
 // list reads a comma-separated header.

@@ -21,6 +21,16 @@ func announced(t http.Header) http.Header {
 	return out
 }
 
+// fill puts the fields of from that may pass into t, once the body has ended:
+// those that were announced and others.
+func fill(t, from http.Header) {
+	for name, values := range from {
+		if mayTrail(name) {
+			t[name] = values
+		}
+	}
+}
+
 // mayTrail reports whether a field may stand in a trailer section. What frames
 // or routes a message, or says who sent it, may not (RFC 9110, section 6.5.1).
 func mayTrail(name string) bool {
