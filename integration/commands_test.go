@@ -1,0 +1,231 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sluice/internal/wstest"
+)
+
+// file writes a configuration and returns its name.
+func file(t *testing.T, config string) string {
+	t.Helper()
+	f := filepath.Join(t.TempDir(), "sluice.yaml")
+	write(t, f, config)
+	return f
+}
+
+// All mistakes of a file are told at once, each with its place.
+func TestCheckReportsEveryMistake(t *testing.T) {
+	t.Parallel()
+	f := file(t, `listeners:
+  - { address: ":80", tsl: true }
+routes:
+  - { path: /a, backend: nowhere }
+  - { path: b, respond: { body: x } }
+  - { path: /c, respond: { status: 99 } }
+  - { path: /d, respond: {}, websocket: { handshake_timeout: soon } }
+  - { path: /e, respond: {} }
+  - { path: /e, respond: {} }
+log: { level: loud }
+`)
+	output, code := sluice(t, "check", "--config", f)
+	if code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	for _, want := range []struct{ place, about string }{
+		{":2:", "tls"}, // suggested for tsl
+		{":4:", "nowhere"},
+		{":5:", "/"},
+		{":6:", "99"},
+		{":7:", "soon"},
+		{":9:", "8"}, // names the other line
+		{":10:", "loud"},
+	} {
+		found := false
+		for line := range strings.Lines(output) {
+			found = found || strings.Contains(line, f+want.place) && strings.Contains(line, want.about)
+		}
+		if !found {
+			t.Errorf("no line with %s%s and %q", f, want.place, want.about)
+		}
+	}
+	if t.Failed() {
+		t.Logf("sluice check said:\n%s", output)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	ca := wstest.NewCA(t)
+	cert, key := ca.Issue(t, "a.test")
+	_, otherKey := ca.Issue(t, "b.test")
+	garbage := filepath.Join(t.TempDir(), "garbage.pem")
+	write(t, garbage, "no PEM")
+	unreadable := t.TempDir() // even for root
+	tls := func(cert, key string) string {
+		return fmt.Sprintf("state_dir: %q\ntls: { certificates: [{ cert: %q, key: %q }] }\nroutes: [{ respond: {} }]\n", t.TempDir(), cert, key)
+	}
+	tests := []struct {
+		name, config string
+		code         int
+		want         string
+	}{
+		{name: "good", config: tls(cert, key), code: 0},
+		{name: "the least that works", config: "routes: [{ backend: 127.0.0.1:9000 }]\n", code: 0},
+		{name: "empty", config: "", code: 1, want: "routes"},
+		{name: "not YAML", config: "routes: [\n", code: 1, want: "sluice.yaml:"},
+		{name: "not a mapping", config: "- a\n", code: 1, want: "sluice.yaml:1:"},
+		{name: "key of another certificate", config: tls(cert, otherKey), code: 1, want: otherKey},
+		{name: "certificate that is not there", config: tls(cert+"x", key), code: 1, want: cert + "x"},
+		{name: "key that cannot be read", config: tls(cert, unreadable), code: 1, want: unreadable},
+		{name: "key that is not PEM", config: tls(cert, garbage), code: 1, want: garbage},
+		{name: "files that are not there", config: "routes: [{ files: /no/such/folder }]\n", code: 1, want: "/no/such/folder"},
+		{name: "an authority that is not there", config: "backends: { b: { endpoints: [https://b.test], tls: { ca: /no/such/ca.pem } } }\nroutes: [{ backend: b }]\n", code: 1, want: "/no/such/ca.pem"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			output, code := sluice(t, "check", "--config", file(t, tt.config))
+			if code != tt.code || !strings.Contains(output, tt.want) {
+				t.Errorf("exit code %d, want %d; %q should be in:\n%s", code, tt.code, tt.want, output)
+			}
+		})
+	}
+	if output, code := sluice(t, "check", "--config", "/no/such/file.yaml"); code != 1 || !strings.Contains(output, "/no/such/file.yaml") {
+		t.Errorf("check of a file that is not there: exit code %d, %q", code, output)
+	}
+}
+
+// A start that fails says why and leaves with 1.
+func TestRunFails(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	tests := []struct{ name, config, want string }{
+		{"port in use", fmt.Sprintf("listeners: [%q]\nroutes: [{ respond: {} }]\n", l.Addr()), l.Addr().String()},
+		{"an address of nobody here", "listeners: [\"192.0.2.1:80\"]\nroutes: [{ respond: {} }]\n", "192.0.2.1:80"},
+		{"a bad file", "routes: [{ respnd: {} }]\n", "respnd"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := file(t, tt.config)
+			output, code := sluice(t, "run", "--config", f)
+			if code != 1 || !strings.Contains(output, tt.want) {
+				t.Errorf("exit code %d, want 1; %q should be in:\n%s", code, tt.want, output)
+			}
+		})
+	}
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	f := file(t, `
+backends:
+  chat: { endpoints: [127.0.0.1:9000] }
+routes:
+  - { name: chat, host: chat.test, path: /ws/*, backend: chat, protocol: websocket, websocket: { origins: ["https://chat.test"] } }
+  - { name: write, host: chat.test, path: /api/*, backend: chat, methods: [POST], headers: { X-Key: k } }
+  - { name: rest, respond: { body: rest } }
+`)
+	tests := []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"a session", []string{"wss://chat.test/ws/a", "--origin", "https://chat.test"}, []string{"chat", "127.0.0.1:9000"}},
+		{"a handshake by flag", []string{"https://chat.test/ws/a", "--websocket"}, []string{"127.0.0.1:9000"}},
+		{"a refused origin", []string{"https://chat.test/ws/a", "--websocket", "--origin", "https://evil.test"}, []string{"refused"}},
+		{"a method and a header", []string{"http://chat.test/api/x", "--method", "POST", "--header", "X-Key: k"}, []string{"write", "127.0.0.1:9000"}},
+		{"why not the others", []string{"http://chat.test/api/x"}, []string{"rest", "write", "POST"}},
+		{"another host", []string{"http://other.test/"}, []string{"rest"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			output, code := sluice(t, append([]string{"explain", "--config", f}, tt.args...)...)
+			if code != 0 {
+				t.Errorf("exit code %d, want 0", code)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(output, want) {
+					t.Errorf("%q is not in it", want)
+				}
+			}
+			if t.Failed() {
+				t.Logf("sluice explain said:\n%s", output)
+			}
+		})
+	}
+}
+
+func TestSchemaIsJSON(t *testing.T) {
+	t.Parallel()
+	output, code := sluice(t, "schema")
+	var schema struct {
+		Schema     string                     `json:"$schema"`
+		Properties map[string]json.RawMessage `json:"properties"`
+	}
+	if err := json.Unmarshal([]byte(output), &schema); err != nil || code != 0 || schema.Schema == "" {
+		t.Errorf("exit code %d, %v, $schema %q", code, err, schema.Schema)
+	}
+	for _, key := range []string{"listeners", "tls", "backends", "routes", "log"} {
+		if schema.Properties[key] == nil {
+			t.Errorf("no property %q", key)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	if output, code := sluice(t, "version"); code != 0 || !strings.HasPrefix(output, "sluice ") {
+		t.Errorf("exit code %d, %q; want sluice and its version", code, output)
+	}
+}
+
+func TestUnknownCommandsFail(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"rnu"}, {"run", "--confg", "x"}, {"run"}, {"explain"}, {"check", "extra"}} {
+		if output, code := sluice(t, args...); code == 0 || output == "" {
+			t.Errorf("sluice %q: exit code 0 or no word of why: %q", args, output)
+		}
+	}
+}
+
+// health asks the gateway of a file, for container checks.
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	for _, listener := range []string{`"127.0.0.1:%s"`, `{ address: "127.0.0.1:%s", tls: true }`} {
+		config := fmt.Sprintf("listeners: [%s]\ntls: { self_signed: [localhost] }\nlog: { format: json }\nstate_dir: %q\nroutes: [{ respond: { status: 503 } }]\n",
+			fmt.Sprintf(listener, free(t)), t.TempDir())
+		f := file(t, config)
+		if output, code := sluice(t, "health", "--config", f); code != 1 || output == "" {
+			t.Errorf("health of a gateway that does not run: exit code %d, %q; want 1 and why", code, output)
+		}
+		g := launch(t, "run", "--config", f)
+		g.wait("ready", nil)
+		if output, code := sluice(t, "health", "--config", f); code != 0 {
+			t.Errorf("health of a gateway that runs: exit code %d, %q", code, output)
+		}
+	}
+}
+
+// free returns a port nobody listens on.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}

@@ -1,0 +1,211 @@
+package integration
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"sluice/internal/wstest"
+)
+
+// What a request says of its way is believed from trusted proxies alone, and
+// the client is the nearest address that is not one of them.
+func TestForwardedHeaders(t *testing.T) {
+	t.Parallel()
+	b := newRecorder(t)
+	strangers := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", b.Address))
+	trusted := start(t, fmt.Sprintf("trusted_proxies: [127.0.0.1, \"::1\", 10.0.0.0/8]\nroutes: [{ path: /*, backend: %s }]", b.Address))
+	const id = "0123456789abcdef-from-the-edge"
+	tests := []struct {
+		name   string
+		lines  []string
+		g      *gateway
+		client string            // in the log
+		want   map[string]string // at the backend
+		never  string            // at the backend
+	}{
+		{
+			name: "nothing is said", g: strangers, client: "127.0.0.1",
+			want: map[string]string{"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "gateway.test"},
+		},
+		{
+			name: "a stranger", g: strangers, client: "127.0.0.1", never: "6.6.6.6",
+			lines: []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.test", "X-Forwarded-Port: 6666", "Forwarded: for=6.6.6.6;host=evil.test", "X-Real-IP: 6.6.6.6"},
+			want:  map[string]string{"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "gateway.test"},
+		},
+		{name: "a stranger's host", g: strangers, client: "127.0.0.1", never: "evil.test", lines: []string{"Forwarded: host=evil.test", "X-Forwarded-Host: evil.test"}},
+		{name: "a stranger's id", g: strangers, client: "127.0.0.1", never: id, lines: []string{"X-Request-Id: " + id}},
+		{name: "a proxy's id", g: trusted, client: "127.0.0.1", lines: []string{"X-Request-Id: " + id}, want: map[string]string{"X-Request-Id": id}},
+		{
+			name: "a proxy", g: trusted, client: "203.0.113.7",
+			lines: []string{"X-Forwarded-For: 203.0.113.7", "X-Forwarded-Proto: https", "X-Forwarded-Host: public.test"},
+			want:  map[string]string{"X-Forwarded-For": "203.0.113.7, 127.0.0.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "public.test"},
+		},
+		{name: "two proxies", g: trusted, client: "203.0.113.7", lines: []string{"X-Forwarded-For: 203.0.113.7, 10.1.2.3"}},
+		{name: "two header lines", g: trusted, client: "203.0.113.7", lines: []string{"X-Forwarded-For: 203.0.113.7", "X-Forwarded-For: 10.1.2.3"}},
+		{name: "a forged first hop", g: trusted, client: "203.0.113.7", lines: []string{"X-Forwarded-For: 10.6.6.6, 6.6.6.6, 203.0.113.7"}},
+		{name: "proxies alone", g: trusted, client: "10.1.1.1", lines: []string{"X-Forwarded-For: 10.1.1.1, 10.2.2.2"}},
+		{name: "IPv6", g: trusted, client: "2001:db8::7", lines: []string{"X-Forwarded-For: 2001:db8::7"}},
+		{name: "garbage", g: trusted, client: "127.0.0.1", lines: []string{"X-Forwarded-For: unknown"}},
+		{name: "garbage in front", g: trusted, client: "203.0.113.7", lines: []string{"X-Forwarded-For: <script>, 203.0.113.7"}},
+		{name: "Forwarded", g: trusted, client: "203.0.113.7", lines: []string{"Forwarded: for=203.0.113.7;proto=https;host=public.test"},
+			want: map[string]string{"X-Forwarded-Proto": "https", "X-Forwarded-Host": "public.test"}},
+		{name: "Forwarded with IPv6 and a port", g: trusted, client: "2001:db8::7", lines: []string{`Forwarded: for="[2001:db8::7]:4711";proto=http`}},
+		{name: "Forwarded in a list", g: trusted, client: "203.0.113.7", lines: []string{"Forwarded: for=6.6.6.6, for=203.0.113.7, for=10.1.2.3"}},
+	}
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			path := fmt.Sprintf("/%d", i)
+			if r, body := wstest.Ask(t, tt.g.http, get(path, tt.lines...)); r.StatusCode != http.StatusOK {
+				t.Fatalf("status %d, body %q", r.StatusCode, body)
+			}
+			seen := b.below(path)
+			q := seen[len(seen)-1]
+			for name, want := range tt.want {
+				if got := strings.Join(q.Values(name), ", "); got != want {
+					t.Errorf("%s = %q, want %q", name, got, want)
+				}
+			}
+			if tt.never != "" && strings.Contains(q.String(), tt.never) {
+				t.Errorf("%q is in\n%s", tt.never, q)
+			}
+			if q.Get("X-Request-Id") == "" {
+				t.Errorf("no X-Request-Id in\n%s", q)
+			}
+			if r := tt.g.request(path); !fromAddress(r.text("client"), tt.client) {
+				t.Errorf("client = %q in the log, want %q", r.text("client"), tt.client)
+			}
+		})
+	}
+}
+
+// fromAddress tells whether text is an address, with or without a port.
+func fromAddress(text, want string) bool {
+	if a, err := netip.ParseAddrPort(text); err == nil {
+		return a.Addr().Unmap().String() == want
+	}
+	return text == want
+}
+
+// proxy2 is a header of the PROXY protocol's version 2.
+func proxy2(command, family byte, addresses ...byte) string {
+	return "\r\n\r\n\x00\r\nQUIT\n" + string([]byte{command, family, 0, byte(len(addresses))}) + string(addresses)
+}
+
+func TestProxyProtocol(t *testing.T) {
+	t.Parallel()
+	b := newRecorder(t)
+	ca := wstest.NewCA(t)
+	cert, key := ca.Issue(t, "gateway.test")
+	behind := func(trusted string) *gateway {
+		g := startFile(t, fmt.Sprintf(`
+listeners:
+  - { address: "127.0.0.1:0", proxy_protocol: true, timeouts: { header: 2s } }
+  - { address: "localhost:0", tls: true, proxy_protocol: true, timeouts: { header: 2s } }
+tls: { certificates: [{ cert: %q, key: %q }] }
+trusted_proxies: [%s]
+log: { format: json }
+state_dir: %q
+routes: [{ path: /*, backend: %s }]
+`, cert, key, trusted, t.TempDir(), b.Address))
+		g.http = wstest.Target{Address: g.listener(false)}
+		g.https = wstest.Target{Address: g.listener(true), TLS: ca.Client("gateway.test")}
+		return g
+	}
+	trusted, strangers := behind(`127.0.0.1, "::1"`), behind("192.0.2.0/24")
+	tcp4 := []byte{203, 0, 113, 7, 10, 0, 0, 1, 0x15, 0xb3, 0x01, 0xbb}
+	tcp6 := slices.Concat(netip.MustParseAddr("2001:db8::7").AsSlice(), netip.MustParseAddr("::1").AsSlice(), []byte{0x15, 0xb3, 0x01, 0xbb})
+	tests := []struct {
+		name, header string
+		client       string // "": the connection is refused
+		g            *gateway
+	}{
+		{name: "version 1, IPv4", header: "PROXY TCP4 203.0.113.7 10.0.0.1 5555 443\r\n", client: "203.0.113.7", g: trusted},
+		{name: "version 1, IPv6", header: "PROXY TCP6 2001:db8::7 ::1 5555 443\r\n", client: "2001:db8::7", g: trusted},
+		{name: "version 1, unknown", header: "PROXY UNKNOWN\r\n", client: "own", g: trusted},
+		{name: "version 2, IPv4", header: proxy2(0x21, 0x11, tcp4...), client: "203.0.113.7", g: trusted},
+		{name: "version 2, IPv6", header: proxy2(0x21, 0x21, tcp6...), client: "2001:db8::7", g: trusted},
+		{name: "version 2, local", header: proxy2(0x20, 0x00), client: "own", g: trusted},
+		{name: "version 2, further fields", header: proxy2(0x21, 0x11, append(slices.Clone(tcp4), 0x02, 0, 3, 'a', '.', 'b', 0x04, 0, 1, 0)...), client: "203.0.113.7", g: trusted},
+		{name: "none", header: "", g: trusted},
+		{name: "version 1 without addresses", header: "PROXY TCP4\r\n", g: trusted},
+		{name: "version 1 with bad addresses", header: "PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n", g: trusted},
+		{name: "version 1 with the other family", header: "PROXY TCP4 2001:db8::7 ::1 1 2\r\n", g: trusted},
+		{name: "version 1 with a bad port", header: "PROXY TCP4 203.0.113.7 10.0.0.1 99999 443\r\n", g: trusted},
+		{name: "version 1 without end", header: "PROXY TCP4 " + strings.Repeat("1", 4000), g: trusted},
+		{name: "version 2 that is cut", header: proxy2(0x21, 0x11, tcp4[:6]...), g: trusted},
+		{name: "version 2 of version 3", header: proxy2(0x31, 0x11, tcp4...), g: trusted},
+		{name: "version 1 of a stranger", header: "PROXY TCP4 203.0.113.7 10.0.0.1 5555 443\r\n", g: strangers},
+		{name: "version 2 of a stranger", header: proxy2(0x21, 0x11, tcp4...), g: strangers},
+		{name: "nothing of a stranger", header: "", g: strangers},
+	}
+	for i, tt := range tests {
+		for scheme, target := range tt.g.schemes() {
+			t.Run(scheme+"/"+tt.name, func(t *testing.T) {
+				t.Parallel()
+				path := fmt.Sprintf("/%s%02d", scheme, i)
+				c, err := net.Dial("tcp", target.Address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				in := io.Reader(deadline{c})
+				_, _ = io.WriteString(c, tt.header) // an end shows in the reading
+				if target.TLS != nil {
+					s := tls.Client(deadline{c}, target.TLS)
+					_, _ = io.WriteString(s, get(path))
+					in = s
+				} else {
+					_, _ = io.WriteString(c, get(path))
+				}
+				text, _ := io.ReadAll(in)
+				served := strings.HasPrefix(string(text), "HTTP/1.1 200 ")
+				if served != (tt.client != "") || tt.client == "" && len(b.below(path)) > 0 {
+					t.Fatalf("answered with %.200q, and the backend got %d requests", text, len(b.below(path)))
+				}
+				if !served {
+					return
+				}
+				want := tt.client
+				if want == "own" {
+					want = c.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().String()
+				}
+				if r := tt.g.request(path); !fromAddress(r.text("client"), want) {
+					t.Errorf("client = %q in the log, want %q", r.text("client"), want)
+				}
+				if got := b.below(path)[0].Get("X-Forwarded-For"); !strings.HasPrefix(got, want) {
+					t.Errorf("X-Forwarded-For = %q, want %q", got, want)
+				}
+			})
+		}
+	}
+}
+
+// A session's client is the one of the PROXY header as well.
+func TestProxyProtocolBeforeASession(t *testing.T) {
+	t.Parallel()
+	b := wstest.NewBackend(t, wstest.Echo)
+	g := startFile(t, fmt.Sprintf(`
+listeners: [{ address: "127.0.0.1:0", proxy_protocol: true }]
+trusted_proxies: [127.0.0.1]
+log: { format: json }
+state_dir: %q
+routes: [{ path: /*, backend: %s }]
+`, t.TempDir(), b.Address))
+	p := wstest.Dial(t, wstest.Target{Address: g.listener(false)})
+	handshake := wstest.Handshake("/ws")
+	p.WriteString("PROXY TCP4 203.0.113.7 10.0.0.1 5555 443\r\n" + handshake)
+	p.Opened(handshake)
+	p.Send(wstest.Text("hello"))
+	p.Expect(wstest.Text("hello"))
+	goodbye(p)
+	if r := g.ended("/ws"); !fromAddress(r.text("client"), "203.0.113.7") {
+		t.Errorf("client = %q in the log, want 203.0.113.7", r.text("client"))
+	}
+}

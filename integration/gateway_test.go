@@ -1,0 +1,343 @@
+package integration
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"sluice/internal/wstest"
+)
+
+var (
+	executable string // path of the sluice that is tested; set by TestMain before any test
+	covers     string // directory for the coverage of its runs
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "sluice-integration-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if covers = os.Getenv("GOCOVERDIR"); covers == "" {
+		covers = dir
+	}
+	if executable = os.Getenv("SLUICE_BINARY"); executable == "" {
+		executable = filepath.Join(dir, "sluice")
+		if err := build(executable); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// build builds the binary with coverage and, when the tests were, with the race
+// detector: a race in it then fails the test through its exit code.
+func build(out string) error {
+	args := []string{"build", "-cover", "-coverpkg=sluice/...", "-o", out}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "sluice/cmd/sluice")...)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, text)
+	}
+	return nil
+}
+
+// sluice runs a command of the binary to its end and returns what it wrote to
+// both outputs, and its exit code.
+func sluice(t *testing.T, args ...string) (output string, code int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), executable, args...)
+	cmd.Env = environment()
+	b, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(b), cmd.ProcessState.ExitCode()
+}
+
+// environment is what the binary runs in. The race detector would wait a second
+// at each exit.
+func environment() []string {
+	return append(os.Environ(), "GOCOVERDIR="+covers, "GORACE=atexit_sleep_ms=0")
+}
+
+// record is one line of the log.
+type record map[string]any
+
+func (r record) text(key string) string { s, _ := r[key].(string); return s }
+
+// name is the message up to its colon: behind it stands what that means.
+func (r record) name() string {
+	name, _, _ := strings.Cut(r.text("message"), ":")
+	return name
+}
+
+func (r record) number(key string) int { f, _ := r[key].(float64); return int(f) }
+
+// gateway is a running process of the binary.
+type gateway struct {
+	config string // its file
+	http   wstest.Target
+	https  wstest.Target
+	ca     string // PEM file of the authority of its certificate
+	pid    int
+
+	t      testing.TB
+	cmd    *exec.Cmd
+	stderr bytes.Buffer  // to be read after exited
+	exited chan struct{} // closed when the process is gone and its log is read
+
+	mu      sync.Mutex
+	records []record
+	changed chan struct{} // closed and replaced at each record
+}
+
+// start runs the gateway with a plain and a TLS listener for gateway.test and
+// what body adds to the file, and waits until it is ready. It is told to end
+// when the test does, and must then exit with 0.
+func start(t testing.TB, body string) *gateway {
+	t.Helper()
+	ca := wstest.NewCA(t)
+	cert, key := ca.Issue(t, "gateway.test", "127.0.0.1")
+	g := startFile(t, fmt.Sprintf(`
+listeners:
+  - 127.0.0.1:0
+  - { address: "localhost:0", tls: true }
+tls:
+  certificates: [{ cert: %q, key: %q }]
+log: { format: json }
+state_dir: %q
+shutdown_timeout: 15s
+%s`, cert, key, t.TempDir(), body))
+	g.ca = ca.File
+	g.http = wstest.Target{Address: g.listener(false)}
+	g.https = wstest.Target{Address: g.listener(true), TLS: ca.Client("gateway.test")}
+	return g
+}
+
+// startFile runs the gateway with a whole configuration and waits until it is
+// ready.
+func startFile(t testing.TB, config string) *gateway {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "sluice.yaml")
+	write(t, file, config)
+	g := launch(t, "run", "--config", file)
+	g.config = file
+	g.wait("ready", nil)
+	return g
+}
+
+// launch starts a command of the binary that logs.
+func launch(t testing.TB, args ...string) *gateway {
+	t.Helper()
+	g := &gateway{
+		t:       t,
+		cmd:     exec.Command(executable, args...),
+		exited:  make(chan struct{}),
+		changed: make(chan struct{}),
+	}
+	g.cmd.Env = environment()
+	g.cmd.Stderr = &g.stderr
+	out, err := g.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	g.pid = g.cmd.Process.Pid
+	go func() {
+		defer close(g.exited)
+		lines := bufio.NewScanner(out)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			r := record{"text": lines.Text()}
+			_ = json.Unmarshal(lines.Bytes(), &r)
+			g.mu.Lock()
+			g.records = append(g.records, r)
+			close(g.changed)
+			g.changed = make(chan struct{})
+			g.mu.Unlock()
+		}
+		_ = g.cmd.Wait() // its result is the exit code, which exit checks
+	}()
+	t.Cleanup(g.end)
+	return g
+}
+
+// end stops a gateway that still runs and checks how it went.
+func (g *gateway) end() {
+	select {
+	case <-g.exited:
+	default:
+		g.signal(syscall.SIGTERM)
+		if code := g.exit(); code != 0 {
+			g.t.Errorf("exit code %d after SIGTERM, want 0", code)
+		}
+	}
+	if s := g.stderr.String(); strings.Contains(s, "DATA RACE") || strings.Contains(s, "panic") {
+		g.t.Errorf("the gateway wrote:\n%s", s)
+	}
+	if g.t.Failed() {
+		var text strings.Builder
+		for _, r := range g.log() {
+			text.WriteString(r.text("text") + "\n")
+		}
+		g.t.Logf("log of the gateway:\n%s%s", &text, &g.stderr)
+	}
+}
+
+// exit waits for the process to end and returns its exit code.
+func (g *gateway) exit() int {
+	g.t.Helper()
+	select {
+	case <-g.exited:
+	case <-time.After(2 * wstest.Guard):
+		_ = g.cmd.Process.Kill()
+		<-g.exited
+		g.t.Errorf("the gateway still ran after %v and was killed", 2*wstest.Guard)
+	}
+	return g.cmd.ProcessState.ExitCode()
+}
+
+func (g *gateway) signal(s os.Signal) {
+	g.t.Helper()
+	if err := g.cmd.Process.Signal(s); err != nil {
+		g.t.Error(err)
+	}
+}
+
+// reload replaces the configuration and returns the record of its outcome.
+func (g *gateway) reload(outcome, from, to string) record {
+	g.t.Helper()
+	old := read(g.t, g.config)
+	if from != "" && !strings.Contains(old, from) {
+		g.t.Fatalf("%q is not in the configuration", from)
+	}
+	write(g.t, g.config, strings.Replace(old, from, to, 1))
+	before := len(g.log())
+	g.signal(syscall.SIGHUP)
+	return g.waitFrom(before, outcome, nil)
+}
+
+// listener returns the address the plain or the TLS listener got.
+func (g *gateway) listener(tls bool) string {
+	g.t.Helper()
+	return g.wait("listening", func(r record) bool { return r["tls"] == tls }).text("address")
+}
+
+// log returns the records so far.
+func (g *gateway) log() []record {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.records)
+}
+
+// wait returns the first record of a name that matches, which may be nil.
+func (g *gateway) wait(name string, match func(record) bool) record {
+	g.t.Helper()
+	return g.waitFrom(0, name, match)
+}
+
+func (g *gateway) waitFrom(first int, name string, match func(record) bool) record {
+	g.t.Helper()
+	guard := time.After(wstest.Guard)
+	for next := first; ; {
+		g.mu.Lock()
+		records, changed := g.records, g.changed
+		g.mu.Unlock()
+		for ; next < len(records); next++ {
+			if r := records[next]; r.name() == name && (match == nil || match(r)) {
+				return r
+			}
+		}
+		select {
+		case <-changed:
+		case <-g.exited:
+			if next == len(g.log()) {
+				g.t.Fatalf("the gateway ended without a matching %q in its log", name)
+			}
+		case <-guard:
+			g.t.Fatalf("no matching %q in the log after %v", name, wstest.Guard)
+		}
+	}
+}
+
+// ended returns the record of the end of the session that was opened for uri.
+func (g *gateway) ended(uri string) record {
+	g.t.Helper()
+	return g.wait("session ended", func(r record) bool { return r.text("uri") == uri })
+}
+
+// request returns the record of the request for uri.
+func (g *gateway) request(uri string) record {
+	g.t.Helper()
+	return g.wait("request", func(r record) bool { return r.text("uri") == uri })
+}
+
+// expect compares some values of a record.
+func expect(t *testing.T, r record, want record) {
+	t.Helper()
+	for key, w := range want {
+		if n, ok := w.(int); ok {
+			w = float64(n)
+		}
+		if r[key] != w {
+			t.Errorf("%s = %v, want %v in %s", key, r[key], w, r.text("text"))
+		}
+	}
+}
+
+// schemes are both ways to the gateway, by name.
+func (g *gateway) schemes() map[string]wstest.Target {
+	return map[string]wstest.Target{"ws": g.http, "wss": g.https}
+}
+
+// client returns an HTTP client that reaches the gateway under gateway.test,
+// over HTTP/2 where it is offered, and follows no redirects.
+func (g *gateway) client(t *testing.T) *http.Client {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: g.https.TLS.Clone(), ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{
+		Transport:     transport,
+		Timeout:       wstest.Guard,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func read(t testing.TB, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func write(t testing.TB, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

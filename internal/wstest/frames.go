@@ -1,0 +1,29 @@
+package wstest
+
+import "github.com/gobwas/ws"
+
+// Text returns a whole text message in one frame.
+func Text(s string) ws.Frame { return ws.NewTextFrame([]byte(s)) }
+
+// Part returns a frame of a fragmented message, not its last one.
+func Part(op ws.OpCode, s string) ws.Frame { return ws.NewFrame(op, false, []byte(s)) }
+
+// Last returns the frame that ends a fragmented message.
+func Last(s string) ws.Frame { return ws.NewFrame(ws.OpContinuation, true, []byte(s)) }
+
+// Ping returns a ping.
+func Ping(s string) ws.Frame { return ws.NewPingFrame([]byte(s)) }
+
+// Pong returns a pong.
+func Pong(s string) ws.Frame { return ws.NewPongFrame([]byte(s)) }
+
+// Close returns a close frame with a code, legal or not.
+func Close(code int, reason string) ws.Frame {
+	return ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(code), reason))
+}
+
+// Reserved returns f with reserved bits set.
+func Reserved(f ws.Frame, rsv1, rsv2, rsv3 bool) ws.Frame {
+	f.Header.Rsv = ws.Rsv(rsv1, rsv2, rsv3)
+	return f
+}
