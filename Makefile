@@ -23,6 +23,7 @@ test: ## all tests with the race detector, integration included
 	rm -rf $(COVERAGE)
 	mkdir -p $(COVERAGE)
 	CGO_ENABLED=1 GOCOVERDIR=$(COVERAGE) go test -race -count=1 -timeout=15m ./...
+	CGO_ENABLED=1 go test -race -count=1 -tags=portable ./proxy ./proxy/relay
 	@echo "covered by the integration tests:"
 	@go tool covdata percent -i=$(COVERAGE)
 
@@ -55,4 +56,4 @@ clean: ## removes bin
 	rm -rf bin
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 9
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12

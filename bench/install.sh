@@ -5,7 +5,7 @@ set -euo pipefail
 
 missing=()
 need() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed' || missing+=("$1"); }
-for package in gcc make libssl-dev python3 curl; do need "$package"; done
+for package in gcc libc6-dev make libssl-dev python3 curl; do need "$package"; done
 [[ -x ${NGINX:-/usr/sbin/nginx} ]] || missing+=(nginx-light)
 [[ -x ${HAPROXY:-/usr/sbin/haproxy} ]] || missing+=(haproxy)
 ((${#missing[@]})) || exit 0

@@ -102,7 +102,7 @@ func (k *checker) stateDir(at path) {
 		*dir = "/var/lib/sluice"
 	case home != "":
 		*dir = filepath.Join(home, ".local", "state", "sluice")
-	case k.has("tls.self_signed"):
-		k.fail(at, "HOME is not set, so there is no default for the directory of the local CA: set state_dir")
+	case k.has("tls.self_signed") || k.has("tls.acme") && !k.has("tls.acme.cache"):
+		k.fail(at, "HOME is not set, so there is no default for the directory that keeps certificates: set state_dir")
 	}
 }

@@ -7,22 +7,6 @@ import (
 	"strings"
 )
 
-func (k *checker) tls(at path) {
-	t := k.config.TLS
-	if t == nil {
-		return
-	}
-	for i := range t.Certificates {
-		at := at.key("certificates").index(i)
-		k.resolve(at.key("cert"), &t.Certificates[i].Cert)
-		k.resolve(at.key("key"), &t.Certificates[i].Key)
-	}
-	k.list(at.key("self_signed"), t.SelfSigned, func(name *string) (wrong string) {
-		*name, wrong = cleanPattern(*name)
-		return wrong
-	})
-}
-
 // listeners checks the listeners, or sets the default ones.
 func (k *checker) listeners(at path) {
 	c := k.config
@@ -41,8 +25,8 @@ func (k *checker) listeners(at path) {
 		terminates = terminates || l.TLS
 		redirects = redirects || l.TLS && !strings.HasPrefix(l.Address, "unix:")
 	}
-	if t := c.TLS; terminates && t != nil && len(t.Certificates) == 0 && len(t.SelfSigned) == 0 && !k.broken("tls") {
-		k.fail("tls", "no certificate: add 'certificates' or 'self_signed'")
+	if t := c.TLS; terminates && t != nil && len(t.Certificates) == 0 && t.ACME == nil && len(t.SelfSigned) == 0 && !k.broken("tls") {
+		k.fail("tls", "no certificate: add 'acme', 'certificates' or 'self_signed'")
 	}
 
 	lines := map[string]int{}

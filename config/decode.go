@@ -198,7 +198,11 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, at path, f field) {
 		d.fail(at, "expected a list, found %s%s", describe(n), advice)
 		return
 	case len(n.Content) == 0:
-		d.fail(at, "the list is empty: add to it or remove the key")
+		if f.required {
+			d.fail(at, "the list is empty: add to it")
+		} else {
+			d.fail(at, "the list is empty: add to it or remove the key")
+		}
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, child := range n.Content {

@@ -65,7 +65,11 @@ func (f field) set(v reflect.Value, text string) string {
 		if f.off {
 			values = append(slices.Clip(values), "off")
 		}
-		return "is not one of " + strings.Join(values, ", ") + suggest(text, slices.Values(values))
+		advice := ""
+		if v.Kind() != reflect.Int { // numbers that look alike do not mean alike
+			advice = suggest(text, slices.Values(values))
+		}
+		return "is not one of " + strings.Join(values, ", ") + advice
 	}
 	switch to := v.Addr().Interface().(type) {
 	case *time.Duration:

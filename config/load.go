@@ -1,7 +1,7 @@
 // Package config is the file format: YAML in, plain data out, and every
 // mistake of the file at once, each with its position. It knows no sockets, no
 // certificates and no other package of sluice; it opens no file except the
-// configuration itself and those of 'set_headers_file'.
+// configuration itself and those of 'set_headers_file' and 'hmac_key_file'.
 package config
 
 import (
@@ -46,7 +46,7 @@ func readConfig(path string) ([]byte, error) {
 //
 // The error is nil or [Problems], all of them, in order of position. With
 // problems the Config still holds what is right: it lacks the listeners,
-// certificates, trusted proxies, backends and routes that have a mistake, so that a caller can
+// certificates, sections of 'tls', trusted proxies, backends and routes that have a mistake, so that a caller can
 // look for more before it shows them. It is nil only when text could not be
 // read as one YAML mapping within the limits of size, depth and aliases.
 func Parse(file string, text []byte, o Options) (*Config, error) {
@@ -76,6 +76,12 @@ func (r *report) dropBroken(c *Config) {
 	c.TrustedProxies = keep(c.TrustedProxies, func(i int) bool { return !r.broken(path("trusted_proxies").index(i)) })
 	c.Listeners = keep(c.Listeners, func(i int) bool { return !r.broken(path("listeners").index(i)) })
 	if c.TLS != nil {
+		if r.broken("tls.acme") {
+			c.TLS.ACME = nil
+		}
+		if r.broken("tls.client_auth") {
+			c.TLS.ClientAuth = nil
+		}
 		c.TLS.Certificates = keep(c.TLS.Certificates, func(i int) bool { return !r.broken(path("tls.certificates").index(i)) })
 	}
 	c.Backends = keep(c.Backends, func(i int) bool { return !r.broken(path("backends").key(c.Backends[i].Name)) })

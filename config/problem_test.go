@@ -50,7 +50,11 @@ func TestProblems(t *testing.T) {
 		{"duplicate header", "routes: [{ respond: 200, headers: { A: b, A: c } }]", []string{`1:43: routes[0].headers.A: key "A" is given twice, first at line 1`}},
 		{"mapping for a list", "routes: {}", []string{"1:1: routes: expected a list, found a mapping"}},
 		{"value for a list", "routes: [{ respond: 200, methods: GET }]", []string{`1:35: routes[0].methods: expected a list, found the single value "GET": put it in brackets, as in [GET]`}},
-		{"empty list", "routes: []", []string{"1:1: routes: the list is empty: add to it or remove the key"}},
+		{"empty list", ok + "listeners: []", []string{"2:1: listeners: the list is empty: add to it or remove the key"}},
+		{"empty list that is required", "routes: []", []string{"1:1: routes: the list is empty: add to it"}},
+		{"number that is not of the list", "routes: [{ redirect: { to: /a, status: 200 } }]", []string{
+			`1:40: routes[0].redirect.status: "200" is not one of 301, 302, 303, 307, 308`,
+		}},
 		{"list for a value", ok + "state_dir: [a]", []string{"2:1: state_dir: expected a single value, found a list"}},
 		{"nothing for a value", ok + "state_dir:", []string{"2:11: state_dir: expected a single value, found nothing: remove the key or give it a value"}},
 		{"nothing for a section", ok + "log:", []string{"2:5: log: expected a mapping with level, format, access, redact, found nothing: remove the key or give it a value"}},
@@ -119,7 +123,32 @@ shutdown_timeout: ${SECRET}`, []string{
 		{"http2 without tls", ok + "listeners: [{ address: ':1', http2: true }]", []string{"2:37: listeners[0].http2: HTTP/2 is offered on listeners with 'tls: true' only: remove the key"}},
 		{"NUL in a file name", ok + "tls: { certificates: [{ cert: \"a\\0\", key: k }] }", []string{`2:31: tls.certificates[0].cert: "a\x00" has a NUL byte`}},
 		{"NUL in a socket", ok + "listeners: [\"unix:/a\\0\"]", []string{`2:13: listeners[0].address: "unix:/a\x00" has a NUL byte`}},
-		{"no certificate", ok + "tls: {}", []string{"2:1: tls: no certificate: add 'certificates' or 'self_signed'"}},
+		{"no certificate", ok + "tls: {}", []string{"2:1: tls: no certificate: add 'acme', 'certificates' or 'self_signed'"}},
+		{"acme", ok + "tls: { acme: { email: ops, directory: 'http://a', root_ca: '', cache: '', hosts: ['*.a.b', 1.2.3.4, a, b.c, B.c] } }", []string{
+			`2:23: tls.acme.email: "ops" is not an address such as ops@example.com`,
+			`2:39: tls.acme.directory: "http://a" is not a URL with https`,
+			`2:60: tls.acme.root_ca: "" is empty: give it a value or remove the key`,
+			`2:71: tls.acme.cache: "" is empty: give it a value or remove the key`,
+			`2:83: tls.acme.hosts[0]: "*.a.b" is a wildcard, which takes a challenge over DNS: list the names below it`,
+			`2:92: tls.acme.hosts[1]: "1.2.3.4" is an IP address, for which no certificate is ordered`,
+			`2:101: tls.acme.hosts[2]: "a" has no dot: no public CA has certificates for it`,
+			`2:109: tls.acme.hosts[4]: "B.c" is listed twice, first at line 2`,
+		}},
+		{"acme account binding", ok + "tls: { acme: { eab: { key_id: k } } }", []string{`2:16: tls.acme.eab: no hmac_key: give it, or 'hmac_key_file'`}},
+		{"acme key twice", ok + "tls: { acme: { eab: { key_id: k, hmac_key: abcd, hmac_key_file: token } } }", []string{
+			`2:65: tls.acme.eab.hmac_key_file: the key is given as 'hmac_key' too, at line 2`}},
+		{"acme key file", ok + "tls: { acme: { eab: { key_id: '', hmac_key_file: nope } } }", []string{
+			`2:31: tls.acme.eab.key_id: "" is empty: give it a value or remove the key`,
+			`2:50: tls.acme.eab.hmac_key_file: "nope" cannot be read: file does not exist`}},
+		{"acme key is a secret", ok + "tls: { acme: { eab: { key_id: k, hmac_key: '${SECRET}=!' } } }", []string{
+			`2:44: tls.acme.eab.hmac_key: the key is not base64url, as CAs give it out`}},
+		{"policy", ok + "tls: { self_signed: [a], min_version: 1.3, curves: [P256], cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256] }", []string{
+			`2:53: tls.curves[0]: "P256" is not one of X25519MLKEM768, SecP256r1MLKEM768, SecP384r1MLKEM1024, X25519, P-256, P-384, P-521, did you mean "P-256"?`,
+			`2:60: tls.cipher_suites: these are for TLS 1.2 only, which 'min_version' excludes: remove the key`}},
+		{"client certificates", ok + "tls: { self_signed: [a], client_auth: { mode: verify, crl: '' } }", []string{
+			`2:26: tls.client_auth.ca: no ca: the key is required`,
+			`2:47: tls.client_auth.mode: "verify" is not one of request, require`,
+			`2:60: tls.client_auth.crl: "" is empty: give it a value or remove the key`}},
 		{"self-signed names", ok + "tls: { self_signed: [a, A, 'a*', '*.1.2.3.4'] }", []string{
 			`2:25: tls.self_signed[1]: "A" is listed twice, first at line 2`,
 			`2:28: tls.self_signed[2]: "a*" has a '*' that is not the whole first label, as in *.example.com`,
@@ -265,7 +294,7 @@ shutdown_timeout: ${SECRET}`, []string{
 			"- { address: ':2', max_header_bytes: 1GiB, max_streams: 9, request_rate: 1000001/s }\n- { address: ':3', max_header_bytes: 64, request_burst: 5 }\n- { address: ':4', tls: true, http2: false, max_streams: 9 }\n- { address: ':5', tls: true, max_streams: 0 }", []string{
 			`4:40: listeners[0].timeouts.header: "0s" is too short: the least is 1ms`,
 			`4:50: listeners[0].timeouts.idle: "2" has no unit: add a unit, as in 30s`,
-			`4:73: listeners[0].max_header_bytes: "0" is too small: the least is 1KiB`,
+			`4:73: listeners[0].max_header_bytes: "0" is too small: the least is 4KiB`,
 			`4:93: listeners[0].max_connections: "-1" is not within 0 to 10000000`,
 			`4:117: listeners[0].connections_per_ip: "1.5" is not a whole number`,
 			`4:136: listeners[0].request_rate: "50" has no period: add one, as in 50/s`,

@@ -28,7 +28,7 @@ type Config struct {
 	TrustedProxies  []netip.Prefix `yaml:"trusted_proxies" doc:"Addresses and networks of proxies in front of this one, as in 10.0.0.0/8 or '::1'. Only their Forwarded, X-Forwarded-* and X-Request-Id headers and PROXY headers are believed; what others send of them is replaced."`
 	Via             bool           `yaml:"via" doc:"Add a Via header to requests and responses."`
 	Log             Log            `yaml:"log" doc:"What is logged, and how."`
-	StateDir        string         `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
+	StateDir        string         `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA, ordered certificates, session ticket keys). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
 	ShutdownTimeout time.Duration  `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
 }
 
@@ -46,7 +46,7 @@ type Listener struct {
 	MaxStreams       int              `yaml:"max_streams" default:"250" min:"1" max:"10000" doc:"HTTP/2 streams open at once on a connection."`
 	ProxyProtocol    bool             `yaml:"proxy_protocol" doc:"Require a PROXY header, version 1 or 2, in front of every connection. Connections from other addresses than 'trusted_proxies' are refused."`
 	Timeouts         ListenerTimeouts `yaml:"timeouts" doc:"How long clients may take."`
-	MaxHeaderBytes   Size             `yaml:"max_header_bytes" default:"64KiB" min:"1KiB" max:"16MiB" doc:"Largest head of a request; 431 beyond it."`
+	MaxHeaderBytes   Size             `yaml:"max_header_bytes" default:"64KiB" min:"4KiB" max:"16MiB" doc:"Largest head of a request; 431 beyond it."`
 	MaxConnections   int              `yaml:"max_connections" default:"0" min:"0" max:"10000000" doc:"Connections open at once; more wait to be accepted. 0: no limit."`
 	ConnectionsPerIP int              `yaml:"connections_per_ip" default:"0" min:"0" max:"1000000" doc:"Connections open at once from one client address, for IPv6 from one /64; more are refused. 0: no limit."`
 	RequestRate      Rate             `yaml:"request_rate" default:"off" off:"" max:"1000000/s" doc:"Requests of one client address, for IPv6 of one /64, as in 50/s or 600/m; 429 with Retry-After beyond it. 0 or off: no limit."`
@@ -63,9 +63,39 @@ type ListenerTimeouts struct {
 type TLS struct {
 	Pos Pos `yaml:"-"`
 
-	Certificates []Certificate `yaml:"certificates" doc:"Certificate files. The client's server name picks one: an exact name, then a wildcard, then the first listed."`
+	ACME         *ACME         `yaml:"acme" switch:"" doc:"Order certificates for every host named in routes that the other keys have none for, from Let's Encrypt or another CA, and renew them: true, or how."`
+	Certificates []Certificate `yaml:"certificates" doc:"Certificate files, read again when they change. The client's server name picks one: an exact name, then a wildcard, then the first listed."`
 	SelfSigned   []string      `yaml:"self_signed" doc:"Names and IP addresses to issue certificates for from a local CA in 'state_dir'. A browser has to trust its root once."`
 	MinVersion   string        `yaml:"min_version" default:"1.2" enum:"1.2,1.3" doc:"Lowest TLS version accepted."`
+	Curves       []string      `yaml:"curves" enum:"X25519MLKEM768,SecP256r1MLKEM768,SecP384r1MLKEM1024,X25519,P-256,P-384,P-521" doc:"Key exchanges to allow. Absent: what Go thinks best, post-quantum ones first."`
+	CipherSuites []string      `yaml:"cipher_suites" enum:"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" doc:"Cipher suites of TLS 1.2 to allow; those of 1.3 are all good. Absent: what Go thinks best."`
+	ClientAuth   *ClientAuth   `yaml:"client_auth" doc:"Ask clients for certificates."`
+}
+
+// ACME says whom to order certificates from.
+type ACME struct {
+	Email     string   `yaml:"email" doc:"Where the CA may write to."`
+	Directory string   `yaml:"directory" default:"https://acme-v02.api.letsencrypt.org/directory" doc:"URL of the CA's directory."`
+	RootCA    string   `yaml:"root_ca" doc:"PEM file of the authorities to trust for 'directory' instead of the system's."`
+	Cache     string   `yaml:"cache" doc:"Directory for accounts, keys and certificates. Gateways that share it order each certificate once. Default: acme in 'state_dir'."`
+	EAB       *EAB     `yaml:"eab" doc:"External account binding, which some CAs ask for."`
+	Hosts     []string `yaml:"hosts" doc:"More names to order certificates for, such as those that a route with a wildcard takes."`
+}
+
+// EAB binds an ACME account to one that the CA knows otherwise.
+type EAB struct {
+	KeyID       string `yaml:"key_id" required:"true" doc:"Identifier of the key that the CA gave out."`
+	HMACKey     string `yaml:"hmac_key" doc:"That key, base64url."` // Load fills it in from HMACKeyFile
+	HMACKeyFile string `yaml:"hmac_key_file" doc:"File that holds the key in place of 'hmac_key'."`
+
+	Key []byte `yaml:"-"` // HMACKey, decoded
+}
+
+// ClientAuth asks clients for certificates.
+type ClientAuth struct {
+	Mode string `yaml:"mode" default:"require" enum:"request,require" doc:"'require' refuses clients without a certificate; with 'request' they may have none. One that is shown must be from 'ca' in both."`
+	CA   string `yaml:"ca" required:"true" doc:"PEM file of the authorities that issue the certificates; read again when it changes."`
+	CRL  string `yaml:"crl" doc:"PEM or DER file of the certificates they have revoked; read again when it changes."`
 }
 
 // Certificate is a certificate chain and its key, both PEM files.

@@ -109,7 +109,22 @@ func TestRunFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	dir := t.TempDir()
+	taken, plain := filepath.Join(dir, "taken"), filepath.Join(dir, "plain")
+	u, err := net.Listen("unix", taken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { u.Close() })
+	write(t, plain, "not a socket")
+	socket := func(path string) string {
+		return fmt.Sprintf("listeners: [%q]\nroutes: [{ respond: {} }]\n", "unix:"+path)
+	}
 	tests := []struct{ name, config, want string }{
+		{"a Unix socket in use", socket(taken), "another program listens there"},
+		{"a file where the socket should be", socket(plain), "is not a socket"},
+		{"a folder where the socket should be", socket(dir), "is not a socket"},
+		{"no folder for the socket", socket(filepath.Join(dir, "none", "x")), "no such file or directory"},
 		{"port in use", fmt.Sprintf("listeners: [%q]\nroutes: [{ respond: {} }]\n", l.Addr()), l.Addr().String()},
 		{"an address of nobody here", "listeners: [\"192.0.2.1:80\"]\nroutes: [{ respond: {} }]\n", "192.0.2.1:80"},
 		{"a bad file", "routes: [{ respnd: {} }]\n", "respnd"},
@@ -129,6 +144,9 @@ func TestRunFails(t *testing.T) {
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	f := file(t, `
+listeners: [{ address: 127.0.0.1:8080, redirect_https: true }, { address: 127.0.0.1:8443, tls: true }]
+tls: { self_signed: [chat.test] }
+state_dir: `+t.TempDir()+`
 backends:
   chat: { endpoints: [127.0.0.1:9000] }
 routes:
@@ -147,6 +165,7 @@ routes:
 		{"a method and a header", []string{"http://chat.test/api/x", "--method", "POST", "--header", "X-Key: k"}, []string{"write", "127.0.0.1:9000"}},
 		{"why not the others", []string{"http://chat.test/api/x"}, []string{"rest", "write", "POST"}},
 		{"another host", []string{"http://other.test/"}, []string{"rest"}},
+		{"a listener that only redirects", []string{"http://chat.test:8080/"}, []string{"127.0.0.1:8080", "redirects", "rest"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -162,6 +181,37 @@ routes:
 			}
 			if t.Failed() {
 				t.Logf("sluice explain said:\n%s", output)
+			}
+		})
+	}
+}
+
+// What no client can send is not explained.
+func TestExplainRefuses(t *testing.T) {
+	t.Parallel()
+	f := file(t, "routes: [{ backend: 127.0.0.1:9000 }]\n")
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no URL", nil, "URL"},
+		{"an empty URL", []string{""}, `""`},
+		{"a path alone", []string{"/ws/a"}, "https://host/path"},
+		{"another scheme", []string{"ftp://a.test/"}, "ftp://a.test/"},
+		{"a method with a space", []string{"https://a.test/", "--method", "B AD"}, `"B AD"`},
+		{"no method", []string{"https://a.test/", "--method", ""}, "method"},
+		{"a handshake by POST", []string{"wss://a.test/", "--method", "POST"}, "GET"},
+		{"a header without a colon", []string{"https://a.test/", "-H", "X-Key"}, "colon"},
+		{"a header with a space in its name", []string{"https://a.test/", "-H", "X Key: k"}, `"X Key"`},
+		{"a header without a name", []string{"https://a.test/", "-H", ": k"}, "name"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			output, code := sluice(t, append([]string{"explain", "--config", f}, tt.args...)...)
+			if code != 1 || !strings.Contains(output, tt.want) {
+				t.Errorf("explain %q: exit code %d, want 1; %q should be in:\n%s", tt.args, code, tt.want, output)
 			}
 		})
 	}
@@ -186,8 +236,10 @@ func TestSchemaIsJSON(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	t.Parallel()
-	if output, code := sluice(t, "version"); code != 0 || !strings.HasPrefix(output, "sluice ") {
-		t.Errorf("exit code %d, %q; want sluice and its version", code, output)
+	for _, arg := range []string{"version", "--version"} {
+		if output, code := sluice(t, arg); code != 0 || !strings.HasPrefix(output, "sluice ") {
+			t.Errorf("%s: exit code %d, %q; want sluice and its version", arg, code, output)
+		}
 	}
 }
 
@@ -215,6 +267,48 @@ func TestHealth(t *testing.T) {
 		if output, code := sluice(t, "health", "--config", f); code != 0 {
 			t.Errorf("health of a gateway that runs: exit code %d, %q", code, output)
 		}
+	}
+}
+
+// A listener that refuses the probe has answered it.
+func TestHealthOfListenersThatRefuse(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, body string }{
+		{"PROXY headers of strangers", "trusted_proxies: [192.0.2.1]\nlisteners: [{ address: %q, proxy_protocol: true }]\n"},
+		{"PROXY headers of this machine", "trusted_proxies: [127.0.0.1]\nlisteners: [{ address: %q, proxy_protocol: true }]\n"},
+		{"PROXY headers before TLS", "trusted_proxies: [127.0.0.1]\ntls: { self_signed: [localhost] }\nlisteners: [{ address: %q, proxy_protocol: true, tls: true }]\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := file(t, fmt.Sprintf(tt.body+"log: { format: json }\nstate_dir: %q\nroutes: [{ respond: 204 }]\n", "127.0.0.1:"+free(t), t.TempDir()))
+			if output, code := sluice(t, "health", "--config", f); code != 1 || output == "" {
+				t.Errorf("health of a gateway that does not run: exit code %d, %q; want 1 and why", code, output)
+			}
+			g := launch(t, "run", "--config", f)
+			g.wait("ready", nil)
+			if output, code := sluice(t, "health", "--config", f); code != 0 {
+				t.Errorf("health of a gateway that runs: exit code %d, %q", code, output)
+			}
+		})
+	}
+}
+
+// A mistake in the file does not make the gateway unhealthy that goes on with
+// what it has.
+func TestHealthSurvivesMistakesInTheFile(t *testing.T) {
+	t.Parallel()
+	config := fmt.Sprintf("listeners: [\"127.0.0.1:%s\"]\nlog: { format: json }\nroutes: [{ respond: 204 }]\n", free(t))
+	f := file(t, config)
+	g := launch(t, "run", "--config", f)
+	g.wait("ready", nil)
+	write(t, f, config+"nonsense: true\n")
+	if output, code := sluice(t, "health", "--config", f); code != 0 {
+		t.Errorf("health with a mistake in the file: exit code %d, %q; want 0", code, output)
+	}
+	write(t, f, "routes: [\n")
+	if output, code := sluice(t, "health", "--config", f); code != 1 || !strings.Contains(output, f) {
+		t.Errorf("health with a file that tells no listener: exit code %d, %q; want 1 and why", code, output)
 	}
 }
 

@@ -118,7 +118,7 @@ type gateway struct {
 func start(t testing.TB, body string) *gateway {
 	t.Helper()
 	ca := wstest.NewCA(t)
-	cert, key := ca.Issue(t, "gateway.test", "127.0.0.1")
+	cert, key := ca.Issue(t, "gateway.test", "127.0.0.1", "::1")
 	g := startFile(t, fmt.Sprintf(`
 listeners:
   - 127.0.0.1:0

@@ -19,10 +19,14 @@ need python3-websockets /usr/bin/python3 -c 'import websockets'
 need curl command -v curl
 need nghttp2-client command -v h2load
 need slowhttptest command -v slowhttptest
+need pebble command -v pebble
+need testssl.sh command -v testssl
+need openssl command -v openssl
 need chromium command -v chromium
 need nodejs command -v node
 need npm command -v npm
-need gcc command -v gcc # go test -race
+need gcc command -v gcc # go test -race, which wants C and its headers
+need libc6-dev test -e /usr/include/stdlib.h
 
 if [ -n "$missing" ]; then
 	root=

@@ -16,7 +16,7 @@ import (
 var layers = map[string][]string{
 	"cmd/sluice": {
 		"sluice/cmd/sluice/demo", "sluice/config", "sluice/internal/telemetry", "sluice/proxy",
-		"github.com/rs/zerolog", "github.com/spf13/cobra",
+		"github.com/rs/zerolog", "github.com/spf13/cobra", "golang.org/x/net/http/httpguts",
 	},
 	"cmd/sluice/demo": {"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"},
 	"proxy": {
@@ -28,13 +28,13 @@ var layers = map[string][]string{
 
 	"config":         {"golang.org/x/net/idna", "gopkg.in/yaml.v3"},
 	"route":          {},
-	"tlsconf":        {},
+	"tlsconf":        {"golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
 	"upgrade":        {"sluice/internal/hop", "sluice/internal/wire", "github.com/gobwas/httphead", "golang.org/x/net/http/httpguts"},
 	"proxy/answer":   {},
 	"proxy/backend":  {"sluice/internal/wire"},
 	"proxy/compress": {"github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
 	"proxy/forward":  {"sluice/internal/hop", "golang.org/x/net/http/httpguts"},
-	"proxy/relay":    {"sluice/internal/frame", "sluice/internal/limit", "sluice/internal/wire", "github.com/gobwas/ws"},
+	"proxy/relay":    {"sluice/internal/frame", "sluice/internal/limit", "sluice/internal/wire", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
 
 	"internal/telemetry": {"sluice/internal/frame", "github.com/gobwas/ws", "github.com/rs/zerolog"},
 	"internal/frame":     {"github.com/gobwas/ws"},

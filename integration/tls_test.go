@@ -92,7 +92,7 @@ routes: [{ path: /*, backend: %s }]
 	for _, g := range []*gateway{g, startFile(t, config)} {
 		address := g.listener(true)
 		for _, name := range []string{"localhost", "127.0.0.1", "app.test"} {
-			p := wstest.Open(t, wstest.Target{Address: address, TLS: &tls.Config{RootCAs: roots, ServerName: name}}, wstest.Handshake("/"))
+			p := wstest.Open(t, wstest.Target{Address: address, TLS: &tls.Config{RootCAs: roots, ServerName: name}}, wstest.Handshake("/", "Host: "+name))
 			goodbye(p)
 		}
 	}

@@ -19,7 +19,6 @@ import (
 	"sluice/proxy/forward"
 	"sluice/proxy/relay"
 	"sluice/route"
-	"sluice/tlsconf"
 	"sluice/upgrade"
 )
 
@@ -29,16 +28,25 @@ type builder struct {
 	cfg      *config.Config
 	old      *snapshot // parts of it that are still the same live on
 	problems config.Problems
+	state    string // directory for what outlives the process
 
 	compressors map[string]*compress.Compressor // by their options
 }
 
 func newBuilder(cfg *config.Config, old *snapshot) *builder {
-	return &builder{cfg: cfg, old: old, compressors: make(map[string]*compress.Compressor)}
+	return &builder{cfg: cfg, old: old, state: cfg.StateDir, compressors: make(map[string]*compress.Compressor)}
 }
 
 func (b *builder) fail(pos config.Pos, path string, err error) {
 	b.problems = append(b.problems, b.cfg.Problem(pos, path, "%v", err))
+}
+
+// split returns the errors that were joined to err, or err alone.
+func split(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
 }
 
 // build returns a snapshot without listeners and a logger.
@@ -54,7 +62,7 @@ func (b *builder) build() *snapshot {
 		shutdownTimeout: b.cfg.ShutdownTimeout,
 	}
 	if b.cfg.TLS != nil {
-		s.store = b.certificates(b.cfg.TLS)
+		s.store = b.certificates(s, b.cfg.TLS)
 	}
 	for i := range b.cfg.Backends {
 		c := &b.cfg.Backends[i]
@@ -96,37 +104,6 @@ func identity(c *config.Route) string {
 		return c.Name
 	}
 	return pattern(c).String()
-}
-
-func (b *builder) certificates(c *config.TLS) *tlsconf.Store {
-	o := tlsconf.Options{SelfSigned: c.SelfSigned, StateDir: b.cfg.StateDir, MinVersion: tls.VersionTLS12}
-	if c.MinVersion == "1.3" {
-		o.MinVersion = tls.VersionTLS13
-	}
-	for _, f := range c.Certificates {
-		o.Files = append(o.Files, tlsconf.File{Cert: f.Cert, Key: f.Key})
-	}
-	var old *tlsconf.Store
-	if b.old != nil {
-		old = b.old.store
-	}
-	store, err := tlsconf.New(o, old)
-	if err == nil {
-		return store
-	}
-	mistakes := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		mistakes = joined.Unwrap()
-	}
-	for _, err := range mistakes {
-		var f *tlsconf.FileError
-		if errors.As(err, &f) {
-			b.fail(c.Certificates[f.Index].Pos, fmt.Sprintf("tls.certificates[%d]", f.Index), err)
-		} else {
-			b.fail(c.Pos, "tls", err)
-		}
-	}
-	return nil
 }
 
 func (b *builder) pool(c *config.Backend) *backend.Pool {
@@ -173,7 +150,7 @@ func (b *builder) service(c *config.Route, pools map[string]*backend.Pool) *serv
 	}
 	s.secure, s.hsts = secure(c.Security)
 	s.exchange = forward.Exchange{
-		Edit: s.request.apply, MaxBody: int64(c.MaxBodySize), MinRate: float64(c.MinBodyRate), Response: c.Timeouts.Response,
+		Edit: s.request.apply, Reuse: backend.Settle, MaxBody: int64(c.MaxBodySize), MinRate: float64(c.MinBodyRate), Response: c.Timeouts.Response,
 	}
 	if b.old != nil {
 		if same, ok := b.old.services[name]; ok {
@@ -188,7 +165,9 @@ func (b *builder) service(c *config.Route, pools map[string]*backend.Pool) *serv
 		b.fail(c.Pos, at, err)
 	}
 	if s.pages, err = answer.NewPages(c.ErrorPages); err != nil {
-		b.fail(c.Pos, at+".error_pages", err)
+		for _, err := range split(err) {
+			b.fail(c.Pos, at+".error_pages", err)
+		}
 	}
 	if c.Compress != nil {
 		if s.compress, err = b.compressor(c.Compress); err != nil {
@@ -248,9 +227,17 @@ func policy(c *config.WebSocket) (upgrade.Policy, error) {
 }
 
 // Check runs the build step of a configuration without listening, and returns
-// its mistakes.
-func Check(cfg *config.Config) config.Problems {
+// its mistakes, and what is no mistake but may be wrong. It leaves nothing
+// behind: the local CA it makes is thrown away.
+func Check(cfg *config.Config) (config.Problems, []string) {
 	b := newBuilder(cfg, nil)
-	b.build()
-	return slices.Clip(b.problems)
+	dir, err := os.MkdirTemp("", "sluice-check-")
+	if err != nil {
+		b.fail(config.Pos{Line: 1, Column: 1}, "", fmt.Errorf("no temporary directory to check with: %w", err))
+		return b.problems, nil
+	}
+	defer os.RemoveAll(dir)
+	b.state = dir
+	s := b.build()
+	return slices.Clip(b.problems), s.warnings()
 }

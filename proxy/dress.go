@@ -7,18 +7,11 @@ import (
 
 	"sluice/config"
 	"sluice/proxy/answer"
-	"sluice/proxy/forward"
 )
 
 // dress makes the changes of a route to the headers that its clients see. It is
 // called once, when an answer begins.
 func (x *exchange) dress(h http.Header, status int) {
-	if x.s.via && x.own {
-		h.Add("Via", strconv.Itoa(x.r.ProtoMajor)+"."+strconv.Itoa(x.r.ProtoMinor)+" sluice")
-	}
-	if forward.Ambiguous(x.r) {
-		h.Set("Connection", "close")
-	}
 	svc := x.svc
 	if svc == nil {
 		return

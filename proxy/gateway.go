@@ -5,6 +5,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -18,26 +19,32 @@ import (
 
 	"sluice/config"
 	"sluice/proxy/relay"
+	"sluice/tlsconf"
 )
 
 // Gateway is a reverse proxy that can change its configuration while it runs.
 type Gateway struct {
 	newLogger func(config.Log) zerolog.Logger
 	current   atomic.Pointer[snapshot]
-	engine    *relay.Portable
+	engine    *relay.Engine
 	draining  atomic.Bool
 
 	handshakes sync.WaitGroup // requests that may become sessions
 
 	mu      sync.Mutex // one Apply at a time
 	running bool
-	serving sync.WaitGroup // listeners, and those that finish their last requests
+	quit    chan struct{}   // closed when the shutdown begins
+	hurry   context.Context // ends when a shutdown has taken its time
+	cut     func()          // ends it
+	untend  func()          // stops looking after the certificates
+	serving sync.WaitGroup  // listeners, and those that finish their last requests
 }
 
 // New returns a gateway without a configuration. newLogger makes the logger
 // that a configuration asks for.
 func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
-	g := &Gateway{newLogger: newLogger}
+	g := &Gateway{newLogger: newLogger, untend: func() {}, quit: make(chan struct{})}
+	g.hurry, g.cut = context.WithCancel(context.Background())
 	g.engine = relay.New(g.ended)
 	g.current.Store(&snapshot{log: zerolog.Nop()})
 	return g
@@ -58,11 +65,18 @@ type Listener struct {
 	TLS     bool
 }
 
+// ErrStopped is returned for a configuration that comes after the shutdown began.
+var ErrStopped = errors.New("the gateway is shutting down")
+
 // Apply makes cfg the configuration. It either does so whole or changes
-// nothing and returns [config.Problems]. Listeners are open when it returns.
+// nothing and returns [config.Problems], or [ErrStopped]. Listeners are open
+// when it returns.
 func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.draining.Load() {
+		return Change{}, ErrStopped
+	}
 	old := g.current.Load()
 	b := newBuilder(cfg, old)
 	next := b.build()
@@ -81,6 +95,7 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	g.current.Store(next)
 	if g.running {
 		g.serveAll(next)
+		g.tend(next.store)
 	}
 	change := g.retire(old, next)
 	for _, w := range next.warnings() {
@@ -146,12 +161,48 @@ func (g *Gateway) serveAll(s *snapshot) {
 	}
 }
 
+// tend has the certificates of a store looked after, and no longer those of the
+// store before. Listeners must be served already: a CA comes to check them.
+func (g *Gateway) tend(s *tlsconf.Store) {
+	g.untend()
+	ctx, cancel := context.WithCancel(context.Background())
+	var tending sync.WaitGroup
+	if s != nil {
+		tending.Go(func() { s.Run(ctx, g.certificateEvent) })
+	}
+	g.untend = func() {
+		cancel()
+		tending.Wait()
+	}
+}
+
+// certificateEvent logs what happens to certificates.
+func (g *Gateway) certificateEvent(e tlsconf.Event) {
+	record := g.logger().Info()
+	if e.Err != nil {
+		record = g.logger().Warn().Err(e.Err)
+	}
+	if e.Names != nil {
+		record.Strs("names", e.Names)
+	}
+	if e.From != "" {
+		record.Str("from", e.From)
+	}
+	if !e.Expiry.IsZero() {
+		record.Time("expiry", e.Expiry)
+	}
+	if !e.Next.IsZero() {
+		record.Time("next", e.Next)
+	}
+	record.Msg(e.What)
+}
+
 // finish shuts a server down in the background.
 func (g *Gateway) finish(v *server, timeout time.Duration) {
 	g.serving.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		ctx, cancel := context.WithTimeout(g.hurry, timeout)
 		defer cancel()
-		v.shutdown(ctx)
+		v.replaced(ctx, g.quit)
 	})
 }
 
@@ -179,7 +230,8 @@ func (g *Gateway) retire(old, next *snapshot) Change {
 		change.RootFile = next.store.RootFile()
 	}
 	for _, cause := range [...]relay.Cause{relay.RouteRemoved, relay.BackendRemoved} {
-		change.SessionsEnded += g.engine.End(func(v relay.View) bool { return next.ends(v) == cause }, cause, 0)
+		match := func(v relay.View) bool { return next.ends(v) == cause }
+		change.SessionsEnded += g.end(match, cause, next.shutdownTimeout)
 	}
 	g.engine.Each(func(v relay.View) bool {
 		if next.ends(v) == 0 {
@@ -214,9 +266,9 @@ func (s *snapshot) open() []Listener {
 
 func (s *snapshot) warnings() []string {
 	if s.store == nil {
-		return nil
+		return s.notes
 	}
-	return s.store.Warnings()
+	return slices.Concat(s.notes, s.store.Warnings())
 }
 
 func (g *Gateway) logger() *zerolog.Logger { return &g.current.Load().log }
@@ -230,7 +282,9 @@ func (g *Gateway) Run(ctx context.Context) {
 	relayed.Go(func() { g.engine.Run(engine) })
 	g.mu.Lock()
 	g.running = true
-	g.serveAll(g.current.Load())
+	s := g.current.Load()
+	g.serveAll(s)
+	g.tend(s.store)
 	g.mu.Unlock()
 
 	<-ctx.Done()
@@ -239,17 +293,34 @@ func (g *Gateway) Run(ctx context.Context) {
 	relayed.Wait()
 }
 
-// sessionsPerSecond is how many sessions a shutdown ends at once; the rest
-// follows, so that not all clients come back in the same moment elsewhere.
+// sessionsPerSecond is how many sessions are ended in a second, so that not all
+// clients come back in the same moment.
 const sessionsPerSecond = 1000
+
+// end ends the sessions that match, spread over a time that grows with their
+// number up to longest, and returns the number.
+func (g *Gateway) end(match func(relay.View) bool, cause relay.Cause, longest time.Duration) int {
+	n := 0
+	g.engine.Each(func(v relay.View) bool {
+		if match(v) {
+			n++
+		}
+		return true
+	})
+	return g.engine.End(match, cause, min(time.Duration(n)*time.Second/sessionsPerSecond, longest))
+}
 
 // drain ends everything within the shutdown timeout.
 func (g *Gateway) drain() {
 	g.draining.Store(true)
-	g.mu.Lock() // held on: no Apply any more
+	close(g.quit)
+	g.mu.Lock() // an Apply under way finishes; there is none after it
+	g.untend()
 	s := g.current.Load()
+	g.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), s.shutdownTimeout)
 	defer cancel()
+	defer context.AfterFunc(ctx, g.cut)()
 
 	var servers sync.WaitGroup
 	for _, l := range s.listeners {
@@ -257,10 +328,7 @@ func (g *Gateway) drain() {
 		servers.Go(func() { l.server.shutdown(ctx) })
 	}
 	all := func(relay.View) bool { return true }
-	open := 0
-	g.engine.Each(func(relay.View) bool { open++; return true })
-	spread := min(time.Duration(open)*time.Second/sessionsPerSecond, s.shutdownTimeout/3)
-	g.engine.End(all, relay.Shutdown, spread)
+	g.end(all, relay.Shutdown, s.shutdownTimeout/3)
 	servers.Wait()
 	g.serving.Wait()
 	g.handshakes.Wait() // they may have left the servers and not be sessions yet

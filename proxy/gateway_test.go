@@ -405,3 +405,18 @@ routes: [{path: /*, backend: "%s", websocket: {handshake_timeout: 10m}}]
 	}
 	g.await(`"status":499`)
 }
+
+func TestCheckWritesNothing(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	cfg := parse(t, `
+listeners: [{address: "127.0.0.1:0", tls: true}]
+tls: {self_signed: [localhost]}
+routes: [{path: /, respond: 204}]
+state_dir: `+state)
+	if problems, _ := Check(cfg); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if _, err := os.Stat(state); !os.IsNotExist(err) {
+		t.Errorf("the state directory after a check: %v; want none", err)
+	}
+}

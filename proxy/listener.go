@@ -31,11 +31,13 @@ type listener struct {
 	net      net.Listener
 	settings atomic.Pointer[settings]
 	accepted chan net.Conn // to whichever server serves now
-	changed  chan struct{} // holds one element after the settings changed
+	changed  chan struct{} // holds one element when there may be room for a connection
 	closed   chan struct{}
 	close    func()
 	greeters sync.WaitGroup // goroutines that read PROXY headers
-	tls      *tls.Config    // lives with the listener: its ticket keys outlast reloads
+	open     atomic.Int64   // connections, until their session ends
+	clients  *limit.Counts  // the same by address
+	tls      *tls.Config    // asks the store in force for each client's
 	server   *server        // of the settings in force; nil before it first serves
 	log      func() *zerolog.Logger
 }
@@ -47,10 +49,7 @@ type settings struct {
 	serverSettings
 	limits limitSettings
 
-	// Made for limits, and carried over while those stay the same.
-	connections *limit.Counts // by address
-	requests    *limit.Rates  // by address
-	slots       chan struct{} // one element for each connection
+	requests *limit.Rates // by address; carried over while rate and burst stay the same
 }
 
 // serverSettings is what an HTTP server is made of: it cannot be changed.
@@ -69,8 +68,8 @@ type limitSettings struct {
 	burst            int
 }
 
-// settingsOf returns the settings that a configuration asks for; what counts
-// clients is taken from old where it counts the same.
+// settingsOf returns the settings that a configuration asks for; what paces
+// clients is taken from old where it is the same.
 func settingsOf(c *config.Listener, old *settings) *settings {
 	s := &settings{
 		tls: c.TLS, redirectHTTPS: c.RedirectHTTPS, proxyProtocol: c.ProxyProtocol,
@@ -83,18 +82,11 @@ func settingsOf(c *config.Listener, old *settings) *settings {
 			rate: float64(c.RequestRate), burst: c.RequestBurst,
 		},
 	}
-	if old != nil && old.limits == s.limits {
-		s.connections, s.requests, s.slots = old.connections, old.requests, old.slots
-		return s
-	}
-	if n := s.limits.connectionsPerIP; n > 0 {
-		s.connections = limit.NewCounts(n)
-	}
-	if s.limits.rate > 0 {
+	switch {
+	case old != nil && old.limits.rate == s.limits.rate && old.limits.burst == s.limits.burst:
+		s.requests = old.requests
+	case s.limits.rate > 0:
 		s.requests = limit.NewRates(s.limits.rate, s.limits.burst)
-	}
-	if n := s.limits.connections; n > 0 {
-		s.slots = make(chan struct{}, n)
 	}
 	return s
 }
@@ -104,19 +96,21 @@ func (g *Gateway) listen(name string, how *settings) (*listener, error) {
 	network, address := "tcp", name
 	if path, ok := strings.CutPrefix(name, "unix:"); ok {
 		network, address = "unix", path
-		removeStale(path)
+		if err := removeStale(path); err != nil {
+			return nil, fmt.Errorf("cannot listen on %s: %w", name, err)
+		}
 	}
 	ln, err := net.Listen(network, address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("address %s is in use: another program listens there", name)
-	case errors.Is(err, syscall.EACCES):
+	case errors.Is(err, syscall.EACCES) && network == "tcp":
 		return nil, fmt.Errorf("no permission to listen on %s: ports below 1024 need the CAP_NET_BIND_SERVICE capability", name)
 	case err != nil:
 		return nil, fmt.Errorf("cannot listen on %s: %w", name, err)
 	}
 	l := &listener{
-		name: name, net: ln, log: g.logger,
+		name: name, net: ln, log: g.logger, clients: limit.NewCounts(),
 		accepted: make(chan net.Conn), changed: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	l.close = sync.OnceFunc(func() {
@@ -125,30 +119,34 @@ func (g *Gateway) listen(name string, how *settings) (*listener, error) {
 	})
 	l.settings.Store(how)
 	l.tls = &tls.Config{
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 			store := g.current.Load().store
 			if store == nil {
 				return nil, errors.New("no certificate is configured")
 			}
-			return store.Config(l.settings.Load().http2), nil
+			return store.ConfigFor(h, l.settings.Load().http2), nil
 		},
 	}
 	return l, nil
 }
 
-// removeStale removes the socket of a listener that is gone.
-func removeStale(path string) {
-	if info, err := os.Stat(path); err != nil || info.Mode()&os.ModeSocket == 0 {
-		return
+// removeStale removes the socket of a listener that is gone. Anything but a
+// socket is left there, and an error.
+func removeStale(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil // listening tells
+	case info.Mode()&os.ModeSocket == 0:
+		return errors.New("what is there is not a socket: remove it or choose another path")
 	}
 	c, err := net.Dial("unix", path)
 	if err == nil {
 		c.Close()
-		return
-	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	} else if errors.Is(err, syscall.ECONNREFUSED) {
 		os.Remove(path)
 	}
+	return nil
 }
 
 // address returns where the listener really listens, as a client dials it.
@@ -168,13 +166,11 @@ func (l *listener) port() string {
 func (l *listener) accept(trusted func(netip.Addr) bool) {
 	defer l.greeters.Wait()
 	for {
-		release, ok := l.slot()
-		if !ok {
+		if !l.room() {
 			return
 		}
 		raw, err := l.next()
 		if err != nil {
-			release()
 			if !errors.Is(err, net.ErrClosed) {
 				l.log().Error().Err(err).Str("listener", l.name).Msg("listener failed")
 			}
@@ -185,9 +181,10 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 		if s.tls {
 			c = wire.NewTLS(raw)
 		}
-		c.OnClose(release)
+		l.open.Add(1)
+		c.OnClose(l.release)
 		if !s.proxyProtocol {
-			l.admit(c, s, release)
+			l.admit(c, s)
 			continue
 		}
 		if !trusted(c.Peer().Addr()) {
@@ -197,30 +194,27 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 			continue
 		}
 		l.greeters.Go(func() {
-			if err := greet(c, s.headerTimeout); err != nil {
+			if err := l.greet(c, s.headerTimeout); err != nil {
 				l.log().Debug().Err(err).Str("listener", l.name).Stringer("client", c.Peer().Addr()).Msg("no valid PROXY header")
 				c.Close()
 				return
 			}
-			l.admit(c, s, release)
+			l.admit(c, s)
 		})
 	}
 }
 
-// slot waits until another connection may be open. It is false once the
+// room waits until another connection may be open. It is false once the
 // listener is closed.
-func (l *listener) slot() (release func(), ok bool) {
+func (l *listener) room() bool {
 	for {
-		slots := l.settings.Load().slots
-		if slots == nil {
-			return func() {}, true
+		if most := l.settings.Load().limits.connections; most == 0 || l.open.Load() < int64(most) {
+			return true
 		}
 		select {
-		case slots <- struct{}{}:
-			return func() { <-slots }, true
-		case <-l.changed: // perhaps there is more room now
+		case <-l.changed:
 		case <-l.closed:
-			return nil, false
+			return false
 		}
 	}
 }
@@ -228,6 +222,17 @@ func (l *listener) slot() (release func(), ok bool) {
 // set changes how the listener serves.
 func (l *listener) set(s *settings) {
 	l.settings.Store(s)
+	l.wake()
+}
+
+// release is for a connection that is over.
+func (l *listener) release() {
+	l.open.Add(-1)
+	l.wake()
+}
+
+// wake has room look again.
+func (l *listener) wake() {
 	select {
 	case l.changed <- struct{}{}:
 	default:
@@ -235,19 +240,17 @@ func (l *listener) set(s *settings) {
 }
 
 // admit counts the client and passes its connection on.
-func (l *listener) admit(c *wire.Conn, s *settings, release func()) {
-	if s.connections != nil {
-		key := limit.Key(c.Peer().Addr())
-		if !s.connections.Acquire(key) {
-			l.log().Debug().Str("listener", l.name).Stringer("client", key).Msg("connection refused: its address has 'connections_per_ip' open")
-			c.Close()
-			return
-		}
-		c.OnClose(func() {
-			s.connections.Release(key)
-			release()
-		})
+func (l *listener) admit(c *wire.Conn, s *settings) {
+	key := limit.Key(c.Peer().Addr())
+	if !l.clients.Acquire(key, s.limits.connectionsPerIP) {
+		l.log().Debug().Str("listener", l.name).Stringer("client", key).Msg("connection refused: its address has 'connections_per_ip' open")
+		c.Close()
+		return
 	}
+	c.OnClose(func() {
+		l.clients.Release(key)
+		l.release()
+	})
 	var conn net.Conn = c
 	if s.tls {
 		conn = tls.Server(c, l.tls)
@@ -300,11 +303,21 @@ func temporary(err error) bool {
 	return false
 }
 
-// greet reads the PROXY header that a trusted proxy sends first.
-func greet(c *wire.Conn, timeout time.Duration) error {
+// greet reads the PROXY header that a trusted proxy sends first. It is not
+// waited for any more once the listener is closed.
+func (l *listener) greet(c *wire.Conn, timeout time.Duration) error {
 	if err := c.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
+	greeted := make(chan struct{})
+	defer close(greeted)
+	go func() {
+		select {
+		case <-l.closed:
+			c.SetReadDeadline(time.Unix(1, 0))
+		case <-greeted:
+		}
+	}()
 	br := bufio.NewReader(c.Conn)
 	h, err := proxyproto.Read(br)
 	if err != nil {

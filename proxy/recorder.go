@@ -8,7 +8,8 @@ import (
 // recorder is the ResponseWriter next to the client: it counts what goes out.
 type recorder struct {
 	http.ResponseWriter
-	status  int // 0 until the final answer is begun
+	last    bool // the connection ends with the answer
+	status  int  // 0 until the final answer is begun
 	written int64
 	taken   bool // the connection went to a session
 }
@@ -19,6 +20,9 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w *recorder) WriteHeader(status int) {
 	if status >= 200 && w.status == 0 {
 		w.status = status
+		if w.last {
+			w.Header().Set("Connection", "close")
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

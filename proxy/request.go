@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 
 	"sluice/proxy/backend"
 	"sluice/proxy/forward"
@@ -28,7 +31,7 @@ func (x *exchange) forward(path string) {
 		x.record.Backend, x.record.Endpoint = lease.Backend(), lease.Endpoint()
 		e := x.svc.exchange // a copy
 		e.Backend, e.Path, e.Origin, e.ID = lease, path, &x.origin, x.record.ID
-		e.Via = x.s.via
+		e.Via, e.Edit = x.s.via, x.edit
 		result := e.Do(x.w, x.r)
 		x.record.In = result.In
 		if unreachable(result.Err) && result.In == 0 && x.r.Context().Err() == nil {
@@ -40,6 +43,70 @@ func (x *exchange) forward(path string) {
 		x.finish(&result)
 		return
 	}
+}
+
+// Headers that tell a backend who a client is that showed a certificate.
+const (
+	subjectHeader = "X-Client-Subject" // as RFC 2253 writes it
+	sanHeader     = "X-Client-San"     // DNS:name, IP:address, email:address, URI:uri
+)
+
+// edit makes the changes to a request that its backend sees. It comes after the
+// hop-by-hop headers are gone: Connection cannot name what it sets.
+func (x *exchange) edit(h http.Header) {
+	dropIdentity(h)
+	if s := x.r.TLS; s != nil && len(s.VerifiedChains) > 0 {
+		leaf := s.PeerCertificates[0]
+		h.Set(subjectHeader, escape(leaf.Subject.String(), ""))
+		if names := alternatives(leaf); names != "" {
+			h.Set(sanHeader, names)
+		}
+	}
+	x.svc.request.apply(h)
+}
+
+// dropIdentity removes what only the gateway may say, in the spellings that
+// backends take for it (CGI cannot tell '_' from '-').
+func dropIdentity(h http.Header) {
+	for name := range h {
+		switch http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")) {
+		case subjectHeader, sanHeader:
+			delete(h, name)
+		}
+	}
+}
+
+// alternatives lists the subject alternative names of a certificate.
+func alternatives(c *x509.Certificate) string {
+	var names []string
+	add := func(kind, name string) { names = append(names, kind+":"+escape(name, ",")) }
+	for _, name := range c.DNSNames {
+		add("DNS", name)
+	}
+	for _, ip := range c.IPAddresses {
+		add("IP", ip.String())
+	}
+	for _, address := range c.EmailAddresses {
+		add("email", address)
+	}
+	for _, uri := range c.URIs {
+		add("URI", uri.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// escape writes bytes that may not stand in a header, '%' and those in also as
+// %XX.
+func escape(s, also string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c < ' ' || c >= 0x7f || c == '%' || strings.IndexByte(also, c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // finish answers for an exchange that failed, or cuts one that was under way.
@@ -87,11 +154,19 @@ func (x *exchange) refuse(r *upgrade.Refusal) {
 	for name, values := range r.Header {
 		x.w.Header()[name] = values
 	}
-	x.fail(r.Status, r.Reason, nil)
+	var detail error
+	if r.Detail != "" {
+		detail = errors.New(r.Detail)
+	}
+	x.fail(r.Status, r.Reason, detail)
 }
 
 // failBackend answers for a backend that could not be reached or is broken.
 func (x *exchange) failBackend(err error) {
+	var unreachable *backend.DialError
+	if errors.As(err, &unreachable) {
+		err = unreachable // which says it all
+	}
 	if isTimeout(err) {
 		x.fail(http.StatusGatewayTimeout, "The backend did not answer in time.", err)
 		return

@@ -5,14 +5,14 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"sluice/internal/limit"
 	"sluice/internal/telemetry"
-	"sluice/internal/wire"
 	"sluice/proxy/forward"
 	"sluice/route"
 	"sluice/upgrade"
@@ -25,11 +25,13 @@ type exchange struct {
 	svc     *service  // once a route has taken it
 	w       *dresser  // for the answer
 	sent    *recorder // of it
+	client  *connection
 	r       *http.Request
 	origin  forward.Origin
 	path    string // clean
 	rest    string // what the '*' of the route's path matched
 	own     bool   // the answer is the gateway's own
+	silent  bool   // no record is written
 	started time.Time
 	number  uint64 // of the session it may become
 	record  telemetry.Request
@@ -39,12 +41,25 @@ type exchange struct {
 // on; accept, PROXY header and TLS lie behind it).
 func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
 	x := g.newExchange(w, r)
-	defer x.log()
+	defer x.end()
 	if status, wrong := forward.Screen(r); wrong != "" {
 		x.fail(status, wrong, nil)
 		return
 	}
+	dropIdentity(r.Header)
 	how := l.settings.Load()
+	if store := x.s.store; store != nil && !how.tls && store.Challenge(x.w, r) {
+		return
+	}
+	if r.RequestURI == "*" { // asks whether the server is there (RFC 9110, section 9.3.7); no route does
+		x.silent = true
+		x.w.WriteHeader(http.StatusOK)
+		return
+	}
+	if x.misdirected() {
+		x.fail(http.StatusMisdirectedRequest, "This connection is for another host.", nil)
+		return
+	}
 	if how.redirectHTTPS && x.origin.Proto != "https" {
 		x.redirectHTTPS()
 		return
@@ -60,13 +75,11 @@ func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
 
 func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{g: g, s: g.current.Load(), r: r, started: time.Now(), number: rand.Uint64()}
-	x.sent = &recorder{ResponseWriter: w}
+	x.sent = &recorder{ResponseWriter: w, last: forward.Ambiguous(r)}
 	x.w = &dresser{ResponseWriter: x.sent, dress: x.dress}
-	var peer netip.Addr
-	if c, ok := r.Context().Value(wireKey{}).(*wire.Conn); ok {
-		peer = c.Peer().Addr()
-	}
-	x.origin = forward.NewOrigin(r, peer, x.s.trusts)
+	x.client = connectionOf(r)
+	x.client.requests.Add(1)
+	x.origin = forward.NewOrigin(r, x.client.wire.Peer().Addr(), x.s.trusts)
 	id := x.origin.ID
 	if id == "" {
 		id = requestID(x.number)
@@ -75,6 +88,18 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request) *exchange 
 		ID: id, Client: x.origin.Client, Method: r.Method, Host: r.Host, Proto: r.Proto,
 	}
 	return x
+}
+
+// misdirected reports whether the request is for another host than the TLS
+// connection, and the connection's certificate not for both: then the client
+// has to come again on a connection for this host (RFC 9110, section 15.5.20).
+func (x *exchange) misdirected() bool {
+	if x.r.TLS == nil || x.r.TLS.ServerName == "" || x.s.store == nil {
+		return false
+	}
+	host, err := route.CleanHost(x.r.Host)
+	name := strings.TrimSuffix(strings.ToLower(x.r.TLS.ServerName), ".")
+	return err == nil && host != "" && host != name && !x.s.store.Covers(name, host)
 }
 
 // requestID writes a number as 16 hexadecimal digits.
@@ -104,7 +129,7 @@ func (x *exchange) match(websocket bool) bool {
 		x.fail(http.StatusBadRequest, "The Host header is not a host.", err)
 		return false
 	}
-	if x.path, err = route.Clean(x.r.URL.EscapedPath()); err != nil {
+	if x.path, err = route.Clean(rawPath(x.r)); err != nil {
 		x.fail(http.StatusBadRequest, "The path is malformed.", err)
 		return false
 	}
@@ -130,6 +155,19 @@ func (x *exchange) match(websocket bool) bool {
 		x.fail(http.StatusNotFound, "No route serves this host and path.", nil)
 	}
 	return false
+}
+
+// rawPath returns the path of r as it was sent. URL.EscapedPath would make one
+// anew from the decoded path where the client's is not quite valid, and a %2F
+// in it would split.
+func rawPath(r *http.Request) string {
+	switch {
+	case r.URL.RawPath != "":
+		return r.URL.RawPath
+	case r.URL.Path == "": // of a URL that ends with its host
+		return "/"
+	}
+	return r.URL.EscapedPath()
 }
 
 // preflight answers a CORS preflight request whose own method, OPTIONS, no
@@ -188,13 +226,27 @@ func (x *exchange) finishUnlessCut(finish func() error) {
 	}
 }
 
-// log writes the record of a request that did not become a session.
+// end is called when the handler is through, or was cut.
+func (x *exchange) end() {
+	if x.r.ProtoMajor == 2 && x.r.Context().Err() != nil {
+		x.client.giveUp()
+	}
+	x.log()
+}
+
+// log writes the record of a request that did not become a session. What the
+// gateway itself could not do is a warning, and said even without access logs.
 func (x *exchange) log() {
-	if !x.s.access || x.sent.taken {
+	failed := x.own && x.sent.status >= 500
+	if x.sent.taken || x.silent || !x.s.access && !failed {
 		return
 	}
 	x.record.Status, x.record.Out = x.sent.status, x.sent.written
 	x.record.Duration = time.Since(x.started)
 	x.record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.s.redact)
-	x.record.Log(&x.s.log)
+	level := zerolog.InfoLevel
+	if failed {
+		level = zerolog.WarnLevel
+	}
+	x.record.Log(x.s.log.WithLevel(level))
 }

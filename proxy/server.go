@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -23,9 +24,14 @@ type server struct {
 	listener *listener
 	stopped  chan struct{}
 	stop     func()
+	ended    chan struct{}  // closed when no more connections come
+	fresh    sync.Map       // of net.Conn: those without a request yet
+	starting sync.WaitGroup // the same, to wait for
 }
 
 const (
+	headerSlack = 4 << 10 // that net/http adds to its limit
+
 	// A stream whose backend does not read holds its own buffer and not those
 	// of its siblings: it takes many to stop a connection.
 	streamBuffer     = 256 << 10
@@ -33,17 +39,56 @@ const (
 	writeTimeout     = 30 * time.Second // without a byte taken by an HTTP/2 client
 )
 
-// wireKey is the context key of a connection's *wire.Conn.
-type wireKey struct{}
+// connection is what is known of a client's connection, over all its requests.
+type connection struct {
+	net.Conn // as net/http has it
+	wire     *wire.Conn
+
+	requests, given atomic.Int32 // given up by the client before they were answered
+}
+
+// Requests that a client may give up on one HTTP/2 connection before that
+// looks like an attack (CVE-2023-44487): so many, and half of all.
+const maxGivenUp = 200
+
+// giveUp notes a request that the client gave up. A connection that does little
+// else is closed.
+func (c *connection) giveUp() {
+	if n := c.given.Add(1); n > maxGivenUp && n > c.requests.Load()/2 {
+		c.Close()
+	}
+}
+
+// connectionKey is the context key of a *connection.
+type connectionKey struct{}
+
+func connectionOf(r *http.Request) *connection {
+	return r.Context().Value(connectionKey{}).(*connection)
+}
 
 func (g *Gateway) newServer(l *listener, s serverSettings) *server {
-	v := &server{settings: s, listener: l, stopped: make(chan struct{})}
+	v := &server{settings: s, listener: l, stopped: make(chan struct{}), ended: make(chan struct{})}
 	v.stop = sync.OnceFunc(func() { close(v.stopped) })
 	v.http = &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(l, w, r) }),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			v.started(connectionOf(r).Conn)
+			g.serve(l, w, r)
+		}),
+		ConnState: func(c net.Conn, s http.ConnState) {
+			switch s {
+			case http.StateNew:
+				v.starting.Add(1)
+				v.fresh.Store(c, nil)
+			case http.StateClosed:
+				v.started(c)
+			}
+		},
 		ReadHeaderTimeout: s.headerTimeout,
 		IdleTimeout:       s.idleTimeout,
-		MaxHeaderBytes:    s.maxHeader,
+		MaxHeaderBytes:    max(s.maxHeader-headerSlack, 1),
+		// No request may go past serve.
+		DisableGeneralOptionsHandler: true,
+
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          s.maxStreams,
 			MaxReceiveBufferPerStream:     streamBuffer,
@@ -52,7 +97,7 @@ func (g *Gateway) newServer(l *listener, s serverSettings) *server {
 		},
 		ErrorLog: log.New(serverLog{g.logger}, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, wireKey{}, wire.Of(c))
+			return context.WithValue(ctx, connectionKey{}, &connection{Conn: c, wire: wire.Of(c)})
 		},
 	}
 	return v
@@ -60,9 +105,34 @@ func (g *Gateway) newServer(l *listener, s serverSettings) *server {
 
 // serve takes connections until the server is shut down.
 func (v *server) serve() {
+	defer close(v.ended)
 	if err := v.http.Serve(v); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		v.listener.log().Error().Err(err).Str("listener", v.listener.name).Msg("server failed")
 	}
+}
+
+// started is for a connection that has its first request, or never will.
+func (v *server) started(c net.Conn) {
+	if _, ok := v.fresh.LoadAndDelete(c); ok {
+		v.starting.Done()
+	}
+}
+
+// replaced lets another server take what comes. Then it is as shutdown, which
+// alone would drop the connections whose first request is on its way: net/http
+// does not serve them any more. They are not waited for after hurry.
+func (v *server) replaced(ctx context.Context, hurry <-chan struct{}) {
+	v.stop()
+	<-v.ended
+	v.http.SetKeepAlivesEnabled(false)
+	started := make(chan struct{})
+	go func() { v.starting.Wait(); close(started) }() // ends with the connections
+	select {
+	case <-started:
+	case <-hurry:
+	case <-ctx.Done():
+	}
+	v.shutdown(ctx)
 }
 
 // shutdown takes no more connections, and waits until requests are done or ctx

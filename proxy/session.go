@@ -12,6 +12,7 @@ import (
 	"sluice/internal/telemetry"
 	"sluice/internal/wire"
 	"sluice/proxy/backend"
+	"sluice/proxy/forward"
 	"sluice/proxy/relay"
 	"sluice/upgrade"
 )
@@ -54,6 +55,9 @@ func (x *exchange) session(path string) {
 		lease.Release()
 		x.failHandshake(ctx, fmt.Errorf("backend %s: endpoint %s: %w", lease.Backend(), lease.Endpoint(), err))
 		return
+	}
+	if x.s.via {
+		forward.AddVia(a.Header, 1, 1)
 	}
 	client := upgrade.NewHTTP1(x.w, q)
 	if a.Status != http.StatusSwitchingProtocols {
@@ -105,7 +109,10 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 	}
 	x.origin.Set(q.Header)
 	q.Header["X-Request-Id"] = []string{x.record.ID}
-	x.svc.request.apply(q.Header)
+	if x.s.via {
+		forward.AddVia(q.Header, x.r.ProtoMajor, x.r.ProtoMinor)
+	}
+	x.edit(q.Header)
 	if host := q.Header.Get("Host"); host != "" {
 		q.Host = host
 		q.Header.Del("Host")
@@ -138,10 +145,7 @@ func (x *exchange) handshakeContext() (context.Context, context.CancelCauseFunc)
 }
 
 // left reports whether the client has closed its connection.
-func (x *exchange) left() bool {
-	c, ok := x.r.Context().Value(wireKey{}).(*wire.Conn)
-	return ok && c.Gone()
-}
+func (x *exchange) left() bool { return x.client.wire.Gone() }
 
 // connect reaches an endpoint of the route's backend, the next one where one
 // fails.
@@ -189,10 +193,7 @@ func (x *exchange) join(lease *backend.Lease, client, conn wire.Side, a *upgrade
 	if x.s.access {
 		record.LogOpened(&x.s.log)
 	}
-	meta := &relay.Meta{Backend: lease.Backend(), Endpoint: lease.Endpoint(), Opened: time.Now()}
-	if c := wire.Of(client.Conn); c != nil {
-		meta.Peer = c.Peer()
-	}
+	meta := &relay.Meta{Backend: lease.Backend(), Endpoint: lease.Endpoint(), Opened: time.Now(), Peer: x.client.wire.Peer()}
 	x.g.engine.Join(relay.Session{
 		ID:         x.number,
 		Group:      x.svc.group,
@@ -203,6 +204,13 @@ func (x *exchange) join(lease *backend.Lease, client, conn wire.Side, a *upgrade
 		Deflate:    a.Deflate(),
 		BadGateway: x.svc.badGateway,
 	})
+	if now := x.g.current.Load(); now != x.s {
+		// A reload came in between and did not see this session.
+		id := x.number
+		for _, cause := range [...]relay.Cause{relay.RouteRemoved, relay.BackendRemoved} {
+			x.g.engine.End(func(v relay.View) bool { return v.ID == id && now.ends(v) == cause }, cause, 0)
+		}
+	}
 }
 
 // ended is the one sink of session reports (step 10). It does not block.

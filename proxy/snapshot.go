@@ -25,6 +25,7 @@ type snapshot struct {
 	services  map[string]*service // by route identity
 	pools     map[string]*backend.Pool
 	store     *tlsconf.Store // nil without TLS
+	notes     []string       // about routes without a certificate
 	listeners map[string]*listener
 	httpsPort string         // of the first TLS listener, where redirects go
 	proxies   []netip.Prefix // trusted ones

@@ -228,15 +228,7 @@ func (a *authority) export() error {
 	if now, err := os.ReadFile(a.file); err == nil && string(now) == string(text) {
 		return nil
 	}
-	draft, err := os.MkdirTemp(filepath.Dir(a.file), "new-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(draft)
-	if err := writeFile(filepath.Join(draft, "root.pem"), text, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(filepath.Join(draft, "root.pem"), a.file)
+	return replaceFile(a.file, text, 0o644)
 }
 
 // writeFile writes a new file through to the disk.

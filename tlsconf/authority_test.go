@@ -226,7 +226,7 @@ func TestStoresThatStartTogetherAgreeOnOneRoot(t *testing.T) {
 		if !s.issued.ca.key.Equal(newest.issued.ca.key) {
 			t.Errorf("store %d has a key of its own", i)
 		}
-		for _, name := range s.issued.names {
+		for _, name := range s.issued.list {
 			if _, err := leaf(t, s).Leaf.Verify(x509.VerifyOptions{DNSName: name, Roots: readPool(t, newest.RootFile())}); err != nil {
 				t.Errorf("store %d: %s: %v", i, name, err)
 			}

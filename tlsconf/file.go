@@ -61,14 +61,22 @@ func load(f File) (*pair, []error) {
 	return &pair{Certificate: c, file: f, exposed: exposed}, nil
 }
 
-// names returns what a client may ask for to get p: DNS names in lower case
-// and IP addresses.
-func (p *pair) names() []string {
+func (p *pair) certificate() (*tls.Certificate, error) { return &p.Certificate, nil }
+
+func (p *pair) names() []string { return namesOf(p.Leaf) }
+
+func (p *pair) status() Source {
+	return Source{Names: p.names(), From: p.file.Cert, Expiry: p.Leaf.NotAfter}
+}
+
+// namesOf returns what a client may ask for to get a certificate: DNS names in
+// lower case and IP addresses.
+func namesOf(leaf *x509.Certificate) []string {
 	var names []string
-	for _, name := range p.Leaf.DNSNames {
+	for _, name := range leaf.DNSNames {
 		names = append(names, strings.ToLower(name))
 	}
-	for _, ip := range p.Leaf.IPAddresses {
+	for _, ip := range leaf.IPAddresses {
 		names = append(names, ip.String())
 	}
 	return names
@@ -78,17 +86,23 @@ func (p *pair) names() []string {
 // mistakes that deserve a better message than crypto/tls has for them. The
 // error leaves the name of the file to the caller.
 func readPEM(file string, check func(iter.Seq[*pem.Block]) error) ([]byte, error) {
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
-		if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
-			err = pathErr.Err
-		}
 		return nil, err
 	}
 	if block, _ := pem.Decode(text); block == nil {
 		return nil, errors.New("not a PEM file")
 	}
 	return text, check(blocks(text))
+}
+
+// readFile is os.ReadFile with an error that leaves the name to the caller.
+func readFile(file string) ([]byte, error) {
+	text, err := os.ReadFile(file)
+	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	return text, err
 }
 
 // blocks yields the PEM blocks of text.

@@ -15,9 +15,9 @@ const leafLife = 7 * 24 * time.Hour
 // issuer holds one certificate of the local CA for all its names, and replaces
 // it during a handshake when less than a third of its life is left.
 type issuer struct {
-	ca    *authority
-	names []string
-	now   func() time.Time
+	ca   *authority
+	list []string
+	now  func() time.Time
 
 	mu      sync.Mutex
 	current *tls.Certificate // nil before the first handshake
@@ -30,13 +30,17 @@ func (i *issuer) certificate() (*tls.Certificate, error) {
 	if i.current != nil && i.current.Leaf.NotAfter.Sub(now) > leafLife/3 {
 		return i.current, nil
 	}
-	c, err := i.ca.issue(i.names, now, leafLife)
+	c, err := i.ca.issue(i.list, now, leafLife)
 	if err != nil {
 		return nil, fmt.Errorf("local CA: %w", err)
 	}
 	i.current = c
 	return c, nil
 }
+
+func (i *issuer) names() []string { return i.list }
+
+func (i *issuer) status() Source { return Source{Names: i.list, From: "local CA"} }
 
 // certificateInUse returns the certificate as it is, nil when there is none.
 func (i *issuer) certificateInUse() *tls.Certificate {
@@ -48,5 +52,5 @@ func (i *issuer) certificateInUse() *tls.Certificate {
 // serves reports whether certificates of i are as good as new ones from ca for
 // names. I may be nil.
 func (i *issuer) serves(ca *authority, names []string) bool {
-	return i != nil && i.ca.root.Equal(ca.root) && slices.Equal(i.names, names)
+	return i != nil && i.ca.root.Equal(ca.root) && slices.Equal(i.list, names)
 }

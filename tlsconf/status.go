@@ -9,22 +9,21 @@ import (
 // expiryNotice is how long before its end a certificate is warned about.
 const expiryNotice = 14 * 24 * time.Hour
 
-// Source is where the certificate for some names comes from.
+// Source is where the certificate for some names comes from, and how it is.
 type Source struct {
 	Names  []string  // DNS names, wildcards and IP addresses
-	From   string    // the certificate's file, or "local CA"
-	Expiry time.Time // zero: renewed without end
+	From   string    // the certificate's file, "acme", or "local CA"
+	Expiry time.Time // zero: there is none yet, or it is renewed without end
+	Err    error     // of the last order, nil when it went well
+	Next   time.Time // when the next order may be made; zero without an error
 }
 
 // Names lists the names served, by certificate, in order of preference. The
 // first certificate is the fallback for every other name.
 func (s *Store) Names() []Source {
 	var list []Source
-	for _, p := range s.pairs {
-		list = append(list, Source{Names: p.names(), From: p.file.Cert, Expiry: p.Leaf.NotAfter})
-	}
-	if s.issued != nil {
-		list = append(list, Source{Names: s.issued.names, From: "local CA"})
+	for _, from := range s.current.Load().sources {
+		list = append(list, from.status())
 	}
 	return list
 }
@@ -34,8 +33,8 @@ func (s *Store) Names() []Source {
 func (s *Store) Warnings() []string {
 	var list []string
 	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
-	now := s.now()
-	for i, p := range s.pairs {
+	st, now := s.current.Load(), s.now()
+	for i, p := range st.pairs {
 		cert, begin, end := p.file.Cert, p.Leaf.NotBefore, p.Leaf.NotAfter
 		switch {
 		case now.After(end):
@@ -47,26 +46,32 @@ func (s *Store) Warnings() []string {
 		}
 		if names := p.names(); len(names) == 0 {
 			warn("certificate %s: has no subject alternative names, so no client accepts it", cert)
-		} else if s.shadowed(i) {
+		} else if st.shadowed(i) {
 			warn("certificate %s: never used; those listed before it have all its names and the same kind of key", cert)
 		}
 		if p.exposed {
 			warn("key %s: every user of this machine can read it; use chmod 600", p.file.Key)
 		}
 	}
+	if s.account != nil {
+		list = append(list, s.account.warnings(s.hosts)...)
+	}
 	if s.issued != nil && s.issued.ca.exposed {
 		warn("the local CA's key can be read by every user of this machine; use chmod 600 on the files beside %s", s.issued.ca.file)
+	}
+	if st.client != nil {
+		list = append(list, st.client.warnings(now)...)
 	}
 	return list
 }
 
-// shadowed reports whether every name of s.pairs[i] is served by certificates
+// shadowed reports whether every name of pairs[i] is served by certificates
 // listed before it that have the same kind of key.
-func (s *Store) shadowed(i int) bool {
+func (st *state) shadowed(i int) bool {
 	covered := func(name string) bool {
-		return slices.ContainsFunc(s.byName[name], func(source int) bool {
-			return source < i && s.pairs[source].Leaf.PublicKeyAlgorithm == s.pairs[i].Leaf.PublicKeyAlgorithm
+		return slices.ContainsFunc(st.byName[name], func(source int) bool {
+			return source < i && st.pairs[source].Leaf.PublicKeyAlgorithm == st.pairs[i].Leaf.PublicKeyAlgorithm
 		})
 	}
-	return !slices.ContainsFunc(s.pairs[i].names(), func(name string) bool { return !covered(name) })
+	return !slices.ContainsFunc(st.pairs[i].names(), func(name string) bool { return !covered(name) })
 }

@@ -1,6 +1,7 @@
-// Package tlsconf decides which certificate a client gets, and which TLS
-// versions are spoken. Certificates come from files and from a small local CA
-// of its own. It knows no routes and no HTTP.
+// Package tlsconf decides which certificate a client gets, and which TLS is
+// spoken. Certificates come from files, from an ACME CA such as Let's Encrypt,
+// and from a small local CA of its own. It knows no routes, and of HTTP only
+// the answer to an ACME challenge.
 package tlsconf
 
 import (
@@ -8,69 +9,115 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Options say where certificates come from.
+// Options say where certificates come from, and what TLS may do.
 type Options struct {
 	Files      []File   // in order of preference; the first is also the fallback
+	ACME       *ACME    // nil means none
 	SelfSigned []string // DNS names, "*." wildcards and IP addresses for the local CA
-	StateDir   string   // holds the local CA; unused without SelfSigned
-	MinVersion uint16   // 0 means TLS 1.2
+	StateDir   string   // holds the local CA and the session ticket keys; "" means that the keys live in memory
+
+	MinVersion   uint16        // 0 means TLS 1.2
+	Curves       []tls.CurveID // nil means the defaults of crypto/tls
+	CipherSuites []uint16      // of TLS 1.2; nil means the defaults of crypto/tls
+	ClientAuth   *ClientAuth   // nil means that clients are not asked for certificates
 
 	Now func() time.Time // nil means time.Now
 }
 
-// Store answers handshakes. It is safe for concurrent use and, but for the
-// renewal of its self-signed certificate, never changes: a reload makes a new
-// one.
+// Store answers handshakes. It is safe for concurrent use. A reload makes a new
+// one; within its life files that change are read again by [Store.Run].
 type Store struct {
-	minVersion uint16
-	now        func() time.Time
-	pairs      []*pair
-	issued     *issuer          // nil without self-signed names
-	byName     map[string][]int // into sources, in order of preference
+	options Options
+	now     func() time.Time
+	issued  *issuer // nil without self-signed names
+	hosts   []string
+	account *account // nil without hosts
+
+	accounts map[accountKey]*account // all there ever were: a Manager cannot be stopped
+
+	mu      sync.Mutex // held to change what follows
+	tickets *tickets
+	current atomic.Pointer[state]
+}
+
+// state is what a handshake needs. It never changes.
+type state struct {
+	pairs   []*pair // as in Options.Files
+	client  *clientAuth
+	sources []source         // in order of preference; the first is the fallback
+	byName  map[string][]int // into sources, in order of preference
+	http1   *tls.Config
+	http2   *tls.Config
+}
+
+// source is where the certificate for some names comes from.
+type source interface {
+	certificate() (*tls.Certificate, error)
+	names() []string
+	status() Source
 }
 
 // New loads every certificate and opens the local CA, which it creates when
-// SelfSigned names something and there is none. It reports every mistake at
-// once, joined, those of Files as [*FileError]. Old may be nil; the unexpired
-// self-signed certificate it holds is kept when the names are still the same.
+// SelfSigned names something and there is none. It orders nothing: that is for
+// [Store.Run]. It reports every mistake at once, joined, those of Files as
+// [*FileError].
+//
+// Old may be nil. What lives longer than a configuration is taken over from it:
+// session ticket keys, ACME accounts, and the unexpired self-signed certificate
+// when its names are still the same.
 func New(o Options, old *Store) (*Store, error) {
-	s := &Store{
-		minVersion: cmp.Or(o.MinVersion, tls.VersionTLS12),
-		now:        o.Now,
-		byName:     make(map[string][]int),
-	}
+	s := &Store{options: o, now: o.Now, accounts: make(map[accountKey]*account)}
 	if s.now == nil {
 		s.now = time.Now
 	}
+	if old != nil {
+		maps.Copy(s.accounts, old.accounts)
+	}
 	var mistakes []error
+	pairs := make([]*pair, 0, len(o.Files))
 	for i, f := range o.Files {
 		p, wrong := load(f)
 		for _, err := range wrong {
 			mistakes = append(mistakes, &FileError{Index: i, Err: err})
 		}
-		if p != nil {
-			s.offer(len(s.pairs), p.names())
-			s.pairs = append(s.pairs, p)
-		}
+		pairs = append(pairs, p)
 	}
 	if len(o.SelfSigned) > 0 {
 		if err := s.openIssuer(o, old); err != nil {
 			mistakes = append(mistakes, err)
 		}
 	}
+	var client *clientAuth
+	if o.ClientAuth != nil {
+		var err error
+		if client, err = loadClientAuth(*o.ClientAuth); err != nil {
+			mistakes = append(mistakes, err)
+		}
+	}
 	if err := errors.Join(mistakes...); err != nil {
 		return nil, err
 	}
+	if o.ACME != nil {
+		if err := s.openAccount(*o.ACME, pairs); err != nil {
+			return nil, fmt.Errorf("acme: %w", err)
+		}
+	}
+	s.openTickets(old)
+	s.set(pairs, client)
 	return s, nil
 }
 
-// openIssuer makes the self-signed source, which is the last one.
+// openIssuer makes the self-signed source.
 func (s *Store) openIssuer(o Options, old *Store) error {
 	names, err := parseNames(o.SelfSigned)
 	if err != nil {
@@ -80,64 +127,123 @@ func (s *Store) openIssuer(o Options, old *Store) error {
 	if err != nil {
 		return fmt.Errorf("local CA: %w", err)
 	}
-	s.issued = &issuer{ca: ca, names: names, now: s.now}
+	s.issued = &issuer{ca: ca, list: names, now: s.now}
 	if old != nil && old.issued.serves(ca, names) {
 		s.issued.current = old.issued.certificateInUse()
 	}
-	s.offer(len(s.pairs), names)
 	return nil
 }
 
-// offer adds source to the candidates of each name.
-func (s *Store) offer(source int, names []string) {
-	for _, name := range names {
-		s.byName[name] = append(s.byName[name], source)
+// openTickets takes the keys from old or from the state directory. Without
+// either there are new ones: nothing but a full handshake depends on them.
+func (s *Store) openTickets(old *Store) {
+	if old != nil && old.options.StateDir == s.options.StateDir {
+		old.mu.Lock()
+		defer old.mu.Unlock()
+		keys := *old.tickets
+		s.tickets = &keys
+		return
 	}
+	s.tickets = openTickets(s.options.StateDir, s.now())
 }
 
-// at returns the certificate of a source as it is now.
-func (s *Store) at(source int) (*tls.Certificate, error) {
-	if source < len(s.pairs) {
-		return &s.pairs[source].Certificate, nil
+// set makes a state of what can change. The caller holds s.mu, or is alone.
+func (s *Store) set(pairs []*pair, client *clientAuth) {
+	st := &state{pairs: pairs, client: client, byName: make(map[string][]int)}
+	for _, p := range pairs {
+		st.offer(p)
 	}
-	if s.issued == nil {
-		return nil, errors.New("no certificate is configured")
+	for _, host := range s.hosts {
+		st.offer(&ordered{s.account, host})
 	}
-	return s.issued.certificate()
+	if s.issued != nil {
+		st.offer(s.issued)
+	}
+	st.http1, st.http2 = s.config(client, "http/1.1"), s.config(client, "h2", "http/1.1")
+	s.current.Store(st)
+}
+
+// offer adds a source.
+func (st *state) offer(from source) {
+	for _, name := range from.names() {
+		st.byName[name] = append(st.byName[name], len(st.sources))
+	}
+	st.sources = append(st.sources, from)
+}
+
+// candidates returns the sources for a server name: those for exactly this
+// name, then those for the wildcard above it.
+func (st *state) candidates(name string) []int {
+	exact := st.byName[name]
+	_, parent, ok := strings.Cut(name, ".")
+	if !ok {
+		return exact
+	}
+	above := st.byName["*."+parent]
+	switch {
+	case len(above) == 0:
+		return exact
+	case len(exact) == 0:
+		return above
+	}
+	return slices.Concat(exact, above)
 }
 
 // Certificate picks the certificate for a handshake, as
 // [tls.Config.GetCertificate] asks for it: one for exactly this server name,
 // else one for the wildcard above it (a wildcard stands for one label, RFC
 // 9525, section 6.3), else the first of all. Where several carry the name, the
-// first whose key the client can verify wins. A client that sends no server
-// name, as one that connects to an IP address does, gets the certificate for
-// the address it connected to.
+// first that is there and whose key the client can verify wins. A client that
+// sends no server name, as one that connects to an IP address does, gets the
+// certificate for the address it connected to.
+//
+// It never waits for a CA: a name whose certificate has not arrived yet fails.
 func (s *Store) Certificate(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(h.ServerName)
 	if name == "" {
 		name = localAddress(h.Conn)
 	}
-	candidates := s.byName[name]
-	if _, parent, ok := strings.Cut(name, "."); ok {
-		if above := s.byName["*."+parent]; len(candidates) == 0 {
-			candidates = above
-		} else if len(above) > 0 {
-			candidates = append(candidates[:len(candidates):len(candidates)], above...)
+	st := s.current.Load()
+	candidates := st.candidates(strings.TrimSuffix(name, "."))
+	if len(candidates) == 0 {
+		if len(st.sources) == 0 {
+			return nil, errors.New("no certificate is configured")
 		}
+		return st.sources[0].certificate()
 	}
-	switch len(candidates) {
-	case 0:
-		return s.at(0)
-	case 1:
-		return s.at(candidates[0])
-	}
-	for _, source := range candidates {
-		if c, err := s.at(source); err == nil && h.SupportsCertificate(c) == nil {
+	var best *tls.Certificate
+	var failed error
+	for _, i := range candidates {
+		c, err := st.sources[i].certificate()
+		switch {
+		case err != nil:
+			failed = cmp.Or(failed, err)
+		case len(candidates) == 1 || h.SupportsCertificate(c) == nil:
 			return c, nil
+		case best == nil:
+			best = c // the handshake's own error says what did not fit
 		}
 	}
-	return s.at(candidates[0]) // the handshake's own error says what did not fit
+	if best != nil {
+		return best, nil
+	}
+	return nil, failed
+}
+
+// Covers reports whether a connection that asked for serverName got a
+// certificate that is good for host too, an exact name or IP address. A client
+// may send requests for both over it (RFC 9113, section 9.1.1).
+func (s *Store) Covers(serverName, host string) bool {
+	st := s.current.Load()
+	candidates := st.candidates(strings.TrimSuffix(strings.ToLower(serverName), "."))
+	if len(candidates) == 0 && len(st.sources) > 0 {
+		candidates = []int{0}
+	}
+	_, parent, _ := strings.Cut(host, ".")
+	return slices.ContainsFunc(candidates, func(i int) bool {
+		names := st.sources[i].names()
+		return slices.Contains(names, host) || slices.Contains(names, "*."+parent)
+	})
 }
 
 // localAddress returns the IP address that the client connected to, in the
@@ -153,23 +259,42 @@ func localAddress(c net.Conn) string {
 	return addr.Addr().Unmap().WithZone("").String()
 }
 
-// Config returns a server configuration that takes its certificates from s and
-// everything it does not say from the defaults of crypto/tls. It offers h2
-// before http/1.1 when http2 is set.
-//
-// Session ticket keys belong to the returned Config and rotate in it. Who
-// replaces a Store under a running listener keeps sessions resumable by keeping
-// the listener's Config and returning the new one from its GetConfigForClient.
+// config makes a server configuration. What it does not say is as crypto/tls
+// has it by default.
+func (s *Store) config(client *clientAuth, protocols ...string) *tls.Config {
+	c := &tls.Config{
+		MinVersion:       cmp.Or(s.options.MinVersion, tls.VersionTLS12),
+		CurvePreferences: s.options.Curves,
+		CipherSuites:     s.options.CipherSuites,
+		NextProtos:       protocols,
+		GetCertificate:   s.Certificate,
+	}
+	if client != nil {
+		client.apply(c)
+	}
+	c.SetSessionTicketKeys(s.tickets.secrets())
+	return c
+}
+
+// Config returns a server configuration that takes its certificates from s. It
+// offers h2 before http/1.1 when http2 is set. It is shared, and not to be
+// changed; what it was made of may be out of date for the next handshake, so
+// use it from [tls.Config.GetConfigForClient].
 func (s *Store) Config(http2 bool) *tls.Config {
-	protocols := []string{"http/1.1"}
+	st := s.current.Load()
 	if http2 {
-		protocols = []string{"h2", "http/1.1"}
+		return st.http2
 	}
-	return &tls.Config{
-		MinVersion:     s.minVersion,
-		NextProtos:     protocols,
-		GetCertificate: s.Certificate,
+	return st.http1
+}
+
+// ConfigFor is Config for one client. The CA that checks a TLS-ALPN-01
+// challenge (RFC 8737) gets one of its own, which asks it for nothing.
+func (s *Store) ConfigFor(h *tls.ClientHelloInfo, http2 bool) *tls.Config {
+	if s.account != nil && isChallenge(h) {
+		return s.account.challenged
 	}
+	return s.Config(http2)
 }
 
 // RootFile returns the PEM file of the local CA's root certificate, for a user
@@ -179,4 +304,10 @@ func (s *Store) RootFile() string {
 		return ""
 	}
 	return s.issued.ca.file
+}
+
+// Serves reports whether a certificate names host: a name, an IP address, or a
+// wildcard.
+func (s *Store) Serves(host string) bool {
+	return len(s.current.Load().candidates(host)) > 0
 }

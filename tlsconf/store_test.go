@@ -105,7 +105,7 @@ func TestCertificateIsPickedByNameAndKey(t *testing.T) {
 
 // sourceOf returns the base name of the file c was loaded from.
 func sourceOf(s *Store, c *tls.Certificate) string {
-	for _, p := range s.pairs {
+	for _, p := range s.current.Load().pairs {
 		if c == &p.Certificate {
 			base := filepath.Base(p.file.Cert)
 			return base[:len(base)-len(".pem")]
@@ -155,7 +155,7 @@ func TestHandshakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	roots := readPool(t, s.RootFile())
-	for _, p := range s.pairs {
+	for _, p := range s.current.Load().pairs {
 		roots.AddCert(p.Leaf)
 	}
 	tests := []struct {

@@ -35,7 +35,8 @@ type Request struct {
 type Refusal struct {
 	Status int
 	Header http.Header // to send along; may be nil
-	Reason string      // one sentence for the client and the log
+	Reason string      // one sentence for the client, and for the log without a Detail
+	Detail string      // for the log alone; may be empty
 }
 
 func (r *Refusal) Error() string { return r.Reason }

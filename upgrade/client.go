@@ -23,7 +23,8 @@ type HTTP1 struct {
 // NewHTTP1 returns the client behind w, whose request was checked as q.
 func NewHTTP1(w http.ResponseWriter, q *Request) *HTTP1 { return &HTTP1{w, q} }
 
-// Refuse passes the backend's refusal on, piece by piece, and closes it. After
+// Refuse passes the backend's refusal on, piece by piece, and closes it. The
+// client has as long to take it as the backend has to send it. After
 // an error the client must not take what it has for whole: panic with
 // [http.ErrAbortHandler].
 func (c *HTTP1) Refuse(a *Answer) error {
@@ -34,9 +35,12 @@ func (c *HTTP1) Refuse(a *Answer) error {
 		h["Content-Type"] = nil // or the server guesses one
 	}
 	c.w.WriteHeader(a.Status)
-	if _, err := io.Copy(flushing{c.w, http.NewResponseController(c.w)}, a.Body); err != nil {
+	controller := http.NewResponseController(c.w)
+	controller.SetWriteDeadline(time.Now().Add(maxRefusal))
+	if _, err := io.Copy(flushing{c.w, controller}, a.Body); err != nil {
 		return fmt.Errorf("pass on the refusal: %w", err)
 	}
+	controller.SetWriteDeadline(time.Time{})
 	return nil
 }
 

@@ -22,7 +22,7 @@ import (
 const (
 	maxHead          = 64 << 10 // bytes of a backend's answer before its body, informational ones included
 	maxInformational = 8
-	maxRefusal       = 30 * time.Second // for the body of a refusal
+	maxRefusal       = 30 * time.Second // for the body of a refusal, on either side
 )
 
 // An Answer is what a backend said to an offer.

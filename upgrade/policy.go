@@ -22,7 +22,11 @@ func (p *Policy) Apply(q *Request, secure bool) *Refusal {
 	if len(p.Origins) > 0 && q.Origin != "" {
 		allowed := slices.ContainsFunc(p.Origins, func(o Origin) bool { return o.allows(q.Origin, q.Host, secure) })
 		if !allowed {
-			return &Refusal{Status: http.StatusForbidden, Reason: "Pages of this origin may not connect here."}
+			return &Refusal{
+				Status: http.StatusForbidden,
+				Reason: "Pages of this origin may not connect here.",
+				Detail: fmt.Sprintf("origin %q is not among 'origins'", q.Origin),
+			}
 		}
 	}
 	if len(p.Subprotocols) > 0 {

@@ -16,7 +16,8 @@ func load(path string) (*config.Config, error) {
 	cfg, err := config.Load(path)
 	var problems config.Problems
 	if errors.As(err, &problems) && cfg != nil {
-		return nil, append(problems, proxy.Check(cfg)...).Sorted()
+		more, _ := proxy.Check(cfg)
+		return nil, append(problems, more...).Sorted()
 	}
 	return cfg, err
 }
@@ -32,12 +33,23 @@ func checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if problems := proxy.Check(cfg); len(problems) > 0 {
+			problems, warnings := proxy.Check(cfg)
+			for _, w := range warnings {
+				fmt.Fprintln(c.ErrOrStderr(), "warning:", w)
+			}
+			if len(problems) > 0 {
 				return problems.Sorted()
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s is good: %d routes, %d listeners\n", path, len(cfg.Routes), len(cfg.Listeners))
+			fmt.Fprintf(c.OutOrStdout(), "%s is good: %s, %s\n", path, count(len(cfg.Routes), "route"), count(len(cfg.Listeners), "listener"))
 			return nil
 		},
 	}
 	return configFlag(c, &path)
+}
+
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -57,7 +58,7 @@ func runDemo(ctx context.Context, out io.Writer, plain, secure, state string) er
 	stop()
 	served.Wait()
 	if failed != nil {
-		return failed
+		return fmt.Errorf("%w\n(--http, --https and --state-dir choose other addresses and another directory)", failed)
 	}
 	return err
 }
@@ -66,14 +67,22 @@ func runDemo(ctx context.Context, out io.Writer, plain, secure, state string) er
 func welcome(out io.Writer, c proxy.Change) {
 	fmt.Fprintln(out, "\nThe demo is running. Open one of these, Ctrl-C ends it:")
 	for _, l := range c.Listeners {
-		scheme, address := "http", l.Address
-		if l.TLS {
-			scheme = "https"
-			if _, port, err := net.SplitHostPort(address); err == nil {
-				address = "localhost:" + port
-			}
-		}
-		fmt.Fprintf(out, "  %s://%s/\n", scheme, address)
+		fmt.Fprintf(out, "  %s\n", page(l))
 	}
 	fmt.Fprintf(out, "For https without a warning, let the browser trust %s\n\n", c.RootFile)
+}
+
+// page is the URL of a listener for a browser on this machine.
+func page(l proxy.Listener) string {
+	host, port, err := net.SplitHostPort(l.Address)
+	if err != nil || strings.HasPrefix(l.Address, "unix:") {
+		return l.Address
+	}
+	if l.TLS {
+		return "https://localhost:" + port + "/" // which its certificate is for
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/http/httpguts"
 
 	"sluice/config"
 	"sluice/proxy"
@@ -23,7 +23,12 @@ func explainCommand() *cobra.Command {
 		Short: "Tell which route takes a request, what it does, and why the others do not",
 		Example: "  sluice explain https://chat.example.com/ws/room --websocket --origin https://example.com\n" +
 			"  sluice explain http://localhost/api --method POST --header 'X-Canary: yes'",
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("explain takes one URL, as in https://host/path, and was given %d", len(args))
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := load(path)
 			if err != nil {
@@ -41,9 +46,9 @@ func explainCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&q.Method, "method", http.MethodGet, "request `method`")
-	f.StringVar(&origin, "origin", "", "Origin header of the page that connects")
-	f.StringArrayVarP(&headers, "header", "H", nil, "request header, as 'Name: value' (repeatable)")
+	f.StringVar(&q.Method, "method", http.MethodGet, "`method` of the request")
+	f.StringVar(&origin, "origin", "", "`origin` of the page that connects, as in https://example.com")
+	f.StringArrayVarP(&headers, "header", "H", nil, "`header` of the request, as 'Name: value' (repeatable)")
 	f.BoolVar(&q.WebSocket, "websocket", false, "ask about a WebSocket handshake (implied by ws: and wss: URLs)")
 	return configFlag(c, &path)
 }
@@ -59,18 +64,27 @@ func ask(q *proxy.Question, target, origin string, headers []string) error {
 		q.WebSocket = true
 	case "http", "https":
 	default:
-		return fmt.Errorf("%s is not a URL with http, https, ws or wss: write it as https://host/path", target)
+		return fmt.Errorf("%q is not a URL with http, https, ws or wss: write it as https://host/path", target)
 	}
 	if u.Host == "" {
-		return fmt.Errorf("%s has no host", target)
+		return fmt.Errorf("%q has no host", target)
+	}
+	switch {
+	case !httpguts.ValidHeaderFieldName(q.Method): // both are tokens
+		return fmt.Errorf("--method %q is not a method, as in GET", q.Method)
+	case q.WebSocket && q.Method != http.MethodGet:
+		return fmt.Errorf("--method %s: a WebSocket handshake is a GET", q.Method)
 	}
 	q.URL, q.Header = u, http.Header{}
 	for _, h := range headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
-			return errors.New("--header " + h + " has no colon: write it as 'Name: value'")
+			return fmt.Errorf("--header %q has no colon: write it as 'Name: value'", h)
 		}
-		q.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		if name = strings.TrimSpace(name); !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("--header %q: %q is not the name of a header", h, name)
+		}
+		q.Header.Add(name, strings.TrimSpace(value))
 	}
 	if origin != "" {
 		q.Header.Set("Origin", origin)
@@ -84,6 +98,13 @@ func explain(w io.Writer, cfg *config.Config, q *proxy.Question, e *proxy.Explan
 		what = "WebSocket handshake for " + q.URL.String()
 	}
 	fmt.Fprintln(w, what)
+	if q.URL.Scheme == "http" || q.URL.Scheme == "ws" {
+		for _, l := range cfg.Listeners {
+			if l.RedirectHTTPS {
+				fmt.Fprintf(w, "  listener %s (%s:%d): redirects to https before any route is asked\n", l.Address, cfg.File, l.Pos.Line)
+			}
+		}
+	}
 	if e.Route == nil {
 		fmt.Fprintf(w, "  no route takes it: answered with %d %s\n", e.Status, http.StatusText(e.Status))
 	}

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -24,11 +26,16 @@ func healthCommand() *cobra.Command {
 		Short: "Check that the gateway answers on every listener of its configuration",
 		Long: "Check that the gateway answers on every listener of its configuration.\n\n" +
 			"It sends 'OPTIONS *', which no route sees and no log notes, to each listener\n" +
-			"and fails unless all of them answer. It is made for container checks.",
+			"and fails unless all of them answer. It is made for container checks.\n\n" +
+			"A listener that refuses it has answered too: one that wants the certificate of\n" +
+			"a client, or PROXY headers from others than this machine. The latter logs each\n" +
+			"refusal, unless 'trusted_proxies' has the address that is asked from.\n\n" +
+			"A mistake in the file matters only where it hides the listeners: a gateway that\n" +
+			"refused the file goes on with what it has.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := config.Load(path)
-			if err != nil {
+			if cfg == nil || len(cfg.Listeners) == 0 {
 				return err
 			}
 			var failed []error
@@ -37,13 +44,16 @@ func healthCommand() *cobra.Command {
 					failed = append(failed, fmt.Errorf("listener %s: %w", cfg.Listeners[i].Address, err))
 				}
 			}
-			return errors.Join(failed...)
+			if failed == nil {
+				return nil
+			}
+			return errors.Join(append(failed, err)...)
 		},
 	}
 	return configFlag(c, &path)
 }
 
-// probe sends one request that net/http answers by itself.
+// probe tells whether a listener answers, be it with a refusal.
 func probe(l *config.Listener) error {
 	network, address, err := dialable(l.Address)
 	if err != nil {
@@ -55,10 +65,28 @@ func probe(l *config.Listener) error {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(healthTimeout))
+	if l.ProxyProtocol {
+		// Without an address: the connection speaks for itself. If it is
+		// closed already, the next write says so too.
+		io.WriteString(conn, "PROXY UNKNOWN\r\n")
+	}
 	if l.TLS {
 		// Whether the certificate is right is not asked: it is for other names.
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
 	}
+	err = options(conn)
+	alert, ok := errors.AsType[*net.OpError](err)
+	switch {
+	case ok && l.TLS && alert.Op == "remote error": // how crypto/tls says that an alert came
+		return nil
+	case l.ProxyProtocol && !errors.Is(err, os.ErrDeadlineExceeded):
+		return nil
+	}
+	return err
+}
+
+// options sends one request that net/http answers by itself.
+func options(conn net.Conn) error {
 	if _, err := fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); err != nil {
 		return err
 	}

@@ -28,10 +28,12 @@ func root() *cobra.Command {
 	c := &cobra.Command{
 		Use:           "sluice",
 		Short:         "A WebSocket-first reverse proxy and TLS-terminating gateway",
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	c.AddCommand(runCommand(), checkCommand(), explainCommand(), demoCommand(), healthCommand(), schemaCommand(), versionCommand())
+	c.SetVersionTemplate("sluice {{.Version}}\n")
+	c.AddCommand(runCommand(), checkCommand(), explainCommand(), demoCommand(), healthCommand(), trustCommand(), schemaCommand(), versionCommand())
 	return c
 }
 

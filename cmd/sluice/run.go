@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"log"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -33,7 +37,17 @@ func runCommand() *cobra.Command {
 type process struct {
 	gateway *proxy.Gateway
 	load    func() (*config.Config, error)
-	log     zerolog.Logger // of the configuration in force
+	logger  atomic.Pointer[zerolog.Logger] // of the configuration in force
+	told    proxy.Change                   // the last one announced
+}
+
+func (p *process) log() *zerolog.Logger { return p.logger.Load() }
+
+// Write takes what the standard library logs by itself: net/http about
+// backends that say what they were not asked.
+func (p *process) Write(line []byte) (int, error) {
+	p.log().Debug().Str("from", "standard library").Msg(strings.TrimSpace(string(line)))
+	return len(line), nil
 }
 
 // run starts a gateway, tells ready when it listens, and serves until a signal
@@ -49,8 +63,9 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	defer sink.Close()
 	p := &process{load: load}
 	p.gateway = proxy.New(func(c config.Log) zerolog.Logger {
-		p.log = sink.Logger(level(c.Level), pretty(c.Format))
-		return p.log
+		l := sink.Logger(level(c.Level), format(c.Format))
+		p.logger.Store(&l)
+		return l
 	})
 	cfg, err := load()
 	if err != nil {
@@ -60,8 +75,10 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	if err != nil {
 		return err
 	}
+	log.SetFlags(0)
+	log.SetOutput(p)
 	p.announce(change)
-	p.log.Info().Str("version", version).Str("config", cfg.File).Msg("ready")
+	p.log().Info().Str("version", version).Str("config", cfg.File).Msg("ready")
 	if ready != nil {
 		ready(change)
 	}
@@ -72,7 +89,7 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 			select {
 			case <-ctx.Done():
 				stop() // a second signal ends the process at once
-				p.log.Info().Msg("shutting down")
+				p.log().Info().Msg("shutting down")
 				return
 			case <-hup:
 				p.reload()
@@ -81,7 +98,7 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	})
 	p.gateway.Run(ctx)
 	reloads.Wait()
-	p.log.Info().Msg("stopped")
+	p.log().Info().Msg("stopped")
 	return nil
 }
 
@@ -94,20 +111,24 @@ func (p *process) reload() {
 		change, err = p.gateway.Apply(cfg)
 	}
 	if err != nil {
-		p.log.Error().Err(err).Msg("configuration refused")
+		p.log().Error().Err(err).Msg("configuration refused")
 		return
 	}
 	p.announce(change)
-	p.log.Info().Int("sessions_kept", change.SessionsKept).Int("sessions_ended", change.SessionsEnded).Msg("configuration reloaded")
+	p.log().Info().Int("sessions_kept", change.SessionsKept).Int("sessions_ended", change.SessionsEnded).Msg("configuration reloaded")
 }
 
+// announce tells what a change has made new.
 func (p *process) announce(c proxy.Change) {
 	for _, l := range c.Listeners {
-		p.log.Info().Str("listener", l.Name).Str("address", l.Address).Bool("tls", l.TLS).Msg("listening")
+		if !slices.Contains(p.told.Listeners, l) {
+			p.log().Info().Str("listener", l.Name).Str("address", l.Address).Bool("tls", l.TLS).Msg("listening")
+		}
 	}
-	if c.RootFile != "" {
-		p.log.Info().Str("file", c.RootFile).Msg("certificates come from the local CA: clients have to trust its root")
+	if c.RootFile != "" && c.RootFile != p.told.RootFile {
+		p.log().Info().Str("file", c.RootFile).Msg("certificates come from the local CA: clients have to trust its root")
 	}
+	p.told = c
 }
 
 // level is checked by package config already.
@@ -119,10 +140,14 @@ func level(name string) zerolog.Level {
 	return l
 }
 
-func pretty(format string) bool {
-	if format != "auto" {
-		return format == "pretty"
-	}
+func format(name string) telemetry.Format {
 	info, err := os.Stdout.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
+	switch {
+	case name == "json", name == "auto" && !terminal:
+		return telemetry.JSON
+	case terminal:
+		return telemetry.Colored
+	}
+	return telemetry.Pretty
 }

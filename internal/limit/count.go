@@ -7,23 +7,19 @@ import (
 
 // Counts is how many things each key holds at once.
 type Counts struct {
-	max int
-
 	mu   sync.Mutex
 	held map[netip.Addr]int
 }
 
-// NewCounts returns counts of at most max a key.
-func NewCounts(max int) *Counts {
-	return &Counts{max: max, held: make(map[netip.Addr]int)}
-}
+// NewCounts returns counts of nothing.
+func NewCounts() *Counts { return &Counts{held: make(map[netip.Addr]int)} }
 
-// Acquire takes one for key, unless it has max already. Whoever gets one calls
-// Release.
-func (c *Counts) Acquire(key netip.Addr) bool {
+// Acquire takes one for key, unless it has most already; 0 means any number.
+// Whoever gets one calls Release.
+func (c *Counts) Acquire(key netip.Addr, most int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.held[key] >= c.max {
+	if most > 0 && c.held[key] >= most {
 		return false
 	}
 	c.held[key]++

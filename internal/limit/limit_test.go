@@ -29,20 +29,26 @@ func TestKey(t *testing.T) {
 
 func TestCounts(t *testing.T) {
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	c := NewCounts(2)
+	c := NewCounts()
 	for i, want := range []bool{true, true, false} {
-		if got := c.Acquire(a); got != want {
+		if got := c.Acquire(a, 2); got != want {
 			t.Errorf("Acquire %d = %t; want %t", i, got, want)
 		}
 	}
-	if !c.Acquire(b) {
+	if !c.Acquire(b, 2) {
 		t.Error("another key is refused")
 	}
 	c.Release(a)
-	if !c.Acquire(a) {
+	if !c.Acquire(a, 2) {
 		t.Error("Acquire after Release is refused")
 	}
-	for range 2 {
+	if c.Acquire(a, 1) {
+		t.Error("Acquire of a third, where one is the most, is granted")
+	}
+	if !c.Acquire(a, 0) {
+		t.Error("Acquire of a third is refused where any number is granted")
+	}
+	for range 3 {
 		c.Release(a)
 	}
 	c.Release(b)
@@ -53,13 +59,13 @@ func TestCounts(t *testing.T) {
 
 func TestCountsNeverExceedTheirMaximum(t *testing.T) {
 	a := netip.MustParseAddr("192.0.2.1")
-	c := NewCounts(3)
+	c := NewCounts()
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 3)
 	for range 8 {
 		wg.Go(func() {
 			for range 1000 {
-				if !c.Acquire(a) {
+				if !c.Acquire(a, 3) {
 					continue
 				}
 				select {

@@ -45,9 +45,9 @@ type Request struct {
 	Error    string // stage and side of what went wrong
 }
 
-// Log writes the record.
-func (r *Request) Log(l *zerolog.Logger) {
-	e := r.fields(l.Info()).Int("status", r.Status).Int64("bytes_in", r.In).Int64("bytes_out", r.Out)
+// Log writes the record as an event of some level.
+func (r *Request) Log(e *zerolog.Event) {
+	e = r.fields(e).Int("status", r.Status).Int64("bytes_in", r.In).Int64("bytes_out", r.Out)
 	e = duration(e, r.Duration)
 	if r.Error != "" {
 		e = e.Str("error", r.Error)

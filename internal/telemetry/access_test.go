@@ -41,10 +41,10 @@ func TestRecords(t *testing.T) {
 		log  func(*zerolog.Logger)
 		want map[string]any
 	}{
-		{"request", (&Request{Exchange: all, Status: 200, In: 5, Out: 1 << 40, Duration: 1500 * time.Microsecond, Error: "backend: refused"}).Log, with(map[string]any{
+		{"request", (&Request{Exchange: all, Status: 200, In: 5, Out: 1 << 40, Duration: 1500 * time.Microsecond, Error: "backend: refused"}).info, with(map[string]any{
 			"message": "request", "status": 200., "bytes_in": 5., "bytes_out": float64(1 << 40), "duration_ms": 1.5, "error": "backend: refused",
 		})},
-		{"request of which little is known", (&Request{Exchange: &Exchange{}, Status: 400}).Log, map[string]any{
+		{"request of which little is known", (&Request{Exchange: &Exchange{}, Status: 400}).info, map[string]any{
 			"level": "info", "message": "request", "status": 400., "bytes_in": 0., "bytes_out": 0., "duration_ms": 0.,
 		}},
 		{"session opened", (&Session{Exchange: all, Subprotocol: "chat.v2", Deflate: true}).LogOpened, with(map[string]any{
@@ -216,3 +216,6 @@ func BenchmarkLogEnded(b *testing.B) {
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// info logs the record as most are.
+func (r *Request) info(l *zerolog.Logger) { r.Log(l.Info()) }

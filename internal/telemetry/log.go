@@ -67,12 +67,20 @@ func (s *Sink) Close() {
 	}
 }
 
-// Logger returns a logger that writes to the sink. A record is one line of
-// JSON, or for people where pretty is set.
-func (s *Sink) Logger(level zerolog.Level, pretty bool) zerolog.Logger {
+// Format is how a record is written.
+type Format int
+
+const (
+	JSON    Format = iota // one line of JSON
+	Pretty                // for people
+	Colored               // for people at a terminal
+)
+
+// Logger returns a logger that writes to the sink.
+func (s *Sink) Logger(level zerolog.Level, f Format) zerolog.Logger {
 	var w io.Writer = &s.queue
-	if pretty {
-		w = zerolog.ConsoleWriter{Out: &s.queue, TimeFormat: time.TimeOnly}
+	if f != JSON {
+		w = zerolog.ConsoleWriter{Out: &s.queue, TimeFormat: time.TimeOnly, NoColor: f != Colored}
 	}
 	return zerolog.New(w).Level(level).Hook(stamp{})
 }

@@ -125,7 +125,7 @@ func TestCloseWritesWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &slow{next: make(chan struct{})}
 		s := NewSink(out)
-		l := s.Logger(zerolog.InfoLevel, false)
+		l := s.Logger(zerolog.InfoLevel, JSON)
 		for i := range 1000 {
 			l.Info().Int("i", i).Msg("")
 		}
@@ -152,7 +152,7 @@ func TestCloseGivesUpOnABlockedReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &slow{next: make(chan struct{})}
 		s := NewSink(out)
-		l := s.Logger(zerolog.InfoLevel, false)
+		l := s.Logger(zerolog.InfoLevel, JSON)
 		l.Info().Msg("stuck")
 		start := time.Now()
 		s.Close()
@@ -211,7 +211,7 @@ func TestEveryRecordIsWrittenOrCounted(t *testing.T) {
 			last[r.Logger] = r.I
 			return len(p), nil
 		}))
-		l := s.Logger(zerolog.InfoLevel, false)
+		l := s.Logger(zerolog.InfoLevel, JSON)
 		var wg sync.WaitGroup
 		for logger := range loggers {
 			wg.Go(func() {
@@ -236,24 +236,23 @@ func TestLoggerWritesLinesWithATime(t *testing.T) {
 	tests := []struct {
 		name   string
 		level  zerolog.Level
-		pretty bool
+		format Format
 		want   string
 	}{
-		{"JSON", zerolog.InfoLevel, false, `{"level":"info","k":"v","time":"2000-01-01T00:00:00Z","message":"m"}` + "\n"},
-		{"for people", zerolog.InfoLevel, true, "00:00:00 INF m k=v\n"},
-		{"below the level", zerolog.WarnLevel, false, ""},
+		{"JSON", zerolog.InfoLevel, JSON, `{"level":"info","k":"v","time":"2000-01-01T00:00:00Z","message":"m"}` + "\n"},
+		{"for people", zerolog.InfoLevel, Pretty, "00:00:00 INF m k=v\n"},
+		{"below the level", zerolog.WarnLevel, JSON, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Setenv("NO_COLOR", "1")
 			synctest.Test(t, func(t *testing.T) {
 				var out bytes.Buffer
 				s := NewSink(&out)
-				l := s.Logger(tt.level, tt.pretty)
+				l := s.Logger(tt.level, tt.format)
 				l.Info().Str("k", "v").Msg("m")
 				s.Close()
 				want := strings.ReplaceAll(tt.want, "2000-01-01T00:00:00Z", time.Now().Format(timeFormat))
-				if tt.pretty {
+				if tt.format == Pretty {
 					want = strings.ReplaceAll(want, "00:00:00", time.Now().Format(time.TimeOnly))
 				}
 				if out.String() != want {
@@ -286,7 +285,7 @@ func TestCloseLeavesTheOutputOpen(t *testing.T) {
 func BenchmarkSink(b *testing.B) {
 	s := NewSink(discard{})
 	defer s.Close()
-	l := s.Logger(zerolog.InfoLevel, false)
+	l := s.Logger(zerolog.InfoLevel, JSON)
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {

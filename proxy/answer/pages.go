@@ -3,13 +3,16 @@ package answer
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -28,16 +31,22 @@ type Pages struct {
 // HTML, JSON or text in UTF-8, by its extension (.html, .htm, .json, .txt), of
 // at most 256 KiB. In it, {{status}}, {{title}}, {{detail}} and {{id}} stand for
 // what the error has there, escaped as text of HTML or inside a string of JSON.
+// The error joins one for each file that cannot serve, in the order of names.
 func NewPages(files map[string]string) (*Pages, error) {
 	p := &Pages{pages: make(map[int]*page, len(files))}
-	for name, file := range files {
+	var mistakes []error
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		key, err := strconv.Atoi(strings.TrimSuffix(name, "xx"))
 		if len(name) != 3 || err != nil || name[0] != '4' && name[0] != '5' {
-			return nil, fmt.Errorf("error page %q: neither a status from 400 to 599 nor \"4xx\" or \"5xx\"", name)
+			mistakes = append(mistakes, fmt.Errorf("error page %q: neither a status from 400 to 599 nor \"4xx\" or \"5xx\"", name))
+			continue
 		}
-		if p.pages[key], err = readPage(file); err != nil {
-			return nil, fmt.Errorf("error page %s: %w", name, err)
+		if p.pages[key], err = readPage(files[name]); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("error page %s: %w", name, err))
 		}
+	}
+	if err := errors.Join(mistakes...); err != nil {
+		return nil, err
 	}
 	return p, nil
 }

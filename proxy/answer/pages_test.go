@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -120,6 +121,23 @@ func TestNewPagesRefuses(t *testing.T) {
 				t.Errorf("NewPages(%q: %q) = %v, want %q in it", tt.key, tt.file, err, tt.want)
 			}
 		})
+	}
+}
+
+// An operator hears of all bad pages at once, always in the same order.
+func TestNewPagesTellsAllMistakes(t *testing.T) {
+	_, err := NewPages(map[string]string{"5xx": "a.png", "404": "b.png", "4xx": "c.png"})
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		t.Fatalf("NewPages = %v, want several errors", err)
+	}
+	var got []string
+	for _, err := range joined.Unwrap() {
+		name, _, _ := strings.Cut(err.Error(), ": ")
+		got = append(got, name)
+	}
+	if want := []string{"error page 404", "error page 4xx", "error page 5xx"}; !slices.Equal(got, want) {
+		t.Errorf("mistakes of %q, want of %q", got, want)
 	}
 }
 

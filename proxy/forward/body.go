@@ -20,6 +20,7 @@ type requestBody struct {
 	limit   int64       // bytes; 0 means none
 	trailer http.Header // of the request for the backend; filled in at the end; nil for none
 	proceed func()      // has the client send it, before the first read; may be nil
+	slow    alarm       // runs while the backend is waited for: it takes what was read, or answers
 	read    atomic.Int64
 
 	mu    sync.Mutex // not held while the body is read
@@ -43,6 +44,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if !begun && b.proceed != nil {
 		b.proceed()
 	}
+	b.slow.pause()
 	n, err := b.request.Body.Read(p) // net/http allows this while the handler returns
 	total := b.read.Add(int64(n))
 	b.mu.Lock()
@@ -50,6 +52,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if b.ended {
 		return 0, http.ErrBodyReadAfterClose
 	}
+	b.slow.start()
 	b.pace.end(began, n)
 	switch {
 	case b.limit > 0 && total > b.limit:
@@ -57,7 +60,6 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.err = err
 	case err == io.EOF:
 		b.whole = true
-		b.pace.clear()
 		if b.trailer != nil {
 			fill(b.trailer, b.request.Trailer)
 		}

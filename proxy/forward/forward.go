@@ -30,7 +30,7 @@ type Exchange struct {
 
 	MaxBody  int64         // bytes of the request's body; 0 means no limit
 	MinRate  float64       // bytes a second that a client has to send or take; 0 means any
-	Response time.Duration // for the head of the answer, once the request is sent; 0 means any
+	Response time.Duration // for taking each piece of the request, and then for the head of the answer; 0 means any
 }
 
 // A Result is how an exchange ended.
@@ -80,10 +80,10 @@ func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 	body := &requestBody{
 		request: r, limit: x.MaxBody, proceed: early.proceed,
 		pace: pace{rate: x.MinRate, set: rc.SetReadDeadline},
+		slow: alarm{after: x.Response, call: func() { cancel(errSlowAnswer(x.Response)) }},
 	}
 	defer func() { result.In = body.end() }()
-	slow := newAlarm(x.Response, func() { cancel(errSlowAnswer(x.Response)) })
-	defer slow.stop()
+	defer body.slow.stop()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
 			if i.Reused && x.Reuse != nil {
@@ -91,11 +91,11 @@ func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 			}
 		},
 		Got1xxResponse: early.pass,
-		WroteRequest:   func(httptrace.WroteRequestInfo) { slow.start() },
+		WroteRequest:   func(httptrace.WroteRequestInfo) { body.slow.start() },
 	})
 
 	res, err := x.Backend.RoundTrip(x.outgoing(ctx, r, body))
-	slow.stop()
+	body.slow.stop()
 	early.end()
 	if err != nil {
 		body.end()
@@ -176,7 +176,7 @@ func (x *Exchange) outgoing(ctx context.Context, r *http.Request, body *requestB
 	x.Origin.Set(out.Header)
 	out.Header["X-Request-Id"] = []string{x.ID}
 	if x.Via {
-		addVia(out.Header, r.ProtoMajor, r.ProtoMinor)
+		AddVia(out.Header, r.ProtoMajor, r.ProtoMinor)
 	}
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // or the transport puts in its own
@@ -193,7 +193,7 @@ func (x *Exchange) outgoing(ctx context.Context, r *http.Request, body *requestB
 func (x *Exchange) answer(w http.ResponseWriter, res *http.Response) Result {
 	hop.Strip(res.Header)
 	if x.Via {
-		addVia(res.Header, res.ProtoMajor, res.ProtoMinor)
+		AddVia(res.Header, res.ProtoMajor, res.ProtoMinor)
 	}
 	h := w.Header()
 	for name, values := range res.Header {

@@ -40,10 +40,11 @@ func NewOrigin(r *http.Request, peer netip.Addr, trusted func(netip.Addr) bool) 
 func (o *Origin) believe(h http.Header, trusted func(netip.Addr) bool) {
 	elements := forwarded(h["Forwarded"])
 	hops := list(h["X-Forwarded-For"])
-	if len(hops) == 0 {
-		for _, e := range elements {
-			hops = append(hops, e["for"])
-		}
+	if len(hops) > 0 {
+		elements = nil // a proxy that writes one passes the other on as anybody sent it
+	}
+	for _, e := range elements {
+		hops = append(hops, e["for"])
 	}
 	for i := len(hops) - 1; i >= 0; i-- {
 		a, ok := address(hops[i])
@@ -84,7 +85,7 @@ func (o *Origin) Set(h http.Header) {
 		delete(h, name)
 	}
 	for name := range h { // many servers read '_' as '-' (RFC 3875, section 4.1.18)
-		if strings.Contains(name, "_") && isForwarding(strings.ReplaceAll(name, "_", "-")) {
+		if (!o.trusted || strings.Contains(name, "_")) && isForwarding(strings.ReplaceAll(name, "_", "-")) {
 			delete(h, name)
 		}
 	}

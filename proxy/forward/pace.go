@@ -18,7 +18,9 @@ type pace struct {
 	spent time.Duration
 }
 
-// begin sets the deadline for waiting once more. The result is for end.
+// begin sets the deadline for waiting once more, which end takes away: HTTP/2
+// resets a stream whose deadline passes, whoever is waited for. The result is
+// for end.
 func (p *pace) begin() time.Time {
 	if p.rate <= 0 {
 		return time.Time{}
@@ -34,6 +36,7 @@ func (p *pace) end(began time.Time, n int) {
 	if p.rate <= 0 {
 		return
 	}
+	p.clear()
 	p.bytes += int64(n)
 	p.spent += time.Since(began)
 }
@@ -46,6 +49,7 @@ func (p *pace) clear() {
 }
 
 // alarm calls a function some time after it was started, unless it is stopped.
+// The zero value never does.
 type alarm struct {
 	after time.Duration // 0 means never
 	call  func()
@@ -55,7 +59,14 @@ type alarm struct {
 	stopped bool
 }
 
-func newAlarm(after time.Duration, call func()) *alarm { return &alarm{after: after, call: call} }
+// pause stops it until the next start.
+func (a *alarm) pause() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+}
 
 // start starts the time, anew if it runs already.
 func (a *alarm) start() {

@@ -67,6 +67,7 @@ func (c *client) write(p []byte) error {
 		n, err := c.w.Write(p)
 		c.n += int64(n)
 		if err != nil {
+			c.pace.end(began, n)
 			return err
 		}
 	}
@@ -93,7 +94,9 @@ func (c *client) flush() {
 	defer c.mu.Unlock()
 	if c.dirty && !c.ended {
 		c.dirty = false
+		began := c.pace.begin()
 		c.rc.Flush()
+		c.pace.end(began, 0)
 	}
 }
 
@@ -105,5 +108,4 @@ func (c *client) end() {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	c.pace.clear()
 }

@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 )
@@ -34,6 +33,7 @@ func fill(t, from http.Header) {
 // mayTrail reports whether a field may stand in a trailer section. What frames
 // or routes a message, or says who sent it, may not (RFC 9110, section 6.5.1).
 func mayTrail(name string) bool {
+	name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")) // CGI cannot tell them apart
 	switch name {
 	case "Host", "Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 		"Authorization", "Proxy-Authorization", "Proxy-Authenticate", "Www-Authenticate", "Cookie", "Set-Cookie",
@@ -41,10 +41,6 @@ func mayTrail(name string) bool {
 		"Range", "Vary", "Location", "Retry-After", "Date", "Expires":
 		return false
 	}
-	return !strings.HasPrefix(name, "Content-") && !strings.HasPrefix(name, "X-Forwarded-")
-}
-
-// addVia notes this hop (RFC 9110, section 7.6.3).
-func addVia(h http.Header, major, minor int) {
-	h["Via"] = append(h["Via"], fmt.Sprintf("%d.%d sluice", major, minor))
+	return !strings.HasPrefix(name, "Content-") && !strings.HasPrefix(name, "X-Forwarded-") &&
+		!strings.HasPrefix(name, "X-Client-")
 }

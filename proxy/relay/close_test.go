@@ -477,7 +477,7 @@ func TestAnIdleSessionHoldsNoLargeBuffer(t *testing.T) {
 		h := newHall(t)
 		var lent []weak.Pointer[[]byte]
 		var mu sync.Mutex
-		h.buffers.New = func() any {
+		portableOf(h.Engine).buffers.New = func() any {
 			b := make([]byte, busyBuffer)
 			mu.Lock()
 			defer mu.Unlock()
@@ -556,8 +556,8 @@ func TestRandomEndsLeaveNothingBehind(t *testing.T) {
 				t.Errorf("session %d ended for no cause", r.ID)
 			}
 		}
-		if n := h.group.Open(); n != 0 || len(h.sessions) != 0 {
-			t.Errorf("%d sessions open, %d known; want none", n, len(h.sessions))
+		if n := h.group.Open(); n != 0 || len(portableOf(h.Engine).sessions) != 0 {
+			t.Errorf("%d sessions open, %d known; want none", n, len(portableOf(h.Engine).sessions))
 		}
 	}) // which fails if a goroutine is left
 }

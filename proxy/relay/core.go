@@ -38,6 +38,7 @@ type end struct {
 type notice struct {
 	code   ws.StatusCode
 	reason string
+	due    bool // the stream to the side stands between frames, and is mute from there on
 }
 
 func newCore(s *Session) core {
@@ -58,7 +59,7 @@ func (c *core) feed(from Side, in []byte) (out []byte, used int) {
 	mute, counts := y.told, x.dir.Counts
 	if y.notice != nil {
 		// The frame under way goes first, and nothing behind it.
-		if x.dir.Boundary() {
+		if y.notice.due = y.notice.due || x.dir.Boundary(); y.notice.due {
 			mute = true
 		} else if left := x.dir.Left(); int64(len(in)) > left {
 			in = in[:left]
@@ -87,6 +88,18 @@ func (c *core) feed(from Side, in []byte) (out []byte, used int) {
 	return out, v.Take
 }
 
+// ahead returns how many bytes of payload come next from a side that may go on
+// without being fed, in bytes.
+func (c *core) ahead(from Side) int64 {
+	if y := &c.ends[from.other()]; y.told || y.notice != nil && y.notice.due {
+		return 0
+	}
+	return c.ends[from].dir.Left()
+}
+
+// passed tells that n of those bytes went on.
+func (c *core) passed(from Side, n int64) { c.ends[from].dir.Passed(n) }
+
 // first notes why the session ends, unless that is known already.
 func (c *core) first(cause Cause, by Side, code ws.StatusCode, reason, detail string) bool {
 	if c.cause != 0 {
@@ -99,7 +112,7 @@ func (c *core) first(cause Cause, by Side, code ws.StatusCode, reason, detail st
 // tell puts a Close frame in line for a side.
 func (c *core) tell(to Side, code ws.StatusCode, reason string) {
 	if e := &c.ends[to]; !e.told && e.notice == nil {
-		e.notice = &notice{code, reason}
+		e.notice = &notice{code: code, reason: reason}
 	}
 }
 
@@ -190,7 +203,7 @@ func (c *core) expire() {
 // be asked when nothing that feed returned for the side is unwritten.
 func (c *core) next(to Side) []byte {
 	e := &c.ends[to]
-	if e.notice == nil || !c.ends[to.other()].dir.Boundary() {
+	if e.notice == nil || !e.notice.due && !c.ends[to.other()].dir.Boundary() {
 		return nil
 	}
 	n := e.notice

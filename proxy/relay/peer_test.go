@@ -285,7 +285,7 @@ func (p *peer) reset() {
 
 // A hall is an engine that runs while a test does.
 type hall struct {
-	*Portable
+	*Engine
 	t       testing.TB
 	group   Group
 	reports chan Report
@@ -295,7 +295,7 @@ type hall struct {
 
 func newHall(t testing.TB) *hall {
 	h := &hall{t: t, reports: make(chan Report, 256)}
-	h.Portable = New(func(r Report) { h.reports <- r })
+	h.Engine = New(func(r Report) { h.reports <- r })
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -20,9 +20,9 @@ type Portable struct {
 	stopped  bool
 }
 
-// New returns an engine that reports every session's end to ended, which must
-// not block.
-func New(ended func(Report)) *Portable {
+// NewPortable returns an engine that reports every session's end to ended,
+// which must not block.
+func NewPortable(ended func(Report)) *Portable {
 	return &Portable{
 		ended:    ended,
 		buffers:  sync.Pool{New: func() any { b := make([]byte, busyBuffer); return &b }},

@@ -1,0 +1,5 @@
+//go:build !linux || portable
+
+package relay
+
+func portableOf(e *Engine) *Portable { return e }

@@ -1,0 +1,165 @@
+package tlsconf
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+)
+
+// ClientAuth says which certificates clients have to show.
+type ClientAuth struct {
+	Require bool   // else a client may have none; one that it shows is verified
+	CA      string // PEM file of the authorities that issue them
+	CRL     string // PEM or DER file of what they have revoked; "" means none
+}
+
+// clientAuth is a ClientAuth, read.
+type clientAuth struct {
+	options ClientAuth
+	pool    *x509.CertPool
+	lists   []*x509.RevocationList
+	roots   []*x509.Certificate
+	revoked map[string]bool // by revocation
+}
+
+func loadClientAuth(o ClientAuth) (*clientAuth, error) {
+	c := &clientAuth{options: o, pool: x509.NewCertPool()}
+	text, err := readPEM(o.CA, checkChain)
+	if err != nil {
+		return nil, fmt.Errorf("client authorities %s: %w", o.CA, err)
+	}
+	for b := range blocks(text) {
+		if b.Type != "CERTIFICATE" {
+			continue
+		}
+		authority, err := x509.ParseCertificate(b.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("client authorities %s: %w", o.CA, err)
+		}
+		c.roots = append(c.roots, authority)
+		c.pool.AddCert(authority)
+	}
+	if o.CRL == "" {
+		return c, nil
+	}
+	if c.lists, err = readRevoked(o.CRL, c.roots); err != nil {
+		return nil, fmt.Errorf("revocation list %s: %w", o.CRL, err)
+	}
+	c.revoked = make(map[string]bool)
+	for _, list := range c.lists {
+		for _, entry := range list.RevokedCertificateEntries {
+			c.revoked[revocation(list.RawIssuer, entry.SerialNumber)] = true
+		}
+	}
+	return c, nil
+}
+
+// same reports whether c and o were read from equal files.
+func (c *clientAuth) same(o *clientAuth) bool {
+	return slices.EqualFunc(c.roots, o.roots, (*x509.Certificate).Equal) &&
+		slices.EqualFunc(c.lists, o.lists, func(a, b *x509.RevocationList) bool { return bytes.Equal(a.Raw, b.Raw) })
+}
+
+// readRevoked reads the lists in a file. Each must be signed by one of the
+// authorities.
+func readRevoked(file string, authorities []*x509.Certificate) ([]*x509.RevocationList, error) {
+	text, err := readFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var ders [][]byte
+	for b := range blocks(text) {
+		if b.Type == "X509 CRL" {
+			ders = append(ders, b.Bytes)
+		}
+	}
+	if ders == nil {
+		ders = [][]byte{text}
+	}
+	var lists []*x509.RevocationList
+	for _, der := range ders {
+		list, err := x509.ParseRevocationList(der)
+		if err != nil {
+			return nil, errors.New("holds no revocation list, neither as PEM ('X509 CRL') nor as DER")
+		}
+		signed := false
+		for _, authority := range authorities {
+			signed = signed || list.CheckSignatureFrom(authority) == nil
+		}
+		if !signed {
+			return nil, fmt.Errorf("the list of %s is signed by none of the client authorities", list.Issuer)
+		}
+		lists = append(lists, list)
+	}
+	return lists, nil
+}
+
+// apply makes a configuration ask for certificates.
+func (c *clientAuth) apply(t *tls.Config) {
+	t.ClientCAs = c.pool
+	t.ClientAuth = tls.VerifyClientCertIfGiven
+	if c.options.Require {
+		t.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	// Unlike VerifyPeerCertificate this is asked for resumed sessions too.
+	t.VerifyConnection = c.verify
+}
+
+// verify refuses a client whose every chain is revoked or no longer leads to an
+// authority. Chains of a resumed session may be those of an older
+// configuration.
+func (c *clientAuth) verify(s tls.ConnectionState) error {
+	if len(s.PeerCertificates) == 0 {
+		return nil // whether there must be one, crypto/tls has checked
+	}
+	chains := s.VerifiedChains
+	if s.DidResume {
+		intermediates := x509.NewCertPool()
+		for _, cert := range s.PeerCertificates[1:] {
+			intermediates.AddCert(cert)
+		}
+		var err error
+		chains, err = s.PeerCertificates[0].Verify(x509.VerifyOptions{
+			Roots: c.pool, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		})
+		if err != nil {
+			return fmt.Errorf("client certificate: %w", err)
+		}
+	}
+	for _, chain := range chains {
+		if !c.isRevoked(chain) {
+			return nil
+		}
+	}
+	return fmt.Errorf("client certificate of %s: revoked", s.PeerCertificates[0].Subject)
+}
+
+// isRevoked reports whether a certificate of the chain is on its issuer's list.
+func (c *clientAuth) isRevoked(chain []*x509.Certificate) bool {
+	return slices.ContainsFunc(chain, func(cert *x509.Certificate) bool {
+		return c.revoked[revocation(cert.RawIssuer, cert.SerialNumber)]
+	})
+}
+
+// revocation identifies a certificate (RFC 5280, section 4.1.2.2).
+func revocation(issuer []byte, serial *big.Int) string {
+	return string(issuer) + " " + serial.String()
+}
+
+// warnings says what to look after. A list past its time is still used: it
+// knows more than none, and refusing everyone would be worse.
+func (c *clientAuth) warnings(now time.Time) []string {
+	var list []string
+	for _, l := range c.lists {
+		if !l.NextUpdate.IsZero() && now.After(l.NextUpdate) {
+			list = append(list, fmt.Sprintf("revocation list %s: should have been replaced by %s; it is still used",
+				c.options.CRL, l.NextUpdate.Format(time.DateOnly)))
+		}
+	}
+	return list
+}
