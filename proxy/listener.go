@@ -187,7 +187,7 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 			l.admit(c, s)
 			continue
 		}
-		if !trusted(c.Peer().Addr()) {
+		if !l.local() && !trusted(c.Peer().Addr()) {
 			l.log().Warn().Str("listener", l.name).Stringer("client", c.Peer().Addr()).Msg(
 				"connection refused: 'proxy_protocol' is on and the address is not among 'trusted_proxies'")
 			c.Close()
@@ -203,6 +203,10 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 		})
 	}
 }
+
+// local reports whether only processes of this machine can connect, those that
+// the permissions of the socket let.
+func (l *listener) local() bool { return l.net.Addr().Network() == "unix" }
 
 // room waits until another connection may be open. It is false once the
 // listener is closed.

@@ -1,14 +1,20 @@
 package proxy
 
 import (
-	"io"
 	"net/http"
+	"time"
 )
+
+// takeTime is how long a client may take over one piece of an answer, at most
+// 32 KiB, and over the rest that is sent when the handler is through.
+const takeTime = 30 * time.Second
 
 // recorder is the ResponseWriter next to the client: it counts what goes out.
 type recorder struct {
 	http.ResponseWriter
+	control *http.ResponseController
 	last    bool // the connection ends with the answer
+	paced   bool // somebody else bounds how long the client is waited for
 	status  int  // 0 until the final answer is begun
 	written int64
 	taken   bool // the connection went to a session
@@ -31,19 +37,26 @@ func (w *recorder) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
+	if !w.paced {
+		w.hurry()
+	}
 	n, err := w.ResponseWriter.Write(p)
 	w.written += int64(n)
 	return n, err
 }
 
-// ReadFrom lets files go to the socket without a copy.
-func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
+// hurry gives the client a while to take what is written next.
+func (w *recorder) hurry() { w.control.SetWriteDeadline(time.Now().Add(takeTime)) }
+
+// begin takes away what end has left on the connection.
+func (w *recorder) begin() { w.control.SetWriteDeadline(time.Time{}) }
+
+// end bounds what net/http still has of the answer, and writes after the
+// handler.
+func (w *recorder) end() {
+	if !w.taken {
+		w.hurry()
 	}
-	n, err := io.Copy(w.ResponseWriter, r)
-	w.written += n
-	return n, err
 }
 
 // dresser is the ResponseWriter next to the handler: it has the headers of an
@@ -70,12 +83,4 @@ func (w *dresser) Write(p []byte) (int, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	return w.ResponseWriter.Write(p)
-}
-
-// ReadFrom lets files go to the socket without a copy.
-func (w *dresser) ReadFrom(r io.Reader) (int64, error) {
-	if !w.begun {
-		w.WriteHeader(http.StatusOK)
-	}
-	return io.Copy(w.ResponseWriter, r)
 }

@@ -28,18 +28,20 @@ func (x *exchange) forward(path string) {
 			x.failBackend(err)
 			return
 		}
+		defer lease.Release()
 		x.record.Backend, x.record.Endpoint = lease.Backend(), lease.Endpoint()
 		e := x.svc.exchange // a copy
 		e.Backend, e.Path, e.Origin, e.ID = lease, path, &x.origin, x.record.ID
 		e.Via, e.Edit = x.s.via, x.edit
+		x.sent.paced = true
 		result := e.Do(x.w, x.r)
+		x.sent.paced = false
 		x.record.In = result.In
 		if unreachable(result.Err) && result.In == 0 && x.r.Context().Err() == nil {
 			// Nothing of the request was read: it can go elsewhere.
 			lease.Fail(&tried, result.Err)
 			continue
 		}
-		lease.Release()
 		x.finish(&result)
 		return
 	}

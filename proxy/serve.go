@@ -18,6 +18,9 @@ import (
 	"sluice/upgrade"
 )
 
+// maxLogged bounds a request target in the log, in bytes.
+const maxLogged = 4 << 10
+
 // exchange is one request on its way through the gateway.
 type exchange struct {
 	g       *Gateway
@@ -75,7 +78,10 @@ func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
 
 func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{g: g, s: g.current.Load(), r: r, started: time.Now(), number: rand.Uint64()}
-	x.sent = &recorder{ResponseWriter: w, last: forward.Ambiguous(r)}
+	x.sent = &recorder{ResponseWriter: w, control: http.NewResponseController(w), last: forward.Ambiguous(r)}
+	if r.ProtoMajor == 1 {
+		x.sent.begin() // the request before may have left its own
+	}
 	x.w = &dresser{ResponseWriter: x.sent, dress: x.dress}
 	x.client = connectionOf(r)
 	x.client.requests.Add(1)
@@ -228,6 +234,7 @@ func (x *exchange) finishUnlessCut(finish func() error) {
 
 // end is called when the handler is through, or was cut.
 func (x *exchange) end() {
+	x.sent.end()
 	if x.r.ProtoMajor == 2 && x.r.Context().Err() != nil {
 		x.client.giveUp()
 	}
@@ -244,6 +251,9 @@ func (x *exchange) log() {
 	x.record.Status, x.record.Out = x.sent.status, x.sent.written
 	x.record.Duration = time.Since(x.started)
 	x.record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.s.redact)
+	if len(x.record.URI) > maxLogged {
+		x.record.URI = x.record.URI[:maxLogged] + "..."
+	}
 	level := zerolog.InfoLevel
 	if failed {
 		level = zerolog.WarnLevel

@@ -123,8 +123,8 @@ func TestCheckRefuses(t *testing.T) {
 			if refusal.Status != tt.status || refusal.Error() == "" {
 				t.Errorf("Check = status %d, %q; want %d and a reason", refusal.Status, refusal.Reason, tt.status)
 			}
-			const version = "Sec-WebSocket-Version" // as RFC 6455 spells it, not net/http
-			if v := refusal.Header[version]; tt.status == 426 && (!slices.Equal(v, []string{"13"}) || refusal.Header.Get("Upgrade") != "websocket") {
+			//lint:ignore SA1008 as RFC 6455 spells it, not net/http
+			if v := refusal.Header["Sec-WebSocket-Version"]; tt.status == 426 && (!slices.Equal(v, []string{"13"}) || refusal.Header.Get("Upgrade") != "websocket") {
 				t.Errorf("header of the 426 = %v, want the version and the protocol spoken here", refusal.Header)
 			}
 		})

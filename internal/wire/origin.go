@@ -8,17 +8,18 @@ import (
 
 // origin is what is known of a connection besides its socket.
 type origin struct {
-	peer   netip.AddrPort // as a PROXY header told; invalid without one
+	told   bool           // there was a PROXY header
+	peer   netip.AddrPort // as it told; invalid if it did not
 	closed func()         // called once
 	once   sync.Once
 }
 
 // SetPeer makes peer the other end's address, as a proxy in front told it, and
 // gives back the bytes of the stream that were read behind what it told: they
-// are the next to be read. Peer may be invalid, to leave the address as it is.
-// It is to be called before the first Read.
+// are the next to be read. Peer may be invalid: then it is not known whose the
+// stream is. It is to be called before the first Read.
 func (c *Conn) SetPeer(peer netip.AddrPort, ahead []byte) {
-	c.origin.peer = peer
+	c.origin.told, c.origin.peer = true, peer
 	if len(ahead) == 0 {
 		return
 	}

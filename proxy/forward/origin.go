@@ -133,10 +133,16 @@ func lastOf(values []string, otherwise string) string {
 	return strings.ToLower(otherwise)
 }
 
+// maxForwarded bounds a Forwarded header that is read, in bytes.
+const maxForwarded = 4 << 10
+
 // forwarded reads the elements of a Forwarded header (RFC 7239, section 4), as
 // pairs with names in lower case.
 func forwarded(values []string) (elements []map[string]string) {
 	for _, v := range values {
+		if len(v) > maxForwarded {
+			return nil
+		}
 		for e := range splitQuoted(v, ',') {
 			pairs := make(map[string]string)
 			for pair := range splitQuoted(e, ';') {

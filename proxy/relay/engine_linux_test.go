@@ -1,0 +1,5 @@
+//go:build !portable
+
+package relay
+
+func portableOf(e *Engine) *Portable { return e.portable }
