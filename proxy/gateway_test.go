@@ -420,3 +420,27 @@ state_dir: `+state)
 		t.Errorf("the state directory after a check: %v; want none", err)
 	}
 }
+
+// Behind a PROXY header that does not tell the client, the address is that of
+// a trusted proxy, but the request may be anybody's.
+func TestPROXYHeaderWithoutAnAddressLendsNoTrust(t *testing.T) {
+	g, address := start(t, `
+listeners: [{address: "127.0.0.1:0", proxy_protocol: true}]
+trusted_proxies: [127.0.0.1]
+routes: [{path: /, respond: 204}]
+`)
+	for _, head := range []string{"PROXY UNKNOWN\r\n", "PROXY TCP4 127.0.0.1 127.0.0.1 1000 2000\r\n"} {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(patience))
+		fmt.Fprint(c, head+"GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n")
+		if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != 204 {
+			t.Fatalf("answer = %v, %v; want 204", res, err)
+		}
+	}
+	g.await(`"client":"127.0.0.1"`) // for the first
+	g.await(`"client":"192.0.2.1"`) // the second peer is trusted by its own address
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -85,7 +86,11 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request) *exchange 
 	x.w = &dresser{ResponseWriter: x.sent, dress: x.dress}
 	x.client = connectionOf(r)
 	x.client.requests.Add(1)
-	x.origin = forward.NewOrigin(r, x.client.wire.Peer().Addr(), x.s.trusts)
+	trusted := x.s.trusts
+	if x.client.wire.Anonymous() {
+		trusted = func(netip.Addr) bool { return false }
+	}
+	x.origin = forward.NewOrigin(r, x.client.wire.Peer().Addr(), trusted)
 	id := x.origin.ID
 	if id == "" {
 		id = requestID(x.number)

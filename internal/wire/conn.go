@@ -47,12 +47,8 @@ func Of(c net.Conn) *Conn {
 }
 
 // Peer returns the address of the other end, unmapped from IPv6 where it is an
-// IPv4 address. It is the zero value for a Unix socket, and when a proxy in
-// front did not tell.
+// IPv4 address. It is the zero value for a Unix socket.
 func (c *Conn) Peer() netip.AddrPort {
-	if c.origin.told {
-		return c.origin.peer
-	}
 	a, ok := c.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return netip.AddrPort{}

@@ -16,8 +16,8 @@ type origin struct {
 
 // SetPeer makes peer the other end's address, as a proxy in front told it, and
 // gives back the bytes of the stream that were read behind what it told: they
-// are the next to be read. Peer may be invalid: then it is not known whose the
-// stream is. It is to be called before the first Read.
+// are the next to be read. Peer may be invalid: then the address stays, and the
+// connection is [Conn.Anonymous]. It is to be called before the first Read.
 func (c *Conn) SetPeer(peer netip.AddrPort, ahead []byte) {
 	c.origin.told, c.origin.peer = true, peer
 	if len(ahead) == 0 {
@@ -30,6 +30,10 @@ func (c *Conn) SetPeer(peer netip.AddrPort, ahead []byte) {
 		c.whole = c.measure(ahead)
 	}
 }
+
+// Anonymous reports whether a proxy in front said that it does not tell whose
+// the connection is: the address is its own, and what comes may not be.
+func (c *Conn) Anonymous() bool { return c.origin.told && !c.origin.peer.IsValid() }
 
 // OnClose has f called when the connection is closed, once. Detach does not
 // close it: who detaches calls [Conn.Release] at the end of the socket's life.
