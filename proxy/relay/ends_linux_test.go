@@ -1,0 +1,496 @@
+//go:build !portable
+
+package relay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sluice/internal/wstest"
+)
+
+// What a side sent before it was gone reaches the other one, although the
+// gateway learns that it is gone before it can read that.
+func TestWhatCameBeforeAResetOfAPausedSideArrives(t *testing.T) {
+	tests := []struct {
+		name string
+		from link
+		gone func(p *peer)
+	}{
+		{"tcp reset", loopback, func(p *peer) { p.reset() }},
+		{"unix closed", unixSocket, func(p *peer) { p.Close() }},
+	}
+	for _, tt := range tests {
+		for _, x := range []Side{Client, Backend} {
+			t.Run(fmt.Sprintf("%s by the %s", tt.name, x), func(t *testing.T) {
+				h := newHall(t)
+				kinds := [2]link{tight, tight}
+				kinds[x] = tt.from
+				c, b := h.join(kinds[Client], kinds[Backend], Session{})
+				ends := [2]*peer{c, b}
+				from, to := ends[x], ends[x.other()]
+				var want bytes.Buffer
+				blocked := func() (yes bool) {
+					for _, l := range h.loops {
+						l.wait(func() { l.each(func(k *joint) { yes = yes || k.ends[to.side].busy() }) })
+					}
+					return yes
+				}
+				for !blocked() {
+					f := sent(x, binary(strings.Repeat("x", 1000)))
+					from.raw(f)
+					want.Write(f)
+				}
+				last := sent(x, wstest.Text("last"), wstest.Close(4000, "left"))
+				from.raw(last)
+				want.Write(last)
+				tt.gone(from)
+				h.until(h.last, "knew", func(_ *loop, k *joint) bool { return k.ends[x].hung })
+				h.quiet()
+				got := make([]byte, want.Len())
+				if n, err := io.ReadFull(to, got); err != nil || !bytes.Equal(got, want.Bytes()) {
+					t.Fatalf("the %s got %d of %d bytes, %v", to.side, n, len(got), err)
+				}
+				to.send(wstest.Close(4000, ""))
+				to.Close()
+				h.expect(Closed, x, 4000)
+				h.empty()
+			})
+		}
+	}
+}
+
+func TestSocketsWithNothingToDoAreQuiet(t *testing.T) {
+	stalled := func(h *hall, c, b *peer) {
+		go b.Write(sent(Backend, binary(strings.Repeat("x", bulk))))
+		h.piped(h.last, Client)
+	}
+	tests := []struct {
+		name string
+		play func(h *hall, c, b *peer)
+	}{
+		{"idle", func(h *hall, c, b *peer) {}},
+		{"the client ended its stream", func(h *hall, c, b *peer) {
+			c.closeWrite()
+			h.until(h.last, "ended", func(_ *loop, k *joint) bool { return k.ends[Client].ended })
+		}},
+		{"the backend was reset", func(h *hall, c, b *peer) {
+			b.reset()
+			h.until(h.last, "ended", func(_ *loop, k *joint) bool { return k.ends[Backend].ended })
+		}},
+		{"the client was reset behind its end", func(h *hall, c, b *peer) {
+			c.closeWrite()
+			h.until(h.last, "ended", func(_ *loop, k *joint) bool { return k.ends[Client].ended })
+			c.reset()
+		}},
+		{"the client does not read", stalled},
+		{"the client ended its stream and does not read", func(h *hall, c, b *peer) {
+			stalled(h, c, b)
+			c.closeWrite()
+			h.until(h.last, "ended", func(_ *loop, k *joint) bool { return k.ends[Client].ended })
+		}},
+		{"lingering", func(h *hall, c, b *peer) {
+			c.send(wstest.Close(1000, ""))
+			b.take(wstest.Close(1000, ""))
+			b.send(wstest.Close(1000, ""))
+			c.rest()
+			h.report()
+		}},
+		{"lingering, one end closed", func(h *hall, c, b *peer) {
+			c.send(wstest.Close(1000, ""))
+			b.take(wstest.Close(1000, ""))
+			b.send(wstest.Close(1000, ""))
+			c.rest()
+			h.report()
+			c.Close()
+			h.until(h.last, "ended", func(_ *loop, k *joint) bool { return k.ends[Client].ended })
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHall(t)
+			c, b := h.join(tight, tight, Session{})
+			tt.play(h, c, b)
+			h.quiet()
+		})
+	}
+}
+
+func TestTimeEndsWhatNobodyAnswers(t *testing.T) {
+	h := newHall(t)
+	c, b := h.join(loopback, loopback, Session{})
+	h.End(all, RouteRemoved, time.Hour)
+	if n := h.group.Open(); n != 1 {
+		t.Fatalf("Open() = %d before its moment; want 1", n)
+	}
+	h.pass(time.Hour)
+	c.take(wstest.Close(1012, "route removed"))
+	h.pass(time.Hour + closeTimeout)
+	h.expect(RouteRemoved, Gateway, 1012)
+	c.expect("")
+	b.expect("close 1001")
+	h.pass(time.Hour + closeTimeout + lingerTime)
+	h.empty()
+}
+
+func TestAnEventOfAnOldSessionReachesNoNewOne(t *testing.T) {
+	h := newHall(t)
+	type place struct {
+		l    *loop
+		slot int32
+		gen  int32
+	}
+	where := func() (p place) {
+		h.until(h.last, "begun", func(l *loop, k *joint) bool {
+			p = place{l, k.slot, l.slots[k.slot].generation}
+			return true
+		})
+		return p
+	}
+	c, b := h.join(loopback, loopback, Session{})
+	old := where()
+	h.End(all, Shutdown, time.Hour) // leaves a timer
+	c.reset()
+	b.reset()
+	h.report()
+	h.empty()
+	for {
+		c, b = h.join(loopback, loopback, Session{})
+		if p := where(); p.l == old.l && p.slot == old.slot {
+			break
+		}
+	}
+	old.l.wait(func() {
+		for side := range int32(2) {
+			old.l.dispatch(&unix.EpollEvent{
+				Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLERR | unix.EPOLLHUP, Fd: old.slot<<1 | side, Pad: old.gen,
+			})
+		}
+		old.l.expire(old.l.now.Add(2 * time.Hour))
+	})
+	c.send(wstest.Text("still here"))
+	b.take(wstest.Text("still here"))
+}
+
+// Sessions that are handed in while the engine stops are told, cut and
+// reported, and Run returns.
+func TestJoinWhileALoopStops(t *testing.T) {
+	for range 3 {
+		h := &hall{t: t, reports: make(chan Report, 256)}
+		h.Engine = New(func(r Report) { h.reports <- r })
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		c, _ := h.join(loopback, loopback, Session{}) // before Run
+		cancel()
+		go func() {
+			defer close(done)
+			h.Run(ctx)
+		}()
+		c2, _ := h.join(loopback, loopback, Session{})
+		c.expect(told(Client)) // so the loop stops, and lingers
+		c3, _ := h.join(loopback, loopback, Session{})
+		c2.expect(told(Client))
+		c3.expect(told(Client))
+		<-done
+		for range 3 {
+			h.expect(Shutdown, Gateway, 1001)
+		}
+		c4, _ := h.join(loopback, loopback, Session{})
+		c4.expect(told(Client))
+		h.expect(Shutdown, Gateway, 1001)
+		if n := h.group.Open(); n != 0 {
+			t.Fatalf("Open() = %d; want 0", n)
+		}
+		h.empty()
+	}
+}
+
+func descriptors(t testing.TB) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
+
+// fill takes every descriptor the process may still have, and returns a
+// function that gives them back.
+func fill(t testing.TB) (free func()) {
+	t.Helper()
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	less := was
+	less.Cur = min(was.Cur, 1024)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &less); err != nil {
+		t.Fatal(err)
+	}
+	var taken []int
+	free = sync.OnceFunc(func() {
+		for _, fd := range taken {
+			unix.Close(fd)
+		}
+		unix.Setrlimit(unix.RLIMIT_NOFILE, &was)
+	})
+	t.Cleanup(free)
+	for {
+		fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			if !errors.Is(err, unix.EMFILE) {
+				t.Fatal(err)
+			}
+			return free
+		}
+		taken = append(taken, fd)
+	}
+}
+
+func TestWithoutDescriptorsForPipesPayloadIsCopied(t *testing.T) {
+	h := newHall(t)
+	c, b := h.join(loopback, loopback, Session{})
+	whole := sent(Client, binary(noise(2<<20)))
+	transfer := func() (pipes int) {
+		go cuts(c, whole, 1)
+		got := make([]byte, len(whole))
+		if _, err := io.ReadFull(b, got); err != nil || !bytes.Equal(got, whole) {
+			t.Fatalf("the frame arrived changed: %v", err)
+		}
+		for _, l := range h.loops {
+			l.wait(func() { pipes += len(l.pipes) })
+		}
+		return pipes
+	}
+	free := fill(t)
+	if n := transfer(); n != 0 {
+		t.Errorf("%d pipes; want none", n)
+	}
+	free()
+	if n := transfer(); n == 0 {
+		t.Error("no pipe although there are descriptors again")
+	}
+}
+
+func TestWithoutDescriptorsThePortableEngineServes(t *testing.T) {
+	for _, opened := range []bool{false, true} {
+		h := newHall(t)
+		if opened {
+			for range h.loops {
+				h.join(loopback, loopback, Session{})
+			}
+		}
+		var o Session
+		client, c := loopback(t, Client)
+		backend, b := loopback(t, Backend)
+		o.ID, o.Group, o.Meta = 100, &h.group, &Meta{Opened: time.Now()}
+		o.Client.Conn, o.Backend.Conn = client, backend
+		free := fill(t)
+		h.Join(o)
+		free()
+		served := 0
+		h.portable.Each(func(View) bool { served++; return true })
+		if served != 1 {
+			t.Errorf("loops opened %v: the portable engine has %d sessions; want 1", opened, served)
+		}
+		c.Write(sent(Client, wstest.Text("hi")))
+		(&peer{Conn: b, t: t, side: Backend}).take(wstest.Text("hi"))
+	}
+}
+
+func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
+	sessions := 2000
+	if testing.Short() {
+		sessions = 200
+	}
+	before := descriptors(t)
+	h := newHall(t)
+	h.reports = nil
+	var mu sync.Mutex
+	reports := 0
+	for _, l := range h.loops {
+		l.ended = func(Report) { mu.Lock(); reports++; mu.Unlock() }
+	}
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 64)
+	later := closeTimeout // ever further, as what passing time begins ends later still
+	for i := range sessions {
+		slots <- struct{}{}
+		c, b := h.join(loopback, loopback, Session{})
+		wg.Go(func() {
+			defer func() { <-slots }()
+			r := rand.New(rand.NewPCG(uint64(i), 1))
+			var both sync.WaitGroup
+			for _, p := range []*peer{c, b} {
+				n, stop, way := r.IntN(1<<(8+r.IntN(12))), r.IntN(1<<20), r.IntN(4)
+				both.Go(func() { p.Write(sent(p.side, binary(strings.Repeat("x", n)), wstest.Close(1000, ""))) })
+				both.Go(func() {
+					io.CopyN(io.Discard, p, int64(stop))
+					switch way {
+					case 0:
+						p.reset()
+					case 1:
+						p.Write([]byte{0x83, 0xff})
+					}
+					p.Close()
+				})
+			}
+			both.Wait()
+		})
+		if i%20 == 0 {
+			later += closeTimeout
+			h.pass(later)
+		}
+		if i%100 == 0 {
+			h.End(func(v View) bool { return v.ID%7 == 0 }, Shutdown, time.Duration(i%50)*time.Millisecond)
+		}
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		wg.Wait()
+		h.Drained(context.Background())
+	}()
+	for over := false; !over; {
+		select {
+		case <-gone:
+			over = true
+		default:
+			later += closeTimeout
+			h.pass(later)
+		}
+	}
+	for _, l := range h.loops {
+		l.wait(func() {
+			if len(l.free) != len(l.slots) || l.live != 0 {
+				t.Errorf("%d of %d slots are free, %d sessions live", len(l.free), len(l.slots), l.live)
+			}
+		})
+	}
+	h.stop()
+	if reports != sessions || h.group.Open() != 0 {
+		t.Errorf("%d reports, %d open; want %d and 0", reports, h.group.Open(), sessions)
+	}
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors; there were %d", after, before)
+	}
+}
+
+// FuzzEngines sends the same frames, cut the same way, through both engines:
+// one side speaks, then the other; then the first one ends its stream, and the
+// other one when it is told. What each side got and the report are the same.
+func FuzzEngines(f *testing.F) {
+	for i := range uint64(12) {
+		r := rand.New(rand.NewPCG(i, 4))
+		f.Add(stream(r, Client), stream(r, Backend), i)
+	}
+	long := [2][]byte{sent(Client, binary(noise(200_000))), sent(Backend, binary(noise(300_000)))}
+	last := [2][]byte{sent(Client, wstest.Close(1000, "")), sent(Backend, wstest.Close(1000, ""))}
+	for seed := range uint64(2) {
+		f.Add(slices.Concat(long[0], last[0]), slices.Concat(long[1], last[1]), seed)
+		f.Add(long[0][:150_000], long[1], seed)
+		f.Add(long[0], long[1][:150_000], seed)
+	}
+	f.Fuzz(func(t *testing.T, fromClient, fromBackend []byte, seed uint64) {
+		said := [2][]byte{fromClient, fromBackend}
+		inside := 0
+		for side, b := range said {
+			r := read(Side(side), false, b)
+			if !r.broken && r.pass < len(b) {
+				t.Skip("ends where a violation may show early: neither side would know what to wait for")
+			}
+			if r.inside() {
+				inside++
+			}
+		}
+		if inside == 2 {
+			t.Skip("the session waits closeTimeout for the rest of the second frame")
+		}
+		loops := dialogue(t, func(ended func(Report)) engine { return New(ended) }, said, seed)
+		portable := dialogue(t, func(ended func(Report)) engine { return NewPortable(ended) }, said, seed)
+		if loops != portable {
+			t.Errorf("the loops: %s\nportable:  %s", loops, portable)
+		}
+	})
+}
+
+type engine interface {
+	Run(context.Context) error
+	Join(Session)
+}
+
+// dialogue plays both streams through an engine and describes what came out.
+func dialogue(t *testing.T, start func(func(Report)) engine, said [2][]byte, seed uint64) string {
+	reports := make(chan Report, 1)
+	e := start(func(r Report) { reports <- r })
+	ctx, cancel := context.WithCancel(context.Background())
+	var running, writers sync.WaitGroup
+	running.Go(func() { e.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+
+	var s Session
+	s.Group, s.Meta = &Group{}, &Meta{Opened: time.Now()}
+	c, b := &peer{t: t, side: Client}, &peer{t: t, side: Backend}
+	s.Client.Conn, c.Conn = loopback(t, Client)
+	s.Backend.Conn, b.Conn = loopback(t, Backend)
+	for _, p := range []*peer{c, b} {
+		p.SetDeadline(time.Now().Add(wstest.Guard)) // a hang is a failure
+	}
+	first, second, early := c, b, &s.Client.Early
+	if seed%2 == 1 {
+		first, second, early = b, c, &s.Backend.Early
+	}
+	whole := said[first.side]
+	cut := min(len(whole), int(seed%5)*7)
+	*early = bytes.Clone(whole[:cut])
+	e.Join(s)
+
+	var got [2]bytes.Buffer
+	told := func(p *peer) { // reads to a Close frame or the end
+		for {
+			if r := read(p.side.other(), false, got[p.side].Bytes()); r.closed {
+				return
+			}
+			if _, err := io.CopyN(&got[p.side], p, 1); err != nil {
+				return
+			}
+		}
+	}
+	writers.Go(func() { cuts(first, whole[cut:], seed) })
+	may := read(first.side, false, whole)
+	io.CopyN(&got[second.side], second, int64(may.pass))
+	if !may.broken {
+		writers.Go(func() { cuts(second, said[second.side], seed+1) })
+		may := read(second.side, false, said[second.side])
+		io.CopyN(&got[first.side], first, int64(may.pass))
+		if may.broken {
+			told(first)
+		}
+	}
+	writers.Wait()
+	first.Conn.(*net.TCPConn).CloseWrite()
+	told(second)
+	second.Conn.(*net.TCPConn).CloseWrite()
+	for _, p := range []*peer{c, b} {
+		io.Copy(&got[p.side], p)
+	}
+	r := <-reports
+	toClient, toBackend := read(Backend, false, got[Client].Bytes()), read(Client, false, got[Backend].Bytes())
+	return fmt.Sprintf("client %d bytes: %s; backend %d bytes: %s; %s by the %s, %d %q %q; %+v %+v",
+		got[Client].Len(), &toClient, got[Backend].Len(), &toBackend,
+		r.Cause, r.By, r.Code, r.Reason, r.Detail, r.FromClient, r.FromBackend)
+}

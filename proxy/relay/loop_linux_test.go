@@ -1,0 +1,379 @@
+//go:build !portable
+
+package relay
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/internal/wire"
+	"sluice/internal/wstest"
+)
+
+// tight is a loopback connection whose buffers towards the peer are small.
+func tight(t testing.TB, side Side) (gateway, peer net.Conn) {
+	t.Helper()
+	gateway, peer = loopback(t, side)
+	if err := wire.Of(gateway).Conn.(*net.TCPConn).SetWriteBuffer(32 << 10); err != nil {
+		t.Fatal(err)
+	}
+	if err := peer.(*net.TCPConn).SetReadBuffer(128 << 10); err != nil {
+		t.Fatal(err)
+	}
+	return gateway, peer
+}
+
+func unixSocket(t testing.TB, _ Side) (gateway, peer net.Conn) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "") // t.TempDir is too long a path for some names
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if peer, err = net.Dial("unix", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if gateway, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close(); gateway.Close() })
+	return wire.New(gateway), peer
+}
+
+// pass lets time go by for the loops: what is due within d from now happens.
+func (h *hall) pass(d time.Duration) {
+	for _, l := range h.loops {
+		l.wait(func() { l.expire(l.now.Add(d)) })
+	}
+}
+
+// until waits until ok holds for the session of an ID, on its loop.
+func (h *hall) until(id uint64, what string, ok func(l *loop, k *joint) bool) {
+	h.t.Helper()
+	for end := time.Now().Add(wstest.Guard); time.Now().Before(end); runtime.Gosched() {
+		held := false
+		for _, l := range h.loops {
+			l.wait(func() {
+				l.each(func(k *joint) { held = held || k.ID == id && ok(l, k) })
+			})
+		}
+		if held {
+			return
+		}
+	}
+	h.t.Fatalf("session %d: never %s", id, what)
+}
+
+// empty waits until the loops hold no session.
+func (h *hall) empty() {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), wstest.Guard)
+	defer cancel()
+	h.Drained(ctx)
+	if ctx.Err() != nil {
+		h.t.Fatal("sockets are still open")
+	}
+}
+
+func (h *hall) piped(id uint64, to Side) {
+	h.t.Helper()
+	h.until(id, "data in a pipe", func(_ *loop, k *joint) bool { return k.ends[to].pipe != nil })
+}
+
+// quiet checks that epoll tells of no socket: a loop that spins is told of the
+// same one each time it looks.
+func (h *hall) quiet() {
+	h.t.Helper()
+	for _, l := range h.loops {
+		told := 0
+		l.wait(func() {
+			l.look = func(fd uintptr) bool {
+				some := l.fetch(fd)
+				for _, e := range l.events[:l.ready] {
+					if e.Fd != wakeSlot {
+						told++
+					}
+				}
+				return some
+			}
+		})
+		for range 50 {
+			l.wait(func() {})
+		}
+		l.wait(func() { l.look = l.fetch })
+		if told > 5 { // some may have been under way
+			h.t.Errorf("epoll told %d times of a socket in 50 looks", told)
+		}
+	}
+}
+
+// cuts writes b in pieces of random sizes.
+func cuts(w io.Writer, b []byte, seed uint64) error {
+	r := rand.New(rand.NewPCG(seed, 7))
+	for len(b) > 0 {
+		n := min(len(b), 1+r.IntN(1<<(1+r.IntN(19))))
+		if _, err := w.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+func noise(n int) string {
+	b := make([]byte, n)
+	r := rand.New(rand.NewPCG(uint64(n), 3))
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return string(b)
+}
+
+func TestPayloadsThroughPipesArriveUnchanged(t *testing.T) {
+	kinds := []struct {
+		name string
+		link link
+	}{{"tcp", loopback}, {"small buffers", tight}, {"unix", unixSocket}}
+	sizes := []int{spliceMin - 1, spliceMin, 2 * spliceMin, 3*spliceMin + 17, 1 << 20, 8 << 20}
+	for _, kind := range kinds {
+		for _, from := range []Side{Client, Backend} {
+			t.Run(kind.name+" from the "+from.String(), func(t *testing.T) {
+				h := newHall(t)
+				c, b := h.join(kind.link, kind.link, Session{})
+				ends := [2]*peer{c, b}
+				x, y := ends[from], ends[from.other()]
+				for i, n := range sizes {
+					whole := sent(from, binary(noise(n)), wstest.Ping("p"), wstest.Part(ws.OpText, "a"), wstest.Last("b"))
+					done := make(chan error, 1)
+					go func() { done <- cuts(x, whole, uint64(i)) }()
+					if n > 1<<20 && kind.name != "tcp" {
+						h.piped(h.last, y.side) // the receiver stalls until data waits in the kernel
+					}
+					got := make([]byte, len(whole))
+					if _, err := io.ReadFull(y, got); err != nil || !bytes.Equal(got, whole) {
+						t.Fatalf("a frame of %d bytes arrived changed: %v", n, err)
+					}
+					if err := <-done; err != nil {
+						t.Fatal(err)
+					}
+				}
+				h.until(h.last, "used a pipe", func(l *loop, k *joint) bool { return len(l.pipes) > 0 })
+			})
+		}
+	}
+}
+
+func TestPayloadsThroughPipesInBothDirectionsAtOnce(t *testing.T) {
+	for _, kinds := range [][2]link{{loopback, loopback}, {loopback, unixSocket}, {unixSocket, loopback}} {
+		h := newHall(t)
+		c, b := h.join(kinds[0], kinds[1], Session{})
+		var wg sync.WaitGroup
+		for i, p := range []*peer{c, b} {
+			there, back := sent(p.side, binary(noise(4<<20))), sent(p.side.other(), binary(noise(4<<20)))
+			wg.Go(func() { cuts(p, there, uint64(i)) })
+			wg.Go(func() {
+				got := make([]byte, len(back))
+				if _, err := io.ReadFull(p, got); err != nil || !bytes.Equal(got, back) {
+					t.Errorf("the %s got other bytes: %v", p.side, err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// bulk is a payload that does not fit into the buffers of a tight link and a
+// pipe.
+const bulk = 2 << 20
+
+func lostCode(side Side) ws.StatusCode {
+	if side == Client {
+		return 1001
+	}
+	return 1014
+}
+
+// What may happen while a frame from one side (x) waits in a pipe because the
+// other one (y) does not read.
+func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
+	type scene struct {
+		*hall
+		x, y  *peer
+		frame ws.Frame
+		sent  chan error // x has sent it, or can not
+		got   func() reading
+
+		beside sync.WaitGroup
+	}
+	tests := []struct {
+		name  string
+		part  bool // only half of the frame is sent
+		play  func(s *scene)
+		cause Cause
+		by    func(x, y Side) Side
+		code  func(x, y Side) ws.StatusCode
+	}{
+		{
+			name: "the receiver resets",
+			play: func(s *scene) {
+				s.y.reset()
+				<-s.sent
+				s.x.answer(fmt.Sprint("close ", lostCode(s.y.side)), wstest.Close(1001, ""))
+			},
+			by: func(x, y Side) Side { return y }, cause: Lost,
+			code: func(x, y Side) ws.StatusCode { return lostCode(y) },
+		},
+		{
+			name: "the sender resets, the receiver reads what is there",
+			play: func(s *scene) {
+				s.x.reset()
+				<-s.sent
+				if r := s.got(); !r.inside() || len(r.frames) > 0 {
+					s.t.Errorf("the %s got %s; want a part of a frame", s.y.side, &r)
+				}
+			},
+			by: func(x, y Side) Side { return x }, cause: Lost,
+			code: func(x, y Side) ws.StatusCode { return lostCode(x) },
+		},
+		{
+			name: "the sender resets, the receiver never reads",
+			play: func(s *scene) {
+				s.x.reset()
+				<-s.sent
+				s.until(s.last, "knew of the reset", func(_ *loop, k *joint) bool { return k.ends[s.x.side].hung })
+				s.quiet()
+				s.pass(closeTimeout)
+			},
+			by: func(x, y Side) Side { return x }, cause: Lost,
+			code: func(x, y Side) ws.StatusCode { return lostCode(x) },
+		},
+		{
+			name: "the sender ends its stream inside the frame", part: true,
+			play: func(s *scene) {
+				<-s.sent
+				s.x.closeWrite()
+				if r := s.got(); !r.inside() || len(r.frames) > 0 {
+					s.t.Errorf("the %s got %s; want a part of a frame", s.y.side, &r)
+				}
+				s.y.Close()
+				s.x.rest()
+			},
+			by: func(x, y Side) Side { return x }, cause: Lost,
+			code: func(x, y Side) ws.StatusCode { return lostCode(x) },
+		},
+		{
+			name: "the gateway ends the session, the frame arrives whole first",
+			play: func(s *scene) {
+				s.End(all, Shutdown, 0)
+				s.beside.Go(func() {
+					<-s.sent
+					s.x.answer(told(s.x.side), wstest.Close(1001, ""))
+				})
+				s.y.take(s.frame)
+				s.y.answer(told(s.y.side), wstest.Close(1001, ""))
+			},
+			by: func(x, y Side) Side { return Gateway }, cause: Shutdown,
+			code: func(x, y Side) ws.StatusCode { return 1001 },
+		},
+		{
+			name: "the gateway ends the session, the receiver never reads",
+			play: func(s *scene) {
+				s.End(all, Shutdown, 0)
+				s.pass(closeTimeout)
+				s.until(s.last, "over", func(_ *loop, k *joint) bool { return k.duration != 0 })
+			},
+			by: func(x, y Side) Side { return Gateway }, cause: Shutdown,
+			code: func(x, y Side) ws.StatusCode { return 1001 },
+		},
+		{
+			name: "the receiver breaks the protocol",
+			play: func(s *scene) {
+				s.y.raw([]byte{0x83, 0x80, 0, 0, 0, 0})
+				b := make([]byte, len(sent(s.y.side, wstest.Close(1001, ""))))
+				io.ReadFull(s.x, b)
+				if r := read(s.y.side, false, b); r.String() != "close 1001" {
+					s.t.Errorf("the %s got %s; want close 1001", s.x.side, &r)
+				}
+				s.pass(closeTimeout) // neither y reads nor x can answer
+			},
+			by: func(x, y Side) Side { return y }, cause: Violation,
+			code: func(x, y Side) ws.StatusCode { return 1002 },
+		},
+		{
+			name: "the receiver sends a Close frame and reads on",
+			play: func(s *scene) {
+				s.y.send(wstest.Close(4001, ""))
+				s.beside.Go(func() {
+					<-s.sent
+					s.x.answer("close 4001", wstest.Close(4001, ""))
+				})
+				s.y.take(s.frame)
+				s.y.answer("close 4001", wstest.Close(4001, ""))
+			},
+			by: func(x, y Side) Side { return y }, cause: Closed,
+			code: func(x, y Side) ws.StatusCode { return 4001 },
+		},
+		{
+			name: "the engine stops",
+			play: func(s *scene) { s.stop(); s.y.reset(); <-s.sent },
+			by:   func(x, y Side) Side { return Gateway }, cause: Shutdown,
+			code: func(x, y Side) ws.StatusCode { return 1001 },
+		},
+	}
+	for _, tt := range tests {
+		for _, x := range []Side{Client, Backend} {
+			t.Run(tt.name+", sender "+x.String(), func(t *testing.T) {
+				h := newHall(t)
+				c, b := h.join(tight, tight, Session{})
+				ends, y := [2]*peer{c, b}, x.other()
+				s := &scene{
+					hall: h, x: ends[x], y: ends[y],
+					frame: binary(strings.Repeat("x", bulk)), sent: make(chan error, 1),
+				}
+				s.got = func() reading {
+					p, _ := io.ReadAll(s.y)
+					return read(x, false, p)
+				}
+				frame := sent(x, s.frame)
+				if tt.part {
+					frame = frame[:bulk/2]
+				}
+				go func() {
+					_, err := s.x.Write(frame)
+					s.sent <- err
+				}()
+				h.piped(h.last, y)
+				tt.play(s)
+				s.beside.Wait()
+				h.expect(tt.cause, tt.by(x, y), tt.code(x, y))
+			})
+		}
+	}
+}
+
+// told is the Close frame of a gateway that shuts down; only clients are given
+// a reason.
+func told(side Side) string {
+	if side == Backend {
+		return "close 1001"
+	}
+	return `close 1001 "shutdown"`
+}
