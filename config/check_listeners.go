@@ -61,15 +61,10 @@ func (k *checker) newListener(address string, pos Pos) Listener {
 	return l
 }
 
-// pace completes the limit of requests.
+// pace completes the limits of connections and requests.
 func (k *checker) pace(l *Listener, at path) {
-	rate, burst := at.key("request_rate"), at.key("request_burst")
-	switch {
-	case !k.has(burst):
-		l.RequestBurst = int(math.Ceil(float64(l.RequestRate)))
-	case l.RequestRate == 0 && !k.broken(rate):
-		k.fail(burst, "there is no 'request_rate' that this is a burst of: add one or remove the key")
-	}
+	k.burst(at, "connection_rate", l.ConnectionRate, "connection_burst", &l.ConnectionBurst)
+	k.burst(at, "request_rate", l.RequestRate, "request_burst", &l.RequestBurst)
 }
 
 // listen checks the address of a listener against those before it, whose lines
@@ -94,4 +89,14 @@ func (k *checker) listen(l *Listener, at path, lines map[string]int) {
 		return
 	}
 	lines[address] = l.Pos.Line
+}
+
+// burst fills in the burst of a rate, which is nothing without one.
+func (k *checker) burst(at path, rateKey string, rate Rate, burstKey string, burst *int) {
+	switch given := k.has(at.key(burstKey)); {
+	case !given:
+		*burst = int(math.Ceil(float64(rate)))
+	case rate == 0 && !k.broken(at.key(rateKey)):
+		k.fail(at.key(burstKey), "there is no '%s' that this is a burst of: add one or remove the key", rateKey)
+	}
 }

@@ -49,6 +49,8 @@ type Listener struct {
 	MaxHeaderBytes   Size             `yaml:"max_header_bytes" default:"64KiB" min:"4KiB" max:"16MiB" doc:"Largest head of a request; 431 beyond it."`
 	MaxConnections   int              `yaml:"max_connections" default:"0" min:"0" max:"10000000" doc:"Connections open at once; more wait to be accepted. 0: no limit."`
 	ConnectionsPerIP int              `yaml:"connections_per_ip" default:"0" min:"0" max:"1000000" doc:"Connections open at once from one client address, for IPv6 from one /64; more are refused. 0: no limit."`
+	ConnectionRate   Rate             `yaml:"connection_rate" default:"off" off:"" max:"1000000/s" doc:"New connections of one client address, for IPv6 of one /64, as in 10/s or 60/m; more are refused. 0 or off: no limit."`
+	ConnectionBurst  int              `yaml:"connection_burst" min:"1" max:"1000000" doc:"New connections of one client address that may come at once before 'connection_rate' holds. Default: what the rate gives in a second, at least 1."`
 	RequestRate      Rate             `yaml:"request_rate" default:"off" off:"" max:"1000000/s" doc:"Requests of one client address, for IPv6 of one /64, as in 50/s or 600/m; 429 with Retry-After beyond it. 0 or off: no limit."`
 	RequestBurst     int              `yaml:"request_burst" min:"1" max:"1000000" doc:"Requests of one client address that may come at once before 'request_rate' holds. Default: what the rate gives in a second, at least 1."`
 }

@@ -444,3 +444,38 @@ routes: [{path: /, respond: 204}]
 	g.await(`"client":"127.0.0.1"`) // for the first
 	g.await(`"client":"192.0.2.1"`) // the second peer is trusted by its own address
 }
+
+func TestConnectionsBeyondTheRateAreRefused(t *testing.T) {
+	text := `
+listeners: [{address: "127.0.0.1:0", connection_rate: 1/h, connection_burst: 2}]
+routes: [{path: /, respond: 204}]
+`
+	g, address := start(t, text)
+	try := func() error {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(patience))
+		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+		_, err = http.ReadResponse(bufio.NewReader(c), nil)
+		return err
+	}
+	for i := range 2 {
+		if err := try(); err != nil {
+			t.Errorf("connection %d: %v; want an answer", i, err)
+		}
+	}
+	if try() == nil {
+		t.Error("the third connection was answered; want it refused")
+	}
+	g.apply(text) // which forgets nothing
+	if try() == nil {
+		t.Error("a connection after a reload was answered; want it refused")
+	}
+	g.apply(strings.Replace(text, "connection_rate: 1/h, connection_burst: 2", "connection_rate: off", 1))
+	if err := try(); err != nil {
+		t.Errorf("a connection without the limit: %v; want an answer", err)
+	}
+}

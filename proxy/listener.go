@@ -49,7 +49,8 @@ type settings struct {
 	serverSettings
 	limits limitSettings
 
-	requests *limit.Rates // by address; carried over while rate and burst stay the same
+	// By address; carried over while rate and burst stay the same.
+	fresh, requests *limit.Rates
 }
 
 // serverSettings is what an HTTP server is made of: it cannot be changed.
@@ -64,8 +65,24 @@ type serverSettings struct {
 type limitSettings struct {
 	connections      int
 	connectionsPerIP int
-	rate             float64
-	burst            int
+	fresh, requests  pace
+}
+
+// pace is a rate a second and its burst.
+type pace struct {
+	rate  float64
+	burst int
+}
+
+// rates returns what holds clients to p: old if that does it already.
+func (p pace) rates(before pace, old *limit.Rates) *limit.Rates {
+	switch {
+	case p.rate <= 0:
+		return nil
+	case p == before && old != nil:
+		return old
+	}
+	return limit.NewRates(p.rate, p.burst)
 }
 
 // settingsOf returns the settings that a configuration asks for; what paces
@@ -79,15 +96,16 @@ func settingsOf(c *config.Listener, old *settings) *settings {
 		},
 		limits: limitSettings{
 			connections: c.MaxConnections, connectionsPerIP: c.ConnectionsPerIP,
-			rate: float64(c.RequestRate), burst: c.RequestBurst,
+			fresh:    pace{float64(c.ConnectionRate), c.ConnectionBurst},
+			requests: pace{float64(c.RequestRate), c.RequestBurst},
 		},
 	}
-	switch {
-	case old != nil && old.limits.rate == s.limits.rate && old.limits.burst == s.limits.burst:
-		s.requests = old.requests
-	case s.limits.rate > 0:
-		s.requests = limit.NewRates(s.limits.rate, s.limits.burst)
+	before := settings{}
+	if old != nil {
+		before = *old
 	}
+	s.fresh = s.limits.fresh.rates(before.limits.fresh, before.fresh)
+	s.requests = s.limits.requests.rates(before.limits.requests, before.requests)
 	return s
 }
 
@@ -246,6 +264,13 @@ func (l *listener) wake() {
 // admit counts the client and passes its connection on.
 func (l *listener) admit(c *wire.Conn, s *settings) {
 	key := limit.Key(c.Peer().Addr())
+	if s.fresh != nil {
+		if _, ok := s.fresh.Take(key, time.Now()); !ok {
+			l.log().Debug().Str("listener", l.name).Stringer("client", key).Msg("connection refused: its address is over 'connection_rate'")
+			c.Close()
+			return
+		}
+	}
 	if !l.clients.Acquire(key, s.limits.connectionsPerIP) {
 		l.log().Debug().Str("listener", l.name).Stringer("client", key).Msg("connection refused: its address has 'connections_per_ip' open")
 		c.Close()
