@@ -178,7 +178,7 @@ type Headers struct {
 
 // RouteTimeouts bound how long a backend may take.
 type RouteTimeouts struct {
-	Response time.Duration `yaml:"response" default:"60s" min:"1ms" max:"1d" doc:"Until the head of the backend's response. A WebSocket has 'handshake_timeout' instead."`
+	Response time.Duration `yaml:"response" default:"60s" min:"1ms" max:"1d" doc:"For the backend to take each piece of a request's body, and then until the head of its response. A WebSocket has 'handshake_timeout' instead."`
 }
 
 // Compress says which responses are compressed, and how.
