@@ -39,7 +39,7 @@ var layers = map[string][]string{
 	"internal/telemetry": {"sluice/internal/frame", "github.com/gobwas/ws", "github.com/rs/zerolog"},
 	"internal/frame":     {"github.com/gobwas/ws"},
 	"internal/hop":       {},
-	"internal/limit":     {},
+	"internal/limit":     {"golang.org/x/sys/unix"},
 	"internal/wire":      {"golang.org/x/sys/unix"},
 	"internal/wstest":    {"github.com/gobwas/ws"},
 	"integration":        {},
