@@ -60,6 +60,7 @@ func (b *builder) build() *snapshot {
 		via:             b.cfg.Via,
 		redact:          b.cfg.Log.Redact,
 		shutdownTimeout: b.cfg.ShutdownTimeout,
+		maxSessions:     b.cfg.MaxSessions,
 	}
 	if b.cfg.TLS != nil {
 		s.store = b.certificates(s, b.cfg.TLS)
@@ -147,16 +148,21 @@ func (b *builder) service(c *config.Route, pools map[string]*backend.Pool) *serv
 		cacheControl:     c.CacheControl,
 		handshakeTimeout: c.WebSocket.HandshakeTimeout,
 		badGateway:       ws.StatusCode(c.WebSocket.CloseCodeBadGateway),
+		rules:            rulesOf(&c.WebSocket),
+		keepAlive:        c.WebSocket.KeepAlive,
+		userTimeout:      c.WebSocket.UserTimeout,
 	}
 	s.secure, s.hsts = secure(c.Security)
 	s.exchange = forward.Exchange{
 		Edit: s.request.apply, Reuse: backend.Settle, MaxBody: int64(c.MaxBodySize), MinRate: float64(c.MinBodyRate), Response: c.Timeouts.Response,
 	}
+	var before *admission
 	if b.old != nil {
 		if same, ok := b.old.services[name]; ok {
-			s.group = same.group
+			s.group, before = same.group, &same.admission
 		}
 	}
+	s.admission = admissionOf(&c.WebSocket.Limits, before)
 	var err error
 	if s.policy, err = policy(&c.WebSocket); err != nil {
 		b.fail(c.Pos, at, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/config"
+	"sluice/internal/limit"
 	"sluice/proxy/relay"
 	"sluice/tlsconf"
 )
@@ -28,6 +29,8 @@ type Gateway struct {
 	current   atomic.Pointer[snapshot]
 	engine    *relay.Engine
 	draining  atomic.Bool
+	room      limit.Room
+	sessions  atomic.Int64 // from the handshake on
 
 	handshakes sync.WaitGroup // requests that may become sessions
 
@@ -45,7 +48,7 @@ type Gateway struct {
 func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 	g := &Gateway{newLogger: newLogger, untend: func() {}, quit: make(chan struct{})}
 	g.hurry, g.cut = context.WithCancel(context.Background())
-	g.engine = relay.New(g.ended)
+	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed})
 	g.current.Store(&snapshot{log: zerolog.Nop()})
 	return g
 }
@@ -92,7 +95,14 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 		l := next.listeners[key]
 		l.set(settingsOf(c, l.settings.Load()))
 	}
+	changed := false
+	for _, svc := range next.services {
+		changed = svc.group.Set(svc.rules) || changed
+	}
 	g.current.Store(next)
+	if changed {
+		g.engine.Review()
+	}
 	if g.running {
 		g.serveAll(next)
 		g.tend(next.store)
@@ -248,7 +258,7 @@ func (s *snapshot) ends(v relay.View) relay.Cause {
 	switch {
 	case svc == nil || svc.pool == nil:
 		return relay.RouteRemoved
-	case !svc.pool.Has(v.Meta.Endpoint):
+	case !svc.pool.Has(v.Owner.(*owner).lease.Endpoint()):
 		return relay.BackendRemoved
 	}
 	return 0

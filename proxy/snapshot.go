@@ -35,6 +35,7 @@ type snapshot struct {
 	via             bool
 	redact          []string
 	shutdownTimeout time.Duration
+	maxSessions     int
 }
 
 // trusts reports whether a is the address of a proxy whose word counts.
@@ -66,4 +67,8 @@ type service struct {
 	policy           upgrade.Policy
 	handshakeTimeout time.Duration
 	badGateway       ws.StatusCode
+	admission        admission
+	rules            relay.Rules
+	keepAlive        time.Duration // of the connections of a session
+	userTimeout      time.Duration
 }

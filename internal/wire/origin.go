@@ -35,17 +35,20 @@ func (c *Conn) SetPeer(peer netip.AddrPort, ahead []byte) {
 // the connection is: the address is its own, and what comes may not be.
 func (c *Conn) Anonymous() bool { return c.origin.told && !c.origin.peer.IsValid() }
 
-// OnClose has f called when the connection is closed, once. Detach does not
-// close it: who detaches calls [Conn.Release] at the end of the socket's life.
+// OnClose has f called when the connection is closed, once.
 func (c *Conn) OnClose(f func()) { c.origin.closed = f }
 
-// Release calls the function of OnClose, unless it was called already.
-func (c *Conn) Release() {
+// TakeOnClose returns the function of OnClose for the caller to call, which
+// Close does no longer: the socket will live on without the connection. It is
+// to be called before anybody may close it; the function is never nil.
+func (c *Conn) TakeOnClose() (closed func()) {
+	closed = func() {}
 	c.origin.once.Do(func() {
 		if c.origin.closed != nil {
-			c.origin.closed()
+			closed = c.origin.closed
 		}
 	})
+	return closed
 }
 
 // Close closes the socket.
@@ -54,7 +57,7 @@ func (c *Conn) Close() error {
 	if c.watch != nil {
 		c.watch.set(false, true)
 	}
-	c.Release()
+	c.TakeOnClose()()
 	return err
 }
 

@@ -3,11 +3,12 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,18 +21,15 @@ import (
 // that is silent; all others are the portable engine's.
 type Engine struct {
 	portable *Portable
-	ended    func(Report)
 	loops    []*loop
-	turn     atomic.Uint32
 }
 
-// New returns the engine for this system. It reports every session's end to
-// ended, which must not block and may call Join, but nothing that waits for
-// a loop: it may be called by one.
-func New(ended func(Report)) *Engine {
-	e := &Engine{portable: NewPortable(ended), ended: ended}
+// New returns the engine for this system, which tells sink of every session's
+// end.
+func New(sink Sink) *Engine {
+	e := &Engine{portable: NewPortable(sink)}
 	for range runtime.GOMAXPROCS(0) {
-		e.loops = append(e.loops, newLoop(ended))
+		e.loops = append(e.loops, newLoop(sink, e.portable.clock))
 	}
 	return e
 }
@@ -50,34 +48,40 @@ func (e *Engine) Run(ctx context.Context) error {
 // Join takes a session over and returns at once. The connections are closed,
 // and the session is reported as any other, when the engine has stopped.
 func (e *Engine) Join(s Session) {
-	l := e.loops[int(e.turn.Add(1))%len(e.loops)]
+	l := slices.MinFunc(e.loops, func(a, b *loop) int { return cmp.Compare(a.load.Load(), b.load.Load()) })
 	client, ok := plain(s.Client.Conn)
 	backend, also := plain(s.Backend.Conn)
 	if !ok || !also || !l.reserve() {
 		e.portable.Join(s)
 		return
 	}
-	k := &joint{Session: s, core: newCore(&s)}
-	k.Client.Conn, k.Backend.Conn = nil, nil
+	a := &arrival{Session: s}
 	for side, c := range [...]*wire.Conn{Client: client, Backend: backend} {
 		fd, unread, err := c.Detach()
 		if err != nil { // the process is out of descriptors
-			if side > 0 {
-				unix.Close(k.ends[0].fd)
+			if Side(side) == Backend {
+				unix.Close(int(a.fds[Client]))
 			}
 			l.join(nil)
 			e.portable.Join(s) // which tells whoever can still be told
 			return
 		}
-		k.ends[side].fd, k.ends[side].release = fd, c.Release
-		if side == int(Client) {
-			k.Client.Early = append(k.Client.Early, unread...)
+		a.fds[side] = int32(fd)
+		if Side(side) == Client {
+			a.Client.Early = append(a.Client.Early, unread...)
 		} else {
-			k.Backend.Early = append(k.Backend.Early, unread...)
+			a.Backend.Early = append(a.Backend.Early, unread...)
 		}
 	}
 	s.Group.open.Add(1)
-	l.join(k)
+	l.join(a)
+}
+
+// arrival is a session on its way to a loop, with the descriptors of its
+// sockets.
+type arrival struct {
+	Session
+	fds [2]int32 // by Side
 }
 
 // plain returns the socket of c, if it can be taken out of the Go runtime.
@@ -97,8 +101,30 @@ func plain(c net.Conn) (*wire.Conn, bool) {
 // returns how many there are. The loops call match, and wait for it.
 func (e *Engine) End(match func(View) bool, cause Cause, spread time.Duration) int {
 	n := e.portable.End(match, cause, spread)
+	e.scan(func(l *loop, k joint) {
+		if !k.done && match(k.view(k.owner, l.clock)) {
+			n++
+			l.end(k, cause, spread)
+		}
+	}, func() bool { return true })
+	return n
+}
+
+// Review has the sessions held to the rules of their groups as they are now.
+func (e *Engine) Review() {
+	e.portable.Review()
+	e.scan(func(l *loop, k joint) {
+		if !k.done {
+			l.settle(k)
+		}
+	}, func() bool { return true })
+}
+
+// Memory returns how many bytes the engine holds that the Go runtime does not
+// know of.
+func (e *Engine) Memory() (n int64) {
 	for _, l := range e.loops {
-		l.wait(func() { n += l.end(match, cause, spread) })
+		n += l.slabs.mapped.Load()
 	}
 	return n
 }
@@ -110,14 +136,35 @@ func (e *Engine) Each(yield func(View) bool) {
 		more = yield(v)
 		return more
 	})
-	for _, l := range e.loops {
-		if !more {
-			return
+	var views []View
+	e.scan(func(l *loop, k joint) {
+		if !k.done {
+			views = append(views, k.view(k.owner, l.clock))
 		}
-		var views []View
-		l.wait(func() { views = l.views() })
+	}, func() bool {
 		for _, v := range views {
-			if more = yield(v); !more {
+			if more = more && yield(v); !more {
+				break
+			}
+		}
+		views = views[:0]
+		return more
+	})
+}
+
+// scan has the loops call f with every session, some hundreds at a time so that
+// the others need not wait long. It calls more after each time, and stops when
+// that is false.
+func (e *Engine) scan(f func(*loop, joint), more func() bool) {
+	for _, l := range e.loops {
+		for i, left := 0, true; left; i++ {
+			left = false
+			l.wait(func() {
+				if left = i < len(l.slabs.all); left {
+					l.slabs.among(i, func(k joint) { f(l, k) })
+				}
+			})
+			if !more() {
 				return
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -291,11 +292,12 @@ type hall struct {
 	reports chan Report
 	stop    func() // returns when Run has
 	last    uint64
+	closed  atomic.Int64 // sessions whose sockets are closed
 }
 
 func newHall(t testing.TB) *hall {
 	h := &hall{t: t, reports: make(chan Report, 256)}
-	h.Engine = New(func(r Report) { h.reports <- r })
+	h.Engine = New(h.sink())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -310,11 +312,16 @@ func newHall(t testing.TB) *hall {
 	return h
 }
 
+// sink is where the engine's reports go.
+func (h *hall) sink() Sink {
+	return Sink{Ended: func(r Report) { h.reports <- r }, Closed: func(any) { h.closed.Add(1) }}
+}
+
 // join starts a session over two links. o may hold early bytes.
 func (h *hall) join(client, backend link, o Session) (c, b *peer) {
 	h.t.Helper()
 	h.last++
-	o.ID, o.Group, o.Meta = h.last, &h.group, &Meta{Opened: time.Now()}
+	o.ID, o.Group = h.last, &h.group
 	c, b = &peer{t: h.t, side: Client}, &peer{t: h.t, side: Backend}
 	o.Client.Conn, c.Conn = client(h.t, Client)
 	o.Backend.Conn, b.Conn = backend(h.t, Backend)
