@@ -200,7 +200,7 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 			c = wire.NewTLS(raw)
 		}
 		l.open.Add(1)
-		c.OnClose(l.release)
+		c.Hold(l)
 		if !s.proxyProtocol {
 			l.admit(c, s)
 			continue
@@ -247,10 +247,26 @@ func (l *listener) set(s *settings) {
 	l.wake()
 }
 
-// release is for a connection that is over.
-func (l *listener) release() {
+// Leave is for a connection that is over.
+func (l *listener) Leave() {
 	l.open.Add(-1)
 	l.wake()
+}
+
+// guest is a connection that counts for its client's address.
+type guest struct {
+	listener *listener
+	key      netip.Addr
+}
+
+// guestOf takes the guest of an admitted connection, to tell when its socket is
+// closed.
+func guestOf(c *wire.Conn) *guest { return c.TakeHolder().(*guest) }
+
+// Leave is for a connection that is over.
+func (g *guest) Leave() {
+	g.listener.clients.Release(g.key)
+	g.listener.Leave()
 }
 
 // wake has room look again.
@@ -276,10 +292,7 @@ func (l *listener) admit(c *wire.Conn, s *settings) {
 		c.Close()
 		return
 	}
-	c.OnClose(func() {
-		l.clients.Release(key)
-		l.release()
-	})
+	c.Hold(&guest{l, key})
 	var conn net.Conn = c
 	if s.tls {
 		conn = tls.Server(c, l.tls)

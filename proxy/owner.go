@@ -14,8 +14,7 @@ import (
 type owner struct {
 	lease  *backend.Lease
 	seats  *seats
-	closed func()           // the client's connection no longer counts
-	record telemetry.Packed // of the handshake
+	client *guest
 }
 
 // join hands the session over. The goroutine of the request ends with it.
@@ -33,7 +32,8 @@ func (x *exchange) join(lease *backend.Lease, client, conn wire.Side, a *upgrade
 	x.g.engine.Join(relay.Session{
 		ID:         x.number,
 		Group:      x.svc.group,
-		Owner:      &owner{lease, x.svc.admission.seats, x.client.wire.TakeOnClose(), record.Pack()},
+		Owner:      &owner{lease, x.svc.admission.seats, guestOf(x.client.wire)},
+		Note:       string(record.Pack()),
 		Client:     client,
 		Backend:    conn,
 		Deflate:    a.Deflate(),
@@ -51,7 +51,7 @@ func (x *exchange) join(lease *backend.Lease, client, conn wire.Side, a *upgrade
 // ended is the one sink of session reports (step 10). It does not block.
 func (g *Gateway) ended(r relay.Report) {
 	o := r.Owner.(*owner)
-	rec := o.record.Session()
+	rec := telemetry.Packed(r.Note).Session()
 	o.lease.Release()
 	o.seats.leave(rec.Client)
 	g.sessions.Add(-1)
@@ -71,7 +71,7 @@ func (g *Gateway) ended(r relay.Report) {
 }
 
 // closed is told when the sockets of a session are closed.
-func (g *Gateway) closed(of any) { of.(*owner).closed() }
+func (g *Gateway) closed(of any) { of.(*owner).client.Leave() }
 
 // rulesOf returns what the sessions of a route are held to.
 func rulesOf(c *config.WebSocket) relay.Rules {

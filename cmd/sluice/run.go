@@ -86,8 +86,9 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 		ready(change)
 	}
 
-	var reloads sync.WaitGroup
-	reloads.Go(func() {
+	var beside sync.WaitGroup
+	beside.Go(func() { giveBack(ctx) })
+	beside.Go(func() {
 		for {
 			select {
 			case <-ctx.Done():
@@ -100,7 +101,7 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 		}
 	})
 	p.gateway.Run(ctx)
-	reloads.Wait()
+	beside.Wait()
 	p.log().Info().Msg("stopped")
 	return nil
 }

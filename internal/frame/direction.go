@@ -131,6 +131,11 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 				return forward(pos)
 			}
 		}
+		if !d.fragmented {
+			if pos += d.run(in[pos:], l, now); pos == len(in) {
+				return forward(pos)
+			}
+		}
 		h, broken := d.parse(in[pos:])
 		whole := h.size > 0 && len(in)-pos >= h.size+int(h.length)
 		if broken == None && whole && h.op == ws.OpClose {
@@ -176,6 +181,48 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 		d.Controls++
 		pos += size
 	}
+}
+
+// run walks what most streams are made of: whole messages of one frame with less
+// than 64 KiB, one behind the other. It stops in front of all else, what is over
+// a limit too, and returns how many bytes it has covered.
+func (d *Direction) run(in []byte, l *Limits, now int64) (pos int) {
+	mask, key := byte(0), 0
+	if d.masked {
+		mask, key = bitMask, 4
+	}
+	extra := byte(0) // bits that may be set besides
+	if d.deflate {
+		extra = bitRsv1
+	}
+	messages, payload := uint64(0), uint64(0)
+	for len(in)-pos >= 4 {
+		b := in[pos : pos+4]
+		first := b[0] &^ extra
+		if first != bitFin|byte(ws.OpText) && first != bitFin|byte(ws.OpBinary) || b[1]&bitMask != mask {
+			break
+		}
+		size, n := 2+key, int(b[1]&maskLen)
+		switch n {
+		case 126:
+			size, n = size+2, int(b[2])<<8|int(b[3])
+		case 127:
+			n = len(in) // for parse
+		}
+		if len(in)-pos < size+n || l != nil && !l.passes(d, int64(n), now) {
+			break
+		}
+		pos += size + n
+		messages++
+		payload += uint64(n)
+	}
+	if messages > 0 {
+		d.Messages += messages
+		d.Frames += messages
+		d.Bytes += payload
+		d.Last = now
+	}
+	return pos
 }
 
 func forward(n int) Verdict {

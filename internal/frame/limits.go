@@ -40,6 +40,12 @@ func (d *Direction) admit(h *header, l *Limits, now int64) (do Action, limit Vio
 	return Hold, None
 }
 
+// passes reports whether a message of one frame may go on, and counts it then.
+func (l *Limits) passes(d *Direction, n, now int64) bool {
+	return (l.Frame == 0 || n <= l.Frame) && (l.Message == 0 || n <= l.Message) &&
+		(l.Messages.Off() || l.Messages.Take(&d.messages, 1, now) == 0)
+}
+
 // total returns the payload of the message under way with the frame of h.
 func (d *Direction) total(h *header) int64 {
 	switch {

@@ -27,10 +27,18 @@ func (c clock) now() int64 { return int64(time.Since(c.epoch)) }
 // time returns the time of a moment.
 func (c clock) time(moment int64) time.Time { return c.epoch.Add(time.Duration(moment)) }
 
+// await has the session, which is closing, wait for answers until a moment,
+// unless it does so already.
+func (c core) await(now int64) {
+	if c.planned != 0 || c.deadline == 0 {
+		c.planned, c.deadline = 0, now+int64(closeTimeout)
+	}
+}
+
 // plan has the session ended at a moment, unless an earlier one is planned.
 func (c core) plan(cause Cause, at int64) {
-	if c.endAt == 0 || at < c.endAt {
-		c.endAt, c.endFor = at, cause
+	if !c.closing() && (c.deadline == 0 || at < c.deadline) {
+		c.deadline, c.planned = at, cause
 	}
 }
 
@@ -38,10 +46,10 @@ func (c core) plan(cause Cause, at int64) {
 // the session goes on, mostly to later. A side that is over a rate may be read
 // again then too.
 func (c core) due(now int64) int64 {
+	when := c.deadline
 	if c.closing() {
-		return c.deadline
+		return when
 	}
-	when := c.endAt
 	sooner := func(t int64) {
 		if when == 0 || t < when {
 			when = t
@@ -66,7 +74,7 @@ func (c core) due(now int64) int64 {
 		for side := range c.ends {
 			switch e := &c.ends[side]; {
 			case e.dir.Ping != 0:
-				sooner(max(e.asked, e.seen) + r.pong)
+				sooner(e.seen + r.pong)
 			case !e.ping:
 				sooner(e.seen + r.ping)
 			}
@@ -85,8 +93,8 @@ func (c core) tick(now int64, paused [2]bool) (expired bool) {
 		}
 		return expired
 	}
-	if c.endAt != 0 && c.endAt <= now {
-		c.end(c.endFor, Gateway)
+	if c.deadline != 0 && c.deadline <= now {
+		c.end(c.planned, Gateway)
 		return false
 	}
 	r := c.group.rules.Load()
@@ -105,9 +113,9 @@ func (c core) tick(now int64, paused [2]bool) (expired bool) {
 		case r.ping == 0:
 		case e.dir.Ping == 0:
 			e.ping = e.ping || e.seen+r.ping <= now
-		case max(e.asked, e.seen)+r.pong > now:
+		case e.seen+r.pong > now:
 		case paused[side]:
-			e.asked = now
+			e.seen = now
 		default:
 			c.end(Unanswered, Side(side))
 			return false
@@ -155,7 +163,7 @@ func (c core) inject(to Side, dst []byte, now int64) []byte {
 		rand.Read(key[:])
 		e.dir.Ping = max(mathrand.Uint64(), 1) // by ChaCha8, which nobody foretells
 		dst = frame.AppendPing(dst, e.dir.Ping, mask)
-		e.ping, e.asked = false, now
+		e.ping, e.seen = false, now
 	}
 	return dst
 }

@@ -28,9 +28,8 @@ type flow struct {
 	id       uint64
 	opened   int64
 	ends     [2]end // by Side
-	deadline int64  // of the answers to Close frames, then of the lingering; 0 while the session is open
-	endAt    int64  // when it is to be ended for endFor; 0 without such a plan
-	endFor   Cause
+	deadline int64  // of what is awaited: while the session is open its end for planned, then answers to Close frames, then that the peers close; 0 for never
+	planned  Cause
 
 	cause      Cause // 0 while the session is open
 	by         Side
@@ -41,8 +40,7 @@ type flow struct {
 // end is one side of a session as the core sees it.
 type end struct {
 	dir    frame.Direction // of what comes from it
-	seen   int64           // moment of the last bytes from it
-	asked  int64           // moment of the gateway's own ping to it that has no pong yet
+	seen   int64           // moment of the last bytes from it, or of the gateway's ping since
 	notice notice          // a Close frame of the gateway's own, until it is written
 	ping   bool            // a ping is to be written to it
 	heard  bool            // nothing more is awaited from it: its Close frame or its last byte has come

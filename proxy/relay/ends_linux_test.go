@@ -58,7 +58,7 @@ func TestWhatCameBeforeAResetOfAPausedSideArrives(t *testing.T) {
 				from.raw(last)
 				want.Write(last)
 				tt.gone(from)
-				h.until(h.last, "knew", func(_ *loop, k joint) bool { return k.sockets[x].hung })
+				h.until(h.last, "knew", func(_ *loop, k joint) bool { return k.sockets[x].is(hung) })
 				h.quiet()
 				got := make([]byte, want.Len())
 				if n, err := io.ReadFull(to, got); err != nil || !bytes.Equal(got, want.Bytes()) {
@@ -85,22 +85,22 @@ func TestSocketsWithNothingToDoAreQuiet(t *testing.T) {
 		{"idle", func(h *hall, c, b *peer) {}},
 		{"the client ended its stream", func(h *hall, c, b *peer) {
 			c.closeWrite()
-			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].ended })
+			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
 		}},
 		{"the backend was reset", func(h *hall, c, b *peer) {
 			b.reset()
-			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Backend].ended })
+			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Backend].is(ended) })
 		}},
 		{"the client was reset behind its end", func(h *hall, c, b *peer) {
 			c.closeWrite()
-			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].ended })
+			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
 			c.reset()
 		}},
 		{"the client does not read", stalled},
 		{"the client ended its stream and does not read", func(h *hall, c, b *peer) {
 			stalled(h, c, b)
 			c.closeWrite()
-			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].ended })
+			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
 		}},
 		{"lingering", func(h *hall, c, b *peer) {
 			c.send(wstest.Close(1000, ""))
@@ -116,7 +116,7 @@ func TestSocketsWithNothingToDoAreQuiet(t *testing.T) {
 			c.rest()
 			h.report()
 			c.Close()
-			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].ended })
+			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
 		}},
 	}
 	for _, tt := range tests {

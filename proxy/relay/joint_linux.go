@@ -73,7 +73,7 @@ func (l *loop) event(k joint, side Side, events uint32) {
 // while it is not being read. What came before that is still there to read,
 // when its turn comes.
 func (l *loop) broken(k joint, side Side, events uint32) {
-	k.sockets[side].hung = true
+	k.sockets[side].state |= hung
 	if events&unix.EPOLLERR != 0 || k.busy(side) {
 		l.unwritable(k, side, unix.ECONNRESET)
 	}
@@ -97,17 +97,17 @@ func (l *loop) read(k joint, from Side) {
 	case err == unix.EAGAIN:
 		return
 	case err != nil:
-		s.ended = true
+		s.state |= ended
 		k.lost(from, err)
 		return
 	case n == 0:
-		s.ended = true
+		s.state |= ended
 		k.lost(from, io.EOF)
 		return
 	}
 	if k.done {
 		if s.dropped += int32(n); s.dropped > lingerBytes {
-			s.ended = true
+			s.state |= ended
 		}
 	}
 	l.consume(k, from, l.buf[:held+n])
@@ -192,8 +192,8 @@ func (l *loop) unwritable(k joint, side Side, err error) {
 
 // settle does what the last change of the core has made possible.
 func (l *loop) settle(k joint) {
-	if k.deadline == 0 && k.closing() {
-		k.deadline = l.now + int64(closeTimeout)
+	if k.closing() {
+		k.await(l.now)
 	}
 	for side := Client; side <= Backend; side++ {
 		if k.busy(side) {
@@ -208,12 +208,12 @@ func (l *loop) settle(k joint) {
 	}
 	if k.done {
 		for side := range k.sockets {
-			if s := &k.sockets[side]; !s.shut && !k.busy(Side(side)) && k.hangsUp(Side(side)) {
-				s.shut = true
+			if s := &k.sockets[side]; !s.is(shut) && !k.busy(Side(side)) && k.hangsUp(Side(side)) {
+				s.state |= shut
 				unix.Shutdown(int(s.fd), unix.SHUT_WR)
 			}
 		}
-		if k.sockets[Client].ended && k.sockets[Backend].ended && !k.busy(Client) && !k.busy(Backend) {
+		if k.sockets[Client].is(ended) && k.sockets[Backend].is(ended) && !k.busy(Client) && !k.busy(Backend) {
 			l.drop(k)
 			return
 		}
@@ -241,7 +241,7 @@ func (l *loop) watch(k joint) {
 	for side := range k.sockets {
 		s := &k.sockets[side]
 		var want uint8
-		if !s.ended && !k.paused(Side(side), l.now) {
+		if !s.is(ended) && !k.paused(Side(side), l.now) {
 			want |= unix.EPOLLIN
 		}
 		if k.busy(Side(side)) {
@@ -249,22 +249,25 @@ func (l *loop) watch(k joint) {
 		}
 		op := unix.EPOLL_CTL_MOD
 		switch {
-		case want == 0 && (s.ended || s.hung) && s.watched:
+		case want == 0 && (s.is(ended) || s.is(hung)) && s.is(watched):
 			op = unix.EPOLL_CTL_DEL // of what broke, epoll would tell for ever
-		case want == s.events && (s.watched || want == 0):
+		case want == s.events && (s.is(watched) || want == 0):
 			continue
-		case !s.watched:
+		case !s.is(watched):
 			op = unix.EPOLL_CTL_ADD
 		}
 		e := unix.EpollEvent{Events: uint32(want), Fd: k.slot<<1 | int32(side), Pad: k.generation}
-		if err := unix.EpollCtl(l.epoll, op, int(s.fd), &e); err != nil && !s.ended {
+		if err := unix.EpollCtl(l.epoll, op, int(s.fd), &e); err != nil && !s.is(ended) {
 			l.unwritable(k, Side(side), err) // out of memory, or of watches
-			s.ended = true
+			s.state |= ended
 			k.lost(Side(side), err)
 			l.settle(k)
 			return
 		}
-		s.events, s.watched = want, op != unix.EPOLL_CTL_DEL
+		s.events = want
+		if s.state |= watched; op == unix.EPOLL_CTL_DEL {
+			s.state &^= watched
+		}
 	}
 }
 
@@ -273,7 +276,7 @@ func (l *loop) report(k joint, linger time.Duration) {
 	if !k.done {
 		k.done = true
 		k.group.leave(k.core)
-		l.sink.Ended(k.core.report(k.owner, l.clock, l.now))
+		l.sink.Ended(k.core.report(k.owner, l.slabs.note(k), l.clock, l.now))
 	}
 	k.deadline = l.now + int64(linger)
 	l.alarms.set(k.place, k.deadline)

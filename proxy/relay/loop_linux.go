@@ -274,6 +274,7 @@ func (l *loop) add(a *arrival) {
 	k := l.slabs.take()
 	k.begin(&a.Session, l.now)
 	k.owner = a.Owner
+	l.slabs.keep(k, a.Note)
 	for side := range k.sockets {
 		k.sockets[side].fd = a.fds[side]
 	}

@@ -248,7 +248,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 			play: func(s *scene) {
 				s.x.reset()
 				<-s.sent
-				s.until(s.last, "knew of the reset", func(_ *loop, k joint) bool { return k.sockets[s.x.side].hung })
+				s.until(s.last, "knew of the reset", func(_ *loop, k joint) bool { return k.sockets[s.x.side].is(hung) })
 				s.quiet()
 				s.pass(closeTimeout)
 			},

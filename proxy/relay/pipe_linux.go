@@ -90,7 +90,7 @@ func (l *loop) splice(k joint, from Side) bool {
 			if err == nil {
 				err = io.EOF
 			}
-			k.sockets[from].ended = true
+			k.sockets[from].state |= ended
 			k.lost(from, err)
 			return true
 		}

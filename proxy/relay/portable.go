@@ -49,7 +49,7 @@ func (p *Portable) Run(ctx context.Context) error {
 // and the session is reported as any other, when the engine has stopped.
 func (p *Portable) Join(o Session) {
 	s := &session{
-		owner: o.Owner, conns: [2]net.Conn{o.Client.Conn, o.Backend.Conn},
+		owner: o.Owner, note: o.Note, conns: [2]net.Conn{o.Client.Conn, o.Backend.Conn},
 		engine: p, finished: make(chan struct{}),
 	}
 	s.changed.L = &s.mu
@@ -72,7 +72,7 @@ func (p *Portable) report(s *session) {
 	p.mu.Unlock()
 	s.mu.Lock()
 	s.group.leave(s.core)
-	r := s.core.report(s.owner, p.clock, s.ended)
+	r := s.core.report(s.owner, s.note, p.clock, s.ended)
 	s.mu.Unlock()
 	p.sink.Ended(r)
 }

@@ -21,7 +21,8 @@ import (
 type Session struct {
 	ID              uint64
 	Group           *Group
-	Owner           any // handed back in the Report
+	Owner           any    // handed back in the Report
+	Note            string // handed back in the Report; a short one costs little while the session lives
 	Client, Backend wire.Side
 	Deflate         bool          // permessage-deflate was negotiated
 	BadGateway      ws.StatusCode // what the client is told when the backend is lost; 0 means 1014
@@ -44,8 +45,9 @@ type View struct {
 type Report struct {
 	View
 	Duration time.Duration // until the last Close frame
-	Reason   string        // of the Close frame of Code
-	Detail   string        // for the operator, may be empty
+	Note     string
+	Reason   string // of the Close frame of Code
+	Detail   string // for the operator, may be empty
 }
 
 // A Sink is told of the end of every session. Its functions do not block; they
@@ -65,9 +67,11 @@ func (c core) view(owner any, by clock) View {
 }
 
 // report returns how the session ended.
-func (c core) report(owner any, by clock, now int64) Report {
+func (c core) report(owner any, note string, by clock, now int64) Report {
 	w := c.wordy()
-	return Report{View: c.view(owner, by), Duration: time.Duration(now - c.opened), Reason: w.reason, Detail: w.detail}
+	return Report{
+		View: c.view(owner, by), Duration: time.Duration(now - c.opened), Note: note, Reason: w.reason, Detail: w.detail,
+	}
 }
 
 // Side is one side of a session, or the gateway between them.

@@ -19,6 +19,7 @@ const (
 // that live for one frame, so that nobody waits for a slow reader.
 type session struct {
 	owner    any
+	note     string
 	conns    [2]net.Conn // by Side
 	engine   *Portable
 	finished chan struct{}  // closed when all is said or given up
@@ -163,8 +164,8 @@ func (s *session) notify(to Side, b []byte) {
 // with the lock held and does not wait.
 func (s *session) settle() {
 	now := s.engine.clock.now()
-	if s.closing() && s.deadline == 0 {
-		s.deadline = now + int64(closeTimeout)
+	if s.closing() {
+		s.await(now)
 	}
 	for side := range s.writing {
 		if s.writing[side] {

@@ -28,13 +28,14 @@ type slab struct {
 type place struct {
 	flow       flow
 	alarm      int64 // moment at which the loop looks at it; 0 for none
-	rank       int32 // in the loop's alarms, while alarm is set
+	rank       int32 // in the loop's alarms, while alarm is set; the next free place, while it is free
 	slot       int32
-	generation int32
-	vacant     int32 // free place behind this one, while it is free
-	sockets    [2]socket
-	done       bool // all is said and reported; the sockets linger
-	gone       bool // the sockets are closed
+	generation int32     // 0 while it is free
+	sockets    [2]socket // by Side
+	short      [48]byte  // the note
+	noted      uint8     // its length; tooLong if the note is elsewhere
+	done       bool      // all is said and reported; the sockets linger
+	gone       bool      // the sockets are closed
 }
 
 // socket is one side of a session on a loop.
@@ -42,11 +43,18 @@ type socket struct {
 	fd      int32
 	dropped int32 // bytes read after all was said
 	events  uint8 // waited for, of EPOLLIN and EPOLLOUT; errors always are
-	watched bool  // it is in the epoll set
-	ended   bool  // nothing is read from it any more
-	hung    bool  // nothing more will come but what has, and the error
-	shut    bool  // it was sent the end of the stream
+	state   uint8
 }
+
+// The states of a socket.
+const (
+	watched = 1 << iota // it is in the epoll set
+	ended               // nothing is read from it any more
+	hung                // nothing more will come but what has, and the error
+	shut                // it was sent the end of the stream
+)
+
+func (s *socket) is(state uint8) bool { return s.state&state != 0 }
 
 // ref is the part of a session on a loop that points to others.
 type ref struct {
@@ -76,9 +84,9 @@ func newSlab(first int32) *slab {
 	}
 	s := &slab{memory: memory, places: unsafe.Slice((*place)(unsafe.Pointer(unsafe.SliceData(memory))), slabSize)}
 	for i := range s.places {
-		s.places[i].slot, s.places[i].vacant = first+int32(i), first+int32(i)+1
+		s.places[i].slot, s.places[i].rank = first+int32(i), first+int32(i)+1
 	}
-	s.places[slabSize-1].vacant = -1
+	s.places[slabSize-1].rank = -1
 	s.free = first
 	return s
 }
@@ -89,6 +97,7 @@ type slabs struct {
 	all        []*slab // nil where there is none any more
 	generation int32   // of the last session
 	mapped     atomic.Int64
+	notes      map[int32]string // by slot: those that are too long for a place
 }
 
 // take returns a place for a session.
@@ -108,7 +117,7 @@ func (s *slabs) take() joint {
 	}
 	b := s.all[i]
 	k := b.joint(int(b.free) % slabSize)
-	b.free = k.vacant
+	b.free = k.rank
 	b.live++
 	if s.generation++; s.generation == 0 { // that is nobody's
 		s.generation++
@@ -122,7 +131,10 @@ func (s *slabs) take() joint {
 func (s *slabs) give(k joint) {
 	i := k.slot / slabSize
 	b := s.all[i]
-	*k.place = place{slot: k.slot, vacant: b.free}
+	if k.noted == tooLong {
+		delete(s.notes, k.slot)
+	}
+	*k.place = place{slot: k.slot, rank: b.free}
 	*k.ref = ref{}
 	b.free = k.slot
 	if b.live--; b.live == 0 && i > 0 {
@@ -141,6 +153,29 @@ func (s *slabs) at(slot, generation int32) (joint, bool) {
 	}
 	k := s.all[i].joint(int(slot) % slabSize)
 	return k, k.generation == generation && !k.gone
+}
+
+// tooLong stands for the length of a note that does not fit into a place.
+const tooLong = 255
+
+// keep keeps a session's note.
+func (s *slabs) keep(k joint, note string) {
+	if len(note) <= len(k.short) {
+		k.noted = uint8(copy(k.short[:], note))
+		return
+	}
+	if s.notes == nil {
+		s.notes = make(map[int32]string)
+	}
+	k.noted, s.notes[k.slot] = tooLong, note
+}
+
+// note returns it.
+func (s *slabs) note(k joint) string {
+	if k.noted == tooLong {
+		return s.notes[k.slot]
+	}
+	return string(k.short[:k.noted])
 }
 
 // each calls f with every session that has open sockets.
