@@ -40,6 +40,7 @@ var layers = map[string][]string{
 	"internal/frame":     {"github.com/gobwas/ws"},
 	"internal/hop":       {},
 	"internal/limit":     {"golang.org/x/sys/unix"},
+	"internal/record":    {"golang.org/x/crypto/chacha20poly1305"},
 	"internal/wire":      {"golang.org/x/sys/unix"},
 	"internal/wstest":    {"github.com/gobwas/ws"},
 	"integration":        {},
