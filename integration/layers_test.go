@@ -37,10 +37,10 @@ var layers = map[string][]string{
 	"proxy/relay":    {"sluice/internal/frame", "sluice/internal/limit", "sluice/internal/wire", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
 
 	"internal/telemetry": {"sluice/internal/frame", "github.com/gobwas/ws", "github.com/rs/zerolog"},
-	"internal/frame":     {"github.com/gobwas/ws"},
+	"internal/frame":     {"sluice/internal/limit", "github.com/gobwas/ws"},
 	"internal/hop":       {},
 	"internal/limit":     {"golang.org/x/sys/unix"},
-	"internal/record":    {"golang.org/x/crypto/chacha20poly1305"},
+	"internal/record":    {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},
 	"internal/wire":      {"golang.org/x/sys/unix"},
 	"internal/wstest":    {"github.com/gobwas/ws"},
 	"integration":        {},

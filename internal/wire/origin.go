@@ -55,6 +55,7 @@ func (c *Conn) Close() error {
 	if c.watch != nil {
 		c.watch.set(false, true)
 	}
+	c.Forget()
 	if h := c.TakeHolder(); h != nil {
 		h.Leave()
 	}
