@@ -1,39 +1,14 @@
 package record
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"testing"
-	"time"
+
+	"sluice/internal/wire"
 )
-
-// conduit is a net.Conn without a peer: what is written stays, what is read was
-// put there.
-type conduit struct {
-	net.Conn
-	in, out []byte
-}
-
-func (c *conduit) Read(p []byte) (int, error) {
-	if len(c.in) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, c.in)
-	c.in = c.in[n:]
-	return n, nil
-}
-
-func (c *conduit) Write(p []byte) (int, error) {
-	c.out = append(c.out, p...)
-	return len(p), nil
-}
 
 var benchSuites = []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256}
 
@@ -81,15 +56,15 @@ func BenchmarkOpen(b *testing.B) {
 // it wrote.
 func BenchmarkCryptoTLS(b *testing.B) {
 	benchmark(b, func(b *testing.B, id uint16, plain []byte) {
-		client, server, fromClient, toServer := shaken(b, id)
+		p := shake(b, id)
 		buf := make([]byte, len(plain))
 		for b.Loop() {
-			fromClient.out = fromClient.out[:0]
-			if _, err := client.Write(plain); err != nil {
+			p.fromClient.out = p.fromClient.out[:0]
+			if _, err := p.client.Write(plain); err != nil {
 				b.Fatal(err)
 			}
-			toServer.in = fromClient.out
-			if _, err := io.ReadFull(server, buf); err != nil {
+			p.fromServer.in = p.fromClient.out
+			if _, err := io.ReadFull(p.server, buf); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -112,45 +87,56 @@ func BenchmarkHot(b *testing.B) {
 	}
 }
 
-// shaken returns two ends of crypto/tls that speak the suite, whose sockets are
-// conduits by now.
-func shaken(b *testing.B, id uint16) (client, server *tls.Conn, fromClient, toServer *conduit) {
-	near, far := net.Pipe()
-	fromClient, toServer = &conduit{}, &conduit{}
-	a, z := &exchangeable{Conn: near}, &exchangeable{Conn: far}
-	config := &tls.Config{Certificates: []tls.Certificate{certificate(b)}, InsecureSkipVerify: true, CipherSuites: []uint16{id}, SessionTicketsDisabled: true}
-	if s, _ := suiteOf(id); s.version == tls.VersionTLS12 {
-		config.MaxVersion = tls.VersionTLS12
+// BenchmarkHandshake is a TLS 1.3 handshake, both ends, and one byte each way:
+// what it costs the server to remember, and then to be taken over.
+func BenchmarkHandshake(b *testing.B) {
+	base := serverConfig()
+	config := clientConfig()
+	for _, bench := range []struct {
+		name           string
+		remember, take bool
+	}{{"crypto/tls", false, false}, {"remembered", true, false}, {"taken", true, true}} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				near, far := net.Pipe()
+				w := wire.NewTLS(far)
+				if bench.remember {
+					w.Remember()
+				}
+				client, server := tls.Client(near, config), tls.Server(w, &tls.Config{
+					GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) { return wire.Of(h.Conn).Configure(base), nil },
+				})
+				done := make(chan error, 1)
+				go func() {
+					_, err := io.CopyN(server, server, 1)
+					done <- err
+				}()
+				client.Write([]byte("x"))
+				expect(b, client, "x")
+				if err := <-done; err != nil {
+					b.Fatal(err)
+				}
+				if bench.take {
+					if _, _, ok := Take(server); !ok {
+						b.Fatal("not taken over")
+					}
+				}
+				near.Close()
+				far.Close()
+			}
+		})
 	}
-	client, server = tls.Client(a, config), tls.Server(z, config)
-	done := make(chan error, 1)
-	go func() { done <- server.Handshake() }()
-	if err := client.Handshake(); err != nil {
-		b.Fatal(err)
-	}
-	if err := <-done; err != nil {
-		b.Fatal(err)
-	}
-	a.Conn, z.Conn = fromClient, toServer
-	return client, server, fromClient, toServer
 }
 
-type exchangeable struct{ net.Conn }
-
-// certificate returns a throwaway one.
-func certificate(t testing.TB) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+func BenchmarkTake(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		s := shakeOnly(b, tls.TLS_AES_128_GCM_SHA256)
+		b.StartTimer()
+		if _, _, ok := Take(s.server); !ok {
+			b.Fatal("not taken over")
+		}
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"record.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }

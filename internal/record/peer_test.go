@@ -107,30 +107,36 @@ func takeOver(t *tls.Conn, early []byte) (*session, error) {
 	return &session{Conn: c, end: end{State: s}, early: append(early, more...), in: unread}, nil
 }
 
+// step opens the next record, or reads from the socket.
+func (s *session) step() error {
+	r, err := s.open(s.in)
+	switch {
+	case err != nil:
+		if a, ok := errors.AsType[*AlertError](err); ok && !a.Remote {
+			s.Conn.Write(s.Alert(&s.Hot, nil, a.Alert))
+		}
+		return err
+	case r.Kind == Closed:
+		return io.EOF
+	case r.Used == 0:
+		buf := make([]byte, 40000)
+		n, err := s.Conn.Read(buf)
+		s.in = append(s.in, buf[:n]...)
+		if err == io.EOF {
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	s.early = append(s.early, r.Data...)
+	s.in = s.in[r.Used:]
+	return nil
+}
+
 func (s *session) Read(p []byte) (int, error) {
 	for len(s.early) == 0 {
-		r, err := s.open(s.in)
-		switch {
-		case err != nil:
-			if a, ok := errors.AsType[*AlertError](err); ok && !a.Remote {
-				s.Conn.Write(s.Alert(&s.Hot, nil, a.Alert))
-			}
+		if err := s.step(); err != nil {
 			return 0, err
-		case r.Kind == Closed:
-			return 0, io.EOF
-		case r.Used == 0:
-			buf := make([]byte, 40000)
-			n, err := s.Conn.Read(buf)
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			if err != nil {
-				return 0, err
-			}
-			s.in = append(s.in, buf[:n]...)
 		}
-		s.early = append(s.early, r.Data...)
-		s.in = s.in[r.Used:]
 	}
 	n := copy(p, s.early)
 	s.early = s.early[n:]

@@ -63,7 +63,7 @@ func (c *Conn) Peer() netip.AddrPort {
 
 // Read reads bytes that were read ahead, then from the socket.
 func (c *Conn) Read(p []byte) (n int, err error) {
-	m := c.memory.Load()
+	m := c.metered()
 	if m == nil {
 		return c.read(p)
 	}
@@ -86,7 +86,7 @@ func (c *Conn) read(p []byte) (int, error) {
 // Write writes to the socket.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	if m := c.memory.Load(); m != nil {
+	if m := c.metered(); m != nil {
 		m.out.pass(p[:n])
 	}
 	return n, err

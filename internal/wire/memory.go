@@ -12,8 +12,10 @@ import (
 // from crypto/tls.
 type memory struct {
 	in, out meter
+	leaving bool // nobody will: only a ticket is still to be written
 
 	mu      sync.Mutex // a Close may come at any time
+	gone    bool       // wiped, and nothing more is taken in
 	secrets Secrets
 }
 
@@ -35,7 +37,7 @@ type Trace struct {
 // over. It is to be called before the handshake, which is to be done with the
 // configuration that [Conn.Configure] returns. What is remembered, some hundred
 // bytes and the last record each way, is gone after [Conn.Recall],
-// [Conn.Forget] or Close.
+// [Conn.Forget] or Close, and once another protocol than HTTP/1.1 is agreed on.
 func (c *Conn) Remember() {
 	m := new(memory)
 	m.out.limit = maxOut
@@ -43,9 +45,8 @@ func (c *Conn) Remember() {
 }
 
 // Configure returns base for one handshake over c: base itself if c remembers
-// nothing, else one that tells c the secrets. C forgets everything when a
-// protocol other than HTTP/1.1 is agreed on. Sessions resume as with base, which
-// has no WrapSession of its own.
+// nothing, else one that tells c the secrets. Sessions resume as with base,
+// which has no WrapSession of its own.
 func (c *Conn) Configure(base *tls.Config) *tls.Config {
 	m := c.memory.Load()
 	if m == nil {
@@ -55,17 +56,24 @@ func (c *Conn) Configure(base *tls.Config) *tls.Config {
 	config.KeyLogWriter = m
 	config.VerifyConnection = func(s tls.ConnectionState) error {
 		if s.NegotiatedProtocol != "" && s.NegotiatedProtocol != "http/1.1" {
-			c.Forget()
+			m.leaving = true
+			if s.Version == tls.VersionTLS13 {
+				c.Forget()
+			}
 		}
 		if base.VerifyConnection == nil {
 			return nil
 		}
 		return base.VerifyConnection(s)
 	}
-	// A resumed session of TLS 1.2 has no key log: its secret is in the ticket.
+	// A resumed session of TLS 1.2 has no key log: its secret is in the ticket,
+	// also in one of an HTTP/2 connection, which one for a session may resume.
 	config.WrapSession = func(s tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
 		if s.Version == tls.VersionTLS12 {
 			m.save(session)
+			if m.leaving {
+				c.Forget()
+			}
 		}
 		return base.EncryptTicket(s, session)
 	}
@@ -79,6 +87,14 @@ func (c *Conn) Configure(base *tls.Config) *tls.Config {
 	return config
 }
 
+// metered returns the memory of c if what passes is to be noted, or nil.
+func (c *Conn) metered() *memory {
+	if m := c.memory.Load(); m != nil && !m.leaving {
+		return m
+	}
+	return nil
+}
+
 // Forget wipes what c remembers and has it remember nothing more.
 func (c *Conn) Forget() {
 	if m := c.memory.Swap(nil); m != nil {
@@ -89,11 +105,11 @@ func (c *Conn) Forget() {
 // Recall returns what c remembers, and forgets it. The secrets are the caller's
 // to wipe. It is false if there is nothing.
 func (c *Conn) Recall() (t Trace, ok bool) {
-	m := c.memory.Swap(nil)
+	m := c.metered()
+	defer c.Forget()
 	if m == nil {
 		return Trace{}, false
 	}
-	defer m.wipe()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return Trace{
@@ -108,7 +124,7 @@ func (c *Conn) Recall() (t Trace, ok bool) {
 // fail with a timeout instead of asking the socket, until it is called with
 // false. It is false, and does nothing, if c remembers nothing.
 func (c *Conn) Freeze(on bool) bool {
-	c.frozen = on && c.memory.Load() != nil
+	c.frozen = on && c.metered() != nil
 	return c.frozen
 }
 
@@ -123,7 +139,7 @@ func (c *Conn) readFrozen(p []byte, rest int) (int, error) {
 func (m *memory) wipe() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.secrets = Secrets{}
+	m.secrets, m.gone = Secrets{}, true
 }
 
 // Write takes a line of a key log, and overwrites it: crypto/tls makes it for
@@ -143,7 +159,7 @@ func (m *memory) Write(line []byte) (int, error) {
 	case "CLIENT_RANDOM":
 		to = &m.secrets.Master
 	}
-	if to != nil && hex.DecodedLen(len(text)) <= len(to) {
+	if to != nil && !m.gone && hex.DecodedLen(len(text)) <= len(to) {
 		hex.Decode(to[:], text)
 	}
 	return len(line), nil
@@ -165,7 +181,7 @@ func (m *memory) restore(s *tls.SessionState) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, b := range s.Extra {
-		if secret, ok := bytes.CutPrefix(b, []byte(extraLabel)); ok {
+		if secret, ok := bytes.CutPrefix(b, []byte(extraLabel)); ok && !m.gone {
 			copy(m.secrets.Master[:], secret)
 		}
 	}
