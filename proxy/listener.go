@@ -142,7 +142,7 @@ func (g *Gateway) listen(name string, how *settings) (*listener, error) {
 			if store == nil {
 				return nil, errors.New("no certificate is configured")
 			}
-			return store.ConfigFor(h, l.settings.Load().http2), nil
+			return wire.Of(h.Conn).Configure(store.ConfigFor(h, l.settings.Load().http2)), nil
 		},
 	}
 	return l, nil
@@ -198,6 +198,7 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 		c := wire.New(raw)
 		if s.tls {
 			c = wire.NewTLS(raw)
+			c.Remember()
 		}
 		l.open.Add(1)
 		c.Hold(l)

@@ -61,7 +61,7 @@ func New(name string, endpoints []Endpoint, o Options) *Pool {
 func (p *Pool) transport(e Endpoint) *http.Transport {
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			c, err := p.connect(ctx, e)
+			c, err := p.connect(ctx, e, false)
 			if err == nil && !e.H2C {
 				wire.Of(c).Watch()
 			}
@@ -172,9 +172,10 @@ func (l *Lease) Fail(t *Tried, err error) {
 }
 
 // Dial connects to the endpoint, TLS included. The error is a *DialError. The
-// connection is the caller's; it is a *wire.Conn, or a *tls.Conn over one.
+// connection is the caller's; it is a *wire.Conn, or a *tls.Conn over one that
+// remembers what it takes to take its records over.
 func (l *Lease) Dial(ctx context.Context) (net.Conn, error) {
-	return l.pool.connect(ctx, l.endpoint.Endpoint)
+	return l.pool.connect(ctx, l.endpoint.Endpoint, true)
 }
 
 // RoundTrip sends a request to the endpoint over a kept connection. When the
@@ -218,10 +219,10 @@ func (e *DialError) Error() string {
 
 func (e *DialError) Unwrap() error { return e.Err }
 
-func (p *Pool) connect(ctx context.Context, e Endpoint) (net.Conn, error) {
+func (p *Pool) connect(ctx context.Context, e Endpoint, remember bool) (net.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, fmt.Errorf("no connection within %v: %w", p.timeout, context.DeadlineExceeded))
 	defer cancel()
-	c, err := dial(ctx, e)
+	c, err := dial(ctx, e, remember)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
@@ -231,7 +232,7 @@ func (p *Pool) connect(ctx context.Context, e Endpoint) (net.Conn, error) {
 	return c, nil
 }
 
-func dial(ctx context.Context, e Endpoint) (net.Conn, error) {
+func dial(ctx context.Context, e Endpoint, remember bool) (net.Conn, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, e.Network, e.Address)
 	if err != nil {
@@ -240,7 +241,11 @@ func dial(ctx context.Context, e Endpoint) (net.Conn, error) {
 	if e.TLS == nil {
 		return wire.New(c), nil
 	}
-	t := tls.Client(wire.NewTLS(c), e.TLS)
+	w := wire.NewTLS(c)
+	if remember {
+		w.Remember()
+	}
+	t := tls.Client(w, w.Configure(e.TLS))
 	if err := t.HandshakeContext(ctx); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("TLS handshake: %w", err)
