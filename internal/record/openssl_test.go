@@ -179,11 +179,10 @@ func TestOpenSSLClient(t *testing.T) {
 			expect(t, s, "hello\n")
 			io.WriteString(s, "greetings\n")
 			p.hear(t, "greetings")
-			x, err := takeOver(s, nil)
-			if err != nil || x.Suite != tt.id {
-				t.Fatalf("%v, %v; want %s", x, err, tls.CipherSuiteName(tt.id))
+			x := took(t, s)
+			if x.Suite != tt.id {
+				t.Fatalf("%v; want %s", x, tls.CipherSuiteName(tt.id))
 			}
-			defer x.Conn.Close()
 			updates(t, p, x)
 			p.say(t, "Q")
 			if n, err := x.Read(make([]byte, 1)); n != 0 || err != io.EOF {
@@ -209,11 +208,10 @@ func TestOpenSSLServer(t *testing.T) {
 			p.hear(t, "hello")
 			p.say(t, "greetings")
 			expect(t, c, "greetings\n")
-			x, err := takeOver(c, nil)
-			if err != nil || x.Suite != tt.id {
-				t.Fatalf("%v, %v; want %s", x, err, tls.CipherSuiteName(tt.id))
+			x := took(t, c)
+			if x.Suite != tt.id {
+				t.Fatalf("%v; want %s", x, tls.CipherSuiteName(tt.id))
 			}
-			defer x.Conn.Close()
 			updates(t, p, x)
 			x.finish()
 			p.hear(t, "DONE")

@@ -88,11 +88,13 @@ type session struct {
 
 var errTaken = errors.New("the records were not taken over")
 
-// takeOver does what an engine does. Early was read from t before.
+// takeOver does what an engine does. Early was read from t before; behind an
+// error it is all that the session has.
 func takeOver(t *tls.Conn, early []byte) (*session, error) {
 	s, more, ok := Take(t)
+	early = append(early, more...)
 	if !ok {
-		return nil, errTaken
+		return &session{early: early}, errTaken
 	}
 	fd, unread, err := wire.Of(t).Detach()
 	if err != nil {
@@ -104,7 +106,18 @@ func takeOver(t *tls.Conn, early []byte) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{Conn: c, end: end{State: s}, early: append(early, more...), in: unread}, nil
+	return &session{Conn: c, end: end{State: s}, early: early, in: unread}, nil
+}
+
+// took is takeOver in a test that ends without.
+func took(t testing.TB, c *tls.Conn) *session {
+	t.Helper()
+	x, err := takeOver(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { x.Conn.Close() })
+	return x
 }
 
 // step opens the next record, or reads from the socket.
@@ -205,6 +218,7 @@ func serve(t testing.TB, config *tls.Config, plain bool) *site {
 		}
 		early, _ := rw.Reader.Peek(rw.Reader.Buffered())
 		early = bytes.Clone(early)
+		c.SetDeadline(time.Now().Add(patience)) // net/http has taken the first one off
 		c.Write([]byte(upgradeResponse))
 		sessions.Go(func() {
 			defer c.Close()
@@ -218,7 +232,7 @@ func serve(t testing.TB, config *tls.Config, plain bool) *site {
 			x, err := takeOver(c.(*tls.Conn), early)
 			s.taken <- err
 			if err != nil {
-				c.Write(early)
+				c.Write(x.early)
 				io.Copy(c, c)
 				return
 			}

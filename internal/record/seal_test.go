@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"slices"
 	"testing"
 )
 
@@ -104,31 +105,42 @@ func TestSequenceNeverWraps(t *testing.T) {
 // A peer that asks many times while nothing is sent gets one answer (RFC 8446,
 // section 4.6.3).
 func TestKeyUpdateIsAnsweredBeforeTheNextData(t *testing.T) {
-	for _, id := range suites[:3] {
-		client, server := ends(t, id)
-		for range 3 {
-			ask := client.put(t, typeHandshake, []byte{keyUpdate, 0, 0, 1, 1})
-			s, _ := suiteOf(id)
-			if err := client.State.out.update(s); err != nil {
-				t.Fatal(err)
+	tests := []struct {
+		name   string
+		asks   []byte
+		answer bool
+	}{
+		{"one that asks", []byte{1}, true},
+		{"several that ask", []byte{1, 1, 1}, true},
+		{"one that does not ask", []byte{0}, false},
+		{"one that asks, and one that does not", []byte{1, 0}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, id := range suites[:3] {
+				client, server := ends(t, id)
+				for _, ask := range tt.asks {
+					if r, err := server.open(sender{client, t}.rekey(ask)); err != nil || r.Kind != Nothing {
+						t.Fatalf("Open of a key update = %+v, %v", r, err)
+					}
+				}
+				before := server.State.out.secret
+				want := []Kind{Data, Data}
+				if tt.answer {
+					want = []Kind{Nothing, Data, Data}
+				}
+				first, second := server.seal(t, []byte("one")), server.seal(t, []byte("two"))
+				if changed := server.State.out.secret != before; changed != tt.answer {
+					t.Errorf("the keys changed: %v; want %v", changed, tt.answer)
+				}
+				if got, kinds := openAll(t, client, append(first, second...)); string(got) != "onetwo" || !slices.Equal(kinds, want) {
+					t.Errorf("the asking end read %q in %v; want %v", got, kinds, want)
+				}
+				if got, _ := openAll(t, server, client.seal(t, []byte("and back"))); string(got) != "and back" {
+					t.Errorf("the answering end read %q", got)
+				}
 			}
-			client.Hot.out.aead = nil
-			if r, err := server.open(ask); err != nil || r.Kind != Nothing {
-				t.Fatalf("Open of a key update = %+v, %v", r, err)
-			}
-		}
-		before := server.State.out.secret
-		first, second := server.seal(t, []byte("one")), server.seal(t, []byte("two"))
-		if server.State.out.secret == before {
-			t.Error("the keys did not change")
-		}
-		got, kinds := openAll(t, client, append(first, second...))
-		if string(got) != "onetwo" || len(kinds) != 3 || kinds[0] != Nothing {
-			t.Errorf("the asking end read %q in %v; want the update, and data", got, kinds)
-		}
-		if got, _ := openAll(t, server, client.seal(t, []byte("and back"))); string(got) != "and back" {
-			t.Errorf("the answering end read %q", got)
-		}
+		})
 	}
 }
 

@@ -55,7 +55,8 @@ func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	s = State{Version: about.Version, Suite: about.CipherSuite, client: trace.Client, in: in}
 	peer := State{Version: about.Version, Suite: about.CipherSuite, client: !trace.Client, in: out}
 	fromClient, fromServer, in, out = half{}, half{}, half{}, half{}
-	if !s.place(suite, &trace.In) || !peer.place(suite, &trace.Out) || peer.received {
+	last := trace.In.LastAt+1 == trace.In.Count // what came behind it may have changed anything
+	if !last || !s.place(suite, &trace.In) || !peer.place(suite, &trace.Out) || peer.received {
 		s.Wipe()
 		peer.Wipe()
 		return State{}, early, false
@@ -127,12 +128,9 @@ func (s suite) expand12(master, seed []byte, n int) (out []byte) {
 // what s receives is authentic, and goes on behind all that passed. It is false
 // if there are none, or if the record is not one that leaves everything clear.
 func (s *State) place(suite suite, p *wire.Passed) bool {
-	if !p.Whole || p.LastAt >= p.Count {
-		return false
-	}
 	var h Hot
 	record := make([]byte, len(p.Last))
-	if !s.find(&h, suite, p, record) {
+	if !p.Whole || !s.find(&h, suite, p, record) {
 		return false
 	}
 	copy(record, p.Last)
@@ -152,7 +150,7 @@ func (s *State) find(h *Hot, suite suite, p *wire.Passed, record []byte) bool {
 		return err == nil
 	}
 	if suite.version == tls.VersionTLS12 {
-		return p.Sealed > 0 && p.LastAt >= p.Sealed && fits(p.LastAt-p.Sealed)
+		return p.LastAt >= p.Sealed && fits(p.LastAt-p.Sealed)
 	}
 	if s.in.derive(suite) != nil {
 		return false

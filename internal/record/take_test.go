@@ -2,6 +2,7 @@ package record
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -100,10 +101,7 @@ func TestTakeOver(t *testing.T) {
 					}
 					request(t, c, "body", requests)
 					upgrade(t, c, "")
-					x, err := takeOver(c, nil)
-					if err != nil {
-						t.Fatalf("the client, behind %d requests, connection %d: %v", requests, run, err)
-					}
+					x := took(t, c)
 					converse(t, x)
 					x.finish()
 					if n, err := x.Read(make([]byte, 1)); n != 0 || err != io.EOF {
@@ -222,10 +220,7 @@ func TestTakeOverInTheMiddle(t *testing.T) {
 					s := serve(t, serverConfig(), false)
 					c := dial(t, s.address, config)
 					request(t, c, "body", 2)
-					x, err := takeOver(c, nil)
-					if err != nil {
-						t.Fatal(err)
-					}
+					x := took(t, c)
 					b, later := tt.send(t, x)
 					now := len(b) - later
 					if _, err := x.Conn.Write(b[:now]); err != nil {
@@ -278,5 +273,72 @@ func TestTakeRefuses(t *testing.T) {
 			}
 			converse(t, c)
 		})
+	}
+}
+
+// What crypto/tls lets pass, and what a take-over could not follow: the session
+// stays where it is, and nothing of it is lost.
+func TestTakeLeavesWhatIsNotClear(t *testing.T) {
+	tests := []struct {
+		name        string
+		now, behind func(t *testing.T, x *session) []byte
+		echo        string
+	}{
+		{"a ChangeCipherSpec, which crypto/tls ignores", func(t *testing.T, x *session) []byte {
+			return append(x.seal(t, []byte(upgradeRequest+"early")), 20, 3, 3, 0, 1, 1)
+		}, nil, "early"},
+		{"a part of a key update", func(t *testing.T, x *session) []byte {
+			return append(x.seal(t, []byte(upgradeRequest+"early")), x.put(t, typeHandshake, []byte{keyUpdate, 0, 0})...)
+		}, func(t *testing.T, x *session) []byte {
+			b := x.put(t, typeHandshake, []byte{1, 0})
+			s, _ := suiteOf(x.Suite)
+			x.State.out.update(s)
+			x.Hot.out.aead = nil
+			return b
+		}, "early"},
+		{"more key updates than are followed", func(t *testing.T, x *session) (b []byte) {
+			for range maxUpdates + 1 {
+				b = append(b, x.rekey(t, 0)...)
+			}
+			return append(b, x.seal(t, []byte(upgradeRequest))...)
+		}, nil, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, serverConfig(), false)
+			c := dial(t, s.address, clientConfig())
+			request(t, c, "body", 1)
+			x := took(t, c)
+			if _, err := x.Conn.Write(tt.now(t, x)); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, x, upgradeResponse)
+			if err := <-s.taken; !errors.Is(err, errTaken) {
+				t.Fatalf("the server: %v; want %v", err, errTaken)
+			}
+			if tt.behind != nil {
+				if _, err := x.Conn.Write(tt.behind(t, x)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			expect(t, x, tt.echo)
+			converse(t, x)
+		})
+	}
+}
+
+func TestTakeAfterTheEnd(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := clientConfig()
+		config.MaxVersion = version
+		s := serve(t, serverConfig(), true)
+		c := dial(t, s.address, config)
+		upgrade(t, c, "")
+		if err := c.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if s, _, ok := Take(c); ok || s != (State{}) {
+			t.Errorf("%s: taken over behind a close_notify of our own", tls.VersionName(version))
+		}
 	}
 }
