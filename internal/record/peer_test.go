@@ -84,6 +84,7 @@ type session struct {
 	net.Conn // the socket
 	end
 	early, in []byte
+	asked     int // for other keys
 }
 
 var errTaken = errors.New("the records were not taken over")

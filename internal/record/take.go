@@ -37,11 +37,10 @@ func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	defer c.Forget()
 	about := t.ConnectionState()
 	suite, ok := suiteOf(about.CipherSuite)
-	if !ok || !about.HandshakeComplete || !c.Freeze(true) {
+	if !ok || !about.HandshakeComplete || !c.Freeze() {
 		return State{}, nil, false
 	}
 	early = drain(t)
-	c.Freeze(false)
 	trace, ok := c.Recall()
 	if !ok {
 		return State{}, early, false

@@ -131,7 +131,22 @@ func (x *session) rekey(t testing.TB, ask byte) []byte {
 		t.Fatal(err)
 	}
 	x.Hot.out.aead = nil
+	x.asked += int(ask)
 	return b
+}
+
+// answered checks that x was answered once at least if it asked for other keys,
+// and no more often than it asked. First is what the keys were before.
+func answered(t *testing.T, x *session, first half) {
+	t.Helper()
+	s, _ := suiteOf(x.Suite)
+	for n := 0; n <= x.asked; n++ {
+		if first.secret == x.State.in.secret && (n > 0 || x.asked == 0) {
+			return
+		}
+		first.update(s)
+	}
+	t.Errorf("the keys did not change between one and %d times", x.asked)
 }
 
 // What a client may have sent when the server takes over, however it was cut
@@ -221,6 +236,7 @@ func TestTakeOverInTheMiddle(t *testing.T) {
 					c := dial(t, s.address, config)
 					request(t, c, "body", 2)
 					x := took(t, c)
+					first := x.State.in
 					b, later := tt.send(t, x)
 					now := len(b) - later
 					if _, err := x.Conn.Write(b[:now]); err != nil {
@@ -236,6 +252,7 @@ func TestTakeOverInTheMiddle(t *testing.T) {
 					expect(t, x, tt.echo)
 					if !x.sent {
 						converse(t, x)
+						answered(t, x, first)
 						x.finish()
 					}
 					if n, err := x.Read(make([]byte, 1)); n != 0 || err != io.EOF {
@@ -270,6 +287,9 @@ func TestTakeRefuses(t *testing.T) {
 			}
 			if _, early, ok := Take(c); ok || early != nil {
 				t.Fatalf("Take = %q, %v; want nothing", early, ok)
+			}
+			if _, ok := wire.Of(c).Recall(); ok {
+				t.Error("the connection still remembers")
 			}
 			converse(t, c)
 		})
@@ -339,6 +359,41 @@ func TestTakeAfterTheEnd(t *testing.T) {
 		}
 		if s, _, ok := Take(c); ok || s != (State{}) {
 			t.Errorf("%s: taken over behind a close_notify of our own", tls.VersionName(version))
+		}
+	}
+}
+
+// The last records of crypto/tls are long, and were not kept.
+func TestTakeBehindBulk(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := clientConfig()
+		config.MaxVersion, config.DynamicRecordSizingDisabled = version, true
+		s := serve(t, serverConfig(), true)
+		c := dial(t, s.address, config)
+		upgrade(t, c, "")
+		bulk := strings.Repeat("bulk", 8<<10)
+		if _, err := c.Write([]byte(bulk)); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, c, bulk)
+		converse(t, took(t, c))
+	}
+}
+
+// What cannot come from a live connection at will.
+func TestPlaceNeedsAWholeRecord(t *testing.T) {
+	for _, id := range all {
+		client, server := ends(t, id)
+		suite, _ := suiteOf(id)
+		client.seal(t, []byte("one"))
+		p := wire.Passed{Whole: true, Count: 6, Sealed: 3, Last: client.seal(t, []byte("two")), LastAt: 4}
+		s := server.State
+		if !s.place(suite, &p) || s.in.sequence != 3 {
+			t.Errorf("%s: not placed behind the third record: %d", tls.CipherSuiteName(id), s.in.sequence)
+		}
+		p.Whole = false
+		if s := server.State; s.place(suite, &p) {
+			t.Errorf("%s: placed inside a record", tls.CipherSuiteName(id))
 		}
 	}
 }

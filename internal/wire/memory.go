@@ -121,19 +121,19 @@ func (c *Conn) Recall() (t Trace, ok bool) {
 }
 
 // Freeze has Reads finish the record of which a part was handed over, and then
-// fail with a timeout instead of asking the socket, until it is called with
-// false. It is false, and does nothing, if c remembers nothing.
-func (c *Conn) Freeze(on bool) bool {
-	c.frozen = on && c.metered() != nil
+// fail with a timeout instead of asking the socket, for as long as c remembers.
+// It is false, and does nothing, if c remembers nothing.
+func (c *Conn) Freeze() bool {
+	c.frozen = c.metered() != nil
 	return c.frozen
 }
 
 // readFrozen reads the rest of a record, which is there (see [NewTLS]).
 func (c *Conn) readFrozen(p []byte, rest int) (int, error) {
-	if rest == 0 || !c.records || c.ahead == nil {
+	if rest == 0 || c.whole == 0 {
 		return 0, os.ErrDeadlineExceeded
 	}
-	return c.readRecords(p[:min(len(p), rest)])
+	return c.take(p[:min(len(p), rest)]), nil
 }
 
 func (m *memory) wipe() {

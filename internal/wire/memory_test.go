@@ -160,6 +160,22 @@ func TestKeyLogLineIsOverwritten(t *testing.T) {
 	}
 }
 
+// A Close can come between two steps of a handshake.
+func TestNothingIsTakenInOnceForgotten(t *testing.T) {
+	m := new(memory)
+	m.secrets.Master[0] = 1
+	session := new(tls.SessionState)
+	m.save(session)
+	m.wipe()
+	fmt.Fprintf(m, "CLIENT_RANDOM %x %x\n", make([]byte, 32), bytes.Repeat([]byte{5}, 48))
+	if m.secrets != (Secrets{}) {
+		t.Error("a line of the key log was")
+	}
+	if m.restore(session); m.secrets != (Secrets{}) {
+		t.Error("the secret of a ticket was")
+	}
+}
+
 func TestKeyLogLineThatMakesNoSense(t *testing.T) {
 	for _, line := range []string{"", "\n", "CLIENT_RANDOM", "CLIENT_RANDOM x", "CLIENT_RANDOM 00 zz\n", "OTHER 00 00\n",
 		fmt.Sprintf("CLIENT_RANDOM 00 %x\n", make([]byte, 100))} {
@@ -203,7 +219,7 @@ func TestFreezeStopsBetweenRecords(t *testing.T) {
 				t.Fatalf("Read(%d bytes) = %d, %v", read, n, err)
 			}
 		}
-		if !c.Freeze(true) {
+		if !c.Freeze() {
 			t.Fatal("not frozen")
 		}
 		asked := from.reads
@@ -220,7 +236,7 @@ func TestFreezeStopsBetweenRecords(t *testing.T) {
 		if e, ok := err.(net.Error); n != want || !ok || !e.Timeout() || from.reads != asked {
 			t.Fatalf("frozen at %d: %d bytes, %v, %d reads of the socket; want %d, a timeout and none", read, n, err, from.reads-asked, want)
 		}
-		c.Freeze(false)
+		c.Forget()
 		rest, err := io.ReadAll(c)
 		if all := append(got[:n], rest...); !bytes.Equal(all, slices.Concat(first, second)) || err != nil {
 			t.Fatalf("frozen at %d: %d bytes in all, %v; want %d", read, len(all), err, len(first)+len(second))
@@ -230,7 +246,7 @@ func TestFreezeStopsBetweenRecords(t *testing.T) {
 
 func TestFreezeNeedsMemory(t *testing.T) {
 	c := NewTLS(&script{steps: []any{record(5)}})
-	if c.Freeze(true) {
+	if c.Freeze() {
 		t.Error("frozen")
 	}
 	if n, err := c.Read(make([]byte, 100)); n != 10 || err != nil {
@@ -242,7 +258,7 @@ func TestFrozenConnThatSpeaksNoTLS(t *testing.T) {
 	c := NewTLS(&script{steps: []any{[]byte("GET / HTTP/1.1\r\n")}})
 	c.Remember()
 	c.Read(make([]byte, 3))
-	c.Freeze(true)
+	c.Freeze()
 	if n, err := c.Read(make([]byte, 3)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("Read = %d, %v; want a timeout", n, err)
 	}
