@@ -134,7 +134,6 @@ func (s *State) place(suite suite, p *wire.Passed) bool {
 	}
 	copy(record, p.Last)
 	_, err := s.Open(&h, record, 0)
-	s.idle = 0
 	s.in.sequence += p.Count - p.LastAt - 1
 	return err == nil && s.message.have == 0
 }
