@@ -34,7 +34,7 @@ var layers = map[string][]string{
 	"proxy/backend":  {"sluice/internal/wire"},
 	"proxy/compress": {"github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
 	"proxy/forward":  {"sluice/internal/hop", "golang.org/x/net/http/httpguts"},
-	"proxy/relay":    {"sluice/internal/frame", "sluice/internal/limit", "sluice/internal/wire", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
+	"proxy/relay":    {"sluice/internal/frame", "sluice/internal/limit", "sluice/internal/record", "sluice/internal/wire", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
 
 	"internal/telemetry": {"sluice/internal/frame", "github.com/gobwas/ws", "github.com/rs/zerolog"},
 	"internal/frame":     {"sluice/internal/limit", "github.com/gobwas/ws"},

@@ -131,7 +131,7 @@ func (b *builder) pool(c *config.Backend) *backend.Pool {
 		}
 		endpoints[i].TLS = &tls.Config{ServerName: name, RootCAs: trusted, NextProtos: []string{"http/1.1"}}
 	}
-	p := backend.New(c.Name, endpoints, backend.Options{ConnectTimeout: c.ConnectTimeout})
+	p := backend.New(c.Name, endpoints, backend.Options{ConnectTimeout: c.ConnectTimeout, TakeRecords: takesRecords(b.cfg)})
 	if b.old != nil && p.Same(b.old.pools[c.Name]) {
 		return b.old.pools[c.Name]
 	}

@@ -93,7 +93,7 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	next.log = g.newLogger(cfg.Log)
 	for key, c := range keyed(cfg.Listeners) {
 		l := next.listeners[key]
-		l.set(settingsOf(c, l.settings.Load()))
+		l.set(settingsOf(cfg, c, l.settings.Load()))
 	}
 	changed := false
 	for _, svc := range next.services {
@@ -139,7 +139,7 @@ func (g *Gateway) openListeners(b *builder, next *snapshot) (opened []*listener)
 		l := b.old.listeners[key]
 		if l == nil && len(b.problems) == 0 {
 			var err error
-			if l, err = g.listen(c.Address, settingsOf(c, nil)); err != nil {
+			if l, err = g.listen(c.Address, settingsOf(b.cfg, c, nil)); err != nil {
 				b.fail(c.Pos, fmt.Sprintf("listeners[%d]", index), err)
 				continue
 			}

@@ -45,6 +45,7 @@ type listener struct {
 // settings is how a listener serves. They are comparable.
 type settings struct {
 	tls, redirectHTTPS bool
+	records            bool // the relay may take TLS records over
 	proxyProtocol      bool
 	serverSettings
 	limits limitSettings
@@ -87,9 +88,9 @@ func (p pace) rates(before pace, old *limit.Rates) *limit.Rates {
 
 // settingsOf returns the settings that a configuration asks for; what paces
 // clients is taken from old where it is the same.
-func settingsOf(c *config.Listener, old *settings) *settings {
+func settingsOf(cfg *config.Config, c *config.Listener, old *settings) *settings {
 	s := &settings{
-		tls: c.TLS, redirectHTTPS: c.RedirectHTTPS, proxyProtocol: c.ProxyProtocol,
+		tls: c.TLS, redirectHTTPS: c.RedirectHTTPS, proxyProtocol: c.ProxyProtocol, records: takesRecords(cfg),
 		serverSettings: serverSettings{
 			http2: c.HTTP2, headerTimeout: c.Timeouts.Header, idleTimeout: c.Timeouts.Idle,
 			maxHeader: int(c.MaxHeaderBytes), maxStreams: c.MaxStreams,
@@ -108,6 +109,9 @@ func settingsOf(c *config.Listener, old *settings) *settings {
 	s.requests = s.limits.requests.rates(before.limits.requests, before.requests)
 	return s
 }
+
+// takesRecords reports whether the relay takes TLS records over from crypto/tls.
+func takesRecords(cfg *config.Config) bool { return cfg.TLS == nil || cfg.TLS.Records == "sluice" }
 
 // listen opens an address as configured.
 func (g *Gateway) listen(name string, how *settings) (*listener, error) {
@@ -198,7 +202,9 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 		c := wire.New(raw)
 		if s.tls {
 			c = wire.NewTLS(raw)
-			c.Remember()
+			if s.records {
+				c.Remember()
+			}
 		}
 		l.open.Add(1)
 		c.Hold(l)

@@ -28,6 +28,7 @@ type Endpoint struct {
 // Options of a Pool; the zero value works.
 type Options struct {
 	ConnectTimeout time.Duration // for one endpoint, TLS included; 0 means 5s
+	TakeRecords    bool          // connections of Dial remember what it takes to take their TLS records over
 }
 
 // A Pool is the endpoints of one backend and what goes on at each.
@@ -35,6 +36,7 @@ type Pool struct {
 	Name      string
 	endpoints []*endpoint
 	timeout   time.Duration
+	records   bool
 
 	mu   sync.Mutex
 	turn int // where the next search for the least busy one starts
@@ -48,7 +50,7 @@ type endpoint struct {
 
 // New returns a pool of at least one endpoint. It connects to nothing yet.
 func New(name string, endpoints []Endpoint, o Options) *Pool {
-	p := &Pool{Name: name, timeout: o.ConnectTimeout}
+	p := &Pool{Name: name, timeout: o.ConnectTimeout, records: o.TakeRecords}
 	if p.timeout <= 0 {
 		p.timeout = 5 * time.Second
 	}
@@ -93,7 +95,7 @@ func (p *Pool) Close() {
 // Same reports whether o has the same name, endpoints and options, so that it
 // can live on in place of p.
 func (p *Pool) Same(o *Pool) bool {
-	return o != nil && p.Name == o.Name && p.timeout == o.timeout &&
+	return o != nil && p.Name == o.Name && p.timeout == o.timeout && p.records == o.records &&
 		slices.EqualFunc(p.endpoints, o.endpoints, func(a, b *endpoint) bool {
 			return a.Name == b.Name && a.Network == b.Network && a.Address == b.Address && a.H2C == b.H2C && sameTLS(a.TLS, b.TLS)
 		})
@@ -172,10 +174,9 @@ func (l *Lease) Fail(t *Tried, err error) {
 }
 
 // Dial connects to the endpoint, TLS included. The error is a *DialError. The
-// connection is the caller's; it is a *wire.Conn, or a *tls.Conn over one that
-// remembers what it takes to take its records over.
+// connection is the caller's; it is a *wire.Conn, or a *tls.Conn over one.
 func (l *Lease) Dial(ctx context.Context) (net.Conn, error) {
-	return l.pool.connect(ctx, l.endpoint.Endpoint, true)
+	return l.pool.connect(ctx, l.endpoint.Endpoint, l.pool.records)
 }
 
 // RoundTrip sends a request to the endpoint over a kept connection. When the

@@ -232,7 +232,7 @@ func TestDial(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := one(t, tt.endpoint, Options{}).Dial(t.Context())
+			c, err := one(t, tt.endpoint, Options{TakeRecords: true}).Dial(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -45,7 +45,7 @@ func TestWhatCameBeforeAResetOfAPausedSideArrives(t *testing.T) {
 				var want bytes.Buffer
 				blocked := func() (yes bool) {
 					for _, l := range h.loops {
-						l.wait(func() { l.slabs.each(func(k joint) { yes = yes || k.busy(to.side) }) })
+						l.wait(func() { l.sessions.each(func(k joint) { yes = yes || k.busy(to.side) }) })
 					}
 					return yes
 				}
@@ -377,8 +377,8 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 	for _, l := range h.loops {
 		l.wait(func() {
 			live := 0
-			l.slabs.each(func(joint) { live++ })
-			if n := l.load.Load(); live != 0 || n != 0 || len(l.alarms) != 0 || len(l.slabs.all) > 0 && l.slabs.all[0].live != 0 {
+			l.sessions.each(func(joint) { live++ })
+			if n := l.load.Load(); live != 0 || n != 0 || len(l.alarms) != 0 {
 				t.Errorf("%d sessions have a place, %d are counted, %d have an alarm", live, n, len(l.alarms))
 			}
 		})

@@ -5,23 +5,30 @@ package relay
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"net"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/record"
 	"sluice/internal/wire"
 )
 
-// Engine runs sessions. Those between two plain sockets belong to event loops,
-// one for each CPU, which keep neither a goroutine nor a buffer for a session
-// that is silent; all others are the portable engine's.
+// Engine runs sessions. Those between sockets belong to event loops, one for
+// each CPU, which keep neither a goroutine nor a buffer for a session that is
+// silent; where there is TLS they protect its records. All others are the
+// portable engine's: those whose connections are no sockets, and TLS that the
+// loops cannot take over.
 type Engine struct {
 	portable *Portable
 	loops    []*loop
+	taken    atomic.Uint64 // TLS connections whose records the loops protect
+	left     atomic.Uint64 // sessions that stayed with crypto/tls
 }
 
 // New returns the engine for this system, which tells sink of every session's
@@ -49,52 +56,97 @@ func (e *Engine) Run(ctx context.Context) error {
 // and the session is reported as any other, when the engine has stopped.
 func (e *Engine) Join(s Session) {
 	l := slices.MinFunc(e.loops, func(a, b *loop) int { return cmp.Compare(a.load.Load(), b.load.Load()) })
-	client, ok := plain(s.Client.Conn)
-	backend, also := plain(s.Backend.Conn)
-	if !ok || !also || !l.reserve() {
+	if !onSocket(s.Client.Conn) || !onSocket(s.Backend.Conn) || !l.reserve() {
 		e.portable.Join(s)
 		return
 	}
 	a := &arrival{Session: s}
-	for side, c := range [...]*wire.Conn{Client: client, Backend: backend} {
-		fd, unread, err := c.Detach()
-		if err != nil { // the process is out of descriptors
-			if Side(side) == Backend {
-				unix.Close(int(a.fds[Client]))
-			}
-			l.join(nil)
-			e.portable.Join(s) // which tells whoever can still be told
-			return
-		}
-		a.fds[side] = int32(fd)
-		if Side(side) == Client {
-			a.Client.Early = append(a.Client.Early, unread...)
-		} else {
-			a.Backend.Early = append(a.Backend.Early, unread...)
+	if !e.take(a) || !a.detach() {
+		a.leave()
+		l.join(nil)
+		e.portable.Join(a.Session)
+		return
+	}
+	for side := range a.sides {
+		if a.sides[side].secured {
+			e.taken.Add(1)
 		}
 	}
 	s.Group.open.Add(1)
 	l.join(a)
 }
 
-// arrival is a session on its way to a loop, with the descriptors of its
-// sockets.
+// arrival is a session on its way to a loop.
 type arrival struct {
 	Session
-	fds [2]int32 // by Side
+	sides [2]landing // by Side
 }
 
-// plain returns the socket of c, if it can be taken out of the Go runtime.
-func plain(c net.Conn) (*wire.Conn, bool) {
-	w, ok := c.(*wire.Conn)
-	if !ok {
-		return nil, false
+// landing is what a loop takes over of one side.
+type landing struct {
+	fd      int32 // 0 before it is detached
+	secured bool  // state is set
+	state   record.State
+	early   []byte // plaintext
+	unread  []byte // as it came from the socket
+}
+
+// take takes the TLS records of both sides over from crypto/tls. When it is
+// false they stay there.
+func (e *Engine) take(a *arrival) bool {
+	for side, s := range [...]*wire.Side{&a.Client, &a.Backend} {
+		t, ok := s.Conn.(*tls.Conn)
+		if !ok {
+			continue
+		}
+		d := &a.sides[side]
+		var early []byte
+		d.state, early, d.secured = record.Take(t)
+		s.Early = append(s.Early, early...)
+		if !d.secured {
+			e.left.Add(1)
+			return false
+		}
+	}
+	return true
+}
+
+// detach takes both sides out of the Go runtime. It is false when the process is
+// out of descriptors: then whoever still has a connection can be told.
+func (a *arrival) detach() bool {
+	for side, s := range [...]*wire.Side{&a.Client, &a.Backend} {
+		fd, unread, err := wire.Of(s.Conn).Detach()
+		if err != nil {
+			return false
+		}
+		d := &a.sides[side]
+		d.fd, d.early, d.unread = int32(fd), s.Early, unread
+	}
+	return true
+}
+
+// leave lets go of what was taken.
+func (a *arrival) leave() {
+	for side := range a.sides {
+		d := &a.sides[side]
+		d.state.Wipe()
+		if d.fd > 0 {
+			unix.Close(int(d.fd))
+		}
+	}
+}
+
+// onSocket reports whether c is a socket of the system's, or TLS over one.
+func onSocket(c net.Conn) bool {
+	w := wire.Of(c)
+	if w == nil {
+		return false
 	}
 	switch w.Conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
-		return w, true
+		return true
 	}
-	return nil, false
+	return false
 }
 
 // End ends the sessions that match, each at a random moment within spread, and
@@ -124,7 +176,7 @@ func (e *Engine) Review() {
 // know of.
 func (e *Engine) Memory() (n int64) {
 	for _, l := range e.loops {
-		n += l.slabs.mapped.Load()
+		n += l.sessions.places.mapped.Load() + l.secrets.cells.mapped.Load()
 	}
 	return n
 }
@@ -160,8 +212,8 @@ func (e *Engine) scan(f func(*loop, joint), more func() bool) {
 		for i, left := 0, true; left; i++ {
 			left = false
 			l.wait(func() {
-				if left = i < len(l.slabs.all); left {
-					l.slabs.among(i, func(k joint) { f(l, k) })
+				if left = i < len(l.sessions.refs); left {
+					l.sessions.among(i, func(k joint) { f(l, k) })
 				}
 			})
 			if !more() {

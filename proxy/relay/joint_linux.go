@@ -39,7 +39,7 @@ func (l *loop) cool(k joint) {
 		return
 	}
 	for side := range k.hot {
-		if h := &k.hot[side]; len(h.held) > 0 || len(h.out) > 0 || h.pipe != nil {
+		if h := &k.hot[side]; len(h.record) > 0 || len(h.held) > 0 || len(h.out) > 0 || h.pipe != nil {
 			return
 		}
 	}
@@ -85,14 +85,15 @@ func (l *loop) read(k joint, from Side) {
 	if k.paused(from, l.now) {
 		return // settle has epoll know
 	}
-	if k.ahead(from) >= spliceMin && l.splice(k, from) {
+	if k.ahead(from) >= spliceMin && k.plain() && l.splice(k, from) {
 		return
 	}
-	held := 0
+	plain, held := 0, 0
 	if k.hot != nil {
-		held = copy(l.buf[:], k.hot[from].held)
+		plain = copy(l.buf[:], k.hot[from].held)
+		held = plain + copy(l.buf[plain:], k.hot[from].record)
 	}
-	n, err := readFd(s.fd, l.buf[held:max(k.room(from, loopBuffer), held+1)])
+	n, err := readFd(s.fd, l.buf[held:min(held+k.room(from, loopBuffer), len(l.buf))])
 	switch {
 	case err == unix.EAGAIN:
 		return
@@ -102,7 +103,11 @@ func (l *loop) read(k joint, from Side) {
 		return
 	case n == 0:
 		s.state |= ended
-		k.lost(from, io.EOF)
+		err = io.EOF
+		if held > plain {
+			err = io.ErrUnexpectedEOF
+		}
+		k.lost(from, err)
 		return
 	}
 	if k.done {
@@ -110,8 +115,23 @@ func (l *loop) read(k joint, from Side) {
 			s.state |= ended
 		}
 	}
-	l.consume(k, from, l.buf[:held+n])
+	if s.secret < 0 {
+		l.consume(k, from, l.buf[:held+n])
+		return
+	}
+	if k.done {
+		return // nobody looks at what it says
+	}
+	in, err := l.unseal(k, from, l.buf[:held+n], plain)
+	l.consume(k, from, in)
+	if err != nil {
+		s.state |= ended
+		k.lost(from, err)
+	}
 }
+
+// plain reports whether neither side has TLS.
+func (k joint) plain() bool { return k.sockets[Client].secret < 0 && k.sockets[Backend].secret < 0 }
 
 // consume judges the bytes in, which came from a side, and sends on what may.
 // What has to wait, for more bytes or for its time, is held.
@@ -135,8 +155,24 @@ func (l *loop) consume(k joint, from Side, in []byte) {
 	}
 }
 
-// send writes b to a side. What the socket does not take goes out later.
+// send writes b to a side, sealed where it has TLS.
 func (l *loop) send(k joint, to Side, b []byte) {
+	if k.sockets[to].secret >= 0 {
+		sealed, err := l.seal(k, to, b)
+		if err != nil {
+			l.unwritable(k, to, err)
+			return
+		}
+		b = sealed
+	}
+	l.put(k, to, b)
+}
+
+// put writes b to a side's socket. What that does not take goes out later.
+func (l *loop) put(k joint, to Side, b []byte) {
+	if len(b) == 0 || k.ends[to].broken {
+		return
+	}
 	if !k.busy(to) {
 		n, err := writeFd(k.sockets[to].fd, b)
 		switch {
@@ -208,7 +244,11 @@ func (l *loop) settle(k joint) {
 	}
 	if k.done {
 		for side := range k.sockets {
-			if s := &k.sockets[side]; !s.is(shut) && !k.busy(Side(side)) && k.hangsUp(Side(side)) {
+			s, to := &k.sockets[side], Side(side)
+			if s.is(shut) || k.busy(to) || !k.hangsUp(to) {
+				continue
+			}
+			if l.sayGoodbye(k, to); !k.busy(to) {
 				s.state |= shut
 				unix.Shutdown(int(s.fd), unix.SHUT_WR)
 			}
@@ -276,7 +316,7 @@ func (l *loop) report(k joint, linger time.Duration) {
 	if !k.done {
 		k.done = true
 		k.group.leave(k.core)
-		l.sink.Ended(k.core.report(k.owner, l.slabs.note(k), l.clock, l.now))
+		l.sink.Ended(k.core.report(k.owner, l.sessions.note(k), l.clock, l.now))
 	}
 	k.deadline = l.now + int64(linger)
 	l.alarms.set(k.place, k.deadline)
@@ -330,8 +370,15 @@ func (l *loop) drop(k joint) {
 	for side := range k.sockets {
 		if k.hot != nil && k.hot[side].pipe != nil {
 			k.hot[side].pipe.close()
+			k.hot[side].pipe = nil
+		}
+		if !k.busy(Side(side)) {
+			l.sayGoodbye(k, Side(side))
 		}
 		unix.Close(int(k.sockets[side].fd))
+		if n := k.sockets[side].secret; n >= 0 {
+			l.secrets.drop(n)
+		}
 	}
 	l.alarms.remove(k.place)
 	l.sink.Closed(k.owner)
@@ -342,7 +389,7 @@ func (l *loop) drop(k joint) {
 // them at hand between events.
 func (l *loop) bury() {
 	for _, k := range l.dropped {
-		l.slabs.give(k)
+		l.sessions.give(k)
 		l.load.Add(-1)
 	}
 	l.dropped = l.dropped[:0]

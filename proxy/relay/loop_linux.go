@@ -49,7 +49,8 @@ type loop struct {
 	raw      syscall.RawConn
 	now      int64 // moment of the events that are being handled
 	stopping bool
-	slabs    slabs
+	sessions sessions
+	secrets  secrets
 	alarms   alarms
 	events   [eventsAtOnce]unix.EpollEvent
 	ready    int                // events fetched
@@ -57,6 +58,7 @@ type loop struct {
 	deadline int64              // moment at which the wait for them ends; 0 for never
 	drained  []chan struct{}    // closed when there is no session
 	buf      [loopBuffer]byte
+	sealed   []byte                 // records for a side, until the next ones
 	own      [frame.MaxControl]byte // for a frame of the gateway's own
 	dropped  []joint                // their sockets are closed
 	hots     []*hot                 // spare ones, empty
@@ -175,7 +177,7 @@ func (l *loop) run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() {
 		l.do(func() {
 			l.stopping = true
-			l.slabs.each(l.cut)
+			l.sessions.each(l.cut)
 		})
 	})
 	defer stop()
@@ -253,7 +255,7 @@ func (l *loop) dispatch(e *unix.EpollEvent) {
 		return
 	}
 	l.told++
-	if k, ok := l.slabs.at(e.Fd>>1, e.Pad); ok {
+	if k, ok := l.sessions.at(e.Fd>>1, e.Pad); ok {
 		l.event(k, Side(e.Fd&1), e.Events)
 	}
 }
@@ -271,19 +273,38 @@ func (l *loop) call() {
 
 // add begins a session.
 func (l *loop) add(a *arrival) {
-	k := l.slabs.take()
+	k := l.sessions.take()
 	k.begin(&a.Session, l.now)
 	k.owner = a.Owner
-	l.slabs.keep(k, a.Note)
+	l.sessions.keep(k, a.Note)
 	for side := range k.sockets {
-		k.sockets[side].fd = a.fds[side]
+		s, from := &k.sockets[side], &a.sides[side]
+		s.fd, s.secret = from.fd, -1
+		if from.secured {
+			s.secret = l.secrets.keep(&from.state)
+		}
 	}
-	l.consume(k, Client, a.Client.Early)
-	l.consume(k, Backend, a.Backend.Early)
+	for side := range k.sockets {
+		l.begin(k, Side(side), &a.sides[side])
+	}
 	if l.stopping {
 		l.cut(k)
 	} else {
 		l.settle(k)
+	}
+}
+
+// begin passes on what a side said before the loop had it.
+func (l *loop) begin(k joint, from Side, a *landing) {
+	if !a.secured {
+		l.consume(k, from, append(a.early, a.unread...))
+		return
+	}
+	in, err := l.unseal(k, from, append(a.early, a.unread...), len(a.early))
+	l.consume(k, from, in)
+	if err != nil {
+		k.sockets[from].state |= ended
+		k.lost(from, err)
 	}
 }
 
@@ -311,7 +332,7 @@ func (l *loop) ring() {
 	for len(l.alarms) > 0 && l.alarms[0].alarm <= l.now {
 		p := l.alarms[0]
 		l.alarms.remove(p)
-		if k, ok := l.slabs.at(p.slot, p.generation); ok {
+		if k, ok := l.sessions.at(p.slot, p.generation); ok {
 			l.tick(k)
 		}
 	}

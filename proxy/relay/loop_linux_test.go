@@ -72,7 +72,7 @@ func (h *hall) until(id uint64, what string, ok func(l *loop, k joint) bool) {
 		held := false
 		for _, l := range h.loops {
 			l.wait(func() {
-				l.slabs.each(func(k joint) { held = held || k.id == id && ok(l, k) })
+				l.sessions.each(func(k joint) { held = held || k.id == id && ok(l, k) })
 			})
 		}
 		if held {

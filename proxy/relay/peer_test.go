@@ -172,15 +172,22 @@ func overTLS(t testing.TB, below link) link {
 	return func(t testing.TB, side Side) (gateway, peer net.Conn) {
 		g, p := below(t, side)
 		record := wire.NewTLS(wire.Of(g).Conn)
+		record.Remember()
 		if side == Client {
-			gateway, peer = tls.Server(record, server), tls.Client(p, client)
+			gateway, peer = tls.Server(record, record.Configure(server)), tls.Client(p, client)
 		} else {
-			gateway, peer = tls.Client(record, client), tls.Server(p, server)
+			gateway, peer = tls.Client(record, record.Configure(client)), tls.Server(p, server)
 		}
 		done := make(chan error)
 		go func() { done <- peer.(*tls.Conn).Handshake() }()
 		if err := errors.Join(gateway.(*tls.Conn).Handshake(), <-done); err != nil {
 			t.Fatal(err)
+		}
+		for _, way := range [...][2]net.Conn{{gateway, peer}, {peer, gateway}} { // as the opening handshake does
+			go way[0].Write([]byte("x"))
+			if _, err := io.ReadFull(way[1], make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		return gateway, peer
 	}
