@@ -23,7 +23,7 @@ func runCommand() *cobra.Command {
 	var path string
 	c := &cobra.Command{
 		Use:   "run",
-		Short: "Run the gateway until SIGTERM; SIGHUP reloads the configuration",
+		Short: "Run the gateway until SIGTERM; SIGHUP reloads the configuration, SIGUSR1 logs what goes on",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return run(c.Context(), func() (*config.Config, error) { return load(path) }, nil)
@@ -58,6 +58,9 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	ask := make(chan os.Signal, 1)
+	notifyStatus(ask)
+	defer signal.Stop(ask)
 
 	sink := telemetry.NewSink(os.Stdout)
 	defer sink.Close()
@@ -97,6 +100,8 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 				return
 			case <-hup:
 				p.reload()
+			case <-ask:
+				p.tell()
 			}
 		}
 	})
