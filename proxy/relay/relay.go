@@ -100,6 +100,8 @@ const (
 	Shutdown
 	RouteRemoved
 	BackendRemoved
+	Drained    // the endpoint shall have no sessions
+	Rebalanced // other endpoints have fewer
 )
 
 func (c Cause) String() string {
@@ -116,6 +118,10 @@ func (c Cause) String() string {
 		return "route removed"
 	case BackendRemoved:
 		return "backend removed"
+	case Drained:
+		return "drained"
+	case Rebalanced:
+		return "rebalanced"
 	}
 	return "none"
 }
