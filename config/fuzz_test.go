@@ -90,7 +90,11 @@ func checkSpelling(t *testing.T, c *Config) {
 			if e.Network == "unix" {
 				text = "unix:" + text
 			}
-			if again, wrong := parseEndpoint(text); again.Address != e.Address || again.Network != e.Network || wrong != "" {
+			if e.Network == "srv" {
+				text = "srv://" + text
+			}
+			again := Endpoint{Text: text}
+			if wrong := again.parse(); again.Address != e.Address || again.Network != e.Network || wrong != "" {
 				t.Errorf("endpoint %+v becomes %+v (%s)", e, again, wrong)
 			}
 		}

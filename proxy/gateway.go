@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/config"
+	"sluice/proxy/backend"
 	"sluice/proxy/relay"
 	"sluice/tlsconf"
 )
@@ -33,17 +34,18 @@ type Gateway struct {
 
 	mu      sync.Mutex // one Apply at a time
 	running bool
-	quit    chan struct{}   // closed when the shutdown begins
-	hurry   context.Context // ends when a shutdown has taken its time
-	cut     func()          // ends it
-	untend  func()          // stops looking after the certificates
-	serving sync.WaitGroup  // listeners, and those that finish their last requests
+	quit    chan struct{}            // closed when the shutdown begins
+	hurry   context.Context          // ends when a shutdown has taken its time
+	cut     func()                   // ends it
+	untend  func()                   // stops looking after the certificates
+	tended  map[*backend.Pool]func() // stop looking after these
+	serving sync.WaitGroup           // listeners, and those that finish their last requests
 }
 
 // New returns a gateway without a configuration. newLogger makes the logger
 // that a configuration asks for.
 func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
-	g := &Gateway{newLogger: newLogger, untend: func() {}, quit: make(chan struct{})}
+	g := &Gateway{newLogger: newLogger, untend: func() {}, tended: make(map[*backend.Pool]func()), quit: make(chan struct{})}
 	g.hurry, g.cut = context.WithCancel(context.Background())
 	g.engine = relay.New(g.ended)
 	g.current.Store(&snapshot{log: zerolog.Nop()})
@@ -79,6 +81,7 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	}
 	old := g.current.Load()
 	b := newBuilder(cfg, old)
+	b.tell = g.endpointEvent
 	next := b.build()
 	opened := g.openListeners(b, next)
 	if len(b.problems) > 0 {
@@ -93,8 +96,12 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 		l.set(settingsOf(c, l.settings.Load()))
 	}
 	g.current.Store(next)
+	for name, p := range next.pools {
+		p.Configure(next.settings[name])
+	}
 	if g.running {
 		g.serveAll(next)
+		g.tendPools(next)
 		g.tend(next.store)
 	}
 	change := g.retire(old, next)
@@ -246,9 +253,9 @@ func (g *Gateway) retire(old, next *snapshot) Change {
 func (s *snapshot) ends(v relay.View) relay.Cause {
 	svc := s.services[v.Group.Name]
 	switch {
-	case svc == nil || svc.pool == nil:
+	case svc == nil || svc.shares == nil:
 		return relay.RouteRemoved
-	case !svc.pool.Has(v.Meta.Endpoint):
+	case !slices.ContainsFunc(svc.shares, func(s share) bool { return s.pool.Has(v.Meta.Endpoint) }):
 		return relay.BackendRemoved
 	}
 	return 0
@@ -284,11 +291,13 @@ func (g *Gateway) Run(ctx context.Context) {
 	g.running = true
 	s := g.current.Load()
 	g.serveAll(s)
+	g.tendPools(s)
 	g.tend(s.store)
 	g.mu.Unlock()
 
 	<-ctx.Done()
 	g.drain()
+	g.tendPools(&snapshot{})
 	stop()
 	relayed.Wait()
 }
