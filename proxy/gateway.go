@@ -32,14 +32,16 @@ type Gateway struct {
 
 	handshakes sync.WaitGroup // requests that may become sessions
 
-	mu      sync.Mutex // one Apply at a time
-	running bool
-	quit    chan struct{}            // closed when the shutdown begins
-	hurry   context.Context          // ends when a shutdown has taken its time
-	cut     func()                   // ends it
-	untend  func()                   // stops looking after the certificates
-	tended  map[*backend.Pool]func() // stop looking after these
-	serving sync.WaitGroup           // listeners, and those that finish their last requests
+	mu        sync.Mutex // one Apply at a time
+	running   bool
+	quit      chan struct{}   // closed when the shutdown begins
+	hurry     context.Context // ends when a shutdown has taken its time
+	cut       func()          // ends it
+	untend    func()          // stops looking after the certificates
+	copies    context.Context // of requests; ends when the shutdown begins
+	endCopies func()
+	tended    map[*backend.Pool]func() // stop looking after these
+	serving   sync.WaitGroup           // listeners, and those that finish their last requests
 }
 
 // New returns a gateway without a configuration. newLogger makes the logger
@@ -47,6 +49,7 @@ type Gateway struct {
 func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 	g := &Gateway{newLogger: newLogger, untend: func() {}, tended: make(map[*backend.Pool]func()), quit: make(chan struct{})}
 	g.hurry, g.cut = context.WithCancel(context.Background())
+	g.copies, g.endCopies = context.WithCancel(context.Background())
 	g.engine = relay.New(g.ended)
 	g.current.Store(&snapshot{log: zerolog.Nop()})
 	return g
@@ -323,6 +326,7 @@ func (g *Gateway) end(match func(relay.View) bool, cause relay.Cause, longest ti
 func (g *Gateway) drain() {
 	g.draining.Store(true)
 	close(g.quit)
+	g.endCopies()
 	g.mu.Lock() // an Apply under way finishes; there is none after it
 	g.untend()
 	s := g.current.Load()

@@ -63,7 +63,7 @@ func (m *mirror) copy(x *exchange, path string) (send func()) {
 
 // send sends the copy and drops the answer.
 func (m *mirror) send(x *exchange, path string, body []byte, need backend.Need) {
-	ctx, cancel := context.WithTimeout(x.g.hurry, x.svc.exchange.Response)
+	ctx, cancel := context.WithTimeout(x.g.copies, x.svc.exchange.Response)
 	defer cancel()
 	lease, err := m.pool.Acquire(ctx, need, &backend.Tried{Began: x.started})
 	if err != nil {

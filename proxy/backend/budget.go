@@ -36,9 +36,9 @@ func (b *budget) spend(now time.Time) bool {
 
 // final reports whether a try is the last one that t may have.
 func (p *Pool) final(t *Tried) bool {
-	left := len(p.ready)
+	left := p.up
 	for _, m := range t.members {
-		if m.index >= 0 {
+		if m.generation == p.generation && m.up() {
 			left--
 		}
 	}

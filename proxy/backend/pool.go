@@ -29,7 +29,8 @@ type Pool struct {
 	begun      bool               // was configured
 
 	ready   heap    // who gets work: the current ones that are up, of the lowest tier that has any
-	load    int     // of those together
+	up      int     // how many are up, of any tier
+	load    int     // of those that are ready together
 	power   float64 // the same
 	ring    *ring   // of the current ones; nil unless they are picked by hash
 	turn    uint64  // of the last pick
@@ -161,10 +162,14 @@ func (p *Pool) arrange(now time.Time) {
 	for _, i := range p.ready {
 		i.m.index = -1
 	}
-	p.ready, p.load, p.power = p.ready[:0], 0, 0
+	p.ready, p.up, p.load, p.power = p.ready[:0], 0, 0, 0
 	for _, m := range p.current {
 		m.warm(now, p.settings.SlowStart)
-		if !m.up() || len(p.ready) > 0 && m.tier != p.ready[0].m.tier {
+		if !m.up() {
+			continue
+		}
+		p.up++
+		if len(p.ready) > 0 && m.tier != p.ready[0].m.tier {
 			continue
 		}
 		if m.pass < p.virtual || m.pass == 0 {
