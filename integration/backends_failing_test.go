@@ -1,3 +1,5 @@
+//go:build unix
+
 package integration
 
 import (
@@ -113,14 +115,6 @@ func replaced(mode string, errors int) trouble {
 	}
 }
 
-func addresses(all []*endpoint) string {
-	var list []string
-	for _, e := range all {
-		list = append(list, e.address)
-	}
-	return strings.Join(list, ", ")
-}
-
 // shake sends a handshake and returns the status, and the session for a 101.
 func shake(t *testing.T, g *gateway) (int, wstest.Peer) {
 	t.Helper()
@@ -155,5 +149,12 @@ func TestAllEndpointsDown(t *testing.T) {
 	g.wait("endpoint is up", nil)
 	if status, body := answer(t, g); status != 200 || body != all[0].address {
 		t.Errorf("%d %q when one is up again", status, body)
+	}
+}
+
+func (e *endpoint) signal(s syscall.Signal) {
+	e.t.Helper()
+	if err := e.cmd.Process.Signal(s); err != nil {
+		e.t.Fatal(err)
 	}
 }

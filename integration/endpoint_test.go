@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"syscall"
+	"strings"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -121,16 +121,18 @@ func (e *endpoint) kill() {
 	_ = e.cmd.Wait()
 }
 
-func (e *endpoint) signal(s syscall.Signal) {
-	e.t.Helper()
-	if err := e.cmd.Process.Signal(s); err != nil {
-		e.t.Fatal(err)
-	}
-}
-
 // answer is what the gateway answers to a GET.
 func answer(t testing.TB, g *gateway) (status int, body string) {
 	t.Helper()
 	r, body := wstest.Ask(t, g.http, get("/"))
 	return r.StatusCode, body
+}
+
+// addresses lists those of endpoints, as in a configuration.
+func addresses(all []*endpoint) string {
+	var list []string
+	for _, e := range all {
+		list = append(list, e.address)
+	}
+	return strings.Join(list, ", ")
 }

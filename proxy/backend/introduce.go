@@ -12,7 +12,7 @@ import (
 
 // introduce writes a PROXY header of a version that says who the client is, or
 // that the gateway speaks for itself when there is none.
-func introduce(ctx context.Context, c net.Conn, version int, client ends) error {
+func introduce(ctx context.Context, c net.Conn, version int, client *ends) error {
 	header, err := proxyHeader(version, client)
 	if err != nil {
 		return fmt.Errorf("PROXY header: %w", err)
@@ -28,7 +28,7 @@ func introduce(ctx context.Context, c net.Conn, version int, client ends) error 
 	return nil
 }
 
-func proxyHeader(version int, client ends) ([]byte, error) {
+func proxyHeader(version int, client *ends) ([]byte, error) {
 	h := proxyproto.Header{Version: byte(version), Command: proxyproto.LOCAL}
 	if client.client.IsValid() && client.server.IsValid() {
 		from, to := sameFamily(client.client, client.server)

@@ -41,13 +41,13 @@ func (t *Tried) has(m *member) bool {
 
 // A Lease is the use of one endpoint for a request or a session.
 type Lease struct {
-	pool           *Pool
-	member         *member
-	link           *link
-	kind           Kind
-	final          bool
-	client, server netip.AddrPort
-	released       atomic.Bool
+	pool     *Pool
+	member   *member
+	link     *link
+	kind     Kind
+	final    bool
+	client   *ends // for PROXY headers; nil where there are none
+	released atomic.Bool
 }
 
 // Backend and Endpoint name what is leased. Where an endpoint stands for
@@ -96,14 +96,14 @@ func (l *Lease) Fail(t *Tried, err error) {
 // Dial connects to the endpoint, TLS included. The error is a *[DialError]. The
 // connection is the caller's; it is a *wire.Conn, or a *tls.Conn over one.
 func (l *Lease) Dial(ctx context.Context) (net.Conn, error) {
-	return l.link.connect(ctx, ends{l.client, l.server}, false)
+	return l.link.connect(ctx, l.client, false)
 }
 
 // RoundTrip sends a request to the endpoint over a kept connection. When the
 // endpoint cannot be reached the error is a *[DialError] and nothing of the
 // request was read, though its body is closed.
 func (l *Lease) RoundTrip(r *http.Request) (*http.Response, error) {
-	return l.link.roundTrip(r, ends{l.client, l.server})
+	return l.link.roundTrip(r, l.client)
 }
 
 // An UnavailableError is a backend without an endpoint to use.

@@ -18,6 +18,13 @@ import (
 // tried beside it (RFC 8305, section 5).
 const fallbackDelay = 250 * time.Millisecond
 
+// An HTTP/2 connection that was silent for so long is asked whether it is still
+// there: all requests would wait on one that is not.
+const (
+	pingAfter   = 10 * time.Second
+	pingTimeout = 5 * time.Second
+)
+
 // way is how an endpoint is reached. Links with the same way are the same.
 type way struct {
 	backend, endpoint string
@@ -57,7 +64,7 @@ func newLink(how way, c *tls.Config) *link {
 func (l *link) newTransport() *http.Transport {
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			client, _ := ctx.Value(endsKey{}).(ends)
+			client, _ := ctx.Value(endsKey{}).(*ends)
 			return l.connect(ctx, client, true)
 		},
 		MaxIdleConnsPerHost:    256,
@@ -69,6 +76,7 @@ func (l *link) newTransport() *http.Transport {
 		WriteBufferSize:        8 << 10,
 		ReadBufferSize:         8 << 10,
 		Protocols:              new(http.Protocols),
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
 	t.DialTLSContext = t.DialContext
 	t.Protocols.SetHTTP1(!l.http2 || l.secure)
@@ -81,13 +89,13 @@ func (l *link) newTransport() *http.Transport {
 // they are not.
 func (l *link) retire() { l.transport.CloseIdleConnections() }
 
-// ends are those of a client's connection.
+// ends are those of a client's connection, or zero.
 type ends struct{ client, server netip.AddrPort }
 
 // endsKey is the context key of the ends, for a transport that dials.
 type endsKey struct{}
 
-func (l *link) roundTrip(r *http.Request, client ends) (*http.Response, error) {
+func (l *link) roundTrip(r *http.Request, client *ends) (*http.Response, error) {
 	r.URL.Scheme, r.URL.Host = "http", l.authority
 	if l.secure {
 		r.URL.Scheme = "https"
@@ -126,7 +134,7 @@ func (e *DialError) Error() string {
 func (e *DialError) Unwrap() error { return e.Err }
 
 // connect opens a connection for a client, for requests or for a WebSocket.
-func (l *link) connect(ctx context.Context, client ends, requests bool) (net.Conn, error) {
+func (l *link) connect(ctx context.Context, client *ends, requests bool) (net.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.timeout, fmt.Errorf("no connection within %v: %w", l.timeout, context.DeadlineExceeded))
 	defer cancel()
 	c, err := l.open(ctx, client, requests)
@@ -139,7 +147,7 @@ func (l *link) connect(ctx context.Context, client ends, requests bool) (net.Con
 	return c, nil
 }
 
-func (l *link) open(ctx context.Context, client ends, requests bool) (net.Conn, error) {
+func (l *link) open(ctx context.Context, client *ends, requests bool) (net.Conn, error) {
 	c, err := l.dial(ctx)
 	if err != nil {
 		return nil, err

@@ -416,7 +416,7 @@ func TestDualStack(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLink(way{backend: "app", endpoint: "e1", network: "tcp", first: tt.first, second: tt.second, timeout: 5 * time.Second}, nil)
-			c, err := l.connect(t.Context(), ends{}, false)
+			c, err := l.connect(t.Context(), nil, false)
 			if (err == nil) != tt.ok || err == nil && c.RemoteAddr().String() != alive {
 				t.Fatalf("connect = %v, %v", c, err)
 			}

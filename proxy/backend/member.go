@@ -104,5 +104,9 @@ func (m *member) warm(now time.Time, over time.Duration) {
 }
 
 func (m *member) lease(p *Pool, n Need, t *Tried) *Lease {
-	return &Lease{pool: p, member: m, link: m.link, kind: n.Kind, final: p.final(t), client: n.Client, server: n.Server}
+	l := &Lease{pool: p, member: m, link: m.link, kind: n.Kind, final: p.final(t)}
+	if m.link.proxy != 0 {
+		l.client = &ends{n.Client, n.Server}
+	}
+	return l
 }

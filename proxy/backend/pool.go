@@ -20,6 +20,7 @@ type Pool struct {
 
 	mu         sync.Mutex
 	settings   Settings
+	names      map[string]bool    // of the endpoints, as configured
 	answers    map[string]*answer // of DNS, by Endpoint.Name
 	members    map[string]*member // by name: the current ones, and those that still have work
 	generation int                // of the current ones
@@ -67,6 +68,10 @@ func (p *Pool) Configure(s Settings) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.settings = s.withDefaults()
+	p.names = make(map[string]bool, len(s.Endpoints))
+	for _, e := range s.Endpoints {
+		p.names[e.Name] = true
+	}
 	for _, a := range p.answers {
 		a.next = time.Time{}
 	}
@@ -90,11 +95,10 @@ func (p *Pool) Close() {
 func (p *Pool) Has(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	configured := name
 	if m := p.members[name]; m != nil {
-		configured = m.configured
+		name = m.configured
 	}
-	return slices.ContainsFunc(p.settings.Endpoints, func(e Endpoint) bool { return e.Name == configured })
+	return p.names[name]
 }
 
 // rouse has Run look at what is due.
