@@ -13,7 +13,7 @@ import (
 // parse parses text as sluice.yaml in /etc/sluice, with an environment and files
 // of the tests' own.
 func parse(text string) (*Config, error) {
-	env := map[string]string{"SECRET": "s3cr3t", "NAME": "app.example.com", "EMPTY": "", "PORT": "8080", "NO": "false", "YAML": "a: [b]"}
+	env := map[string]string{"SECRET": "s3cr3t", "NAME": "app.example.com", "EMPTY": "", "PORT": "8080", "NO": "false", "YAML": "a: [b]", "BRACES": "{s}"}
 	files := map[string]string{
 		"/etc/sluice/token": "abc\n", "/etc/sluice/crlf": "abc\r\n", "/etc/sluice/two": "abc\n\n", "/run/token": "t0ken",
 	}

@@ -226,6 +226,9 @@ shutdown_timeout: ${SECRET}`, []string{
 			"2:81: routes[1].mirror: copies what goes to a backend: the route has none; remove the section",
 			"2:139: routes[2].mirror: copies plain requests only: the route has 'protocol: websocket'; remove one of the two",
 		}},
+		{"unknown variable in what a variable stands for", "routes: [{ backend: 'a:1', request: { set_headers: { A: '${BRACES}' } } }]", []string{
+			`1:57: routes[0].request.set_headers.A: "${BRACES}" stands for a value with an unknown variable in braces; {{name}} is the text {name} itself`,
+		}},
 		{"variables of headers", "routes: [{ backend: 'a:1', request: { set_headers: { A: '{clientaddress}', B: '{{nothing}} {\"a\": 1} {}', C: '{x}' } } }]", []string{
 			`1:57: routes[0].request.set_headers.A: unknown variable {clientaddress}, did you mean "client_address"?`,
 			"1:109: routes[0].request.set_headers.C: unknown variable {x}: there are client_address, ...",

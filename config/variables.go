@@ -71,6 +71,10 @@ func (k *checker) variables(at path, headers map[string]string) {
 			if !p.Variable || slices.Contains(Variables(), p.Text) {
 				continue
 			}
+			if !k.sources[at].literal { // the name may be part of a secret
+				k.reject(at, "stands for a value with an unknown variable in braces; {{name}} is the text {name} itself")
+				break
+			}
 			advice := suggest(p.Text, slices.Values(Variables()))
 			if advice == "" {
 				advice = ": there are " + strings.Join(Variables(), ", ") + "; {{" + p.Text + "}} is the text itself"
