@@ -148,6 +148,35 @@ func TestRetriesAreBounded(t *testing.T) {
 	}
 }
 
+// The last try is known as such: there is nothing left to save time for.
+func TestFinalTry(t *testing.T) {
+	tests := []struct {
+		name  string
+		names []string
+		set   func(*Settings)
+		want  []bool // for each try
+	}{
+		{"one endpoint", []string{"a"}, func(*Settings) {}, []bool{true}},
+		{"two", []string{"a", "b"}, func(*Settings) {}, []bool{false, true}},
+		{"a backup", []string{"a", "b"}, func(s *Settings) { s.Endpoints[1].Backup = true }, []bool{false, true}},
+		{"one is drained", []string{"a", "b"}, func(s *Settings) { s.Endpoints[1].Drain = true }, []bool{true}},
+		{"fewer tries than endpoints", []string{"a", "b", "c"}, func(s *Settings) { s.Retry.Tries = 2 }, []bool{false, true}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := pool(named(tt.names...), tt.set)
+			tried := Tried{Began: time.Now()}
+			for i, want := range tt.want {
+				l, err := p.Acquire(t.Context(), Need{}, &tried)
+				if err != nil || l.Final() != want {
+					t.Fatalf("try %d is final: %v, %v; want %v", i, l.Final(), err, want)
+				}
+				l.Fail(&tried, io.EOF)
+			}
+		})
+	}
+}
+
 // A backend where everything fails is not asked three times as often.
 func TestRetryBudget(t *testing.T) {
 	p := pool(named("a", "b", "c"), func(s *Settings) { s.Retry.Budget = 0.1 })
