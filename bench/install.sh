@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what bench/run uses, if it is missing: nginx and haproxy to compare
-# with, a C compiler and OpenSSL's headers for the load generator.
+# with, a C compiler and OpenSSL's headers for the load generator, openssl for
+# a certificate.
 set -euo pipefail
 
 missing=()
 need() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed' || missing+=("$1"); }
-for package in gcc libc6-dev make libssl-dev python3 curl; do need "$package"; done
+for package in gcc libc6-dev make libssl-dev openssl python3; do need "$package"; done
 [[ -x ${NGINX:-/usr/sbin/nginx} ]] || missing+=(nginx-light)
 [[ -x ${HAPROXY:-/usr/sbin/haproxy} ]] || missing+=(haproxy)
 ((${#missing[@]})) || exit 0

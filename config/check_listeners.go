@@ -63,8 +63,8 @@ func (k *checker) newListener(address string, pos Pos) Listener {
 
 // pace completes the limits of connections and requests.
 func (k *checker) pace(l *Listener, at path) {
-	k.burst(at, "connection_rate", l.ConnectionRate, "connection_burst", &l.ConnectionBurst)
-	k.burst(at, "request_rate", l.RequestRate, "request_burst", &l.RequestBurst)
+	burst(k, at, "connection_rate", l.ConnectionRate, "connection_burst", &l.ConnectionBurst)
+	burst(k, at, "request_rate", l.RequestRate, "request_burst", &l.RequestBurst)
 }
 
 // listen checks the address of a listener against those before it, whose lines
@@ -92,10 +92,10 @@ func (k *checker) listen(l *Listener, at path, lines map[string]int) {
 }
 
 // burst fills in the burst of a rate, which is nothing without one.
-func (k *checker) burst(at path, rateKey string, rate Rate, burstKey string, burst *int) {
+func burst[R Rate | ByteRate, B int | Size](k *checker, at path, rateKey string, rate R, burstKey string, burst *B) {
 	switch given := k.has(at.key(burstKey)); {
 	case !given:
-		*burst = int(math.Ceil(float64(rate)))
+		*burst = B(math.Ceil(float64(rate)))
 	case rate == 0 && !k.broken(at.key(rateKey)):
 		k.fail(at.key(burstKey), "there is no '%s' that this is a burst of: add one or remove the key", rateKey)
 	}

@@ -26,6 +26,23 @@ func (k *checker) webSocket(r *Route, at path) {
 		}
 		return ""
 	})
+	k.sessionLimits(&r.WebSocket.Limits, section.key("limits"))
+}
+
+func (k *checker) sessionLimits(l *SessionLimits, at path) {
+	burst(k, at, "handshake_rate", l.HandshakeRate, "handshake_burst", &l.HandshakeBurst)
+	k.traffic(&l.Client, at)
+	k.traffic(&l.Backend, at.key("backend"))
+}
+
+// traffic completes the limits of one side.
+func (k *checker) traffic(t *Traffic, at path) {
+	burst(k, at, "message_rate", t.MessageRate, "message_burst", &t.MessageBurst)
+	burst(k, at, "byte_rate", t.ByteRate, "byte_burst", &t.ByteBurst)
+	messages, bytes, excess := at.key("message_rate"), at.key("byte_rate"), at.key("on_excess")
+	if k.has(excess) && t.MessageRate == 0 && t.ByteRate == 0 && !k.broken(messages) && !k.broken(bytes) {
+		k.fail(excess, "there is no 'message_rate' or 'byte_rate' to exceed: add one or remove the key")
+	}
 }
 
 // cleanOrigin checks an origin (RFC 6454, section 6.2), or a pattern of one, and

@@ -112,10 +112,10 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, at path) {
 	case isText(n) && short >= 0:
 		f := d.fieldsOf(v.Type())[short]
 		d.sources[at.key(f.key)] = d.sources[at]
-		if v.Field(f.index).Kind() == reflect.Slice {
+		if v.FieldByIndex(f.index).Kind() == reflect.Slice {
 			n = &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}
 		}
-		d.value(n, v.Field(f.index), at.key(f.key), f)
+		d.value(n, v.FieldByIndex(f.index), at.key(f.key), f)
 	default:
 		d.fail(at, "expected a mapping with %s, found %s", d.keys(v.Type()), describe(n))
 	}
@@ -129,7 +129,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, at path) {
 			d.unknownKey(fields, key, pos, at.key(key))
 			return
 		}
-		d.value(value, v.Field(fields[i].index), at.key(key), fields[i])
+		d.value(value, v.FieldByIndex(fields[i].index), at.key(key), fields[i])
 	})
 	d.missing(v.Type(), at)
 }
@@ -272,9 +272,9 @@ func (d *decoder) defaults(v reflect.Value) {
 	}
 	for _, f := range d.fieldsOf(v.Type()) {
 		if f.fallback != "" {
-			f.set(v.Field(f.index), f.fallback)
+			f.set(v.FieldByIndex(f.index), f.fallback)
 		}
-		d.defaults(v.Field(f.index))
+		d.defaults(v.FieldByIndex(f.index))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // field is what the tags of types.go say about one key.
 type field struct {
-	index    int
+	index    []int // as in reflect.Value.FieldByIndex
 	key      string
 	doc      string
 	fallback string   // value of an absent key, "" for none
@@ -29,11 +29,18 @@ func fieldsOf(t reflect.Type) []field {
 	for i := range t.NumField() {
 		tag := t.Field(i).Tag
 		key := tag.Get("yaml")
-		if key == "-" || key == "" {
+		switch key {
+		case "-", "":
+			continue
+		case ",inline":
+			for _, f := range fieldsOf(t.Field(i).Type) {
+				f.index = append([]int{i}, f.index...)
+				fields = append(fields, f)
+			}
 			continue
 		}
 		f := field{
-			index: i, key: key, doc: tag.Get("doc"), fallback: tag.Get("default"),
+			index: []int{i}, key: key, doc: tag.Get("doc"), fallback: tag.Get("default"),
 			min: tag.Get("min"), max: tag.Get("max"), required: tag.Get("required") == "true",
 		}
 		if enum := tag.Get("enum"); enum != "" {

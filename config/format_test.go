@@ -17,7 +17,7 @@ import (
 func keysOf(t reflect.Type, section string, each func(section string, f field)) {
 	for _, f := range fieldsOf(t) {
 		each(section, f)
-		inner := t.Field(f.index).Type
+		inner := t.FieldByIndex(f.index).Type
 		for inner.Kind() == reflect.Slice || inner.Kind() == reflect.Pointer {
 			inner = inner.Elem()
 		}
@@ -70,14 +70,14 @@ func TestTagsHoldValuesOfTheirTypes(t *testing.T) {
 				if text == "" {
 					continue
 				}
-				if wrong := f.set(v.Field(f.index), text); wrong != "" {
+				if wrong := f.set(v.FieldByIndex(f.index), text); wrong != "" {
 					t.Errorf("%s, key %s: the tag has %q, which %s", v.Type(), f.key, text, wrong)
 				}
 			}
 		}
 	}
 	for _, v := range []any{new(Config), new(Listener), new(TLS), new(Certificate), new(Backend), new(BackendTLS), new(Route),
-		new(ListenerTimeouts), new(RouteTimeouts), new(Headers), new(Redirect), new(Respond), new(Files), new(WebSocket), new(Log),
+		new(ListenerTimeouts), new(RouteTimeouts), new(Headers), new(Redirect), new(Respond), new(Files), new(WebSocket), new(SessionLimits), new(Traffic), new(Log),
 		new(Compress), new(Security), new(CORS), new(ACME), new(EAB), new(ClientAuth), new(Endpoint), new(Sticky), new(Health), new(Passive),
 		new(Retry), new(Queue), new(Rebalance), new(DNS), new(Split), new(Mirror)} {
 		check(reflect.ValueOf(v).Elem())
@@ -171,6 +171,9 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		{name: "switches and one origin", text: "routes: [{ respond: 204, compress: true, security: '${ON:-true}', cors: https://a }]", valid: true},
 		{name: "off", text: "listeners: [{ address: ':1', request_rate: off }]\nroutes: [{ backend: 'a:1', min_body_rate: off, max_body_size: 0, security: { hsts: off, frame_options: off } }]", valid: true},
 		{name: "sizes and rates of variables", text: "listeners: [{ address: ':1', max_header_bytes: '${SIZE:-8KiB}', request_rate: '${RATE:-6/m}' }]\nroutes: [{ respond: 204 }]", valid: true},
+		{name: "limits of sessions", text: "max_sessions: 5\nroutes: [{ backend: 'a:1', websocket: { idle_timeout: off, keepalive: 5s, buffer_size: 4KiB, limits: { sessions: 5, message_rate: 5/s, message_burst: '${BURST:-5}', on_excess: close, backend: { byte_rate: 1MiB/s, byte_burst: 1MiB, on_excess: delay } } } }]", valid: true},
+		{name: "limits of the backend's sessions", text: "routes: [{ backend: 'a:1', websocket: { limits: { backend: { sessions: 5 } } } }]"},
+		{name: "limits that are all off", text: "routes: [{ backend: 'a:1', websocket: { limits: off } }]"},
 		{name: "size without unit", text: "routes: [{ backend: 'a:1', max_body_size: 10 }]"},
 		{name: "size of nothing", text: "listeners: [{ address: ':1', max_header_bytes: 0 }]\nroutes: [{ respond: 204 }]"},
 		{name: "off for a limit that stays", text: "listeners: [{ address: ':1', max_header_bytes: off }]\nroutes: [{ respond: 204 }]"},

@@ -24,6 +24,7 @@ func FuzzParse(f *testing.F) {
 		"routes: [{ host: '*.A.', path: /%61/*, methods: [GET], strip_prefix: /%61, files: a }]", "tls: { self_signed: ['é', '::1'] }", "log: { <<: {} }",
 		"trusted_proxies: [10.0.0.0/8, '::1', '::ffff:1.2.3.4/100']\nlisteners: [{ address: ':1', proxy_protocol: true, request_rate: 90/m, request_burst: 3, max_header_bytes: 4KiB, max_streams: 0 }]",
 		"routes: [{ backend: 'h2c://a', compress: { types: ['*+A', TEXT/*], min_size: 0 }, security: true, min_body_rate: off, max_body_size: 1TiB, error_pages: { 404: a } }]",
+		"max_sessions: 1\nroutes: [{ backend: 'a:1', websocket: { idle_timeout: 1d, keepalive: off, limits: { message_rate: 1/h, byte_rate: 1TiB/s, byte_burst: 1B, on_excess: close, backend: { on_excess: '${X}' } } } }]",
 		"routes: [{ respond: 200, cors: '*', compress: '${X}', security: { hsts: 0s }, cache_control: 'a=\"b\"' }, { path: /, files: a, cors: { origins: ['HTTPS://A', 'null'], credentials: true } }]",
 		"backends: { a: { endpoints: [{ address: 'srv+wss://_a._b', weight: 2 }], balance: hash, hash_by: 'cookie:c', health: { check: http, status: [204] }, passive: off, retry: 1, dns: { server: '[::1]:53' } } }\nroutes: [{ split: [{ backend: a, weight: 1 }], mirror: 'b:1' }]",
 		"routes: [{ backend: 'a:1', request: { set_headers: { A: '{route} {{x}} {\"y\": 1}' } } }]", "backends: { a: { endpoints: ['a:1'], rebalance: 5%/min, queue: 9, sticky: '${X}' } }\nroutes: [{ backend: a }]",

@@ -44,10 +44,10 @@ func (s schema) mapping(t reflect.Type) map[string]any {
 	m := map[string]any{"type": "object", "additionalProperties": false, "properties": properties}
 	var required []string
 	for _, f := range fieldsOf(t) {
-		property := s.value(t.Field(f.index).Type, f)
+		property := s.value(t.FieldByIndex(f.index).Type, f)
 		property["description"] = f.doc
 		if f.fallback != "" {
-			property["default"] = literal(t.Field(f.index).Type, f.fallback)
+			property["default"] = literal(t.FieldByIndex(f.index).Type, f.fallback)
 		}
 		properties[f.key] = property
 		if f.required {
@@ -117,7 +117,7 @@ func (s schema) reference(t reflect.Type) map[string]any {
 		definition := s.mapping(t)
 		for _, f := range fieldsOf(t) {
 			if f.short {
-				scalar := t.Field(f.index).Type
+				scalar := t.FieldByIndex(f.index).Type
 				if scalar.Kind() == reflect.Slice {
 					scalar, f = scalar.Elem(), f.element()
 				}

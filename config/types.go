@@ -16,8 +16,9 @@ import (
 // a number, duration, size, share or rate, for a list of each element, "off" that the word off stands for the zero
 // value, which is within any bounds, "short" the key that a bare scalar in place
 // of the mapping stands for, and "switch" that a bare true stands for the
-// mapping with all its defaults, false for none. Decoding, the JSON Schema and
-// the tests of the documentation read them.
+// mapping with all its defaults, false for none. A field tagged ",inline" is a
+// struct whose keys stand among those of the outer one. Decoding, the JSON Schema
+// and the tests of the documentation read them.
 type Config struct {
 	File string `yaml:"-"` // as given to Load; relative paths below it are already resolved
 
@@ -27,6 +28,7 @@ type Config struct {
 	Routes          []Route        `yaml:"routes" required:"true" doc:"What to do with a request. The most specific route wins; the order in the file never matters."`
 	TrustedProxies  []netip.Prefix `yaml:"trusted_proxies" doc:"Addresses and networks of proxies in front of this one, as in 10.0.0.0/8 or '::1'. Only their Forwarded, X-Forwarded-* and X-Request-Id headers and PROXY headers are believed; what others send of them is replaced."`
 	Via             bool           `yaml:"via" doc:"Add a Via header to requests and responses."`
+	MaxSessions     int            `yaml:"max_sessions" default:"0" min:"0" max:"10000000" doc:"WebSocket sessions open at once, over all routes; 503 with Retry-After beyond. 0: no limit."`
 	Log             Log            `yaml:"log" doc:"What is logged, and how."`
 	StateDir        string         `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA, ordered certificates, session ticket keys). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
 	ShutdownTimeout time.Duration  `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
@@ -69,6 +71,7 @@ type TLS struct {
 	Certificates []Certificate `yaml:"certificates" doc:"Certificate files, read again when they change. The client's server name picks one: an exact name, then a wildcard, then the first listed."`
 	SelfSigned   []string      `yaml:"self_signed" doc:"Names and IP addresses to issue certificates for from a local CA in 'state_dir'. A browser has to trust its root once."`
 	MinVersion   string        `yaml:"min_version" default:"1.2" enum:"1.2,1.3" doc:"Lowest TLS version accepted."`
+	Records      string        `yaml:"records" default:"sluice" enum:"sluice,go" doc:"Who protects the TLS records of WebSocket sessions, of clients and of backends, once the handshake is done: 'sluice' keeps a session in some hundred bytes, 'go' leaves all of them to Go's crypto/tls, at tens of kilobytes each."`
 	Curves       []string      `yaml:"curves" enum:"X25519MLKEM768,SecP256r1MLKEM768,SecP384r1MLKEM1024,X25519,P-256,P-384,P-521" doc:"Key exchanges to allow. Absent: what Go thinks best, post-quantum ones first."`
 	CipherSuites []string      `yaml:"cipher_suites" enum:"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" doc:"Cipher suites of TLS 1.2 to allow; those of 1.3 are all good. Absent: what Go thinks best."`
 	ClientAuth   *ClientAuth   `yaml:"client_auth" doc:"Ask clients for certificates."`
@@ -210,6 +213,36 @@ type WebSocket struct {
 	HandshakeTimeout    time.Duration `yaml:"handshake_timeout" default:"10s" min:"1ms" max:"10m" doc:"Limit for the backend to answer a handshake, connecting included."`
 	Compression         string        `yaml:"compression" default:"pass" enum:"pass,strip" doc:"'pass' lets client and backend agree on permessage-deflate, 'strip' keeps the offer from the backend. Other extensions are never passed on."`
 	CloseCodeBadGateway int           `yaml:"close_code_bad_gateway" default:"1014" enum:"1011,1014" doc:"Close code a client sees when the backend is lost; some clients reject 1014 as unknown."`
+	IdleTimeout         time.Duration `yaml:"idle_timeout" default:"off" off:"" min:"1ms" max:"30d" doc:"How long a session may pass without a data frame in either direction (pings do not count); then it ends with 1001. off: no limit."`
+	MaxLifetime         time.Duration `yaml:"max_lifetime" default:"off" off:"" min:"1ms" max:"365d" doc:"How long a session may last; it ends with 1001 at a random moment in the last tenth, so that not all come back together. off: no limit."`
+	PingInterval        time.Duration `yaml:"ping_interval" default:"off" off:"" min:"1ms" max:"1d" doc:"A side from which nothing has come for so long gets a ping of the gateway's own. off: none."`
+	PongTimeout         time.Duration `yaml:"pong_timeout" default:"20s" min:"1ms" max:"1h" doc:"How long after such a ping something must come from that side; else the session ends with 1001."`
+	KeepAlive           time.Duration `yaml:"keepalive" default:"15s" off:"" min:"1s" max:"9h" doc:"TCP keep-alive on both connections of a session: time of silence before the first probe, and between probes, in whole seconds. off: none."`
+	UserTimeout         time.Duration `yaml:"user_timeout" default:"off" off:"" min:"1ms" max:"1d" doc:"TCP_USER_TIMEOUT of both connections of a session: how long bytes that were sent may stay unacknowledged before the connection counts as lost. Linux only. off: the system's."`
+	BufferSize          Size          `yaml:"buffer_size" default:"64KiB" min:"4KiB" max:"64KiB" doc:"Most that the gateway holds in memory of one direction of a session while its reader does not take it."`
+	Limits              SessionLimits `yaml:"limits" doc:"How many sessions there may be, and what may be sent in one."`
+}
+
+// SessionLimits bound the sessions of a route. What is 0 has no limit.
+type SessionLimits struct {
+	Sessions       int  `yaml:"sessions" default:"0" min:"0" max:"10000000" doc:"Sessions of the route open at once; 503 with Retry-After beyond. 0: no limit."`
+	SessionsPerIP  int  `yaml:"sessions_per_ip" default:"0" min:"0" max:"1000000" doc:"Sessions of the route open at once from one client address, for IPv6 from one /64; 429 with Retry-After beyond. 0: no limit."`
+	HandshakeRate  Rate `yaml:"handshake_rate" default:"off" off:"" max:"1000000/s" doc:"Handshakes of one client address, for IPv6 of one /64, as in 5/s or 60/m; 429 with Retry-After beyond it. 0 or off: no limit."`
+	HandshakeBurst int  `yaml:"handshake_burst" min:"1" max:"1000000" doc:"Handshakes of one client address that may come at once before 'handshake_rate' holds. Default: what the rate gives in a second, at least 1."`
+
+	Client  Traffic `yaml:",inline"`
+	Backend Traffic `yaml:"backend" doc:"What the backend may send; the keys beside this one are about the client."`
+}
+
+// Traffic bounds what one side of a session may send. What is 0 has no limit.
+type Traffic struct {
+	FrameSize    Size     `yaml:"frame_size" default:"off" off:"" doc:"Largest payload of a data frame, as it is on the wire; 1009 beyond it. 0 or off: no limit."`
+	MessageSize  Size     `yaml:"message_size" default:"off" off:"" doc:"Largest payload of a message, as it is on the wire; 1009 beyond it. With permessage-deflate that is compressed: 1MiB may inflate to 1GiB, unless 'compression' is strip. 0 or off: no limit."`
+	MessageRate  Rate     `yaml:"message_rate" default:"off" off:"" max:"1000000000/s" doc:"Data messages, as in 50/s. 0 or off: no limit."`
+	MessageBurst int      `yaml:"message_burst" min:"1" max:"1000000000" doc:"Messages that may come at once before 'message_rate' holds. Default: what the rate gives in a second, at least 1."`
+	ByteRate     ByteRate `yaml:"byte_rate" default:"off" off:"" max:"1TiB/s" doc:"Bytes on the wire, headers and control frames too, as in 1MiB/s. 0 or off: no limit."`
+	ByteBurst    Size     `yaml:"byte_burst" min:"1B" max:"1TiB" doc:"Bytes that may come at once before 'byte_rate' holds. Default: what the rate gives in a second."`
+	OnExcess     string   `yaml:"on_excess" default:"delay" enum:"delay,close" doc:"What happens beyond a rate: 'delay' stops reading until it fits, 'close' ends the session with 1008."`
 }
 
 // Log says what is logged, and how. Logs go to standard output.

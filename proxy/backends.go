@@ -98,6 +98,7 @@ func (b *builder) settings(c *config.Backend) backend.Settings {
 	s := backend.Settings{
 		Endpoints:      b.endpoints(c),
 		ConnectTimeout: c.ConnectTimeout,
+		TakeRecords:    takesRecords(b.cfg),
 		Balance:        balance[c.Balance],
 		SlowStart:      c.SlowStart,
 		DrainTime:      c.DrainTime,

@@ -62,6 +62,7 @@ func (b *builder) build() *snapshot {
 		via:             b.cfg.Via,
 		redact:          b.cfg.Log.Redact,
 		shutdownTimeout: b.cfg.ShutdownTimeout,
+		maxSessions:     b.cfg.MaxSessions,
 	}
 	if b.cfg.TLS != nil {
 		s.store = b.certificates(s, b.cfg.TLS)
@@ -117,16 +118,21 @@ func (b *builder) service(c *config.Route, next *snapshot) *service {
 		cacheControl:     c.CacheControl,
 		handshakeTimeout: c.WebSocket.HandshakeTimeout,
 		badGateway:       ws.StatusCode(c.WebSocket.CloseCodeBadGateway),
+		rules:            rulesOf(&c.WebSocket),
+		keepAlive:        c.WebSocket.KeepAlive,
+		userTimeout:      c.WebSocket.UserTimeout,
 	}
 	s.secure, s.hsts = secure(c.Security)
 	s.exchange = forward.Exchange{
 		Reuse: backend.Settle, MaxBody: int64(c.MaxBodySize), MinRate: float64(c.MinBodyRate), Response: c.Timeouts.Response,
 	}
+	var before *admission
 	if b.old != nil {
 		if same, ok := b.old.services[name]; ok {
-			s.group = same.group
+			s.group, before = same.group, &same.admission
 		}
 	}
+	s.admission = admissionOf(&c.WebSocket.Limits, before)
 	var err error
 	if c.Mirror != nil {
 		s.mirror = newMirror(c.Mirror, next.supplies[c.Mirror.Backend])

@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/config"
+	"sluice/internal/limit"
 	"sluice/proxy/backend"
 	"sluice/proxy/relay"
 	"sluice/tlsconf"
@@ -29,6 +30,8 @@ type Gateway struct {
 	current   atomic.Pointer[snapshot]
 	engine    *relay.Engine
 	draining  atomic.Bool
+	room      limit.Room
+	sessions  atomic.Int64 // from the handshake on
 
 	handshakes sync.WaitGroup // requests that may become sessions
 
@@ -50,7 +53,7 @@ func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 	g := &Gateway{newLogger: newLogger, untend: func() {}, tended: make(map[*backend.Pool]func()), quit: make(chan struct{})}
 	g.hurry, g.cut = context.WithCancel(context.Background())
 	g.copies, g.endCopies = context.WithCancel(context.Background())
-	g.engine = relay.New(g.ended)
+	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed})
 	g.current.Store(&snapshot{log: zerolog.Nop()})
 	return g
 }
@@ -96,11 +99,18 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	next.log = g.newLogger(cfg.Log)
 	for key, c := range keyed(cfg.Listeners) {
 		l := next.listeners[key]
-		l.set(settingsOf(c, l.settings.Load()))
+		l.set(settingsOf(cfg, c, l.settings.Load()))
+	}
+	changed := false
+	for _, svc := range next.services {
+		changed = svc.group.Set(svc.rules) || changed
 	}
 	g.current.Store(next)
 	for name, p := range next.pools {
 		p.Configure(next.settings[name])
+	}
+	if changed {
+		g.engine.Review()
 	}
 	if g.running {
 		g.serveAll(next)
@@ -139,7 +149,7 @@ func (g *Gateway) openListeners(b *builder, next *snapshot) (opened []*listener)
 		l := b.old.listeners[key]
 		if l == nil && len(b.problems) == 0 {
 			var err error
-			if l, err = g.listen(c.Address, settingsOf(c, nil)); err != nil {
+			if l, err = g.listen(c.Address, settingsOf(b.cfg, c, nil)); err != nil {
 				b.fail(c.Pos, fmt.Sprintf("listeners[%d]", index), err)
 				continue
 			}
@@ -258,7 +268,7 @@ func (s *snapshot) ends(v relay.View) relay.Cause {
 	switch {
 	case svc == nil || svc.shares == nil:
 		return relay.RouteRemoved
-	case !slices.ContainsFunc(svc.shares, func(s share) bool { return s.pool.Has(v.Meta.Endpoint) }):
+	case !slices.ContainsFunc(svc.shares, func(s share) bool { return s.pool.Has(v.Owner.(*owner).lease.Endpoint()) }):
 		return relay.BackendRemoved
 	}
 	return 0

@@ -45,6 +45,7 @@ type listener struct {
 // settings is how a listener serves. They are comparable.
 type settings struct {
 	tls, redirectHTTPS bool
+	records            bool // the relay may take TLS records over
 	proxyProtocol      bool
 	serverSettings
 	limits limitSettings
@@ -87,9 +88,9 @@ func (p pace) rates(before pace, old *limit.Rates) *limit.Rates {
 
 // settingsOf returns the settings that a configuration asks for; what paces
 // clients is taken from old where it is the same.
-func settingsOf(c *config.Listener, old *settings) *settings {
+func settingsOf(cfg *config.Config, c *config.Listener, old *settings) *settings {
 	s := &settings{
-		tls: c.TLS, redirectHTTPS: c.RedirectHTTPS, proxyProtocol: c.ProxyProtocol,
+		tls: c.TLS, redirectHTTPS: c.RedirectHTTPS, proxyProtocol: c.ProxyProtocol, records: takesRecords(cfg),
 		serverSettings: serverSettings{
 			http2: c.HTTP2, headerTimeout: c.Timeouts.Header, idleTimeout: c.Timeouts.Idle,
 			maxHeader: int(c.MaxHeaderBytes), maxStreams: c.MaxStreams,
@@ -108,6 +109,9 @@ func settingsOf(c *config.Listener, old *settings) *settings {
 	s.requests = s.limits.requests.rates(before.limits.requests, before.requests)
 	return s
 }
+
+// takesRecords reports whether the relay takes TLS records over from crypto/tls.
+func takesRecords(cfg *config.Config) bool { return cfg.TLS == nil || cfg.TLS.Records == "sluice" }
 
 // listen opens an address as configured.
 func (g *Gateway) listen(name string, how *settings) (*listener, error) {
@@ -142,7 +146,7 @@ func (g *Gateway) listen(name string, how *settings) (*listener, error) {
 			if store == nil {
 				return nil, errors.New("no certificate is configured")
 			}
-			return store.ConfigFor(h, l.settings.Load().http2), nil
+			return wire.Of(h.Conn).Configure(store.ConfigFor(h, l.settings.Load().http2)), nil
 		},
 	}
 	return l, nil
@@ -198,9 +202,12 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 		c := wire.New(raw)
 		if s.tls {
 			c = wire.NewTLS(raw)
+			if s.records {
+				c.Remember()
+			}
 		}
 		l.open.Add(1)
-		c.OnClose(l.release)
+		c.Hold(l)
 		if !s.proxyProtocol {
 			l.admit(c, s)
 			continue
@@ -247,10 +254,26 @@ func (l *listener) set(s *settings) {
 	l.wake()
 }
 
-// release is for a connection that is over.
-func (l *listener) release() {
+// Leave is for a connection that is over.
+func (l *listener) Leave() {
 	l.open.Add(-1)
 	l.wake()
+}
+
+// guest is a connection that counts for its client's address.
+type guest struct {
+	listener *listener
+	key      netip.Addr
+}
+
+// guestOf takes the guest of an admitted connection, to tell when its socket is
+// closed.
+func guestOf(c *wire.Conn) *guest { return c.TakeHolder().(*guest) }
+
+// Leave is for a connection that is over.
+func (g *guest) Leave() {
+	g.listener.clients.Release(g.key)
+	g.listener.Leave()
 }
 
 // wake has room look again.
@@ -276,10 +299,7 @@ func (l *listener) admit(c *wire.Conn, s *settings) {
 		c.Close()
 		return
 	}
-	c.OnClose(func() {
-		l.clients.Release(key)
-		l.release()
-	})
+	c.Hold(&guest{l, key})
 	var conn net.Conn = c
 	if s.tls {
 		conn = tls.Server(c, l.tls)

@@ -79,7 +79,10 @@ type shedder struct {
 
 // shed ends sessions and returns how many.
 func (d *shedder) shed(s backend.Shed) int {
-	here := func(v relay.View) bool { return v.Meta.Backend == s.Backend && v.Meta.Endpoint == s.Endpoint }
+	here := func(v relay.View) bool {
+		l := v.Owner.(*owner).lease
+		return l.Endpoint() == s.Endpoint && l.Backend() == s.Backend
+	}
 	if s.Drain {
 		return d.g.engine.End(here, relay.Drained, s.Over)
 	}
@@ -93,7 +96,7 @@ func (d *shedder) shed(s backend.Shed) int {
 		if _, ends := d.told[v.ID]; ends {
 			told[v.ID] = struct{}{}
 		} else if here(v) {
-			all = append(all, session{v.ID, v.Meta.Opened})
+			all = append(all, session{v.ID, v.Opened})
 		}
 		return true
 	})

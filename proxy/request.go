@@ -8,9 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
-	"time"
 
 	"sluice/proxy/backend"
 	"sluice/proxy/forward"
@@ -149,7 +147,7 @@ func (x *exchange) failRequest(err error) {
 func (x *exchange) failBackend(err error) {
 	var none *backend.UnavailableError
 	if errors.As(err, &none) {
-		x.w.Header().Set("Retry-After", strconv.Itoa(int((none.RetryAfter+time.Second-1)/time.Second)))
+		x.w.Header().Set("Retry-After", retryAfter(none.RetryAfter))
 		x.fail(http.StatusServiceUnavailable, "The backend has no room or is down.", err)
 		return
 	}

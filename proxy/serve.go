@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
@@ -128,7 +127,7 @@ func (x *exchange) admit(rates *limit.Rates) bool {
 	}
 	wait, ok := rates.Take(limit.Key(x.origin.Client), x.started)
 	if !ok {
-		x.w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+		x.w.Header().Set("Retry-After", retryAfter(wait))
 		x.fail(http.StatusTooManyRequests, "There were too many requests from your address.", nil)
 	}
 	return ok

@@ -7,11 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"sluice/internal/telemetry"
 	"sluice/internal/wire"
-	"sluice/proxy/backend"
 	"sluice/proxy/forward"
-	"sluice/proxy/relay"
 	"sluice/upgrade"
 )
 
@@ -36,10 +33,19 @@ func (x *exchange) session(path string) {
 	x.g.handshakes.Add(1)
 	defer x.g.handshakes.Done()
 	q, refusal := x.check(path) // 5
+	if refusal == nil {
+		refusal = x.admitSession()
+	}
 	if refusal != nil {
 		x.refuse(refusal)
 		return
 	}
+	joined := false
+	defer func() {
+		if !joined {
+			x.leaveSession()
+		}
+	}()
 	ctx, cancel := x.handshakeContext()
 	defer cancel(nil)
 	lease, conn, a, err := x.offer(ctx, q) // 6 and 7
@@ -68,6 +74,7 @@ func (x *exchange) session(path string) {
 		x.sent.taken = true
 		var side wire.Side
 		if side, err = client.Accept(a); err == nil { // 8
+			joined = true
 			x.join(lease, side, wire.Side{Conn: conn, Early: a.Early}, a) // 9
 			return
 		}
@@ -86,6 +93,9 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 			Header: http.Header{"Retry-After": {"1"}, "Connection": {"close"}},
 			Reason: "The gateway is shutting down.",
 		}
+	}
+	if refusal := x.paceHandshakes(); refusal != nil {
+		return nil, refusal
 	}
 	q, refusal := upgrade.Check(x.r)
 	if refusal == nil {
@@ -148,57 +158,4 @@ func (x *exchange) failHandshake(ctx context.Context, err error) {
 	default:
 		x.failBackend(cause)
 	}
-}
-
-// owner is what the gateway has to know of a session when it ends.
-type owner struct {
-	lease  *backend.Lease
-	record telemetry.Session
-}
-
-// join hands the session over. The goroutine of the request ends with it.
-func (x *exchange) join(lease *backend.Lease, client, conn wire.Side, a *upgrade.Answer) {
-	x.record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.s.redact)
-	record := telemetry.Session{Exchange: x.record.Exchange, Subprotocol: a.Protocol, Deflate: a.Deflate()}
-	if x.s.access {
-		record.LogOpened(&x.s.log)
-	}
-	meta := &relay.Meta{Backend: lease.Backend(), Endpoint: lease.Endpoint(), Opened: time.Now(), Peer: x.client.wire.Peer()}
-	x.g.engine.Join(relay.Session{
-		ID:         x.number,
-		Group:      x.svc.group,
-		Meta:       meta,
-		Owner:      &owner{lease, record},
-		Client:     client,
-		Backend:    conn,
-		Deflate:    a.Deflate(),
-		BadGateway: x.svc.badGateway,
-	})
-	x.g.drainLate(lease, x.number)
-	if now := x.g.current.Load(); now != x.s {
-		// A reload came in between and did not see this session.
-		id := x.number
-		for _, cause := range [...]relay.Cause{relay.RouteRemoved, relay.BackendRemoved} {
-			x.g.engine.End(func(v relay.View) bool { return v.ID == id && now.ends(v) == cause }, cause, 0)
-		}
-	}
-}
-
-// ended is the one sink of session reports (step 10). It does not block.
-func (g *Gateway) ended(r relay.Report) {
-	o := r.Owner.(*owner)
-	o.lease.Release()
-	s := g.current.Load()
-	if !s.access {
-		return
-	}
-	rec := &o.record
-	rec.Duration = r.Duration
-	rec.FromClient, rec.FromBackend = r.FromClient, r.FromBackend
-	rec.Code, rec.Reason, rec.Detail = r.Code, r.Reason, r.Detail
-	rec.EndedBy, rec.Cause = r.By.String(), r.Cause.String()
-	if r.Cause == relay.Lost {
-		rec.Cause = r.By.String() + " lost"
-	}
-	rec.LogEnded(&s.log)
 }

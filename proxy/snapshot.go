@@ -38,6 +38,7 @@ type snapshot struct {
 	via             bool
 	redact          []string
 	shutdownTimeout time.Duration
+	maxSessions     int
 }
 
 // trusts reports whether a is the address of a proxy whose word counts.
@@ -72,4 +73,8 @@ type service struct {
 	policy           upgrade.Policy
 	handshakeTimeout time.Duration
 	badGateway       ws.StatusCode
+	admission        admission
+	rules            relay.Rules
+	keepAlive        time.Duration // of the connections of a session
+	userTimeout      time.Duration
 }

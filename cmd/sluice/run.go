@@ -78,13 +78,17 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	log.SetFlags(0)
 	log.SetOutput(p)
 	p.announce(change)
+	if limit := limitMemory(os.DirFS("/")); limit > 0 {
+		p.log().Info().Int64("bytes", limit).Msg("memory limit: nine tenths of the control group's (GOMEMLIMIT overrides it)")
+	}
 	p.log().Info().Str("version", version).Str("config", cfg.File).Msg("ready")
 	if ready != nil {
 		ready(change)
 	}
 
-	var reloads sync.WaitGroup
-	reloads.Go(func() {
+	var beside sync.WaitGroup
+	beside.Go(func() { giveBack(ctx) })
+	beside.Go(func() {
 		for {
 			select {
 			case <-ctx.Done():
@@ -97,7 +101,7 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 		}
 	})
 	p.gateway.Run(ctx)
-	reloads.Wait()
+	beside.Wait()
 	p.log().Info().Msg("stopped")
 	return nil
 }

@@ -15,7 +15,8 @@ const (
 	StatusBadGateway     ws.StatusCode = 1014
 )
 
-// A Violation is a rule of RFC 6455 that a frame broke.
+// A Violation is a rule of RFC 6455 that a frame broke, or a limit of the
+// gateway's that it is over.
 type Violation uint8
 
 const (
@@ -32,6 +33,10 @@ const (
 	ShortClose
 	CloseCode
 	CloseReason
+	FrameSize
+	MessageSize
+	MessageRate
+	ByteRate
 )
 
 // String completes the sentence "the client sent ...".
@@ -63,8 +68,27 @@ func (v Violation) String() string {
 		return "a close frame with a code that must not be sent"
 	case CloseReason:
 		return "a close frame with a reason that is not UTF-8"
+	case FrameSize:
+		return "a frame over the size limit"
+	case MessageSize:
+		return "a message over the size limit"
+	case MessageRate:
+		return "messages over the rate limit"
+	case ByteRate:
+		return "bytes over the rate limit"
 	}
 	return "an unknown violation"
+}
+
+// Code returns the close code for who did that.
+func (v Violation) Code() ws.StatusCode {
+	switch v {
+	case FrameSize, MessageSize:
+		return ws.StatusMessageTooBig
+	case MessageRate, ByteRate:
+		return ws.StatusPolicyViolation
+	}
+	return ws.StatusProtocolError
 }
 
 // ValidCode reports whether an endpoint may send code in a Close frame
@@ -121,17 +145,33 @@ func AppendClose(dst []byte, code ws.StatusCode, reason string, mask *[4]byte) [
 		}
 		reason = reason[:n]
 	}
-	length := byte(2 + len(reason))
-	dst = append(dst, bitFin|byte(ws.OpClose), length)
+	dst, body := appendControl(dst, ws.OpClose, 2+len(reason), mask)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(code))
+	dst = append(dst, reason...)
+	if mask != nil {
+		ws.Cipher(dst[body:], *mask, 0)
+	}
+	return dst
+}
+
+// AppendPing appends a ping with eight bytes of payload to dst, masked like the
+// frame of [AppendClose].
+func AppendPing(dst []byte, payload uint64, mask *[4]byte) []byte {
+	dst, body := appendControl(dst, ws.OpPing, 8, mask)
+	dst = binary.BigEndian.AppendUint64(dst, payload)
+	if mask != nil {
+		ws.Cipher(dst[body:], *mask, 0)
+	}
+	return dst
+}
+
+// appendControl appends the header of a control frame. body is where its
+// payload begins.
+func appendControl(dst []byte, op ws.OpCode, length int, mask *[4]byte) (out []byte, body int) {
+	dst = append(dst, bitFin|byte(op), byte(length))
 	if mask != nil {
 		dst[len(dst)-1] |= bitMask
 		dst = append(dst, mask[:]...)
 	}
-	start := len(dst)
-	dst = binary.BigEndian.AppendUint16(dst, uint16(code))
-	dst = append(dst, reason...)
-	if mask != nil {
-		ws.Cipher(dst[start:], *mask, 0)
-	}
-	return dst
+	return dst, len(dst)
 }

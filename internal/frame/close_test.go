@@ -19,7 +19,7 @@ func TestValidCode(t *testing.T) {
 
 func TestViolationsHaveWords(t *testing.T) {
 	seen := map[string]bool{}
-	for v := None; v <= CloseReason; v++ {
+	for v := None; v <= ByteRate; v++ {
 		s := v.String()
 		if seen[s] || strings.HasPrefix(s, "an unknown") {
 			t.Errorf("violation %d is %q, like another", v, s)
@@ -29,8 +29,8 @@ func TestViolationsHaveWords(t *testing.T) {
 		}
 		seen[s] = true
 	}
-	if got := (CloseReason + 1).String(); got != "an unknown violation" {
-		t.Errorf("Violation(%d) = %q", CloseReason+1, got)
+	if got := (ByteRate + 1).String(); got != "an unknown violation" {
+		t.Errorf("Violation(%d) = %q", ByteRate+1, got)
 	}
 }
 
@@ -93,7 +93,7 @@ func FuzzClose(f *testing.F) {
 		}
 		b := AppendClose(nil, ws.StatusCode(code), reason, mask)
 		d := direction(client, false)
-		v := d.Next(b)
+		v := d.Next(b, nil, 0)
 		fits := len(reason) <= 123
 		switch {
 		case !mayBeSent(int(code)):
@@ -130,7 +130,7 @@ func TestParseCloseUnmasks(t *testing.T) {
 		for _, client := range []bool{true, false} {
 			b := build(client, fin|closing, close4(3000+n, reason))
 			d := direction(client, false)
-			if v := d.Next(b); v.Do != Close {
+			if v := d.Next(b, nil, 0); v.Do != Close {
 				t.Fatalf("Next(%x) = %+v", b, v)
 			}
 			if code, got := ParseClose(b); int(code) != 3000+n || got != reason {

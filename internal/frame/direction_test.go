@@ -70,19 +70,19 @@ func walk(t *testing.T, d *Direction, stream []byte, piece func() int, skip func
 			n = int(min(int64(n), ahead))
 			o.forwarded = append(o.forwarded, rest[:n]...)
 			rest = rest[n:]
-			d.Passed(int64(n))
+			d.Passed(int64(n), nil, 0)
 			ahead -= int64(n)
 			continue
 		}
 		held = append(held, rest[:n]...)
 		rest = rest[n:]
 		for {
-			v := d.Next(held)
-			ahead = v.Ahead
+			v := d.Next(held, nil, 0)
+			ahead = d.Left()
 			if v.Take < 0 || v.Take > len(held) || (v.Violation != None) != (v.Do == End) {
 				t.Fatalf("Next(%x) = %+v", held, v)
 			}
-			if ahead != d.Left() && v.Do <= Forward || ahead > 0 && v.Take != len(held) {
+			if ahead > 0 && v.Take != len(held) {
 				t.Fatalf("Next(%x) = %+v with %d bytes of the frame left", held, v, d.Left())
 			}
 			if over && v.Do != Drop {
@@ -338,14 +338,14 @@ func TestValidFramesPassAtEverySplit(t *testing.T) {
 func TestNextCoversWhatItCanAtOnce(t *testing.T) {
 	stream := valid(true, false)
 	d := FromClient(false)
-	if v := d.Next(stream); v != (Verdict{Do: Forward, Take: len(stream)}) {
+	if v := d.Next(stream, nil, 0); v != (Verdict{Do: Forward, Take: len(stream)}) {
 		t.Errorf("Next of %d valid bytes = %+v", len(stream), v)
 	}
 	d = FromClient(false)
-	if v := d.Next(build(true, fin|bin, strings.Repeat("x", 70000))[:20]); v != (Verdict{Do: Forward, Take: 20, Ahead: 70000 - 6}) {
+	if v := d.Next(build(true, fin|bin, strings.Repeat("x", 70000))[:20], nil, 0); v != (Verdict{Do: Forward, Take: 20}) || d.Left() != 70000+14-20 {
 		t.Errorf("Next of the start of a long frame = %+v", v)
 	}
-	if v := d.Next(nil); v != (Verdict{Do: Wait, Ahead: 70000 - 6}) {
+	if v := d.Next(nil, nil, 0); v != (Verdict{Do: Wait}) {
 		t.Errorf("Next of nothing inside a frame = %+v", v)
 	}
 }
@@ -353,15 +353,15 @@ func TestNextCoversWhatItCanAtOnce(t *testing.T) {
 func TestDirectionIsFlatAndCopyable(t *testing.T) {
 	a := FromClient(false)
 	stream := valid(true, false)
-	a.Next(stream[:30])
+	a.Next(stream[:30], nil, 0)
 	b := a
-	a.Next(stream[30:])
-	b.Next(stream[30:])
+	a.Next(stream[30:], nil, 0)
+	b.Next(stream[30:], nil, 0)
 	if a != b {
 		t.Errorf("a copy went on to %+v; want %+v", b, a)
 	}
-	if size := unsafe.Sizeof(a); size > 48 {
-		t.Errorf("a Direction has %d bytes; want at most 48", size)
+	if size := unsafe.Sizeof(a); size > 96 {
+		t.Errorf("a Direction has %d bytes; want at most 96", size)
 	}
 }
 
@@ -405,7 +405,7 @@ func TestWalkAllocatesNothing(t *testing.T) {
 				n := testing.AllocsPerRun(100, func() {
 					d := direction(client, false)
 					for rest := stream; len(rest) > 0; {
-						v := d.Next(rest)
+						v := d.Next(rest, nil, 0)
 						if v.Take == 0 {
 							break
 						}
@@ -440,7 +440,7 @@ func BenchmarkWalk(b *testing.B) {
 			b.SetBytes(int64(len(stream)))
 			for b.Loop() {
 				d := direction(tt.client, false)
-				if v := d.Next(stream); v.Take != len(stream) {
+				if v := d.Next(stream, nil, 0); v.Take != len(stream) {
 					b.Fatal(v)
 				}
 			}

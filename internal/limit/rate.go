@@ -6,29 +6,27 @@ import (
 	"time"
 )
 
-// maxKeys bounds how many keys a Rates remembers: about 10 MiB.
+// maxKeys bounds how many keys a Rates remembers: about 6 MiB.
 const maxKeys = 1 << 17
 
-// Rates is a token bucket for each key, kept as the one moment at which the
-// bucket will be full again (the generic cell rate algorithm, ITU-T I.371). A
-// key whose bucket is full is not remembered.
+// Rates is a [Pace] and a bucket for each key. A key whose bucket is full is
+// not remembered.
 type Rates struct {
-	each  time.Duration // time a token takes to come back
-	depth time.Duration // time the whole bucket takes
+	pace  Pace
+	epoch time.Time // buckets count from here, by its monotonic clock
 
 	mu    sync.Mutex
-	full  map[netip.Addr]time.Time
+	full  map[netip.Addr]int64
 	sweep int // number of keys at which full buckets are looked for next
 }
 
 // NewRates returns buckets of burst tokens, at least one, which come back at
 // perSecond.
 func NewRates(perSecond float64, burst int) *Rates {
-	each := max(time.Duration(float64(time.Second)/perSecond), 1)
 	return &Rates{
-		each:  each,
-		depth: time.Duration(max(burst, 1)) * each,
-		full:  make(map[netip.Addr]time.Time),
+		pace:  NewPace(perSecond, int64(burst)),
+		epoch: time.Now(),
+		full:  make(map[netip.Addr]int64),
 		sweep: 1024,
 	}
 }
@@ -37,13 +35,13 @@ func NewRates(perSecond float64, burst int) *Rates {
 func (r *Rates) Take(key netip.Addr, now time.Time) (wait time.Duration, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	moment := int64(now.Sub(r.epoch))
 	full, known := r.full[key]
-	if !known || full.Before(now) {
-		full = now
+	if !known {
+		full = moment
 	}
-	full = full.Add(r.each)
-	if over := full.Sub(now) - r.depth; over > 0 {
-		return over, false
+	if when := r.pace.Take(&full, 1, moment); when != 0 {
+		return time.Duration(when - moment), false
 	}
 	if !known && len(r.full) >= r.sweep {
 		r.forget(now)
@@ -56,8 +54,9 @@ func (r *Rates) Take(key netip.Addr, now time.Time) (wait time.Duration, ok bool
 // them all the same, so that the next time is far: what those clients may take
 // again is little against memory or time without bounds.
 func (r *Rates) forget(now time.Time) {
+	moment := int64(now.Sub(r.epoch))
 	for key, full := range r.full {
-		if !full.After(now) {
+		if full <= moment {
 			delete(r.full, key)
 		}
 	}

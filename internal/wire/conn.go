@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // Conn is an accepted or dialed stream socket. It lies directly on the
@@ -23,6 +24,9 @@ type Conn struct {
 	records bool    // bytes are TLS records, handed over whole
 	ahead   *[]byte // read and not yet handed over; nil while empty
 	whole   int     // length of the complete records at the start of ahead
+
+	memory atomic.Pointer[memory] // nil unless asked for
+	frozen bool                   // Reads stop between records
 }
 
 // New returns c as a connection whose bytes are passed on as they come.
@@ -58,11 +62,34 @@ func (c *Conn) Peer() netip.AddrPort {
 }
 
 // Read reads bytes that were read ahead, then from the socket.
-func (c *Conn) Read(p []byte) (int, error) {
+func (c *Conn) Read(p []byte) (n int, err error) {
+	m := c.metered()
+	if m == nil {
+		return c.read(p)
+	}
+	if c.frozen {
+		n, err = c.readFrozen(p, m.in.rest())
+	} else {
+		n, err = c.read(p)
+	}
+	m.in.pass(p[:n])
+	return n, err
+}
+
+func (c *Conn) read(p []byte) (int, error) {
 	if !c.records && c.ahead == nil {
 		return c.receive(p)
 	}
 	return c.readRecords(p)
+}
+
+// Write writes to the socket.
+func (c *Conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if m := c.metered(); m != nil {
+		m.out.pass(p[:n])
+	}
+	return n, err
 }
 
 // CloseWrite ends the stream towards the peer of c: a close_notify alert where

@@ -10,7 +10,7 @@ import (
 type origin struct {
 	told   bool           // there was a PROXY header
 	peer   netip.AddrPort // as it told; invalid if it did not
-	closed func()         // called once
+	holder Holder         // told once
 	once   sync.Once
 }
 
@@ -35,17 +35,18 @@ func (c *Conn) SetPeer(peer netip.AddrPort, ahead []byte) {
 // the connection is: the address is its own, and what comes may not be.
 func (c *Conn) Anonymous() bool { return c.origin.told && !c.origin.peer.IsValid() }
 
-// OnClose has f called when the connection is closed, once. Detach does not
-// close it: who detaches calls [Conn.Release] at the end of the socket's life.
-func (c *Conn) OnClose(f func()) { c.origin.closed = f }
+// A Holder is told when a connection is over.
+type Holder interface{ Leave() }
 
-// Release calls the function of OnClose, unless it was called already.
-func (c *Conn) Release() {
-	c.origin.once.Do(func() {
-		if c.origin.closed != nil {
-			c.origin.closed()
-		}
-	})
+// Hold has h told when the connection is closed, once.
+func (c *Conn) Hold(h Holder) { c.origin.holder = h }
+
+// TakeHolder returns the Holder, nil without one, for the caller to tell. Close
+// does so no longer: the socket will live on without the connection. It is to
+// be called before anybody may close that.
+func (c *Conn) TakeHolder() (h Holder) {
+	c.origin.once.Do(func() { h = c.origin.holder })
+	return h
 }
 
 // Close closes the socket.
@@ -54,7 +55,10 @@ func (c *Conn) Close() error {
 	if c.watch != nil {
 		c.watch.set(false, true)
 	}
-	c.Release()
+	c.Forget()
+	if h := c.TakeHolder(); h != nil {
+		h.Leave()
+	}
 	return err
 }
 

@@ -34,6 +34,7 @@ type way struct {
 	serverName        string // where the Endpoint's TLS has none
 	tlsKey            string
 	secure, http2     bool
+	records           bool // Settings.TakeRecords
 	proxy             int
 	timeout           time.Duration
 }
@@ -166,11 +167,13 @@ func (l *link) open(ctx context.Context, client *ends, requests bool) (net.Conn,
 		return w, nil
 	}
 	config := l.tls
+	w := wire.NewTLS(c)
 	if requests {
 		config = l.tlsHTTP
+	} else if l.records {
+		w.Remember()
 	}
-	w := wire.NewTLS(c)
-	t := tls.Client(w, config)
+	t := tls.Client(w, w.Configure(config))
 	if err := t.HandshakeContext(ctx); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("TLS handshake: %w", err)

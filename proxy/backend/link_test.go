@@ -95,7 +95,7 @@ func TestDial(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := one(t, tt.endpoint, Settings{}).Dial(t.Context())
+			c, err := one(t, tt.endpoint, Settings{TakeRecords: true}).Dial(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,6 +103,9 @@ func TestDial(t *testing.T) {
 			s, secure := c.(*tls.Conn)
 			if wire.Of(c) == nil || secure != (tt.endpoint.TLS != nil) || secure && !s.ConnectionState().HandshakeComplete {
 				t.Errorf("Dial = %T, TLS done %v; want a *wire.Conn, or a finished *tls.Conn over one", c, secure)
+			}
+			if _, ok := wire.Of(c).Recall(); ok != secure {
+				t.Errorf("the connection remembers its handshake: %v; want %v", ok, secure)
 			}
 		})
 	}

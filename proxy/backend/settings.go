@@ -13,6 +13,7 @@ import (
 type Settings struct {
 	Endpoints      []Endpoint
 	ConnectTimeout time.Duration // for one endpoint, TLS included; 0 means 5s
+	TakeRecords    bool          // connections of Dial remember what it takes to take their TLS records over
 	Balance        Balance
 	SlowStart      time.Duration // that an endpoint takes to its full share, once it is up
 	DrainTime      time.Duration // over which the sessions of a drained endpoint end

@@ -115,7 +115,7 @@ func BenchmarkCoreFeed(b *testing.B) {
 			b.SetBytes(int64(len(in)))
 			c := newCore(&Session{})
 			for b.Loop() {
-				if out, used := c.feed(Client, in); used != len(in) || len(out) != used {
+				if out, used := c.feed(Client, in, 1); used != len(in) || len(out) != used {
 					b.Fatalf("feed = %d bytes, %d used; want %d", len(out), used, len(in))
 				}
 			}

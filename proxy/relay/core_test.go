@@ -25,10 +25,20 @@ type play struct {
 	own     [2][]byte // by Side: the Close frame of the gateway's own that it got
 	ownAt   [2]int    // where in passed
 	waiting [2][]byte // by Side: on its way to it
+	now     int64
 }
 
 func newPlay(deflate bool) *play {
 	return &play{core: newCore(&Session{Deflate: deflate}), deflate: deflate}
+}
+
+func newCore(s *Session) core {
+	c := core{new(flow), new(tie)}
+	if s.Group == nil {
+		s.Group = new(Group)
+	}
+	c.begin(s, 1)
+	return c
 }
 
 // got returns all a side got.
@@ -47,7 +57,7 @@ func (p *play) bytes(from Side, b []byte, slow bool) {
 	p.held[from] = append(p.held[from], b...)
 	to := from.other()
 	for len(p.held[from]) > 0 && p.waiting[to] == nil {
-		out, used := p.feed(from, p.held[from])
+		out, used := p.feed(from, p.held[from], p.now)
 		if used == 0 {
 			break
 		}
@@ -74,7 +84,7 @@ func (p *play) settle() {
 		if p.waiting[side] != nil {
 			continue
 		}
-		if b := p.next(Side(side)); b != nil {
+		if b := p.next(Side(side), nil, p.now); b != nil {
 			if p.own[side] != nil {
 				panic("a second Close frame of the gateway's own")
 			}
@@ -94,7 +104,7 @@ func part(from Side, first, last int, f ws.Frame) event {
 func eof(side Side) event      { return func(p *play) { p.lost(side, io.EOF) } }
 func reset(side Side) event    { return func(p *play) { p.lost(side, errReset) } }
 func noWrite(side Side) event  { return func(p *play) { p.unwritable(side, errReset) } }
-func ending(cause Cause) event { return func(p *play) { p.end(cause) } }
+func ending(cause Cause) event { return func(p *play) { p.end(cause, Gateway) } }
 func expires(p *play)          { p.expire() }
 func stalls(from Side, frames ...ws.Frame) event {
 	return func(p *play) { p.bytes(from, sent(from, frames...), true) }
@@ -278,37 +288,37 @@ func TestCore(t *testing.T) {
 			name:   "a violation of the client",
 			events: []event{comes(Client, ten, bad, ten), eof(Backend)},
 			client: `close 1002 "a frame with reserved bits set"`, backend: `text "0123456789", close 1001`,
-			report: "protocol violation client 1002", detail: "the client sent a frame with reserved bits set",
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
 			name:   "a violation of the backend",
 			events: []event{comes(Backend, ten, bad), comes(Client, wstest.Close(1001, ""))},
 			client: `text "0123456789", close 1001`, backend: `close 1002 "a frame with reserved bits set"`,
-			report: "protocol violation backend 1002", detail: "the backend sent a frame with reserved bits set",
+			report: "protocol violation backend 1002 a frame with reserved bits set", detail: "the backend sent a frame with reserved bits set",
 		},
 		{
 			name:   "a violation while the other side is inside a frame waits for its end",
 			events: []event{part(Backend, 0, 7, ten), comes(Client, bad), part(Backend, 7, 12, ten), comes(Backend, ten, bye)},
 			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
-			report: "protocol violation client 1002", detail: "the client sent a frame with reserved bits set",
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
 			name:   "a violation while the other side is inside a frame that never ends",
 			events: []event{part(Backend, 0, 7, ten), comes(Client, bad), expires},
 			client: `+7 bytes`, backend: `close 1001`, cut: true,
-			report: "protocol violation client 1002", detail: "the client sent a frame with reserved bits set",
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
 			name:   "violations of both sides",
 			events: []event{comes(Client, bad), comes(Backend, bad)},
 			client: `close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
-			report: "protocol violation client 1002", detail: "the client sent a frame with reserved bits set",
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
 			name:   "a violation inside a fragmented message",
 			events: []event{comes(Client, wstest.Part(ws.OpText, "a"), wstest.Text("b")), eof(Backend)},
 			client: `close 1002 "a new message inside a fragmented one"`, backend: `text- "a", close 1001`,
-			report: "protocol violation client 1002", detail: "the client sent a new message inside a fragmented one",
+			report: "protocol violation client 1002 a new message inside a fragmented one", detail: "the client sent a new message inside a fragmented one",
 		},
 		{
 			name:   "a violation in answer to a Close frame is not forwarded",
@@ -330,6 +340,16 @@ func TestCore(t *testing.T) {
 			name:   "a backend is removed, both hang up",
 			events: []event{ending(BackendRemoved), eof(Client), eof(Backend)},
 			client: `close 1012 "backend removed"`, backend: `close 1001`, report: "backend removed gateway 1012 backend removed",
+		},
+		{
+			name:   "an endpoint is drained",
+			events: []event{ending(Drained), eof(Client), eof(Backend)},
+			client: `close 1012 "drained"`, backend: `close 1001`, report: "drained gateway 1012 drained",
+		},
+		{
+			name:   "sessions are rebalanced",
+			events: []event{ending(Rebalanced), eof(Client), eof(Backend)},
+			client: `close 1012 "rebalanced"`, backend: `close 1001`, report: "rebalanced gateway 1012 rebalanced",
 		},
 		{
 			name:   "the first of two ends counts",
@@ -399,9 +419,9 @@ func TestCore(t *testing.T) {
 					t.Errorf("the %s got %s; want %s", side, &r, want)
 				}
 			}
-			report := strings.TrimSpace(fmt.Sprintf("%s %s %d %s", p.cause, p.by, p.code, p.reason))
-			if report != tt.report || p.detail != tt.detail {
-				t.Errorf("report = %q, %q; want %q, %q", report, p.detail, tt.report, tt.detail)
+			report := strings.TrimSpace(fmt.Sprintf("%s %s %d %s", p.cause, p.by, p.code, p.wordy().reason))
+			if report != tt.report || p.wordy().detail != tt.detail {
+				t.Errorf("report = %q, %q; want %q, %q", report, p.words.detail, tt.report, tt.detail)
 			}
 			if p.over() == tt.open || p.closing() == (tt.report == "none client 0") {
 				t.Errorf("over() = %t, closing() = %t; want over %t", p.over(), p.closing(), !tt.open)
@@ -417,7 +437,7 @@ func TestCoreTellsTheClientTheRoutesCodeForALostBackend(t *testing.T) {
 	t.Parallel()
 	c := newCore(&Session{BadGateway: ws.StatusInternalServerError})
 	c.lost(Backend, io.EOF)
-	if r := read(Backend, false, c.next(Client)); r.String() != "close 1011" || c.code != ws.StatusInternalServerError {
+	if r := read(Backend, false, c.next(Client, nil, 1)); r.String() != "close 1011" || c.code != ws.StatusInternalServerError {
 		t.Errorf("the client got %s, code %d; want close 1011", &r, c.code)
 	}
 }
@@ -495,7 +515,7 @@ func game(seed uint64) (script []string, wrong string) {
 			p.unwritable(side, errReset)
 		case n == 18:
 			step("end")
-			p.end(Shutdown + Cause(r.IntN(3)))
+			p.end(Shutdown+Cause(r.IntN(3)), Gateway)
 		case n == 19 && p.closing() && r.IntN(4) == 0:
 			step("expire")
 			p.expire()
@@ -515,7 +535,7 @@ func game(seed uint64) (script []string, wrong string) {
 		p.bytes(side.other(), nil, false)
 	}
 	if r.IntN(2) == 0 {
-		p.end(Shutdown)
+		p.end(Shutdown, Gateway)
 		p.settle()
 		p.expire()
 	} else {

@@ -45,7 +45,7 @@ func TestWhatCameBeforeAResetOfAPausedSideArrives(t *testing.T) {
 				var want bytes.Buffer
 				blocked := func() (yes bool) {
 					for _, l := range h.loops {
-						l.wait(func() { l.each(func(k *joint) { yes = yes || k.ends[to.side].busy() }) })
+						l.wait(func() { l.sessions.each(func(k joint) { yes = yes || k.busy(to.side) }) })
 					}
 					return yes
 				}
@@ -58,7 +58,7 @@ func TestWhatCameBeforeAResetOfAPausedSideArrives(t *testing.T) {
 				from.raw(last)
 				want.Write(last)
 				tt.gone(from)
-				h.until(h.last, "knew", func(_ *loop, k *joint) bool { return k.ends[x].hung })
+				h.until(h.last, "knew", func(_ *loop, k joint) bool { return k.sockets[x].is(hung) })
 				h.quiet()
 				got := make([]byte, want.Len())
 				if n, err := io.ReadFull(to, got); err != nil || !bytes.Equal(got, want.Bytes()) {
@@ -85,22 +85,22 @@ func TestSocketsWithNothingToDoAreQuiet(t *testing.T) {
 		{"idle", func(h *hall, c, b *peer) {}},
 		{"the client ended its stream", func(h *hall, c, b *peer) {
 			c.closeWrite()
-			h.until(h.last, "ended", func(_ *loop, k *joint) bool { return k.ends[Client].ended })
+			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
 		}},
 		{"the backend was reset", func(h *hall, c, b *peer) {
 			b.reset()
-			h.until(h.last, "ended", func(_ *loop, k *joint) bool { return k.ends[Backend].ended })
+			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Backend].is(ended) })
 		}},
 		{"the client was reset behind its end", func(h *hall, c, b *peer) {
 			c.closeWrite()
-			h.until(h.last, "ended", func(_ *loop, k *joint) bool { return k.ends[Client].ended })
+			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
 			c.reset()
 		}},
 		{"the client does not read", stalled},
 		{"the client ended its stream and does not read", func(h *hall, c, b *peer) {
 			stalled(h, c, b)
 			c.closeWrite()
-			h.until(h.last, "ended", func(_ *loop, k *joint) bool { return k.ends[Client].ended })
+			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
 		}},
 		{"lingering", func(h *hall, c, b *peer) {
 			c.send(wstest.Close(1000, ""))
@@ -116,7 +116,7 @@ func TestSocketsWithNothingToDoAreQuiet(t *testing.T) {
 			c.rest()
 			h.report()
 			c.Close()
-			h.until(h.last, "ended", func(_ *loop, k *joint) bool { return k.ends[Client].ended })
+			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
 		}},
 	}
 	for _, tt := range tests {
@@ -154,8 +154,8 @@ func TestAnEventOfAnOldSessionReachesNoNewOne(t *testing.T) {
 		gen  int32
 	}
 	where := func() (p place) {
-		h.until(h.last, "begun", func(l *loop, k *joint) bool {
-			p = place{l, k.slot, l.slots[k.slot].generation}
+		h.until(h.last, "begun", func(l *loop, k joint) bool {
+			p = place{l, k.slot, k.generation}
 			return true
 		})
 		return p
@@ -179,7 +179,8 @@ func TestAnEventOfAnOldSessionReachesNoNewOne(t *testing.T) {
 				Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLERR | unix.EPOLLHUP, Fd: old.slot<<1 | side, Pad: old.gen,
 			})
 		}
-		old.l.expire(old.l.now.Add(2 * time.Hour))
+		old.l.now += int64(2 * time.Hour)
+		old.l.ring()
 	})
 	c.send(wstest.Text("still here"))
 	b.take(wstest.Text("still here"))
@@ -190,7 +191,7 @@ func TestAnEventOfAnOldSessionReachesNoNewOne(t *testing.T) {
 func TestJoinWhileALoopStops(t *testing.T) {
 	for range 3 {
 		h := &hall{t: t, reports: make(chan Report, 256)}
-		h.Engine = New(func(r Report) { h.reports <- r })
+		h.Engine = New(h.sink())
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		c, _ := h.join(loopback, loopback, Session{}) // before Run
@@ -296,7 +297,7 @@ func TestWithoutDescriptorsThePortableEngineServes(t *testing.T) {
 		var o Session
 		client, c := loopback(t, Client)
 		backend, b := loopback(t, Backend)
-		o.ID, o.Group, o.Meta = 100, &h.group, &Meta{Opened: time.Now()}
+		o.ID, o.Group = 100, &h.group
 		o.Client.Conn, o.Backend.Conn = client, backend
 		free := fill(t)
 		h.Join(o)
@@ -322,7 +323,7 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 	var mu sync.Mutex
 	reports := 0
 	for _, l := range h.loops {
-		l.ended = func(Report) { mu.Lock(); reports++; mu.Unlock() }
+		l.sink.Ended = func(Report) { mu.Lock(); reports++; mu.Unlock() }
 	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 64)
@@ -375,14 +376,16 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 	}
 	for _, l := range h.loops {
 		l.wait(func() {
-			if len(l.free) != len(l.slots) || l.live != 0 {
-				t.Errorf("%d of %d slots are free, %d sessions live", len(l.free), len(l.slots), l.live)
+			live := 0
+			l.sessions.each(func(joint) { live++ })
+			if n := l.load.Load(); live != 0 || n != 0 || len(l.alarms) != 0 {
+				t.Errorf("%d sessions have a place, %d are counted, %d have an alarm", live, n, len(l.alarms))
 			}
 		})
 	}
 	h.stop()
-	if reports != sessions || h.group.Open() != 0 {
-		t.Errorf("%d reports, %d open; want %d and 0", reports, h.group.Open(), sessions)
+	if closed := h.closed.Load(); reports != sessions || closed != int64(sessions) || h.group.Open() != 0 {
+		t.Errorf("%d reports, %d closed, %d open; want %d, as many, and 0", reports, closed, h.group.Open(), sessions)
 	}
 	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors; there were %d", after, before)
@@ -419,8 +422,8 @@ func FuzzEngines(f *testing.F) {
 		if inside == 2 {
 			t.Skip("the session waits closeTimeout for the rest of the second frame")
 		}
-		loops := dialogue(t, func(ended func(Report)) engine { return New(ended) }, said, seed)
-		portable := dialogue(t, func(ended func(Report)) engine { return NewPortable(ended) }, said, seed)
+		loops := dialogue(t, func(s Sink) engine { return New(s) }, said, seed)
+		portable := dialogue(t, func(s Sink) engine { return NewPortable(s) }, said, seed)
 		if loops != portable {
 			t.Errorf("the loops: %s\nportable:  %s", loops, portable)
 		}
@@ -433,9 +436,9 @@ type engine interface {
 }
 
 // dialogue plays both streams through an engine and describes what came out.
-func dialogue(t *testing.T, start func(func(Report)) engine, said [2][]byte, seed uint64) string {
+func dialogue(t *testing.T, start func(Sink) engine, said [2][]byte, seed uint64) string {
 	reports := make(chan Report, 1)
-	e := start(func(r Report) { reports <- r })
+	e := start(Sink{Ended: func(r Report) { reports <- r }, Closed: func(any) {}})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running, writers sync.WaitGroup
 	running.Go(func() { e.Run(ctx) })
@@ -443,7 +446,7 @@ func dialogue(t *testing.T, start func(func(Report)) engine, said [2][]byte, see
 	defer cancel()
 
 	var s Session
-	s.Group, s.Meta = &Group{}, &Meta{Opened: time.Now()}
+	s.Group = &Group{}
 	c, b := &peer{t: t, side: Client}, &peer{t: t, side: Backend}
 	s.Client.Conn, c.Conn = loopback(t, Client)
 	s.Backend.Conn, b.Conn = loopback(t, Backend)

@@ -3,35 +3,40 @@
 package relay
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/record"
 	"sluice/internal/wire"
 )
 
-// Engine runs sessions. Those between two plain sockets belong to event loops,
-// one for each CPU, which keep neither a goroutine nor a buffer for a session
-// that is silent; all others are the portable engine's.
+// Engine runs sessions. Those between sockets belong to event loops, one for
+// each CPU, which keep neither a goroutine nor a buffer for a session that is
+// silent; where there is TLS they protect its records. All others are the
+// portable engine's: those whose connections are no sockets, and TLS that the
+// loops cannot take over.
 type Engine struct {
 	portable *Portable
-	ended    func(Report)
 	loops    []*loop
-	turn     atomic.Uint32
+	taken    atomic.Uint64 // TLS connections whose records the loops protect
+	left     atomic.Uint64 // sessions that stayed with crypto/tls
 }
 
-// New returns the engine for this system. It reports every session's end to
-// ended, which must not block and may call Join, but nothing that waits for
-// a loop: it may be called by one.
-func New(ended func(Report)) *Engine {
-	e := &Engine{portable: NewPortable(ended), ended: ended}
+// New returns the engine for this system, which tells sink of every session's
+// end.
+func New(sink Sink) *Engine {
+	e := &Engine{portable: NewPortable(sink)}
 	for range runtime.GOMAXPROCS(0) {
-		e.loops = append(e.loops, newLoop(ended))
+		e.loops = append(e.loops, newLoop(sink, e.portable.clock))
 	}
 	return e
 }
@@ -50,55 +55,128 @@ func (e *Engine) Run(ctx context.Context) error {
 // Join takes a session over and returns at once. The connections are closed,
 // and the session is reported as any other, when the engine has stopped.
 func (e *Engine) Join(s Session) {
-	l := e.loops[int(e.turn.Add(1))%len(e.loops)]
-	client, ok := plain(s.Client.Conn)
-	backend, also := plain(s.Backend.Conn)
-	if !ok || !also || !l.reserve() {
+	l := slices.MinFunc(e.loops, func(a, b *loop) int { return cmp.Compare(a.load.Load(), b.load.Load()) })
+	if !onSocket(s.Client.Conn) || !onSocket(s.Backend.Conn) || !l.reserve() {
 		e.portable.Join(s)
 		return
 	}
-	k := &joint{Session: s, core: newCore(&s)}
-	k.Client.Conn, k.Backend.Conn = nil, nil
-	for side, c := range [...]*wire.Conn{Client: client, Backend: backend} {
-		fd, unread, err := c.Detach()
-		if err != nil { // the process is out of descriptors
-			if side > 0 {
-				unix.Close(k.ends[0].fd)
-			}
-			l.join(nil)
-			e.portable.Join(s) // which tells whoever can still be told
-			return
-		}
-		k.ends[side].fd, k.ends[side].release = fd, c.Release
-		if side == int(Client) {
-			k.Client.Early = append(k.Client.Early, unread...)
-		} else {
-			k.Backend.Early = append(k.Backend.Early, unread...)
+	a := &arrival{Session: s}
+	if !e.take(a) || !a.detach() {
+		a.leave()
+		l.join(nil)
+		e.portable.Join(a.Session)
+		return
+	}
+	for side := range a.sides {
+		if a.sides[side].secured {
+			e.taken.Add(1)
 		}
 	}
 	s.Group.open.Add(1)
-	l.join(k)
+	l.join(a)
 }
 
-// plain returns the socket of c, if it can be taken out of the Go runtime.
-func plain(c net.Conn) (*wire.Conn, bool) {
-	w, ok := c.(*wire.Conn)
-	if !ok {
-		return nil, false
+// arrival is a session on its way to a loop.
+type arrival struct {
+	Session
+	sides [2]landing // by Side
+}
+
+// landing is what a loop takes over of one side.
+type landing struct {
+	fd      int32 // 0 before it is detached
+	secured bool  // state is set
+	state   record.State
+	early   []byte // plaintext
+	unread  []byte // as it came from the socket
+}
+
+// take takes the TLS records of both sides over from crypto/tls. When it is
+// false they stay there.
+func (e *Engine) take(a *arrival) bool {
+	for side, s := range [...]*wire.Side{&a.Client, &a.Backend} {
+		t, ok := s.Conn.(*tls.Conn)
+		if !ok {
+			continue
+		}
+		d := &a.sides[side]
+		var early []byte
+		d.state, early, d.secured = record.Take(t)
+		s.Early = append(s.Early, early...)
+		if !d.secured {
+			e.left.Add(1)
+			return false
+		}
+	}
+	return true
+}
+
+// detach takes both sides out of the Go runtime. It is false when the process is
+// out of descriptors: then whoever still has a connection can be told.
+func (a *arrival) detach() bool {
+	for side, s := range [...]*wire.Side{&a.Client, &a.Backend} {
+		fd, unread, err := wire.Of(s.Conn).Detach()
+		if err != nil {
+			return false
+		}
+		d := &a.sides[side]
+		d.fd, d.early, d.unread = int32(fd), s.Early, unread
+	}
+	return true
+}
+
+// leave lets go of what was taken.
+func (a *arrival) leave() {
+	for side := range a.sides {
+		d := &a.sides[side]
+		d.state.Wipe()
+		if d.fd > 0 {
+			unix.Close(int(d.fd))
+		}
+	}
+}
+
+// onSocket reports whether c is a socket of the system's, or TLS over one.
+func onSocket(c net.Conn) bool {
+	w := wire.Of(c)
+	if w == nil {
+		return false
 	}
 	switch w.Conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
-		return w, true
+		return true
 	}
-	return nil, false
+	return false
 }
 
 // End ends the sessions that match, each at a random moment within spread, and
 // returns how many there are. The loops call match, and wait for it.
 func (e *Engine) End(match func(View) bool, cause Cause, spread time.Duration) int {
 	n := e.portable.End(match, cause, spread)
+	e.scan(func(l *loop, k joint) {
+		if !k.done && match(k.view(k.owner, l.clock)) {
+			n++
+			l.end(k, cause, spread)
+		}
+	}, func() bool { return true })
+	return n
+}
+
+// Review has the sessions held to the rules of their groups as they are now.
+func (e *Engine) Review() {
+	e.portable.Review()
+	e.scan(func(l *loop, k joint) {
+		if !k.done {
+			l.settle(k)
+		}
+	}, func() bool { return true })
+}
+
+// Memory returns how many bytes the engine holds that the Go runtime does not
+// know of.
+func (e *Engine) Memory() (n int64) {
 	for _, l := range e.loops {
-		l.wait(func() { n += l.end(match, cause, spread) })
+		n += l.sessions.places.mapped.Load() + l.secrets.cells.mapped.Load()
 	}
 	return n
 }
@@ -110,14 +188,35 @@ func (e *Engine) Each(yield func(View) bool) {
 		more = yield(v)
 		return more
 	})
-	for _, l := range e.loops {
-		if !more {
-			return
+	var views []View
+	e.scan(func(l *loop, k joint) {
+		if !k.done {
+			views = append(views, k.view(k.owner, l.clock))
 		}
-		var views []View
-		l.wait(func() { views = l.views() })
+	}, func() bool {
 		for _, v := range views {
-			if more = yield(v); !more {
+			if more = more && yield(v); !more {
+				break
+			}
+		}
+		views = views[:0]
+		return more
+	})
+}
+
+// scan has the loops call f with every session, some hundreds at a time so that
+// the others need not wait long. It calls more after each time, and stops when
+// that is false.
+func (e *Engine) scan(f func(*loop, joint), more func() bool) {
+	for _, l := range e.loops {
+		for i, left := 0, true; left; i++ {
+			left = false
+			l.wait(func() {
+				if left = i < len(l.sessions.refs); left {
+					l.sessions.among(i, func(k joint) { f(l, k) })
+				}
+			})
+			if !more() {
 				return
 			}
 		}

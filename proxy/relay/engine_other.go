@@ -5,6 +5,6 @@ package relay
 // Engine runs sessions.
 type Engine = Portable
 
-// New returns the engine for this system. It reports every session's end to
-// ended, which must not block.
-func New(ended func(Report)) *Engine { return NewPortable(ended) }
+// New returns the engine for this system, which tells sink of every session's
+// end.
+func New(sink Sink) *Engine { return NewPortable(sink) }

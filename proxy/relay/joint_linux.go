@@ -9,68 +9,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// joint is a Session that a loop runs.
-type joint struct {
-	Session
-	core     core
-	ends     [2]socket // by Side
-	slot     int32
-	deadline time.Time     // to wait for answers, then to linger; zero while the session is open
-	duration time.Duration // 0 until all is said
-	gone     bool          // the sockets are closed
+// busy reports whether something is on its way to a side.
+func (k joint) busy(side Side) bool {
+	return k.hot != nil && (len(k.hot[side].out) > 0 || k.hot[side].pipe != nil)
 }
 
-// socket is one side of a joint.
-type socket struct {
-	fd      int
-	release func()
-	watched bool   // it is in the epoll set
-	events  uint32 // waited for; errors always are
-	held    []byte // the beginning of a frame, read and not used
-	out     []byte // on its way to it, not taken by the socket
-	pipe    *pipe  // payload on its way to it; nil while there is none
-	ended   bool   // nothing is read from it any more
-	hung    bool   // nothing more will come but what has, and the error
-	shut    bool   // it was sent the end of the stream
-	dropped int    // bytes read after all was said
+// paused reports whether a side is not read: what came from it before has not
+// gone on, or it is over a rate. When the session is over it is read to be
+// dropped.
+func (k joint) paused(side Side, now int64) bool {
+	return !k.done && (k.busy(side.other()) || k.until(side) > now)
 }
 
-// busy reports whether something is on its way to the socket.
-func (s *socket) busy() bool { return len(s.out) > 0 || s.pipe != nil }
-
-// paused reports whether a side is not read because what came from it before
-// has not gone on. When the session is over it is read to be dropped.
-func (k *joint) paused(side Side) bool {
-	return k.duration == 0 && k.ends[side.other()].busy()
-}
-
-func (k *joint) view() View {
-	return View{
-		ID: k.ID, Group: k.Group, Meta: k.Meta,
-		FromClient: k.core.ends[Client].dir.Counts, FromBackend: k.core.ends[Backend].dir.Counts,
+// heat returns where what is under way is kept.
+func (l *loop) heat(k joint) *hot {
+	if k.hot == nil {
+		if n := len(l.hots); n > 0 {
+			k.hot, l.hots = l.hots[n-1], l.hots[:n-1]
+		} else {
+			k.hot = new(hot)
+		}
 	}
+	return k.hot
 }
 
-// report is how the session ended.
-func (k *joint) report() Report {
-	c := &k.core
-	return Report{
-		View: k.view(), Owner: k.Owner, Duration: k.duration,
-		Cause: c.cause, By: c.by, Code: c.code, Reason: c.reason, Detail: c.detail,
+// cool gives that back when nothing is under way.
+func (l *loop) cool(k joint) {
+	if k.hot == nil {
+		return
 	}
-}
-
-func (k *joint) close() {
-	for side := range k.ends {
-		s := &k.ends[side]
-		unix.Close(s.fd)
-		s.release()
+	for side := range k.hot {
+		if h := &k.hot[side]; len(h.record) > 0 || len(h.held) > 0 || len(h.out) > 0 || h.pipe != nil {
+			return
+		}
 	}
+	*k.hot = hot{}
+	if len(l.hots) < spareHots {
+		l.hots = append(l.hots, k.hot)
+	}
+	k.hot = nil
 }
 
 // event handles what epoll tells of one socket.
-func (l *loop) event(k *joint, side Side, events uint32) {
-	s := &k.ends[side]
+func (l *loop) event(k joint, side Side, events uint32) {
+	s := &k.sockets[side]
 	if events&unix.EPOLLOUT != 0 {
 		l.flush(k, side)
 	}
@@ -90,50 +72,72 @@ func (l *loop) event(k *joint, side Side, events uint32) {
 // broken handles a socket that was reset, or closed by its peer at both ends,
 // while it is not being read. What came before that is still there to read,
 // when its turn comes.
-func (l *loop) broken(k *joint, side Side, events uint32) {
-	s := &k.ends[side]
-	s.hung = true
-	if events&unix.EPOLLERR != 0 || s.busy() {
+func (l *loop) broken(k joint, side Side, events uint32) {
+	k.sockets[side].state |= hung
+	if events&unix.EPOLLERR != 0 || k.busy(side) {
 		l.unwritable(k, side, unix.ECONNRESET)
 	}
 }
 
 // read takes what has come from a side and passes it on.
-func (l *loop) read(k *joint, from Side) {
-	s := &k.ends[from]
-	if k.paused(from) {
+func (l *loop) read(k joint, from Side) {
+	s := &k.sockets[from]
+	if k.paused(from, l.now) {
 		return // settle has epoll know
 	}
-	if k.core.ahead(from) >= spliceMin && l.splice(k, from) {
+	if k.ahead(from) >= spliceMin && k.plain() && l.splice(k, from) {
 		return
 	}
-	held := copy(l.buf[:], s.held)
-	n, err := readFd(s.fd, l.buf[held:])
+	plain, held := 0, 0
+	if k.hot != nil {
+		plain = copy(l.buf[:], k.hot[from].held)
+		held = plain + copy(l.buf[plain:], k.hot[from].record)
+	}
+	n, err := readFd(s.fd, l.buf[held:min(held+k.room(from, loopBuffer), len(l.buf))])
 	switch {
 	case err == unix.EAGAIN:
 		return
 	case err != nil:
-		s.ended = true
-		k.core.lost(from, err)
+		s.state |= ended
+		k.lost(from, err)
 		return
 	case n == 0:
-		s.ended = true
-		k.core.lost(from, io.EOF)
+		s.state |= ended
+		err = io.EOF
+		if held > plain {
+			err = io.ErrUnexpectedEOF
+		}
+		k.lost(from, err)
 		return
 	}
-	if k.duration != 0 {
-		if s.dropped += n; s.dropped > lingerBytes {
-			s.ended = true
+	if k.done {
+		if s.dropped += int32(n); s.dropped > lingerBytes {
+			s.state |= ended
 		}
 	}
-	l.consume(k, from, l.buf[:held+n])
+	if s.secret < 0 {
+		l.consume(k, from, l.buf[:held+n])
+		return
+	}
+	if k.done {
+		return // nobody looks at what it says
+	}
+	in, err := l.unseal(k, from, l.buf[:held+n], plain)
+	l.consume(k, from, in)
+	if err != nil {
+		s.state |= ended
+		k.lost(from, err)
+	}
 }
 
+// plain reports whether neither side has TLS.
+func (k joint) plain() bool { return k.sockets[Client].secret < 0 && k.sockets[Backend].secret < 0 }
+
 // consume judges the bytes in, which came from a side, and sends on what may.
-// What has to wait for more bytes is held.
-func (l *loop) consume(k *joint, from Side, in []byte) {
+// What has to wait, for more bytes or for its time, is held.
+func (l *loop) consume(k joint, from Side, in []byte) {
 	for len(in) > 0 {
-		out, used := k.core.feed(from, in)
+		out, used := k.feed(from, in, l.now)
 		if used == 0 {
 			break
 		}
@@ -142,18 +146,35 @@ func (l *loop) consume(k *joint, from Side, in []byte) {
 			l.send(k, from.other(), out)
 		}
 	}
-	if s := &k.ends[from]; len(in) > 0 {
-		s.held = append(s.held[:0], in...)
-	} else {
-		s.held = nil
+	switch {
+	case len(in) > 0:
+		h := l.heat(k)
+		h[from].held = append(h[from].held[:0], in...)
+	case k.hot != nil:
+		k.hot[from].held = nil
 	}
 }
 
-// send writes b to a side. What the socket does not take goes out later.
-func (l *loop) send(k *joint, to Side, b []byte) {
-	s := &k.ends[to]
-	if !s.busy() {
-		n, err := writeFd(s.fd, b)
+// send writes b to a side, sealed where it has TLS.
+func (l *loop) send(k joint, to Side, b []byte) {
+	if k.sockets[to].secret >= 0 {
+		sealed, err := l.seal(k, to, b)
+		if err != nil {
+			l.unwritable(k, to, err)
+			return
+		}
+		b = sealed
+	}
+	l.put(k, to, b)
+}
+
+// put writes b to a side's socket. What that does not take goes out later.
+func (l *loop) put(k joint, to Side, b []byte) {
+	if len(b) == 0 || k.ends[to].broken {
+		return
+	}
+	if !k.busy(to) {
+		n, err := writeFd(k.sockets[to].fd, b)
 		switch {
 		case err == unix.EAGAIN:
 			n = 0
@@ -164,15 +185,18 @@ func (l *loop) send(k *joint, to Side, b []byte) {
 		b = b[n:]
 	}
 	if len(b) > 0 {
-		s.out = append(s.out, b...)
+		h := l.heat(k)
+		h[to].out = append(h[to].out, b...)
 	}
 }
 
 // flush writes what waits for a side.
-func (l *loop) flush(k *joint, to Side) {
-	s := &k.ends[to]
-	if len(s.out) > 0 {
-		n, err := writeFd(s.fd, s.out)
+func (l *loop) flush(k joint, to Side) {
+	if k.hot == nil {
+		return
+	}
+	if h := &k.hot[to]; len(h.out) > 0 {
+		n, err := writeFd(k.sockets[to].fd, h.out)
 		switch {
 		case err == unix.EAGAIN:
 			return
@@ -180,157 +204,193 @@ func (l *loop) flush(k *joint, to Side) {
 			l.unwritable(k, to, err)
 			return
 		}
-		if s.out = s.out[n:]; len(s.out) > 0 {
+		if h.out = h.out[n:]; len(h.out) > 0 {
 			return
 		}
-		s.out = nil
+		h.out = nil
 	}
 	l.drain(k, to)
-	l.unpipe(s)
+	l.unpipe(k, to)
 }
 
 // unwritable tells the core that a side takes no more, and drops what waits.
-func (l *loop) unwritable(k *joint, side Side, err error) {
-	s := &k.ends[side]
-	s.out = nil
-	if s.pipe != nil {
-		s.pipe.close()
-		s.pipe = nil
+func (l *loop) unwritable(k joint, side Side, err error) {
+	if k.hot != nil {
+		h := &k.hot[side]
+		h.out = nil
+		if h.pipe != nil {
+			h.pipe.close()
+			h.pipe = nil
+		}
 	}
-	k.core.unwritable(side, err)
+	k.unwritable(side, err)
 }
 
 // settle does what the last change of the core has made possible.
-func (l *loop) settle(k *joint) {
-	if k.core.closing() && k.deadline.IsZero() {
-		l.wakeAt(k, closeTimeout)
+func (l *loop) settle(k joint) {
+	if k.closing() {
+		k.await(l.now)
 	}
-	for side := range k.ends {
-		if k.ends[side].busy() {
+	for side := Client; side <= Backend; side++ {
+		if k.busy(side) {
 			continue
 		}
-		if b := k.core.next(Side(side)); b != nil {
-			l.send(k, Side(side), b)
+		if b := k.next(side, l.own[:0], l.now); len(b) > 0 {
+			l.send(k, side, b)
 		}
 	}
-	if k.duration == 0 && k.core.over() && !k.ends[Client].busy() && !k.ends[Backend].busy() {
-		l.over(k, lingerTime)
+	if !k.done && k.over() && !k.busy(Client) && !k.busy(Backend) {
+		l.report(k, lingerTime)
 	}
-	if k.duration != 0 {
-		for side := range k.ends {
-			if s := &k.ends[side]; !s.shut && !s.busy() && k.core.hangsUp(Side(side)) {
-				s.shut = true
-				unix.Shutdown(s.fd, unix.SHUT_WR)
+	if k.done {
+		for side := range k.sockets {
+			s, to := &k.sockets[side], Side(side)
+			if s.is(shut) || k.busy(to) || !k.hangsUp(to) {
+				continue
+			}
+			if l.sayGoodbye(k, to); !k.busy(to) {
+				s.state |= shut
+				unix.Shutdown(int(s.fd), unix.SHUT_WR)
 			}
 		}
-		if k.ends[Client].ended && k.ends[Backend].ended && !k.ends[Client].busy() && !k.ends[Backend].busy() {
+		if k.sockets[Client].is(ended) && k.sockets[Backend].is(ended) && !k.busy(Client) && !k.busy(Backend) {
 			l.drop(k)
 			return
 		}
 	}
 	l.watch(k)
+	if !k.gone {
+		l.cool(k)
+		l.wakeAt(k)
+	}
+}
+
+// wakeAt has the session looked at when something is due.
+func (l *loop) wakeAt(k joint) {
+	when := k.deadline
+	if !k.done {
+		when = k.due(l.now)
+	}
+	if when != 0 && (k.alarm == 0 || when < k.alarm) { // a later one is found when this one rings
+		l.alarms.set(k.place, when)
+	}
 }
 
 // watch has epoll tell what can be done for the joint next.
-func (l *loop) watch(k *joint) {
-	for side := range k.ends {
-		s := &k.ends[side]
-		var want uint32
-		if !s.ended && !k.paused(Side(side)) {
+func (l *loop) watch(k joint) {
+	for side := range k.sockets {
+		s := &k.sockets[side]
+		var want uint8
+		if !s.is(ended) && !k.paused(Side(side), l.now) {
 			want |= unix.EPOLLIN
 		}
-		if s.busy() {
+		if k.busy(Side(side)) {
 			want |= unix.EPOLLOUT
 		}
 		op := unix.EPOLL_CTL_MOD
 		switch {
-		case want == 0 && (s.ended || s.hung) && s.watched:
+		case want == 0 && (s.is(ended) || s.is(hung)) && s.is(watched):
 			op = unix.EPOLL_CTL_DEL // of what broke, epoll would tell for ever
-		case want == s.events && (s.watched || want == 0):
+		case want == s.events && (s.is(watched) || want == 0):
 			continue
-		case !s.watched:
+		case !s.is(watched):
 			op = unix.EPOLL_CTL_ADD
 		}
-		e := unix.EpollEvent{Events: want, Fd: k.slot<<1 | int32(side), Pad: l.slots[k.slot].generation}
-		if err := unix.EpollCtl(l.epoll, op, s.fd, &e); err != nil && !s.ended {
+		e := unix.EpollEvent{Events: uint32(want), Fd: k.slot<<1 | int32(side), Pad: k.generation}
+		if err := unix.EpollCtl(l.epoll, op, int(s.fd), &e); err != nil && !s.is(ended) {
 			l.unwritable(k, Side(side), err) // out of memory, or of watches
-			s.ended = true
-			k.core.lost(Side(side), err)
+			s.state |= ended
+			k.lost(Side(side), err)
 			l.settle(k)
 			return
 		}
-		s.events, s.watched = want, op != unix.EPOLL_CTL_DEL
+		s.events = want
+		if s.state |= watched; op == unix.EPOLL_CTL_DEL {
+			s.state &^= watched
+		}
 	}
 }
 
-// over reports the session; the sockets linger.
-func (l *loop) over(k *joint, linger time.Duration) {
-	if k.duration == 0 {
-		k.duration = max(l.now.Sub(k.Meta.Opened), 1)
-		k.Group.open.Add(-1)
-		l.ended(k.report())
+// report reports the session; its sockets linger.
+func (l *loop) report(k joint, linger time.Duration) {
+	if !k.done {
+		k.done = true
+		k.group.leave(k.core)
+		l.sink.Ended(k.core.report(k.owner, l.sessions.note(k), l.clock, l.now))
 	}
-	l.wakeAt(k, linger)
+	k.deadline = l.now + int64(linger)
+	l.alarms.set(k.place, k.deadline)
 }
 
-func (l *loop) wakeAt(k *joint, after time.Duration) {
-	k.deadline = l.now.Add(after)
-	l.at(k, k.deadline, 0)
-}
-
-// timeout gives up waiting: for answers, then for the peers to hang up.
-func (l *loop) timeout(k *joint) {
-	if k.duration != 0 {
-		l.drop(k)
+// tick does what is due.
+func (l *loop) tick(k joint) {
+	if k.done {
+		if k.deadline <= l.now {
+			l.drop(k)
+		} else {
+			l.wakeAt(k)
+		}
 		return
 	}
-	l.giveUp(k, lingerTime)
+	if k.tick(l.now, [2]bool{k.paused(Client, l.now), k.paused(Backend, l.now)}) {
+		l.giveUp(k, lingerTime)
+		return
+	}
+	for side := Client; side <= Backend; side++ { // what was held for its time
+		if k.hot != nil && len(k.hot[side].held) > 0 && !k.paused(side, l.now) {
+			l.consume(k, side, k.hot[side].held)
+		}
+	}
+	l.settle(k)
 }
 
 // cut ends the session at once, or its lingering; who can be told still is.
-func (l *loop) cut(k *joint) {
-	k.core.end(Shutdown)
+func (l *loop) cut(k joint) {
+	k.end(Shutdown, Gateway)
 	l.settle(k)
 	if !k.gone {
+		k.expire()
 		l.giveUp(k, cutTime)
 	}
 }
 
-func (l *loop) giveUp(k *joint, linger time.Duration) {
-	k.core.expire()
+// giveUp is for a session that is waited for no more.
+func (l *loop) giveUp(k joint, linger time.Duration) {
 	l.settle(k)
 	if k.gone {
 		return
 	}
-	l.over(k, linger)
+	l.report(k, linger)
 	l.settle(k)
 }
 
 // drop closes the sockets.
-func (l *loop) drop(k *joint) {
+func (l *loop) drop(k joint) {
 	k.gone = true
-	for side := range k.ends {
-		if p := k.ends[side].pipe; p != nil {
-			p.close()
+	for side := range k.sockets {
+		if k.hot != nil && k.hot[side].pipe != nil {
+			k.hot[side].pipe.close()
+			k.hot[side].pipe = nil
+		}
+		if !k.busy(Side(side)) {
+			l.sayGoodbye(k, Side(side))
+		}
+		unix.Close(int(k.sockets[side].fd))
+		if n := k.sockets[side].secret; n >= 0 {
+			l.secrets.drop(n)
 		}
 	}
-	k.close()
-	l.remove(k)
+	l.alarms.remove(k.place)
+	l.sink.Closed(k.owner)
+	l.dropped = append(l.dropped, k)
 }
 
-// readFd and writeFd are read(2) and write(2), again when interrupted.
-func readFd(fd int, b []byte) (int, error) {
-	for {
-		if n, err := unix.Read(fd, b); err != unix.EINTR {
-			return n, err
-		}
+// bury gives back the places of sessions whose sockets are closed. Nobody has
+// them at hand between events.
+func (l *loop) bury() {
+	for _, k := range l.dropped {
+		l.sessions.give(k)
+		l.load.Add(-1)
 	}
-}
-
-func writeFd(fd int, b []byte) (int, error) {
-	for {
-		if n, err := unix.Write(fd, b); err != unix.EINTR {
-			return n, err
-		}
-	}
+	l.dropped = l.dropped[:0]
 }

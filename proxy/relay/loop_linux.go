@@ -3,23 +3,26 @@
 package relay
 
 import (
-	"container/heap"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/internal/frame"
 )
 
 const (
 	eventsAtOnce = 128
-	loopBuffer   = 64 << 10 // bytes one read brings at most
-	wakeSlot     = -1       // event data of the loop's own descriptor
+	loopBuffer   = 64 << 10                      // bytes one read brings at most
+	wakeSlot     = -1                            // event data of the loop's own descriptor
+	yieldAfter   = int64(200 * time.Microsecond) // of work, for others on this processor
 )
 
 // loop is an epoll set and the sessions whose sockets are in it. Only its
@@ -29,7 +32,9 @@ const (
 // its processor each time: the set itself is a descriptor that the Go runtime
 // waits for.
 type loop struct {
-	ended func(Report)
+	sink  Sink
+	clock clock
+	load  atomic.Int64 // sessions with open sockets
 
 	mu      sync.Mutex
 	opened  bool
@@ -42,30 +47,28 @@ type loop struct {
 	epoll    int
 	file     *os.File // of epoll
 	raw      syscall.RawConn
-	now      time.Time // of the events that are being handled
+	now      int64 // moment of the events that are being handled
 	stopping bool
-	slots    []slot
-	free     []int32
-	live     int // sessions with open sockets
-	timers   timers
+	sessions sessions
+	secrets  secrets
+	alarms   alarms
 	events   [eventsAtOnce]unix.EpollEvent
 	ready    int                // events fetched
 	look     func(uintptr) bool // fetches them
-	deadline time.Time          // of the wait for them
-	drained  []chan struct{}    // closed when live is 0
+	deadline int64              // moment at which the wait for them ends; 0 for never
+	drained  []chan struct{}    // closed when there is no session
 	buf      [loopBuffer]byte
-	pipes    []*pipe
+	sealed   []byte                 // records for a side, until the next ones
+	own      [frame.MaxControl]byte // for a frame of the gateway's own
+	dropped  []joint                // their sockets are closed
+	hots     []*hot                 // spare ones, empty
+	pipes    []*pipe                // spare ones, empty
+	told     uint64                 // events of sockets
+	spliced  uint64                 // bytes that went through pipes
 }
 
-// slot holds a session. Events name the slot and its generation, which is
-// another one for each session: an event that comes late finds nobody.
-type slot struct {
-	joint      *joint
-	generation int32
-}
-
-func newLoop(ended func(Report)) *loop {
-	return &loop{ended: ended, first: make(chan struct{})}
+func newLoop(sink Sink, c clock) *loop {
+	return &loop{sink: sink, clock: c, first: make(chan struct{})}
 }
 
 // reserve keeps the loop running until a call of join. It is false when the
@@ -77,18 +80,21 @@ func (l *loop) reserve() bool {
 		return false
 	}
 	l.joining++
+	l.load.Add(1)
 	return true
 }
 
 // join hands in the session that a place was reserved for, or nil to give the
 // place back.
-func (l *loop) join(k *joint) {
+func (l *loop) join(a *arrival) {
 	l.do(func() {
 		l.mu.Lock()
 		l.joining--
 		l.mu.Unlock()
-		if k != nil {
-			l.add(k)
+		if a != nil {
+			l.add(a)
+		} else {
+			l.load.Add(-1)
 		}
 	})
 }
@@ -124,7 +130,7 @@ func (l *loop) open() bool {
 		return false
 	}
 	l.epoll, l.file, l.raw, l.wake, l.opened = epoll, file, raw, wake, true
-	l.look = l.fetch
+	l.look = func(uintptr) bool { l.ready = l.fetch(); return l.ready > 0 }
 	close(l.first)
 	return true
 }
@@ -171,23 +177,33 @@ func (l *loop) run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() {
 		l.do(func() {
 			l.stopping = true
-			l.each(l.cut)
+			l.sessions.each(l.cut)
 		})
 	})
 	defer stop()
+	since := l.clock.now() // others had their turn on this processor
 	for {
-		n := l.poll()
-		l.now = time.Now()
+		n := l.fetch()
+		if n == 0 {
+			l.park()
+			since = l.clock.now()
+			n = l.ready
+		}
+		l.now = l.clock.now()
 		for i := range l.events[:n] {
 			l.dispatch(&l.events[i])
 		}
-		l.expire(l.now)
+		l.ring()
 		l.call()
+		l.bury()
 		l.tellDrained()
-		if l.stopping && l.live == 0 && l.finish() {
+		if l.stopping && l.load.Load() == 0 && l.finish() {
 			return
 		}
-		runtime.Gosched() // HTTP has goroutines on this processor too
+		if l.now-since > yieldAfter {
+			runtime.Gosched()
+			since = l.now
+		}
 	}
 }
 
@@ -205,35 +221,31 @@ func (l *loop) finish() bool {
 	return true
 }
 
-// poll waits for events, or for the next timer, and returns their number.
-func (l *loop) poll() int {
-	var deadline time.Time
-	if len(l.timers) > 0 {
-		deadline = l.timers[0].at
+// park waits for events, or for the next alarm.
+func (l *loop) park() {
+	var next int64
+	if len(l.alarms) > 0 {
+		next = l.alarms[0].alarm
 	}
-	if deadline != l.deadline {
-		l.deadline = deadline
-		l.file.SetReadDeadline(deadline)
+	if next != l.deadline {
+		l.deadline = next
+		var t time.Time
+		if next != 0 {
+			t = l.clock.time(next)
+		}
+		l.file.SetReadDeadline(t)
 	}
 	l.ready = 0
 	l.raw.Read(l.look)
-	return l.ready
 }
 
-// fetch fetches events without waiting, and reports whether there are any. The
-// Go runtime calls it until there are.
-func (l *loop) fetch(fd uintptr) bool {
-	for {
-		n, err := unix.EpollWait(int(fd), l.events[:], 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			panic(fmt.Sprintf("relay: epoll_wait: %v", err)) // a loop must not die alone
-		}
-		l.ready = n
-		return n > 0
+// fetch fetches events without waiting and returns their number.
+func (l *loop) fetch() int {
+	n, err := pollEvents(l.epoll, l.events[:])
+	if err != nil {
+		panic(fmt.Sprintf("relay: epoll_wait: %v", err)) // a loop must not die alone
 	}
+	return n
 }
 
 func (l *loop) dispatch(e *unix.EpollEvent) {
@@ -242,11 +254,10 @@ func (l *loop) dispatch(e *unix.EpollEvent) {
 		unix.Read(l.wake, b[:])
 		return
 	}
-	s := &l.slots[e.Fd>>1]
-	if s.generation != e.Pad || s.joint == nil {
-		return
+	l.told++
+	if k, ok := l.sessions.at(e.Fd>>1, e.Pad); ok {
+		l.event(k, Side(e.Fd&1), e.Events)
 	}
-	l.event(s.joint, Side(e.Fd&1), e.Events)
 }
 
 // call calls what others handed in.
@@ -261,20 +272,20 @@ func (l *loop) call() {
 }
 
 // add begins a session.
-func (l *loop) add(k *joint) {
-	if n := len(l.free); n > 0 {
-		k.slot, l.free = l.free[n-1], l.free[:n-1]
-	} else {
-		k.slot = int32(len(l.slots))
-		l.slots = append(l.slots, slot{})
+func (l *loop) add(a *arrival) {
+	k := l.sessions.take()
+	k.begin(&a.Session, l.now)
+	k.owner = a.Owner
+	l.sessions.keep(k, a.Note)
+	for side := range k.sockets {
+		s, from := &k.sockets[side], &a.sides[side]
+		s.fd, s.secret = from.fd, -1
+		if from.secured {
+			s.secret = l.secrets.keep(&from.state)
+		}
 	}
-	l.slots[k.slot].joint = k
-	l.slots[k.slot].generation++
-	l.live++
-	early := [2][]byte{k.Client.Early, k.Backend.Early}
-	k.Client.Early, k.Backend.Early = nil, nil
-	for side, b := range early {
-		l.consume(k, Side(side), b)
+	for side := range k.sockets {
+		l.begin(k, Side(side), &a.sides[side])
 	}
 	if l.stopping {
 		l.cut(k)
@@ -283,48 +294,31 @@ func (l *loop) add(k *joint) {
 	}
 }
 
-// remove forgets a session whose sockets are closed.
-func (l *loop) remove(k *joint) {
-	l.slots[k.slot].joint = nil
-	l.free = append(l.free, k.slot)
-	l.live--
-}
-
-func (l *loop) each(f func(*joint)) {
-	for i := range l.slots {
-		if k := l.slots[i].joint; k != nil {
-			f(k)
-		}
+// begin passes on what a side said before the loop had it.
+func (l *loop) begin(k joint, from Side, a *landing) {
+	if !a.secured {
+		l.consume(k, from, append(a.early, a.unread...))
+		return
+	}
+	in, err := l.unseal(k, from, append(a.early, a.unread...), len(a.early))
+	l.consume(k, from, in)
+	if err != nil {
+		k.sockets[from].state |= ended
+		k.lost(from, err)
 	}
 }
 
-func (l *loop) views() (all []View) {
-	l.each(func(k *joint) {
-		if k.duration == 0 {
-			all = append(all, k.view())
-		}
-	})
-	return all
-}
-
-func (l *loop) end(match func(View) bool, cause Cause, spread time.Duration) (n int) {
-	l.each(func(k *joint) {
-		if k.duration != 0 || !match(k.view()) {
-			return
-		}
-		n++
-		if spread <= 0 {
-			k.core.end(cause)
-			l.settle(k)
-			return
-		}
-		l.at(k, l.now.Add(rand.N(spread)), cause)
-	})
-	return n
+func (l *loop) end(k joint, cause Cause, spread time.Duration) {
+	if spread > 0 {
+		k.plan(cause, l.now+int64(rand.N(spread)))
+	} else {
+		k.end(cause, Gateway)
+	}
+	l.settle(k)
 }
 
 func (l *loop) tellDrained() {
-	if l.live > 0 || len(l.drained) == 0 {
+	if len(l.drained) == 0 || l.load.Load() > 0 {
 		return
 	}
 	for _, c := range l.drained {
@@ -333,47 +327,13 @@ func (l *loop) tellDrained() {
 	l.drained = nil
 }
 
-// timer is something to do for a session later.
-type timer struct {
-	at         time.Time
-	slot       int32
-	generation int32
-	cause      Cause // to end the session for; 0 means its deadline has come
-}
-
-// timers is a heap, the next one first.
-type timers []timer
-
-func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
-func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
-func (t *timers) Push(x any)        { *t = append(*t, x.(timer)) }
-func (t *timers) Pop() any {
-	old := *t
-	last := old[len(old)-1]
-	*t = old[:len(old)-1]
-	return last
-}
-
-func (l *loop) at(k *joint, at time.Time, cause Cause) {
-	heap.Push(&l.timers, timer{at, k.slot, l.slots[k.slot].generation, cause})
-}
-
-// expire does what is due at the moment now.
-func (l *loop) expire(now time.Time) {
-	l.now = now
-	for len(l.timers) > 0 && !l.timers[0].at.After(now) {
-		t := heap.Pop(&l.timers).(timer)
-		s := &l.slots[t.slot]
-		if s.joint == nil || s.generation != t.generation {
-			continue
-		}
-		switch k := s.joint; {
-		case t.cause != 0:
-			k.core.end(t.cause)
-			l.settle(k)
-		case !k.deadline.After(now):
-			l.timeout(k)
+// ring looks at the sessions whose moment has come.
+func (l *loop) ring() {
+	for len(l.alarms) > 0 && l.alarms[0].alarm <= l.now {
+		p := l.alarms[0]
+		l.alarms.remove(p)
+		if k, ok := l.sessions.at(p.slot, p.generation); ok {
+			l.tick(k)
 		}
 	}
 }

@@ -61,18 +61,18 @@ func unixSocket(t testing.TB, _ Side) (gateway, peer net.Conn) {
 // pass lets time go by for the loops: what is due within d from now happens.
 func (h *hall) pass(d time.Duration) {
 	for _, l := range h.loops {
-		l.wait(func() { l.expire(l.now.Add(d)) })
+		l.wait(func() { l.now += int64(d); l.ring() })
 	}
 }
 
 // until waits until ok holds for the session of an ID, on its loop.
-func (h *hall) until(id uint64, what string, ok func(l *loop, k *joint) bool) {
+func (h *hall) until(id uint64, what string, ok func(l *loop, k joint) bool) {
 	h.t.Helper()
 	for end := time.Now().Add(wstest.Guard); time.Now().Before(end); runtime.Gosched() {
 		held := false
 		for _, l := range h.loops {
 			l.wait(func() {
-				l.each(func(k *joint) { held = held || k.ID == id && ok(l, k) })
+				l.sessions.each(func(k joint) { held = held || k.id == id && ok(l, k) })
 			})
 		}
 		if held {
@@ -95,7 +95,7 @@ func (h *hall) empty() {
 
 func (h *hall) piped(id uint64, to Side) {
 	h.t.Helper()
-	h.until(id, "data in a pipe", func(_ *loop, k *joint) bool { return k.ends[to].pipe != nil })
+	h.until(id, "data in a pipe", func(_ *loop, k joint) bool { return k.hot != nil && k.hot[to].pipe != nil })
 }
 
 // quiet checks that epoll tells of no socket: a loop that spins is told of the
@@ -103,22 +103,12 @@ func (h *hall) piped(id uint64, to Side) {
 func (h *hall) quiet() {
 	h.t.Helper()
 	for _, l := range h.loops {
-		told := 0
-		l.wait(func() {
-			l.look = func(fd uintptr) bool {
-				some := l.fetch(fd)
-				for _, e := range l.events[:l.ready] {
-					if e.Fd != wakeSlot {
-						told++
-					}
-				}
-				return some
-			}
-		})
+		told := uint64(0)
+		l.wait(func() { told -= l.told })
 		for range 50 {
 			l.wait(func() {})
 		}
-		l.wait(func() { l.look = l.fetch })
+		l.wait(func() { told += l.told })
 		if told > 5 { // some may have been under way
 			h.t.Errorf("epoll told %d times of a socket in 50 looks", told)
 		}
@@ -175,7 +165,7 @@ func TestPayloadsThroughPipesArriveUnchanged(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				h.until(h.last, "used a pipe", func(l *loop, k *joint) bool { return len(l.pipes) > 0 })
+				h.until(h.last, "used a pipe", func(l *loop, k joint) bool { return len(l.pipes) > 0 })
 			})
 		}
 	}
@@ -258,7 +248,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 			play: func(s *scene) {
 				s.x.reset()
 				<-s.sent
-				s.until(s.last, "knew of the reset", func(_ *loop, k *joint) bool { return k.ends[s.x.side].hung })
+				s.until(s.last, "knew of the reset", func(_ *loop, k joint) bool { return k.sockets[s.x.side].is(hung) })
 				s.quiet()
 				s.pass(closeTimeout)
 			},
@@ -298,7 +288,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 			play: func(s *scene) {
 				s.End(all, Shutdown, 0)
 				s.pass(closeTimeout)
-				s.until(s.last, "over", func(_ *loop, k *joint) bool { return k.duration != 0 })
+				s.until(s.last, "over", func(_ *loop, k joint) bool { return k.done })
 			},
 			by: func(x, y Side) Side { return Gateway }, cause: Shutdown,
 			code: func(x, y Side) ws.StatusCode { return 1001 },

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -171,15 +172,22 @@ func overTLS(t testing.TB, below link) link {
 	return func(t testing.TB, side Side) (gateway, peer net.Conn) {
 		g, p := below(t, side)
 		record := wire.NewTLS(wire.Of(g).Conn)
+		record.Remember()
 		if side == Client {
-			gateway, peer = tls.Server(record, server), tls.Client(p, client)
+			gateway, peer = tls.Server(record, record.Configure(server)), tls.Client(p, client)
 		} else {
-			gateway, peer = tls.Client(record, client), tls.Server(p, server)
+			gateway, peer = tls.Client(record, record.Configure(client)), tls.Server(p, server)
 		}
 		done := make(chan error)
 		go func() { done <- peer.(*tls.Conn).Handshake() }()
 		if err := errors.Join(gateway.(*tls.Conn).Handshake(), <-done); err != nil {
 			t.Fatal(err)
+		}
+		for _, way := range [...][2]net.Conn{{gateway, peer}, {peer, gateway}} { // as the opening handshake does
+			go way[0].Write([]byte("x"))
+			if _, err := io.ReadFull(way[1], make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		return gateway, peer
 	}
@@ -291,11 +299,12 @@ type hall struct {
 	reports chan Report
 	stop    func() // returns when Run has
 	last    uint64
+	closed  atomic.Int64 // sessions whose sockets are closed
 }
 
 func newHall(t testing.TB) *hall {
 	h := &hall{t: t, reports: make(chan Report, 256)}
-	h.Engine = New(func(r Report) { h.reports <- r })
+	h.Engine = New(h.sink())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -310,11 +319,16 @@ func newHall(t testing.TB) *hall {
 	return h
 }
 
+// sink is where the engine's reports go.
+func (h *hall) sink() Sink {
+	return Sink{Ended: func(r Report) { h.reports <- r }, Closed: func(any) { h.closed.Add(1) }}
+}
+
 // join starts a session over two links. o may hold early bytes.
 func (h *hall) join(client, backend link, o Session) (c, b *peer) {
 	h.t.Helper()
 	h.last++
-	o.ID, o.Group, o.Meta = h.last, &h.group, &Meta{Opened: time.Now()}
+	o.ID, o.Group = h.last, &h.group
 	c, b = &peer{t: h.t, side: Client}, &peer{t: h.t, side: Backend}
 	o.Client.Conn, c.Conn = client(h.t, Client)
 	o.Backend.Conn, b.Conn = backend(h.t, Backend)

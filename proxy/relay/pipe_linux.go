@@ -13,6 +13,7 @@ const (
 	pipeSize    = 256 << 10 // bytes asked for; the system may give less
 	sparePipes  = 64        // kept by a loop
 	spliceTurns = 4         // before others get their turn
+	spareHots   = 64        // kept by a loop
 )
 
 // pipe carries payload from one socket to another inside the kernel.
@@ -66,18 +67,20 @@ func (l *loop) giveBack(p *pipe) {
 
 // splice moves payload that comes from a side to the other one without seeing
 // it. It is false when it has to be copied.
-func (l *loop) splice(k *joint, from Side) bool {
-	x, y := &k.ends[from], &k.ends[from.other()]
-	if y.pipe = l.borrow(); y.pipe == nil {
+func (l *loop) splice(k joint, from Side) bool {
+	p := l.borrow()
+	if p == nil {
 		return false
 	}
-	defer l.unpipe(y)
+	to := from.other()
+	l.heat(k)[to].pipe = p
+	defer l.unpipe(k, to)
 	for range spliceTurns {
-		ahead := k.core.ahead(from)
-		if ahead == 0 {
+		ahead := k.ahead(from)
+		if ahead == 0 || k.until(from) > l.now {
 			break
 		}
-		n, err := move(x.fd, y.pipe.w, int(min(ahead, int64(y.pipe.size))))
+		n, err := move(int(k.sockets[from].fd), p.w, k.room(from, int(min(ahead, int64(p.size)))))
 		switch {
 		case err == unix.EAGAIN:
 			return true
@@ -87,13 +90,14 @@ func (l *loop) splice(k *joint, from Side) bool {
 			if err == nil {
 				err = io.EOF
 			}
-			x.ended = true
-			k.core.lost(from, err)
+			k.sockets[from].state |= ended
+			k.lost(from, err)
 			return true
 		}
-		y.pipe.length += n
-		k.core.passed(from, int64(n))
-		if !l.drain(k, from.other()) {
+		p.length += n
+		l.spliced += uint64(n)
+		k.passed(from, int64(n), l.now)
+		if !l.drain(k, to) {
 			break
 		}
 	}
@@ -101,10 +105,9 @@ func (l *loop) splice(k *joint, from Side) bool {
 }
 
 // drain writes what is in a side's pipe, and reports whether all of it went.
-func (l *loop) drain(k *joint, to Side) bool {
-	s := &k.ends[to]
-	for s.pipe != nil && s.pipe.length > 0 {
-		n, err := move(s.pipe.r, s.fd, s.pipe.length)
+func (l *loop) drain(k joint, to Side) bool {
+	for p := k.hot[to].pipe; p != nil && p.length > 0; {
+		n, err := move(p.r, int(k.sockets[to].fd), p.length)
 		switch {
 		case err == unix.EAGAIN:
 			return false
@@ -112,25 +115,15 @@ func (l *loop) drain(k *joint, to Side) bool {
 			l.unwritable(k, to, err)
 			return false
 		}
-		s.pipe.length -= n
+		p.length -= n
 	}
 	return true
 }
 
 // unpipe takes a side's pipe back when it is empty.
-func (l *loop) unpipe(s *socket) {
-	if p := s.pipe; p != nil && p.length == 0 {
-		s.pipe = nil
+func (l *loop) unpipe(k joint, to Side) {
+	if p := k.hot[to].pipe; p != nil && p.length == 0 {
+		k.hot[to].pipe = nil
 		l.giveBack(p)
-	}
-}
-
-// move is splice(2) without waiting, again when interrupted.
-func move(from, to, n int) (int, error) {
-	for {
-		moved, err := unix.Splice(from, nil, to, nil, n, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
-		if err != unix.EINTR {
-			return int(moved), err
-		}
 	}
 }

@@ -2,7 +2,7 @@ package relay
 
 import (
 	"context"
-	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 )
@@ -11,7 +11,8 @@ import (
 // goroutines a session. While a direction is silent it holds a buffer of 512
 // bytes; one of 32 KiB if the last read filled that to the byte.
 type Portable struct {
-	ended   func(Report)
+	sink    Sink
+	clock   clock
 	buffers sync.Pool
 
 	mu       sync.Mutex
@@ -20,11 +21,11 @@ type Portable struct {
 	stopped  bool
 }
 
-// NewPortable returns an engine that reports every session's end to ended,
-// which must not block.
-func NewPortable(ended func(Report)) *Portable {
+// NewPortable returns an engine that tells sink of every session's end.
+func NewPortable(sink Sink) *Portable {
 	return &Portable{
-		ended:    ended,
+		sink:     sink,
+		clock:    newClock(),
 		buffers:  sync.Pool{New: func() any { b := make([]byte, busyBuffer); return &b }},
 		sessions: make(map[*session]bool),
 	}
@@ -47,7 +48,13 @@ func (p *Portable) Run(ctx context.Context) error {
 // Join takes a session over and returns at once. The connections are closed,
 // and the session is reported as any other, when the engine has stopped.
 func (p *Portable) Join(o Session) {
-	s := &session{Session: o, engine: p, finished: make(chan struct{}), core: newCore(&o)}
+	s := &session{
+		owner: o.Owner, note: o.Note, conns: [2]net.Conn{o.Client.Conn, o.Backend.Conn},
+		engine: p, finished: make(chan struct{}),
+	}
+	s.changed.L = &s.mu
+	s.core = core{&s.flow, &s.tie}
+	s.begin(&o, p.clock.now())
 	o.Group.open.Add(1)
 	p.mu.Lock()
 	p.sessions[s] = true
@@ -55,7 +62,7 @@ func (p *Portable) Join(o Session) {
 		s.cut()
 	}
 	p.mu.Unlock()
-	go s.run()
+	go s.run(o.Client.Early, o.Backend.Early)
 }
 
 // report tells the sink of a session that is over.
@@ -63,16 +70,16 @@ func (p *Portable) report(s *session) {
 	p.mu.Lock()
 	p.sessions[s] = false
 	p.mu.Unlock()
-	s.Group.open.Add(-1)
-	c := &s.core
-	p.ended(Report{
-		View: s.view(), Owner: s.Owner, Duration: s.duration,
-		Cause: c.cause, By: c.by, Code: c.code, Reason: c.reason, Detail: c.detail,
-	})
+	s.mu.Lock()
+	s.group.leave(s.core)
+	r := s.core.report(s.owner, s.note, p.clock, s.ended)
+	s.mu.Unlock()
+	p.sink.Ended(r)
 }
 
 // leave forgets a session whose sockets are closed.
 func (p *Portable) leave(s *session) {
+	p.sink.Closed(s.owner)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.sessions, s)
@@ -112,23 +119,29 @@ func (p *Portable) Drained(ctx context.Context) {
 func (p *Portable) End(match func(View) bool, cause Cause, spread time.Duration) int {
 	n := 0
 	for _, s := range p.all() {
-		if !match(s.view()) {
-			continue
+		if match(s.look()) {
+			n++
+			s.end(cause, spread)
 		}
-		n++
-		if spread <= 0 {
-			s.end(cause)
-			continue
-		}
-		time.AfterFunc(rand.N(spread), func() { s.end(cause) })
 	}
 	return n
 }
 
+// Review has the sessions held to the rules of their groups as they are now.
+func (p *Portable) Review() {
+	for _, s := range p.all() {
+		s.review()
+	}
+}
+
+// Memory returns how many bytes the engine holds that the Go runtime does not
+// know of.
+func (p *Portable) Memory() int64 { return 0 }
+
 // Each calls yield with every session that is not over until it returns false.
 func (p *Portable) Each(yield func(View) bool) {
 	for _, s := range p.all() {
-		if !yield(s.view()) {
+		if !yield(s.look()) {
 			return
 		}
 	}

@@ -8,8 +8,6 @@
 package relay
 
 import (
-	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -18,31 +16,13 @@ import (
 	"sluice/internal/wire"
 )
 
-// A Group is the sessions of one route. It lives as long as the route's
-// identity, across configurations.
-type Group struct {
-	Name string
-	open atomic.Int64
-}
-
-// Open returns the number of sessions that have begun and not ended.
-func (g *Group) Open() int64 { return g.open.Load() }
-
-// Meta describes a session to people. It does not change.
-type Meta struct {
-	Peer     netip.AddrPort // of the client
-	Backend  string
-	Endpoint string
-	Opened   time.Time
-}
-
 // A Session is what an engine takes over: two open connections behind the
 // handshake. The engine owns both from Join on.
 type Session struct {
 	ID              uint64
 	Group           *Group
-	Meta            *Meta
-	Owner           any // handed back in the Report
+	Owner           any    // handed back in the Report
+	Note            string // handed back in the Report; a short one costs little while the session lives
 	Client, Backend wire.Side
 	Deflate         bool          // permessage-deflate was negotiated
 	BadGateway      ws.StatusCode // what the client is told when the backend is lost; 0 means 1014
@@ -52,20 +32,46 @@ type Session struct {
 type View struct {
 	ID                      uint64
 	Group                   *Group
-	Meta                    *Meta
+	Owner                   any
+	Opened, Last            time.Time // Last is that of the last data frame
 	FromClient, FromBackend frame.Counts
+
+	Cause Cause         // 0 while the session is open
+	By    Side          // who did what Cause says
+	Code  ws.StatusCode // of the Close frame that says so; 1005 when it had none
 }
 
 // A Report is how a session ended.
 type Report struct {
 	View
-	Owner    any
-	Duration time.Duration // from Meta.Opened to the last Close frame
-	Cause    Cause
-	By       Side          // who did what Cause says
-	Code     ws.StatusCode // of the Close frame that says so; 1005 when it had none
-	Reason   string        // of that frame
-	Detail   string        // for the operator, may be empty
+	Duration time.Duration // until the last Close frame
+	Note     string
+	Reason   string // of the Close frame of Code
+	Detail   string // for the operator, may be empty
+}
+
+// A Sink is told of the end of every session. Its functions do not block; they
+// may call Join, but nothing that waits for a loop: one may be calling.
+type Sink struct {
+	Ended  func(Report)    // all is said
+	Closed func(owner any) // its sockets are closed; behind Ended
+}
+
+// view returns what there is to see of the session.
+func (c core) view(owner any, by clock) View {
+	return View{
+		ID: c.id, Group: c.group, Owner: owner, Opened: by.time(c.opened), Last: by.time(c.last()),
+		FromClient: c.ends[Client].dir.Counts, FromBackend: c.ends[Backend].dir.Counts,
+		Cause: c.cause, By: c.by, Code: c.code,
+	}
+}
+
+// report returns how the session ended.
+func (c core) report(owner any, note string, by clock, now int64) Report {
+	w := c.wordy()
+	return Report{
+		View: c.view(owner, by), Duration: time.Duration(now - c.opened), Note: note, Reason: w.reason, Detail: w.detail,
+	}
 }
 
 // Side is one side of a session, or the gateway between them.
@@ -97,6 +103,11 @@ const (
 	Closed Cause = iota + 1 // a Close frame of either side
 	Lost                    // a connection ended without one
 	Violation
+	TooLarge   // a frame or a message
+	TooFast    // messages or bytes
+	Idle       // no data frame for too long
+	Lifetime   // it lived as long as it may
+	Unanswered // a ping
 	Shutdown
 	RouteRemoved
 	BackendRemoved
@@ -112,6 +123,16 @@ func (c Cause) String() string {
 		return "lost"
 	case Violation:
 		return "protocol violation"
+	case TooLarge:
+		return "too large"
+	case TooFast:
+		return "too fast"
+	case Idle:
+		return "idle"
+	case Lifetime:
+		return "lifetime over"
+	case Unanswered:
+		return "ping unanswered"
 	case Shutdown:
 		return "shutdown"
 	case RouteRemoved:
@@ -126,10 +147,12 @@ func (c Cause) String() string {
 	return "none"
 }
 
-// code returns what the client is told when the gateway itself ends a session.
+// code returns what the client is told when it is the gateway that ends a
+// session.
 func (c Cause) code() ws.StatusCode {
-	if c == Shutdown {
-		return ws.StatusGoingAway
+	switch c {
+	case RouteRemoved, BackendRemoved, Drained, Rebalanced:
+		return frame.StatusServiceRestart
 	}
-	return frame.StatusServiceRestart
+	return ws.StatusGoingAway
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -9,46 +10,40 @@ import (
 )
 
 const (
-	closeTimeout = 5 * time.Second        // for the answer to a Close frame
-	lingerTime   = 2 * time.Second        // for the peer to close its end, once all is said
-	cutTime      = 200 * time.Millisecond // the same when the engine stops
-	lingerBytes  = 1 << 20                // read and dropped meanwhile
-	idleBuffer   = 512                    // bytes a waiting direction holds
-	busyBuffer   = 32 << 10               // bytes borrowed while data keeps coming
+	idleBuffer = 512      // bytes a waiting direction holds
+	busyBuffer = 64 << 10 // bytes borrowed while data keeps coming
 )
 
 // session is a Session that the portable engine runs. A goroutine a direction
-// reads and writes on; Close frames of the gateway's own are written by
-// goroutines that live for one frame, so that nobody waits for a slow reader.
+// reads and writes on; frames of the gateway's own are written by goroutines
+// that live for one frame, so that nobody waits for a slow reader.
 type session struct {
-	Session
+	owner    any
+	note     string
+	conns    [2]net.Conn // by Side
 	engine   *Portable
 	finished chan struct{}  // closed when all is said or given up
-	notices  sync.WaitGroup // writers of Close frames; added to with mu held, before closed
+	notices  sync.WaitGroup // writers of the gateway's own frames; added to with mu held, before closed
 
-	mu       sync.Mutex
-	core     core
-	writing  [2]bool       // by Side: bytes are on their way to it
-	shut     [2]bool       // by Side: it was sent the end of the stream
-	closed   bool          // nothing is written any more
-	timer    *time.Timer   // of the wait for answers, then of the lingering; nil while the session is open
-	duration time.Duration // 0 until finished
-}
-
-func (s *session) conn(side Side) net.Conn {
-	if side == Client {
-		return s.Client.Conn
-	}
-	return s.Backend.Conn
+	mu      sync.Mutex
+	changed sync.Cond // a direction that had to wait may go on
+	core
+	flow
+	tie
+	writing [2]bool     // by Side: bytes are on their way to it
+	shut    [2]bool     // by Side: it was sent the end of the stream
+	closed  bool        // nothing is written any more
+	alarm   *time.Timer // calls tick; nil until there is something to wait for
+	rings   int64       // the moment at which it does; 0 while it does not
+	ended   int64       // moment at which all was said; 0 before
 }
 
 // run relays until all is said, reports, and closes the sockets.
-func (s *session) run() {
-	fromClient, fromBackend := s.Client.Early, s.Backend.Early
-	s.Client.Early, s.Backend.Early = nil, nil
+func (s *session) run(fromClient, fromBackend []byte) {
 	var both sync.WaitGroup
 	both.Go(func() { s.pump(Client, fromClient) })
 	both.Go(func() { s.pump(Backend, fromBackend) })
+	s.review()
 	<-s.finished
 	s.engine.report(s)
 
@@ -58,10 +53,11 @@ func (s *session) run() {
 	s.closed = true
 	s.mu.Unlock()
 	s.notices.Wait()
-	s.Client.Conn.Close()
-	s.Backend.Conn.Close()
+	for _, c := range s.conns {
+		c.Close()
+	}
 	s.mu.Lock()
-	s.timer.Stop() // not before Close, which writes where there is TLS
+	s.alarm.Stop() // not before Close, which writes where there is TLS
 	s.mu.Unlock()
 	s.engine.leave(s)
 }
@@ -74,7 +70,7 @@ func (s *session) pump(from Side, early []byte) {
 	held, _ := s.relay(from, early)
 	copy(buf, early[:held])
 	for dropped <= lingerBytes {
-		n, err := s.conn(from).Read(buf[held:])
+		n, err := s.conns[from].Read(buf[held:s.room(from, len(buf))])
 		full := held+n == len(buf)
 		var over bool
 		if held, over = s.relay(from, buf[:held+n]); over {
@@ -101,15 +97,24 @@ func (s *session) pump(from Side, early []byte) {
 }
 
 // relay judges the bytes in, which came from a side, and writes what goes on.
-// What has to wait for more bytes is moved to the start of in; its length is
-// held. over tells that the session has nothing more to say.
+// It returns when the side may be read again. What has to wait for more bytes
+// is moved to the start of in; its length is held. over tells that the session
+// has nothing more to say.
 func (s *session) relay(from Side, in []byte) (held int, over bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rest, to := in, from.other()
-	for len(rest) > 0 {
-		out, used := s.core.feed(from, rest)
-		if used == 0 {
+	for {
+		for s.until(from) > s.engine.clock.now() && s.ended == 0 {
+			s.settle()
+			s.changed.Wait()
+		}
+		if len(rest) == 0 {
+			break
+		}
+		now := s.engine.clock.now()
+		out, used := s.feed(from, rest, now)
+		if used == 0 && s.until(from) <= now {
 			break
 		}
 		rest = rest[used:]
@@ -121,18 +126,18 @@ func (s *session) relay(from Side, in []byte) (held int, over bool) {
 		s.settle()
 		s.write(to, out)
 	}
-	return copy(in, rest), s.core.over()
+	return copy(in, rest), s.over()
 }
 
 // write writes b to a side that is marked as being written to. It is called
 // with the lock held and gives it back while it waits.
 func (s *session) write(to Side, b []byte) {
 	s.mu.Unlock()
-	_, err := s.conn(to).Write(b)
+	_, err := s.conns[to].Write(b)
 	s.mu.Lock()
 	s.writing[to] = false
 	if err != nil {
-		s.core.unwritable(to, err)
+		s.unwritable(to, err)
 	}
 	s.settle()
 }
@@ -146,7 +151,7 @@ func (s *session) notify(to Side, b []byte) {
 	s.writing[to] = true
 	s.notices.Go(func() {
 		if b == nil {
-			wire.CloseWrite(s.conn(to))
+			wire.CloseWrite(s.conns[to])
 			return
 		}
 		s.mu.Lock()
@@ -158,43 +163,82 @@ func (s *session) notify(to Side, b []byte) {
 // settle does what the last change of the core has made possible. It is called
 // with the lock held and does not wait.
 func (s *session) settle() {
-	if s.core.closing() && s.timer == nil {
-		s.timer = time.AfterFunc(closeTimeout, s.expire)
+	now := s.engine.clock.now()
+	if s.closing() {
+		s.await(now)
 	}
 	for side := range s.writing {
 		if s.writing[side] {
 			continue
 		}
-		if b := s.core.next(Side(side)); b != nil {
+		if b := s.next(Side(side), nil, now); b != nil {
 			s.notify(Side(side), b)
 		}
 	}
-	if s.duration == 0 && s.core.over() && !s.writing[Client] && !s.writing[Backend] {
-		s.finish(lingerTime)
+	if s.ended == 0 && s.over() && !s.writing[Client] && !s.writing[Backend] {
+		s.finish(now, lingerTime)
 	}
 	for side := range s.shut {
-		if s.duration != 0 && !s.writing[side] && !s.shut[side] && s.core.hangsUp(Side(side)) {
+		if s.ended != 0 && !s.writing[side] && !s.shut[side] && s.hangsUp(Side(side)) {
 			s.shut[side] = true
 			s.notify(Side(side), nil)
 		}
 	}
+	s.wake(now)
+}
+
+// wake has tick called when something is due. It is called with the lock held.
+func (s *session) wake(now int64) {
+	when := s.deadline
+	if s.ended == 0 {
+		when = s.due(now)
+	}
+	if when == 0 || s.rings != 0 && s.rings <= when {
+		return // it is called early enough
+	}
+	s.rings = when
+	if s.alarm != nil {
+		s.alarm.Stop()
+	}
+	s.alarm = time.AfterFunc(time.Duration(max(when-now, 1)), s.ring)
+}
+
+// ring does what is due.
+func (s *session) ring() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.engine.clock.now()
+	s.rings = 0
+	switch {
+	case s.ended == 0:
+		// A side is not read while what came from it is written on.
+		if s.tick(now, [2]bool{Client: s.writing[Backend], Backend: s.writing[Client]}) {
+			s.finish(now, lingerTime)
+		}
+		s.settle()
+	case s.deadline <= now:
+		s.drop()
+		return
+	}
+	s.wake(now)
+	s.changed.Broadcast()
 }
 
 // finish leaves both sides a while to close their end. It is called with the
 // lock held.
-func (s *session) finish(linger time.Duration) {
-	if s.duration == 0 {
-		s.duration = max(time.Since(s.Meta.Opened), 1)
+func (s *session) finish(now int64, linger time.Duration) {
+	if s.ended == 0 {
+		s.ended = now
 		close(s.finished)
 	}
-	s.timer.Stop()
-	s.timer = time.AfterFunc(linger, s.drop)
+	s.deadline = now + int64(linger)
+	s.changed.Broadcast()
 }
 
 // drop closes the sockets, whoever waits for them. It does so below TLS, whose
 // own end of the stream waits up to 5 seconds for a peer that does not read.
 func (s *session) drop() {
-	for _, c := range [...]net.Conn{s.Client.Conn, s.Backend.Conn} {
+	for _, c := range s.conns {
 		if below := wire.Of(c); below != nil {
 			c = below
 		}
@@ -210,46 +254,44 @@ func (s *session) lost(side Side, err error) {
 	s.settle()
 }
 
-// end ends the session for a cause of the gateway's own.
-func (s *session) end(cause Cause) {
+// end ends the session for a cause of the gateway's own, at a random moment
+// within spread.
+func (s *session) end(cause Cause, spread time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.core.end(cause)
+	if spread > 0 {
+		s.plan(cause, s.engine.clock.now()+int64(rand.N(spread)))
+	} else {
+		s.core.end(cause, Gateway)
+	}
 	s.settle()
 }
 
-// expire gives up waiting for answers.
-func (s *session) expire() {
+// review has the session held to the rules of its group as they are now.
+func (s *session) review() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.duration == 0 {
-		s.giveUp(lingerTime)
-	}
+	s.rings = 0 // what was due may come sooner now, or later
+	s.settle()
+	s.changed.Broadcast()
 }
 
 // cut ends the session at once, or its lingering; who can be told still is.
 func (s *session) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.core.end(Shutdown)
+	s.core.end(Shutdown, Gateway)
 	s.settle()
-	s.giveUp(cutTime)
-}
-
-// giveUp is called with the lock held.
-func (s *session) giveUp(linger time.Duration) {
-	s.core.expire()
+	s.expire()
 	s.settle()
-	s.finish(linger)
+	s.finish(s.engine.clock.now(), cutTime)
+	s.rings = 0
 	s.settle()
 }
 
-func (s *session) view() View {
+// look returns what there is to see of the session.
+func (s *session) look() View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return View{
-		ID: s.ID, Group: s.Group, Meta: s.Meta,
-		FromClient:  s.core.ends[Client].dir.Counts,
-		FromBackend: s.core.ends[Backend].dir.Counts,
-	}
+	return s.view(s.owner, s.engine.clock)
 }

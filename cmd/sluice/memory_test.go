@@ -1,0 +1,146 @@
+package main
+
+import (
+	"io/fs"
+	"math"
+	"path"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func TestLimitMemory(t *testing.T) {
+	const none = math.MaxInt64
+	tests := []struct {
+		name, environment, allowed string
+		limit, set                 int64
+	}{
+		{"nine tenths", "", "1048576", 1<<20 - 1<<20/10, 1<<20 - 1<<20/10},
+		{"no limit", "", "max", 0, none},
+		{"GOMEMLIMIT goes first", "1GiB", "1048576", 0, none},
+		{"GOMEMLIMIT is off", "off", "1048576", 0, none},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("GOMEMLIMIT", tt.environment)
+			before := debug.SetMemoryLimit(none)
+			limit := limitMemory(group{t, "0::/", tt.allowed})
+			if set := debug.SetMemoryLimit(before); limit != tt.limit || set != tt.set {
+				t.Errorf("limitMemory = %d, and the limit is %d; want %d and %d", limit, set, tt.limit, tt.set)
+			}
+		})
+	}
+}
+
+func TestGroupMemory(t *testing.T) {
+	tests := []struct {
+		name  string
+		files map[string]string
+		want  int64
+	}{
+		{"no control groups", nil, 0},
+		{"version 2", map[string]string{
+			"proc/self/cgroup":              "0::/app\n",
+			"sys/fs/cgroup/app/memory.max":  "1048576\n",
+			"sys/fs/cgroup/else/memory.max": "7\n",
+		}, 1 << 20},
+		{"in a container", map[string]string{
+			"proc/self/cgroup":         "0::/\n",
+			"sys/fs/cgroup/memory.max": "1048576\n",
+		}, 1 << 20},
+		{"in a container, seen from its host", map[string]string{
+			"proc/self/cgroup":         "0::/../../system.slice/docker-1.scope\n",
+			"sys/fs/cgroup/memory.max": "1048576\n",
+		}, 1 << 20},
+		{"no limit", map[string]string{
+			"proc/self/cgroup":             "0::/app\n",
+			"sys/fs/cgroup/app/memory.max": "max\n",
+		}, 0},
+		{"the lowest above counts", map[string]string{
+			"proc/self/cgroup":                 "0::/a/b/c\n",
+			"sys/fs/cgroup/a/b/c/memory.max":   "max\n",
+			"sys/fs/cgroup/a/b/memory.max":     "3000\n",
+			"sys/fs/cgroup/a/memory.max":       "2000\n",
+			"sys/fs/cgroup/a/b/c/d/memory.max": "1000\n",
+		}, 2000},
+		{"the lowest below counts", map[string]string{
+			"proc/self/cgroup":             "0::/a/b\n",
+			"sys/fs/cgroup/a/b/memory.max": "2000\n",
+			"sys/fs/cgroup/a/memory.max":   "3000\n",
+		}, 2000},
+		{"version 1", map[string]string{
+			"proc/self/cgroup": "12:cpu,cpuacct:/x\n5:hugetlb,memory:/app:1\n1:name=systemd:/x\n",
+			"sys/fs/cgroup/memory/app:1/memory.limit_in_bytes": "4096\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes":       "9223372036854771712\n",
+			"sys/fs/cgroup/memory/x/memory.limit_in_bytes":     "7\n",
+		}, 4096},
+		{"version 1 without a limit", map[string]string{
+			"proc/self/cgroup":                           "5:memory:/\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+		}, 0},
+		{"both versions", map[string]string{
+			"proc/self/cgroup": "5:memory:/app\n0::/app\n",
+			"sys/fs/cgroup/memory/app/memory.limit_in_bytes": "4096\n",
+			"sys/fs/cgroup/app/memory.max":                   "8192\n",
+		}, 4096},
+		{"another controller", map[string]string{
+			"proc/self/cgroup":                           "5:cpu:/\n6:memory2:/\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": "4096\n",
+			"sys/fs/cgroup/memory.max":                   "4096\n",
+		}, 0},
+		{"what is no number", map[string]string{
+			"proc/self/cgroup":             "0::/a/b\n\n:\n0\n",
+			"sys/fs/cgroup/a/b/memory.max": "-5\n",
+			"sys/fs/cgroup/a/memory.max":   "0\n",
+			"sys/fs/cgroup/memory.max":     "1e9\n",
+		}, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			files := fstest.MapFS{}
+			for name, text := range tt.files {
+				files[name] = &fstest.MapFile{Data: []byte(text)}
+			}
+			if got := groupMemory(files); got != tt.want {
+				t.Errorf("groupMemory = %d; want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+// group is a file system where every group has one limit.
+type group struct {
+	t             *testing.T
+	groups, limit string
+}
+
+func (g group) Open(name string) (fs.File, error) {
+	if name != "proc/self/cgroup" && !strings.HasPrefix(path.Clean(name), "sys/fs/cgroup/") {
+		g.t.Fatalf("%q is opened", name)
+	}
+	if !fs.ValidPath(name) { // no UTF-8
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	text := g.limit
+	if name == "proc/self/cgroup" {
+		text = g.groups
+	}
+	return fstest.MapFS{"f": &fstest.MapFile{Data: []byte(text)}}.Open("f")
+}
+
+// Whatever the groups: only files of groups are read, and there is no limit that
+// none of them has.
+func FuzzGroupMemory(f *testing.F) {
+	f.Add("0::/a/b\n", "4096\n")
+	f.Add("5:cpu,memory:/../..//a:\n0::\n:\n", "max")
+	f.Fuzz(func(t *testing.T, groups, limit string) {
+		if len(groups) > 4096 { // the directory of a path takes time by its length
+			return
+		}
+		alone := groupMemory(group{t, "0::/", limit})
+		if got := groupMemory(group{t, groups, limit}); got != 0 && got != alone {
+			t.Errorf("groupMemory of %q with the limit %q = %d; want 0 or %d", groups, limit, got, alone)
+		}
+	})
+}

@@ -1,0 +1,58 @@
+package frame
+
+import (
+	"math"
+
+	"github.com/gobwas/ws"
+
+	"sluice/internal/limit"
+)
+
+// Limits bound what one side may send. Sizes are of payload as it is on the
+// wire: where permessage-deflate was negotiated, compressed. The zero value
+// limits nothing.
+type Limits struct {
+	Frame    int64      // bytes of a data frame; 0 means any
+	Message  int64      // bytes of a data message; 0 means any
+	Messages limit.Pace // of data messages
+	Bytes    limit.Pace // of all there is on the wire, headers and control frames too
+	Close    bool       // who is over a rate is over a limit, instead of being read more slowly
+}
+
+// admit judges a data frame by its header. Do is Forward, Hold or Excess.
+func (d *Direction) admit(h *header, l *Limits, now int64) (do Action, limit Violation) {
+	switch {
+	case l.Frame > 0 && h.length > l.Frame:
+		return Excess, FrameSize
+	case l.Message > 0 && d.total(h) > l.Message:
+		return Excess, MessageSize
+	case h.op == ws.OpContinuation:
+		return Forward, None
+	}
+	when := l.Messages.Take(&d.messages, 1, now)
+	switch {
+	case when == 0:
+		return Forward, None
+	case l.Close:
+		return Excess, MessageRate
+	}
+	d.until = when
+	return Hold, None
+}
+
+// passes reports whether a message of one frame may go on, and counts it then.
+func (l *Limits) passes(d *Direction, n, now int64) bool {
+	return (l.Frame == 0 || n <= l.Frame) && (l.Message == 0 || n <= l.Message) &&
+		(l.Messages.Off() || l.Messages.Take(&d.messages, 1, now) == 0)
+}
+
+// total returns the payload of the message under way with the frame of h.
+func (d *Direction) total(h *header) int64 {
+	switch {
+	case h.op != ws.OpContinuation:
+		return h.length
+	case h.length > math.MaxInt64-d.size: // nobody sends so much, but a header may say so
+		return math.MaxInt64
+	}
+	return d.size + h.length
+}

@@ -1,0 +1,103 @@
+//go:build unix
+
+package limit
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// limitDescriptors sets how many descriptors the process may have until the test
+// ends.
+func limitDescriptors(t *testing.T, most uint64) {
+	t.Helper()
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if uint64(before.Max) < most {
+		t.Skipf("the process may have %d descriptors at most; the test takes %d", before.Max, most)
+	}
+	lower := before
+	lower.Cur = most
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lower); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// open opens n descriptors until the test ends, and returns them.
+func open(t *testing.T, n int) []*os.File {
+	t.Helper()
+	files := make([]*os.File, n)
+	for i := range files {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		files[i] = f
+	}
+	return files
+}
+
+func descriptors(t *testing.T) (used, most int) {
+	t.Helper()
+	used, most, ok := Descriptors()
+	if !ok {
+		t.Fatal("Descriptors is not ok")
+	}
+	return used, most
+}
+
+func TestDescriptorsAreCounted(t *testing.T) {
+	limitDescriptors(t, 1000)
+	open(t, 1) // the first one has the runtime open its own
+	before, most := descriptors(t)
+	if before < 3 || most != 1000 {
+		t.Errorf("Descriptors = %d of %d; want some of 1000", before, most)
+	}
+	files := open(t, 100)
+	if used, _ := descriptors(t); used != before+100 {
+		t.Errorf("Descriptors = %d with 100 more than %d open", used, before)
+	}
+	for _, f := range files[:50] { // low numbers are free, high ones not
+		f.Close()
+	}
+	if used, _ := descriptors(t); used != before+50 {
+		t.Errorf("Descriptors = %d with 50 more than %d open behind 50 that were closed", used, before)
+	}
+}
+
+func TestManyDescriptorsAreEstimated(t *testing.T) {
+	limitDescriptors(t, 4000)
+	open(t, 1)
+	before, _ := descriptors(t)
+	open(t, 2000)
+	// Every part is full or empty, but for what stands between the two.
+	if used, most := descriptors(t); most != 4000 || used < before+1950 || used > before+2050 {
+		t.Errorf("Descriptors = %d of %d with 2000 more than %d open", used, most, before)
+	}
+}
+
+func TestRoomIsShortOfDescriptors(t *testing.T) {
+	limitDescriptors(t, 500)
+	open(t, 1)
+	used, _ := descriptors(t)
+	var r Room
+	open(t, 450-used)
+	if got := r.Short(time.Unix(1, 0), 0); got != "" {
+		t.Errorf("Short with 450 of 500 descriptors = %q; want nothing", got)
+	}
+	open(t, 1)
+	if got := r.Short(time.Unix(2, 0), 0); got != "file descriptors" {
+		t.Errorf("Short with 451 of 500 descriptors = %q; want file descriptors", got)
+	}
+}

@@ -1,0 +1,173 @@
+package record
+
+import (
+	"crypto/hmac"
+	"crypto/tls"
+	"slices"
+
+	"sluice/internal/wire"
+)
+
+const (
+	// maxShake is how many records of one side may belong to the handshake.
+	// Six is usual; a chain of certificates can come in small pieces.
+	maxShake = 64
+	// maxUpdates is how many changes of keys before the take-over are followed.
+	maxUpdates = 8
+)
+
+// Take takes the records of t over from crypto/tls. T lies directly on a
+// [wire.Conn] that was told to Remember; its handshake is over, it has sent and
+// received application data, and nobody else uses it.
+//
+// Early is the plaintext that t had received and not handed out; it comes before
+// what the State opens, and it is the caller's whatever ok says. If ok is true the
+// State is proven: with its keys and sequence numbers the last record of each
+// direction is authentic. What the connection has read and not given to t is
+// where it was, for [wire.Conn.Detach]. T is untouched, and goes on to work
+// should that fail, but it must not be used once the State was.
+//
+// If ok is false t works as before, except that Early was read from it.
+// Whatever happens the connection forgets what it remembered.
+func Take(t *tls.Conn) (s State, early []byte, ok bool) {
+	c, ok := t.NetConn().(*wire.Conn)
+	if !ok {
+		return State{}, nil, false
+	}
+	defer c.Forget()
+	about := t.ConnectionState()
+	suite, ok := suiteOf(about.CipherSuite)
+	if !ok || !about.HandshakeComplete || !c.Freeze() {
+		return State{}, nil, false
+	}
+	early = drain(t)
+	trace, ok := c.Recall()
+	if !ok {
+		return State{}, early, false
+	}
+	fromClient, fromServer := halves(suite, &trace)
+	trace.Secrets = wire.Secrets{}
+	in, out := fromClient, fromServer
+	if trace.Client {
+		in, out = fromServer, fromClient
+	}
+	s = State{Version: about.Version, Suite: about.CipherSuite, client: trace.Client, in: in}
+	peer := State{Version: about.Version, Suite: about.CipherSuite, client: !trace.Client, in: out}
+	fromClient, fromServer, in, out = half{}, half{}, half{}, half{}
+	last := trace.In.LastAt+1 == trace.In.Count // what came behind it may have changed anything
+	if !last || !s.place(suite, &trace.In) || !peer.place(suite, &trace.Out) || peer.received {
+		s.Wipe()
+		peer.Wipe()
+		return State{}, early, false
+	}
+	s.out = peer.in
+	s.owed = false // crypto/tls has answered
+	peer.Wipe()
+	return s, early, true
+}
+
+// drain reads the plaintext that t has. Its connection is frozen, so that the
+// last Read fails there; should t itself be at its end, it says so again to
+// whoever reads it next.
+func drain(t *tls.Conn) (early []byte) {
+	const room = 512
+	for {
+		early = slices.Grow(early, room)
+		n, err := t.Read(early[len(early):cap(early)])
+		early = early[:len(early)+n]
+		if err != nil {
+			break
+		}
+	}
+	if len(early) == 0 {
+		return nil
+	}
+	return early
+}
+
+// halves makes the first keys of both directions of what the handshake has
+// agreed on.
+func halves(s suite, t *wire.Trace) (fromClient, fromServer half) {
+	if s.version == tls.VersionTLS13 {
+		fromClient.secret, fromServer.secret = t.Secrets.Client, t.Secrets.Server
+		return fromClient, fromServer
+	}
+	clientRandom, serverRandom := t.In.Random, t.Out.Random
+	if t.Client {
+		clientRandom, serverRandom = serverRandom, clientRandom
+	}
+	iv := len(fromClient.iv) - s.explicit()
+	block := s.expand12(t.Secrets.Master[:], slices.Concat(serverRandom[:], clientRandom[:]), 2*(s.key+iv))
+	defer clear(block)
+	rest := block
+	for _, part := range [][]byte{fromClient.key[:s.key], fromServer.key[:s.key], fromClient.iv[:iv], fromServer.iv[:iv]} {
+		rest = rest[copy(part, rest):]
+	}
+	return fromClient, fromServer
+}
+
+// expand12 returns n bytes of the key block of TLS 1.2 (RFC 5246, sections 5
+// and 6.3).
+func (s suite) expand12(master, seed []byte, n int) (out []byte) {
+	seed = append([]byte("key expansion"), seed...)
+	sum := func(b ...[]byte) []byte {
+		h := hmac.New(s.hash, master)
+		for _, b := range b {
+			h.Write(b)
+		}
+		return h.Sum(nil)
+	}
+	for a := sum(seed); len(out) < n; a = sum(a) {
+		out = append(out, sum(a, seed)...)
+	}
+	return out[:n]
+}
+
+// place finds the keys and the sequence number with which the last record of
+// what s receives is authentic, and goes on behind all that passed. It is false
+// if there are none, or if the record is not one that leaves everything clear.
+func (s *State) place(suite suite, p *wire.Passed) bool {
+	var h Hot
+	record := make([]byte, len(p.Last))
+	if !p.Whole || !s.find(&h, suite, p, record) {
+		return false
+	}
+	copy(record, p.Last)
+	_, err := s.Open(&h, record, 0)
+	s.in.sequence += p.Count - p.LastAt - 1
+	return err == nil && s.message.have == 0
+}
+
+// find sets s.in so that it opens the last record, of which record has room for
+// a copy.
+func (s *State) find(h *Hot, suite suite, p *wire.Passed, record []byte) bool {
+	fits := func(sequence uint64) bool {
+		s.in.sequence = sequence
+		copy(record, p.Last)
+		_, _, err := s.decrypt(&h.in, record)
+		return err == nil
+	}
+	if suite.version == tls.VersionTLS12 {
+		return p.LastAt >= p.Sealed && fits(p.LastAt-p.Sealed)
+	}
+	if s.in.derive(suite) != nil {
+		return false
+	}
+	for n := uint64(1); n <= min(p.LastAt, maxShake); n++ {
+		if fits(p.LastAt - n) {
+			return true
+		}
+	}
+	for range min(p.Updated, maxUpdates) {
+		if s.in.update(suite) != nil {
+			return false
+		}
+		h.in.aead = nil
+		for _, at := range p.Updates {
+			if at < p.LastAt && fits(p.LastAt-at-1) {
+				return true
+			}
+		}
+	}
+	return false
+}

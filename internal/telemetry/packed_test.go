@@ -1,0 +1,124 @@
+package telemetry
+
+import (
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// typical is a session as most are.
+func typical() Session {
+	return Session{Exchange: &Exchange{
+		ID: "00f1e2d3c4b5a697", Client: netip.MustParseAddr("192.0.2.7"),
+		Method: "GET", Host: "chat.example.com", URI: "/ws/room?id=7", Proto: "HTTP/1.1",
+	}}
+}
+
+func TestPackedKeepsTheSession(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(s *Session)
+	}{
+		{"typical", func(*Session) {}},
+		{"nothing", func(s *Session) { *s.Exchange = Exchange{} }},
+		{"an ID from elsewhere", func(s *Session) { s.ID = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6" }},
+		{"an ID in capitals", func(s *Session) { s.ID = "00F1E2D3C4B5A697" }},
+		{"an ID of 16 that are no digits", func(s *Session) { s.ID = "00f1e2d3-4b5a697" }},
+		{"an ID of 18 digits", func(s *Session) { s.ID += "00" }},
+		{"IPv6", func(s *Session) { s.Client = netip.MustParseAddr("2001:db8::1") }},
+		{"IPv4 in IPv6", func(s *Session) { s.Client = netip.MustParseAddr("::ffff:192.0.2.7") }},
+		{"IPv6 with a zone", func(s *Session) { s.Client = netip.MustParseAddr("fe80::1%" + strings.Repeat("z", 200)) }},
+		{"over HTTP/2", func(s *Session) { s.Method, s.Proto = "CONNECT", "HTTP/2.0" }},
+		{"agreed on", func(s *Session) { s.Subprotocol, s.Deflate = "chat.v2", true }},
+		{"long", func(s *Session) { s.Host, s.URI = strings.Repeat("h", 255), "/"+strings.Repeat("u", 8<<10) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := typical()
+			tt.change(&s)
+			if got := s.Pack().Session(); !reflect.DeepEqual(got, s) {
+				t.Errorf("packed and unpacked:\n got %+v %+v\nwant %+v %+v", got, got.Exchange, s, s.Exchange)
+			}
+		})
+	}
+}
+
+func TestPackedLeavesOutWhatSessionsShare(t *testing.T) {
+	s, want := typical(), typical()
+	s.Route, s.Backend, s.Endpoint = "chat", "b", "a:1"
+	if got := s.Pack().Session(); !reflect.DeepEqual(got, want) {
+		t.Errorf("packed and unpacked: %+v; want %+v", got.Exchange, want.Exchange)
+	}
+}
+
+func TestPackedIsSmall(t *testing.T) {
+	s := typical()
+	if n := len(s.Pack()); n > 48 {
+		t.Errorf("a typical session is packed into %d bytes; want at most 48", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { s.Pack() }); n != 1 {
+		t.Errorf("Pack allocates %v times; want 1", n)
+	}
+}
+
+func TestWhatIsNotPackedIsAnEmptySession(t *testing.T) {
+	s := typical()
+	whole := s.Pack()
+	tests := []struct {
+		name string
+		p    Packed
+	}{
+		{"nothing", ""},
+		{"flags that mean nothing", "\x17" + whole[1:]},
+		{"cut in the number", whole[:5]},
+		{"cut in front of a length", whole[:9]},
+		{"cut in the address", whole[:12]},
+		{"cut in the host", whole[:20]},
+		{"an address of 5 bytes", whole[:9] + "\x05aaaaa" + whole[14:]},
+		{"a length beyond all", whole[:14] + "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"},
+		{"a length without an end", whole[:14] + Packed(strings.Repeat("\xff", 20))},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, want := tt.p.Session(), (Session{Exchange: &Exchange{}}); !reflect.DeepEqual(got, want) {
+				t.Errorf("Packed(%q).Session() = %+v %+v; want an empty one", tt.p, got, got.Exchange)
+			}
+		})
+	}
+}
+
+// Every session survives packing, and any bytes unpack to one that does.
+func FuzzPacked(f *testing.F) {
+	s := typical()
+	f.Add(string(s.Pack()), s.ID, "fe80::1%eth0", "HEAD", s.Host, s.URI, "HTTP/2.0", "chat.v2", true)
+	f.Add("\x00", "", "", "", "", "", "", "", false)
+	f.Fuzz(func(t *testing.T, bytes, id, client, method, host, uri, proto, subprotocol string, deflate bool) {
+		address, _ := netip.ParseAddr(client)
+		for _, s := range []Session{Packed(bytes).Session(), {
+			Exchange:    &Exchange{ID: id, Client: address, Method: method, Host: host, URI: uri, Proto: proto},
+			Subprotocol: subprotocol, Deflate: deflate,
+		}} {
+			if got := s.Pack().Session(); !reflect.DeepEqual(got, s) {
+				t.Fatalf("%+v %+v became %+v %+v", s, s.Exchange, got, got.Exchange)
+			}
+		}
+	})
+}
+
+func BenchmarkPack(b *testing.B) {
+	s := typical()
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Pack()
+	}
+}
+
+func BenchmarkUnpack(b *testing.B) {
+	s := typical()
+	p := s.Pack()
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Session()
+	}
+}

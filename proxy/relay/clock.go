@@ -1,0 +1,169 @@
+package relay
+
+import (
+	"crypto/rand"
+	mathrand "math/rand/v2"
+	"time"
+
+	"sluice/internal/frame"
+)
+
+const (
+	closeTimeout = 5 * time.Second        // for the answer to a Close frame
+	lingerTime   = 2 * time.Second        // for the peer to close its end, once all is said
+	cutTime      = 200 * time.Millisecond // the same when the engine stops
+
+	lingerBytes = 1 << 20 // read and dropped meanwhile
+)
+
+// clock is where the moments of an engine count from.
+type clock struct{ epoch time.Time }
+
+func newClock() clock { return clock{time.Now().Add(-1)} }
+
+// now returns the present moment.
+func (c clock) now() int64 { return int64(time.Since(c.epoch)) }
+
+// time returns the time of a moment.
+func (c clock) time(moment int64) time.Time { return c.epoch.Add(time.Duration(moment)) }
+
+// await has the session, which is closing, wait for answers until a moment,
+// unless it does so already.
+func (c core) await(now int64) {
+	if c.planned != 0 || c.deadline == 0 {
+		c.planned, c.deadline = 0, now+int64(closeTimeout)
+	}
+}
+
+// plan has the session ended at a moment, unless an earlier one is planned.
+func (c core) plan(cause Cause, at int64) {
+	if !c.closing() && (c.deadline == 0 || at < c.deadline) {
+		c.deadline, c.planned = at, cause
+	}
+}
+
+// due returns the moment at which tick has something to do, or 0. It moves as
+// the session goes on, mostly to later. A side that is over a rate may be read
+// again then too.
+func (c core) due(now int64) int64 {
+	when := c.deadline
+	if c.closing() {
+		return when
+	}
+	sooner := func(t int64) {
+		if when == 0 || t < when {
+			when = t
+		}
+	}
+	for side := range c.ends {
+		if t := c.until(Side(side)); t > now {
+			sooner(t)
+		}
+	}
+	r := c.group.rules.Load()
+	if r == nil {
+		return when
+	}
+	if r.lifetime > 0 {
+		sooner(c.lifeEnd(r))
+	}
+	if r.idle > 0 {
+		sooner(c.last() + r.idle)
+	}
+	if r.ping > 0 {
+		for side := range c.ends {
+			switch e := &c.ends[side]; {
+			case e.dir.Ping != 0:
+				sooner(e.seen + r.pong)
+			case !e.ping:
+				sooner(e.seen + r.ping)
+			}
+		}
+	}
+	return when
+}
+
+// tick does what is due. Paused sides are not read at present: what they have
+// to say cannot be heard. It reports whether the time to wait for answers is
+// over, and the session with it.
+func (c core) tick(now int64, paused [2]bool) (expired bool) {
+	if c.closing() {
+		if expired = c.deadline != 0 && c.deadline <= now; expired {
+			c.expire()
+		}
+		return expired
+	}
+	if c.deadline != 0 && c.deadline <= now {
+		c.end(c.planned, Gateway)
+		return false
+	}
+	r := c.group.rules.Load()
+	switch {
+	case r == nil:
+		return false
+	case r.lifetime > 0 && c.lifeEnd(r) <= now:
+		c.end(Lifetime, Gateway)
+		return false
+	case r.idle > 0 && c.last()+r.idle <= now:
+		c.end(Idle, Gateway)
+		return false
+	}
+	for side := range c.ends {
+		switch e := &c.ends[side]; {
+		case r.ping == 0:
+		case e.dir.Ping == 0:
+			e.ping = e.ping || e.seen+r.ping <= now
+		case e.seen+r.pong > now:
+		case paused[side]:
+			e.seen = now
+		default:
+			c.end(Unanswered, Side(side))
+			return false
+		}
+	}
+	return false
+}
+
+// last returns the moment of the last data frame in either direction.
+func (c core) last() int64 { return max(c.ends[Client].dir.Last, c.ends[Backend].dir.Last) }
+
+// lifeEnd returns the moment at which the session has lived long enough: one
+// of its own in the last tenth of what r allows, so that sessions that began
+// together do not end together.
+func (c core) lifeEnd(r *terms) int64 {
+	return c.opened + r.lifetime - int64(float64(r.lifetime/10)*float64(uint32(c.id))/(1<<32))
+}
+
+// next appends to dst the frame of the gateway's own that has to go to a side
+// now: a Close or a ping, or nothing. It is to be asked when nothing that feed
+// returned for the side is unwritten.
+func (c core) next(to Side, dst []byte, now int64) []byte {
+	e := &c.ends[to]
+	switch {
+	case e.notice.code == 0 && !e.ping, !e.notice.due && !c.ends[to.other()].dir.Boundary():
+		return dst
+	}
+	return c.inject(to, dst, now)
+}
+
+// inject is next when there is something.
+func (c core) inject(to Side, dst []byte, now int64) []byte {
+	e := &c.ends[to]
+	var key [4]byte // a new one for each frame to a backend, whose client the gateway is (RFC 6455, section 5.3)
+	mask := &key
+	if to == Client {
+		mask = nil
+	}
+	switch {
+	case e.notice.code != 0:
+		rand.Read(key[:])
+		dst = frame.AppendClose(dst, e.notice.code, e.notice.reason(), mask)
+		e.notice, e.ping, e.told = notice{}, false, true
+	case e.ping && !e.told:
+		rand.Read(key[:])
+		e.dir.Ping = max(mathrand.Uint64(), 1) // by ChaCha8, which nobody foretells
+		dst = frame.AppendPing(dst, e.dir.Ping, mask)
+		e.ping, e.seen = false, now
+	}
+	return dst
+}
