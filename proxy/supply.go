@@ -13,7 +13,7 @@ import (
 // supply is a backend as routes use it.
 type supply struct {
 	pool       *backend.Pool
-	hashBy     hashBy
+	hashBy     *hashBy       // nil unless endpoints are picked by hash
 	sticky     *sticky       // nil when clients do not stay
 	tryTimeout time.Duration // 0 means none
 	failures   []int         // statuses that are failures of an endpoint
@@ -54,16 +54,16 @@ func (x *exchange) choose() *supply {
 	return all[i].supply
 }
 
-// hashBy is what of a request decides where it goes; zero for the address of
-// its client.
+// hashBy is what of a request decides where it goes; where it is not there, the
+// address of the client does.
 type hashBy struct{ kind, name string }
 
-func newHashBy(text string) hashBy {
+func newHashBy(text string) *hashBy {
 	kind, name, _ := strings.Cut(text, ":")
-	return hashBy{kind, name}
+	return &hashBy{kind, name}
 }
 
-func (h hashBy) of(x *exchange) uint64 {
+func (h *hashBy) of(x *exchange) uint64 {
 	value := ""
 	switch h.kind {
 	case "header":
@@ -83,7 +83,10 @@ func (h hashBy) of(x *exchange) uint64 {
 
 // need is what the request asks a backend for.
 func (x *exchange) need(s *supply, k backend.Kind) backend.Need {
-	n := backend.Need{Kind: k, Hash: s.hashBy.of(x), Client: x.client.wire.Peer()}
+	n := backend.Need{Kind: k, Client: x.client.wire.Peer()}
+	if s.hashBy != nil {
+		n.Hash = s.hashBy.of(x)
+	}
 	if x.origin.Client != n.Client.Addr() {
 		n.Client = netip.AddrPortFrom(x.origin.Client, 0)
 	}

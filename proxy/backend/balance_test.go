@@ -52,6 +52,18 @@ func TestSessionsAreSpreadByWeight(t *testing.T) {
 	}
 }
 
+// As a deploy has it: three endpoints, then a fourth.
+func TestTenThousandSessions(t *testing.T) {
+	p := pool(many(3, equally))
+	hold(t, p, 10_000, Need{Kind: Sessions})
+	expect(t, "10,000 sessions", busy(p), map[string]int{"e0": 3334, "e1": 3333, "e2": 3333})
+	p.Configure(many(4, equally))
+	hold(t, p, 3333, Need{Kind: Sessions})
+	expect(t, "with 3,333 more and a fourth", busy(p), map[string]int{"e0": 3334, "e1": 3333, "e2": 3333, "e3": 3333})
+	hold(t, p, 3, Need{Kind: Sessions})
+	expect(t, "with three more", busy(p), map[string]int{"e0": 3334, "e1": 3334, "e2": 3334, "e3": 3334})
+}
+
 // The heap finds what a look at all finds, after any history.
 func TestPickIsTheBestOfAll(t *testing.T) {
 	for _, b := range []Balance{LeastConnections, RoundRobin} {

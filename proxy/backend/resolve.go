@@ -15,6 +15,7 @@ import (
 const (
 	lookupTimeout = 10 * time.Second // for all that an endpoint takes
 	maxTargets    = 256              // of an endpoint
+	maxServices   = 64               // SRV records of one, which are all looked up at once
 )
 
 // target is one address that an endpoint stands for, or two of the same host.
@@ -169,7 +170,7 @@ func services(ctx context.Context, r *net.Resolver, e *Endpoint) ([]target, erro
 		}
 		return nil, err
 	}
-	records = records[:min(len(records), maxTargets)]
+	records = records[:min(len(records), maxServices)]
 	each := make([][]target, len(records))
 	failed := make([]error, len(records))
 	var all sync.WaitGroup
