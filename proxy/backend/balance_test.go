@@ -64,6 +64,19 @@ func TestTenThousandSessions(t *testing.T) {
 	expect(t, "with three more", busy(p), map[string]int{"e0": 3334, "e1": 3334, "e2": 3334, "e3": 3334})
 }
 
+// Who joins takes turns with the others; it does not catch up on theirs.
+func TestNewcomersTakeTurns(t *testing.T) {
+	s := many(3, equally)
+	s.Balance = RoundRobin
+	p := pool(s)
+	hold(t, p, 300, Need{})
+	s = many(4, equally)
+	s.Balance = RoundRobin
+	p.Configure(s)
+	hold(t, p, 40, Need{})
+	expect(t, "300 and, with a fourth, 40 more", busy(p), map[string]int{"e0": 110, "e1": 110, "e2": 110, "e3": 10})
+}
+
 // The heap finds what a look at all finds, after any history.
 func TestPickIsTheBestOfAll(t *testing.T) {
 	for _, b := range []Balance{LeastConnections, RoundRobin} {

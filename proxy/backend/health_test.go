@@ -249,6 +249,28 @@ func TestRatioEjects(t *testing.T) {
 	}
 }
 
+// Outcomes count in their own window and in the next one.
+func TestRatioHasAWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := named("a", "b")
+		s.Passive = Passive{Ratio: 0.5, Window: time.Minute}
+		p := pool(s)
+		l := acquire(t, p, Need{})
+		for _, bad := range []int{0, 5, 5} {
+			if got := state(p, l.Endpoint()); got != "up" {
+				t.Fatalf("%s with fewer than half of 20 failed", got)
+			}
+			for i := range 10 {
+				l.Report(i < 10-bad)
+			}
+			time.Sleep(70 * time.Second)
+		}
+		if got := state(p, l.Endpoint()); got != "ejected" {
+			t.Errorf("%s with half of the last 20 failed, want ejected", got)
+		}
+	})
+}
+
 func TestTheLastEndpointIsNotEjected(t *testing.T) {
 	for _, told := range []bool{false, true} {
 		s := named("a", "b")

@@ -370,6 +370,7 @@ func TestPROXYHeaders(t *testing.T) {
 		{"v1", 1, parse("192.0.2.1:1000"), parse("192.0.2.2:443"), "PROXY TCP4 192.0.2.1 192.0.2.2 1000 443\r\n"},
 		{"v1 of IPv6", 1, parse("[2001:db8::1]:1000"), parse("[2001:db8::2]:443"), "PROXY TCP6 2001:db8::1 2001:db8::2 1000 443\r\n"},
 		{"v1 of both", 1, parse("[2001:db8::1]:1000"), parse("192.0.2.2:443"), "PROXY TCP6 2001:db8::1 ::ffff:192.0.2.2 1000 443\r\n"},
+		{"v1 of both, the other way", 1, parse("192.0.2.1:1000"), parse("[2001:db8::2]:443"), "PROXY TCP6 ::ffff:192.0.2.1 2001:db8::2 1000 443\r\n"},
 		{"v1 of nobody", 1, netip.AddrPort{}, parse("192.0.2.2:443"), "PROXY UNKNOWN\r\n"},
 		{"v2", 2, parse("192.0.2.1:1000"), parse("192.0.2.2:443"), v2 + "\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x03\xe8\x01\xbb"},
 		{"v2 of both", 2, parse("[::ffff:192.0.2.1]:1"), parse("192.0.2.2:2"), v2 + "\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x00\x01\x00\x02"},
@@ -418,7 +419,8 @@ func TestDualStack(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLink(way{backend: "app", endpoint: "e1", network: "tcp", first: tt.first, second: tt.second, timeout: 5 * time.Second}, nil)
+			// Who fails does not have the second wait.
+			l := newLink(way{backend: "app", endpoint: "e1", network: "tcp", first: tt.first, second: tt.second, timeout: fallbackDelay * 4 / 5}, nil)
 			c, err := l.connect(t.Context(), nil, false)
 			if (err == nil) != tt.ok || err == nil && c.RemoteAddr().String() != alive {
 				t.Fatalf("connect = %v, %v", c, err)

@@ -206,11 +206,7 @@ func (p *Pool) Acquire(ctx context.Context, n Need, t *Tried) (*Lease, error) {
 		p.mu.Unlock()
 		return nil, t.last
 	}
-	var m *member
-	full := p.waiting[n.Kind].Len() > 0 // nobody overtakes
-	if !full {
-		m, full = p.pick(n, t)
-	}
+	m, full := p.pick(n, t)
 	switch {
 	case m != nil:
 		p.take(m, n.Kind)

@@ -31,16 +31,21 @@ func (p *Pool) enqueue(n Need, t *Tried) *waiter {
 }
 
 // serve gives those who wait, the first one first, what they can have: as many
-// as there is room for, so that nobody comes in vain.
+// as there is room for, so that nobody comes in vain. It is called whenever there
+// may be room, so who comes new and finds some has overtaken nobody.
 func (p *Pool) serve(k Kind) {
 	q := &p.waiting[k]
-	for front := q.Front(); front != nil; front = q.Front() {
-		w := front.Value.(*waiter)
+	for place, next := q.Front(), (*list.Element)(nil); place != nil; place = next {
+		next = place.Next()
+		w := place.Value.(*waiter)
 		m, full := p.pick(w.need, w.tried)
 		if m == nil && full {
-			return
+			if len(w.tried.members) == 0 {
+				return // there is no room for the others either
+			}
+			continue
 		}
-		q.Remove(front)
+		q.Remove(place)
 		if m == nil {
 			w.result <- result{err: p.unavailable(false)}
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,6 +93,47 @@ func TestWaitingEnds(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What cannot be had because it was tried is no reason for others to wait.
+func TestWhoHasTriedDoesNotHoldTheOthersUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := queued(10, "a", "b")
+		a := acquire(t, p, Need{})
+		acquire(t, p, Need{})
+		tried := &Tried{Began: time.Now(), members: []*member{a.member}, last: io.EOF}
+		got := make(chan string, 1)
+		go func() {
+			l, _ := p.Acquire(t.Context(), Need{}, tried)
+			got <- l.Endpoint()
+		}()
+		synctest.Wait()
+		next := order(t.Context(), p, 1)
+		a.Release()
+		if g := <-next; g != "0: a" {
+			t.Errorf("%q, want that the second gets a", g)
+		}
+		p.Configure(named("a", "b")) // any number
+		if g := <-got; g != "b" {
+			t.Errorf("who had tried a got %s, want b", g)
+		}
+	})
+}
+
+// What comes in the moment in which nobody waits for it any more is given back.
+func TestWhatComesTooLateIsGivenBack(t *testing.T) {
+	p := queued(1, "a")
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 { // a select takes one of two at random
+		held := acquire(t, p, Need{})
+		w := p.enqueue(Need{}, &Tried{})
+		held.Release()
+		if l, err := p.wait(gone, w); err == nil {
+			l.Release()
+		}
+		expect(t, "busy", busy(p), map[string]int{})
 	}
 }
 

@@ -116,9 +116,6 @@ func (p *Pool) lookup(ctx context.Context, e Endpoint, a *answer, dns DNS) {
 		close(p.pending)
 		p.pending = nil
 	}
-	if p.answers[e.Name] != a {
-		return // it is configured no more
-	}
 	now := time.Now()
 	if err != nil {
 		a.next = now.Add(min(dns.MinTTL<<min(a.failed, 16), dns.MaxTTL))

@@ -155,7 +155,7 @@ func TestServicesByPriority(t *testing.T) {
 		d.Set(name, ip(fmt.Sprint("127.0.0.", i+1)))
 	}
 	p := New("app", Settings{
-		Endpoints: []Endpoint{{Name: "srv:x", Network: "srv", Address: "_ws._tcp.test"}}, DNS: DNS{Server: d.Address},
+		Endpoints: []Endpoint{{Name: "srv:x", Network: "srv", Address: "_ws._tcp.test"}}, DNS: DNS{Server: d.Address}, SlowStart: time.Hour,
 	}, nil)
 	early := make(chan error, 1)
 	go func() {
@@ -169,6 +169,11 @@ func TestServicesByPriority(t *testing.T) {
 	if err := <-early; err != nil {
 		t.Fatal(err)
 	}
+	p.mu.Lock()
+	if p.warming() {
+		t.Error("the first there are begin slowly")
+	}
+	p.mu.Unlock()
 	hold(t, p, 40, Need{Kind: Sessions})
 	expect(t, "40 sessions", busy(p), map[string]int{"srv:x (127.0.0.1:1)": 30, "srv:x (127.0.0.2:2)": 10})
 	p.Drain("srv:x (127.0.0.1:1)", true)

@@ -17,6 +17,7 @@ type crowd struct {
 	mu sync.Mutex
 
 	held  map[string][]*Lease
+	calls int
 	moved int
 	last  Shed
 }
@@ -26,6 +27,7 @@ func (c *crowd) shed(s Shed) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = s
+	c.calls++
 	n := min(s.Sessions, len(c.held[s.Endpoint]))
 	c.moved += n
 	for _, l := range c.held[s.Endpoint][:n] {
@@ -138,12 +140,18 @@ func TestDrain(t *testing.T) {
 		expect(t, "busy", busy(p), map[string]int{"b": 10})
 		p.Configure(s)
 		time.Sleep(time.Hour)
-		if moved, _ := c.seen(); moved != 5 {
-			t.Errorf("%d sessions moved, want 5", moved)
+		if c.seen(); c.calls != 1 {
+			t.Errorf("sessions were ended %d times, want once", c.calls)
 		}
-		s.Endpoints[1].Drain = true
 		p.Drain("a", false)
-		p.Configure(s)
+		for _, drain := range []bool{true, false, true} {
+			s.Endpoints[1].Drain = drain
+			p.Configure(s)
+			c.seen()
+		}
+		if c.calls != 3 {
+			t.Errorf("sessions were ended %d times for three drains", c.calls)
+		}
 		if _, last = c.seen(); last.Endpoint != "b" {
 			t.Errorf("Shed = %+v, want b", last)
 		}
