@@ -207,6 +207,20 @@ routes: [{backend: app}]
 	}
 }
 
+// Who was not served has no place to come back to.
+func TestErrorsAreNotSticky(t *testing.T) {
+	dead, _ := dropping(t)
+	_, address := start(t, fmt.Sprintf(`
+state_dir: %q
+listeners: [{address: "127.0.0.1:0"}]
+backends: {app: {endpoints: ["%s"], sticky: true}}
+routes: [{backend: app}]
+`, t.TempDir(), dead))
+	if res, _ := ask(t, address, "GET", "/", ""); res.StatusCode != 502 || res.Header["Set-Cookie"] != nil {
+		t.Errorf("%d with %q, want 502 and no cookie", res.StatusCode, res.Header["Set-Cookie"])
+	}
+}
+
 // saidBy is what an endpoint says without the gateway.
 func saidBy(t *testing.T, endpoint string) string {
 	_, body := ask(t, endpoint, "GET", "/", "")
@@ -292,15 +306,18 @@ func TestMirror(t *testing.T) {
 listeners: [{address: "127.0.0.1:0"}]
 routes: [{path: /a/*, strip_prefix: /a, backend: "%s", request: {set_headers: {X-Set: "{route}"}}, mirror: {backend: "%s", max_body_size: 4B}}]
 `, saying(t, "real"), s.Listener.Addr()))
-	tests := []struct{ method, body, want string }{
-		{"GET", "", "GET /x?y  /a/*"},
-		{"POST", "1234", "POST /x?y 1234 /a/*"},
-		{"POST", "12345", ""},
-		{"DELETE", "", "DELETE /x?y  /a/*"},
+	tests := []struct{ method, head, body, want string }{
+		{"GET", "", "", "GET /x?y  /a/*"},
+		{"POST", "Content-Length: 4\r\n", "1234", "POST /x?y 1234 /a/*"},
+		{"POST", "Content-Length: 5\r\n", "12345", ""},
+		{"POST", "Transfer-Encoding: chunked\r\n", "4\r\n1234\r\n0\r\n\r\n", "POST /x?y 1234 /a/*"},
+		{"POST", "Transfer-Encoding: chunked\r\n", "5\r\n12345\r\n0\r\n\r\n", ""},
+		{"DELETE", "", "", "DELETE /x?y  /a/*"},
 	}
 	for _, tt := range tests {
-		if res, body := ask(t, address, tt.method, "/a/x?y", tt.body); res.StatusCode != 200 || body != "real" {
-			t.Fatalf("%s: %d %q, want the real answer", tt.method, res.StatusCode, body)
+		c := send(t, address, tt.method+" /a/x?y HTTP/1.1\r\nHost: a\r\n"+tt.head+"\r\n"+tt.body)
+		if res := answered(t, c); res.StatusCode != 200 {
+			t.Fatalf("%s: %d, want the real answer", tt.method, res.StatusCode)
 		}
 		if tt.want == "" {
 			continue // and the next copy is not this one
@@ -444,28 +461,71 @@ routes: [{backend: app}]
 	}
 }
 
-func TestRebalanceEndsTheOldest(t *testing.T) {
-	one, two := echo(t), echo(t)
-	text := `
+func TestRebalance(t *testing.T) {
+	tests := []struct {
+		first        string
+		leaves, last int // of the clients
+	}{{"oldest", 0, 59}, {"newest", 59, 0}}
+	for _, tt := range tests {
+		t.Run(tt.first, func(t *testing.T) {
+			t.Parallel()
+			one, two := echo(t), echo(t)
+			text := `
 listeners: [{address: "127.0.0.1:0"}]
-backends: {app: {endpoints: [%s], rebalance: 100%%/min}}
+backends: {app: {endpoints: [%s], rebalance: {rate: 100%%/min, first: ` + tt.first + `}}}
 routes: [{backend: app}]
 `
-	g, address := start(t, fmt.Sprintf(text, `"`+one+`"`))
-	clients := make([]net.Conn, 60) // of which one a second moves
-	for i := range clients {
-		clients[i] = dial(t, address, "/")
+			g, address := start(t, fmt.Sprintf(text, `"`+one+`"`))
+			clients := make([]net.Conn, 60) // of which one a second moves
+			for i := range clients {
+				clients[i] = dial(t, address, "/")
+			}
+			g.apply(fmt.Sprintf(text, `"`+one+`", "`+two+`"`))
+			if code := closeCode(t, clients[tt.leaves]); code != 1012 {
+				t.Errorf("the %s session got %d, want 1012", tt.first, code)
+			}
+			g.await(`"cause":"rebalanced"`)
+			exchange1(t, clients[tt.last])
+			exchange1(t, dial(t, address, "/"))
+			if s := g.Backends(); s[0].Sessions > 59 || s[1].Sessions != 1 {
+				t.Errorf("%+v, want a session at the new endpoint", s)
+			}
+		})
 	}
-	g.apply(fmt.Sprintf(text, `"`+one+`", "`+two+`"`))
-	if code := closeCode(t, clients[0]); code != 1012 {
-		t.Errorf("the oldest session got %d, want 1012", code)
+}
+
+// A session that begins while its endpoint begins to drain does not stay.
+func TestDrainDuringAHandshake(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-answer
+		if c, _, _, err := ws.UpgradeHTTP(r, w); err == nil {
+			io.Copy(io.Discard, c)
+			c.Close()
+		}
+	}))
+	t.Cleanup(s.Close)
+	g, address := start(t, fmt.Sprintf(`
+listeners: [{address: "127.0.0.1:0"}]
+backends: {app: {endpoints: ["%s"], drain_time: 0s}}
+routes: [{backend: app}]
+`, s.Listener.Addr()))
+	c := send(t, address, wstest.Handshake("/"))
+	<-asked
+	if err := g.Drain("app", s.Listener.Addr().String(), true); err != nil {
+		t.Fatal(err)
 	}
-	g.await(`"cause":"rebalanced"`)
-	exchange1(t, clients[59])
-	exchange1(t, dial(t, address, "/"))
-	if s := g.Backends(); s[0].Sessions > 59 || s[1].Sessions != 1 {
-		t.Errorf("%+v, want a session at the new endpoint", s)
+	g.await("endpoint is drained")
+	close(answer)
+	in := bufio.NewReader(c)
+	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 101 {
+		t.Fatalf("the handshake was answered with %v, %v", res, err)
 	}
+	if h, err := ws.ReadHeader(in); err != nil || h.OpCode != ws.OpClose {
+		t.Errorf("next frame = %+v, %v; want a Close", h, err)
+	}
+	g.await(`"cause":"drained"`)
 }
 
 // answering is a WebSocket backend for one message, and what it does next.

@@ -28,7 +28,7 @@ func (g *Gateway) tendPools(s *snapshot) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		var tending sync.WaitGroup
-		tending.Go(func() { p.Run(ctx, (&shedder{g: g}).shed) })
+		tending.Go(func() { p.Run(ctx, g.shed) })
 		g.tended[p] = func() { cancel(); tending.Wait() }
 	}
 }
@@ -71,31 +71,22 @@ func (g *Gateway) drainLate(l *backend.Lease, id uint64) {
 	}
 }
 
-// shedder ends sessions for one pool.
-type shedder struct {
-	g    *Gateway
-	told map[uint64]struct{} // that were told to end and may still be there
-}
-
-// shed ends sessions and returns how many.
-func (d *shedder) shed(s backend.Shed) int {
+// shed ends sessions for a pool and returns how many.
+func (g *Gateway) shed(s backend.Shed) int {
 	here := func(v relay.View) bool {
 		l := v.Owner.(*owner).lease
-		return l.Endpoint() == s.Endpoint && l.Backend() == s.Backend
+		return v.Cause == 0 && l.Endpoint() == s.Endpoint && l.Backend() == s.Backend
 	}
 	if s.Drain {
-		return d.g.engine.End(here, relay.Drained, s.Over)
+		return g.engine.End(here, relay.Drained, s.Over)
 	}
 	type session struct {
 		id     uint64
 		opened time.Time
 	}
 	var all []session
-	told := make(map[uint64]struct{})
-	d.g.engine.Each(func(v relay.View) bool {
-		if _, ends := d.told[v.ID]; ends {
-			told[v.ID] = struct{}{}
-		} else if here(v) {
+	g.engine.Each(func(v relay.View) bool {
+		if here(v) {
 			all = append(all, session{v.ID, v.Opened})
 		}
 		return true
@@ -106,8 +97,7 @@ func (d *shedder) shed(s backend.Shed) int {
 	}
 	end := make(map[uint64]struct{})
 	for _, o := range all[:min(len(all), s.Sessions)] {
-		end[o.id], told[o.id] = struct{}{}, struct{}{}
+		end[o.id] = struct{}{}
 	}
-	d.told = told
-	return d.g.engine.End(func(v relay.View) bool { _, ends := end[v.ID]; return ends }, relay.Rebalanced, s.Over)
+	return g.engine.End(func(v relay.View) bool { _, ends := end[v.ID]; return ends }, relay.Rebalanced, s.Over)
 }

@@ -54,8 +54,12 @@ func (p *Pool) drains() (sheds []Shed) {
 	return sheds
 }
 
-// shedInterval is how often sessions move.
-const shedInterval = time.Second
+// How often sessions move, and the time over which they end: no session is there
+// twice to be told.
+const (
+	shedInterval = time.Second
+	shedSpread   = shedInterval * 9 / 10
+)
 
 // rebalance returns what ends sessions on endpoints that have more than their
 // share, at the rate of the settings, until none has.
@@ -99,7 +103,7 @@ func (p *Pool) rebalance(now time.Time, due *alarm) (sheds []Shed) {
 		}
 		p.allowance -= float64(n)
 		m.ending += n
-		sheds = append(sheds, Shed{Backend: p.name, Endpoint: m.name, Sessions: n, Newest: p.settings.Rebalance.Newest, Over: shedInterval})
+		sheds = append(sheds, Shed{Backend: p.name, Endpoint: m.name, Sessions: n, Newest: p.settings.Rebalance.Newest, Over: shedSpread})
 	}
 	p.allowance = min(p.allowance, 1+rate*float64(affected))
 	return sheds

@@ -75,7 +75,7 @@ func TestRebalance(t *testing.T) {
 		if want := sessions * 6 / 100; moved < want*9/10 || moved > want {
 			t.Errorf("%d of %d sessions moved in a minute, want 6%%, %d", moved, sessions, want)
 		}
-		if last.Over != time.Second || !last.Newest || last.Drain || last.Backend != "app" {
+		if last.Over != shedSpread || !last.Newest || last.Drain || last.Backend != "app" {
 			t.Errorf("Shed = %+v", last)
 		}
 		time.Sleep(10 * time.Minute)
