@@ -122,7 +122,7 @@ func (g *Gateway) listen(name string, how *settings) (*listener, error) {
 			return nil, fmt.Errorf("cannot listen on %s: %w", name, err)
 		}
 	}
-	ln, err := net.Listen(network, address)
+	ln, err := wire.Listen(network, address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("address %s is in use: another program listens there", name)

@@ -123,25 +123,28 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 
 // handshakeContext ends with the route's timeout, and when the client leaves.
 func (x *exchange) handshakeContext() (context.Context, context.CancelCauseFunc) {
-	timed, stop := context.WithTimeoutCause(x.r.Context(), x.svc.handshakeTimeout, errSlow)
-	ctx, cancel := context.WithCancelCause(timed)
+	ctx, cancel := context.WithCancelCause(x.r.Context())
+	end := x.started.Add(x.svc.handshakeTimeout)
 	var mu sync.Mutex // orders the making of watch before its use
 	mu.Lock()
 	defer mu.Unlock()
 	var watch *time.Timer
-	watch = time.AfterFunc(watchInterval, func() {
+	watch = time.AfterFunc(min(watchInterval, x.svc.handshakeTimeout), func() {
 		mu.Lock()
 		defer mu.Unlock()
-		if x.left() {
+		left := time.Until(end)
+		switch {
+		case left <= 0:
+			cancel(errSlow)
+		case x.left():
 			cancel(errGone)
-		} else if ctx.Err() == nil {
-			watch.Reset(watchInterval)
+		case ctx.Err() == nil:
+			watch.Reset(min(watchInterval, left))
 		}
 	})
 	return ctx, func(cause error) {
 		watch.Stop()
 		cancel(cause)
-		stop()
 	}
 }
 

@@ -11,7 +11,8 @@ var errClosed = errors.New("TLS: nothing may follow an alert")
 // Seal appends plain to dst as application data, in records of 2^14 bytes and a
 // rest, and a KeyUpdate in front of the record where one is due. It appends at
 // most [SealedSize] of len(plain) bytes, and allocates only where dst has no
-// room for them. Plain must not overlap dst. Records must reach the peer in the
+// room for them. Plain must not overlap dst, and up to its capacity nobody else
+// may use what it lies in meanwhile: it is as before afterwards. Records must reach the peer in the
 // order in which they were sealed, every one of them.
 //
 // An error means that the connection is over: its keys are used up, or an alert
@@ -80,8 +81,16 @@ func (s *State) encrypt(h *hot, dst []byte, typ byte, plain []byte) ([]byte, err
 		n := len(plain) + 1 + tagSize
 		dst = append(dst, typeData, 3, 3, byte(n>>8), byte(n))
 		body := len(dst)
-		dst = append(append(dst, plain...), typ)
-		dst = h.aead.Seal(dst[:body], h.nonce[:], dst[body:], dst[start:body])
+		if n := len(plain); n < cap(plain) { // the type stands behind plain for a moment, which saves a copy
+			behind := &plain[:n+1][n]
+			was := *behind
+			*behind = typ
+			dst = h.aead.Seal(dst, h.nonce[:], plain[:n+1], dst[start:body])
+			*behind = was
+		} else {
+			dst = append(append(dst, plain...), typ)
+			dst = h.aead.Seal(dst[:body], h.nonce[:], dst[body:], dst[start:body])
+		}
 	} else {
 		own := h.suite.explicit()
 		n := own + len(plain) + tagSize

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// DefaultKeepAlive is what connections begin with: Go's own default.
+const DefaultKeepAlive = 15 * time.Second
+
 // Tune sets what the TCP connection under c does about a peer that is silent.
 // Keepalive is the time without a byte before the first keep-alive probe, and
 // between probes, rounded up to whole seconds; 0 switches them off. How many
@@ -14,7 +17,8 @@ import (
 // 0 leaves it, and where the system has no such option the error is
 // [errors.ErrUnsupported].
 //
-// A connection of another kind has nothing to set, and no error.
+// A connection that was accepted or dialed just now has [DefaultKeepAlive]
+// already. A connection of another kind has nothing to set, and no error.
 func Tune(c net.Conn, keepalive, userTimeout time.Duration) error {
 	if w := Of(c); w != nil {
 		c = w.Conn
@@ -23,8 +27,10 @@ func Tune(c net.Conn, keepalive, userTimeout time.Duration) error {
 	if !ok {
 		return nil
 	}
-	if err := setKeepAlive(tcp, keepalive); err != nil {
-		return fmt.Errorf("set keep-alive to %v: %w", keepalive, err)
+	if keepalive != DefaultKeepAlive {
+		if err := setKeepAlive(tcp, keepalive); err != nil {
+			return fmt.Errorf("set keep-alive to %v: %w", keepalive, err)
+		}
 	}
 	if userTimeout <= 0 {
 		return nil
