@@ -5,11 +5,12 @@
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 BENCH    ?= .
+CHAOS    ?= 5m
 
 COVERAGE    := $(CURDIR)/bin/coverage
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test lint fuzz bench microbench schema clean help
+.PHONY: build demo test chaos lint fuzz bench microbench schema clean help
 
 build: ## bin/sluice, one static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
@@ -26,6 +27,9 @@ test: ## all tests with the race detector, integration included
 	CGO_ENABLED=1 go test -race -count=1 -tags=portable ./proxy ./proxy/relay
 	@echo "covered by the integration tests:"
 	@go tool covdata percent -i=$(COVERAGE)
+
+chaos: ## endpoints come and go for CHAOS (5m); make test has a moment of it
+	CGO_ENABLED=1 SLUICE_CHAOS=$(CHAOS) go test -race -count=1 -timeout=15m -run='^TestChaos$$' -v ./proxy
 
 lint: ## formatting, vet for three systems, staticcheck, go.mod
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted, run: gofmt -w" $$files >&2; exit 1; }

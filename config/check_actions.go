@@ -8,7 +8,7 @@ import (
 
 // actions checks that the route does exactly one thing, and that thing.
 func (k *checker) actions(r *Route, at path) {
-	const all = "backend, redirect, respond, files"
+	const all = "backend, split, redirect, respond, files"
 	var given []string
 	for action := range strings.SplitSeq(all, ", ") {
 		if k.has(at.key(action)) {
@@ -106,7 +106,7 @@ func (k *checker) files(f *Files, at path) {
 func (k *checker) rewriting(r *Route, at path) {
 	strip, rewrite := at.key("strip_prefix"), at.key("rewrite")
 	for _, key := range []path{strip, rewrite} {
-		if k.has(key) && !k.has(at.key("backend")) && !k.has(at.key("files")) {
+		if k.has(key) && !k.hasBackend(at) && !k.has(at.key("files")) {
 			k.fail(key, "there is no path to change without 'backend' or 'files': remove the key")
 		}
 	}

@@ -16,7 +16,7 @@ const (
 // headers checks a change to headers and merges the content of files into what
 // is set.
 func (k *checker) headers(h *Headers, at path, request bool) {
-	if request && k.has(at) && !k.has(at.parent().key("backend")) {
+	if request && k.has(at) && !k.hasBackend(at.parent()) {
 		k.fail(at, "no backend sees these headers: the route has none; remove the section")
 	}
 	set, setFile, remove := at.key("set_headers"), at.key("set_headers_file"), at.key("remove_headers")
@@ -29,6 +29,7 @@ func (k *checker) headers(h *Headers, at path, request bool) {
 	k.headerNames(set, h.Set, allowed)
 	k.headerNames(setFile, h.SetFile, allowed)
 	k.headerValues(set, h.Set)
+	k.variables(set, h.Set)
 	lines := map[string]int{}
 	for name := range h.Set {
 		lines[textproto.CanonicalMIMEHeaderKey(name)] = k.pos(set.key(name)).Line
@@ -69,7 +70,10 @@ func (k *checker) headerFile(h *Headers, name string, at path) {
 	if h.Set == nil {
 		h.Set = map[string]string{}
 	}
-	h.Set[name] = value
+	if h.FromFile == nil {
+		h.FromFile = map[string]bool{}
+	}
+	h.Set[name], h.FromFile[name] = value, true
 }
 
 // headerNames checks the keys of a mapping of headers and that none comes twice

@@ -37,7 +37,7 @@ func (k *checker) serves(r *Route, at path) {
 	}{
 		{"timeouts", r.Protocol == "websocket", "only WebSockets reach this route: set 'handshake_timeout' of 'websocket' instead"},
 		{"max_body_size compress cache_control cors", r.Protocol == "websocket", "only WebSockets reach this route: remove the key"},
-		{"timeouts max_body_size", !k.has(at.key("backend")), "the route has no backend that this is about: remove the key"},
+		{"timeouts max_body_size", !k.hasBackend(at), "the route has no backend that this is about: remove the key"},
 		{"min_body_rate error_pages compress cors", k.has(at.key("redirect")), "a redirect has nothing that this is about: remove the key"},
 	} {
 		for key := range strings.SplitSeq(rule.keys, " ") {

@@ -17,6 +17,8 @@ func (k *checker) routes(at path) {
 		k.name(r, at.key("name"), names)
 		k.matchers(r, at)
 		k.actions(r, at)
+		k.split(r, at)
+		k.mirror(r, at)
 		k.rewriting(r, at)
 		k.headers(&r.Request, at.key("request"), onRequest)
 		k.headers(&r.Response, at.key("response"), onResponse)

@@ -11,7 +11,7 @@ func (k *checker) webSocket(r *Route, at path) {
 	switch {
 	case !k.has(section):
 		return
-	case !k.has(at.key("backend")):
+	case !k.hasBackend(at):
 		k.fail(section, "no WebSocket reaches this route: it has no backend; remove the section")
 	case r.Protocol == "http":
 		k.fail(section, "no WebSocket reaches this route: it has 'protocol: http'; remove one of the two")

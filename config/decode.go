@@ -45,9 +45,6 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at path, f field) {
 	case *[]Backend:
 		d.backends(n, to, at)
 		return
-	case *Endpoint:
-		d.endpoint(n, to, at)
-		return
 	case *netip.Prefix:
 		d.prefix(n, to, at)
 		return
@@ -246,18 +243,12 @@ func (d *decoder) newBackend(name string) Backend {
 	return b
 }
 
-func (d *decoder) endpoint(n *yaml.Node, to *Endpoint, at path) {
-	text, ok := d.scalar(n, at, "an address or URL")
-	if !ok {
-		return
-	}
-	e, wrong := parseEndpoint(text)
-	if wrong != "" {
-		d.rejectName(at, wrong)
-		return
-	}
-	*to = e
-	to.Pos = d.pos(at)
+// newEndpoint is the endpoint that a text stands for, not parsed yet.
+func (d *decoder) newEndpoint(text string) Endpoint {
+	var e Endpoint
+	d.defaults(reflect.ValueOf(&e).Elem())
+	e.Text = text
+	return e
 }
 
 func (d *decoder) prefix(n *yaml.Node, to *netip.Prefix, at path) {

@@ -8,48 +8,59 @@ import (
 	"strings"
 )
 
-// parseEndpoint reads an address ("host:port", "unix:/path") or a URL of the
-// schemes http, https, h2c, ws and wss. The second result is what is wrong.
-func parseEndpoint(text string) (Endpoint, string) {
-	e := Endpoint{Text: text, Network: "tcp"}
-	scheme, rest, isURL := strings.Cut(text, "://")
+// parse reads the text of e: an address ("host:port", "unix:/path") or a URL of
+// the schemes http, https, h2c, ws and wss, or of srv and srv+ one of these. It
+// returns what is wrong, or "".
+func (e *Endpoint) parse() (wrong string) {
+	e.Network = "tcp"
+	scheme, rest, isURL := strings.Cut(e.Text, "://")
 	if !isURL {
-		network, address, wrong := splitAddress(text)
-		e.Network, e.Address = network, address
-		if wrong == "" && network == "tcp" {
-			wrong = dialable(address)
+		if e.Network, e.Address, wrong = splitAddress(e.Text); wrong == "" && e.Network == "tcp" {
+			wrong = dialable(e.Address)
 		}
-		return e, wrong
+		return wrong
 	}
+	scheme = strings.ToLower(scheme)
+	if scheme == "srv" {
+		scheme = "srv+http"
+	}
+	plain, services := strings.CutPrefix(scheme, "srv+")
 	port := "80"
-	switch strings.ToLower(scheme) {
+	switch plain {
 	case "http", "ws":
 	case "h2c":
 		e.H2C = true
 	case "https", "wss":
 		port, e.TLS = "443", true
 	default:
-		return e, "has a scheme that is not one of http, https, h2c, ws, wss"
+		return "has a scheme that is not one of http, https, h2c, ws, wss, or srv+ one of them"
 	}
-	u, err := url.Parse(text)
+	u, err := url.Parse(scheme + "://" + rest)
 	switch {
 	case err != nil:
-		return e, "is not a URL such as https://host:443"
+		return "is not a URL such as https://host:443"
 	case u.User != nil:
-		return e, "has a user name in it: set an Authorization header with 'request' instead"
+		return "has a user name in it: set an Authorization header with 'request' instead"
 	case u.Path != "" || strings.ContainsAny(rest, "?#"):
-		return e, "has more than scheme, host and port: change paths with 'rewrite' or 'strip_prefix' of the route"
+		return "has more than scheme, host and port: change paths with 'rewrite' or 'strip_prefix' of the route"
 	case u.Port() == "" && strings.HasSuffix(u.Host, ":"):
-		return e, "ends in ':' without a port"
+		return "ends in ':' without a port"
+	case u.Port() != "" && services:
+		return "has a port: SRV records say the ports, leave it off"
 	case u.Port() != "":
 		port = u.Port()
 	}
-	_, address, wrong := splitAddress(net.JoinHostPort(u.Hostname(), port))
-	if wrong == "" {
-		wrong = dialable(address)
+	if services {
+		e.Network = "srv"
+		if e.Address, wrong = cleanName(u.Hostname()); wrong == "" && isIP(e.Address) {
+			wrong = "is an IP address: SRV records belong to a name"
+		}
+		return wrong
 	}
-	e.Address = address
-	return e, wrong
+	if _, e.Address, wrong = splitAddress(net.JoinHostPort(u.Hostname(), port)); wrong == "" {
+		wrong = dialable(e.Address)
+	}
+	return wrong
 }
 
 // dialable returns what keeps a host:port from being connected to, or "".

@@ -55,7 +55,7 @@ func fieldsOf(t reflect.Type) []field {
 }
 
 // element is the field of an element of the list f.
-func (f field) element() field { return field{enum: f.enum} }
+func (f field) element() field { return field{enum: f.enum, min: f.min, max: f.max} }
 
 // set parses text into the scalar v, or into a list the text of a tag. It
 // returns what is wrong with the text, a predicate such as "is not a whole
@@ -87,6 +87,10 @@ func (f field) set(v reflect.Value, text string) string {
 		return within(f, to, text, parseRate, "slow", "fast")
 	case *ByteRate:
 		return within(f, to, text, parseByteRate, "slow", "fast")
+	case *Percent:
+		return within(f, to, text, parsePercent, "small", "large")
+	case *PercentRate:
+		return within(f, to, text, parsePercentRate, "slow", "fast")
 	}
 	switch v.Kind() {
 	case reflect.Bool:

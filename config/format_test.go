@@ -21,7 +21,7 @@ func keysOf(t reflect.Type, section string, each func(section string, f field)) 
 		for inner.Kind() == reflect.Slice || inner.Kind() == reflect.Pointer {
 			inner = inner.Elem()
 		}
-		if inner.Kind() == reflect.Struct && inner != reflect.TypeFor[Endpoint]() {
+		if inner.Kind() == reflect.Struct {
 			keysOf(inner, strings.TrimPrefix(section+"."+f.key, "."), each)
 		}
 	}
@@ -78,7 +78,8 @@ func TestTagsHoldValuesOfTheirTypes(t *testing.T) {
 	}
 	for _, v := range []any{new(Config), new(Listener), new(TLS), new(Certificate), new(Backend), new(BackendTLS), new(Route),
 		new(ListenerTimeouts), new(RouteTimeouts), new(Headers), new(Redirect), new(Respond), new(Files), new(WebSocket), new(SessionLimits), new(Traffic), new(Log),
-		new(Compress), new(Security), new(CORS), new(ACME), new(EAB), new(ClientAuth)} {
+		new(Compress), new(Security), new(CORS), new(ACME), new(EAB), new(ClientAuth), new(Endpoint), new(Sticky), new(Health), new(Passive),
+		new(Retry), new(Queue), new(Rebalance), new(DNS), new(Split), new(Mirror)} {
 		check(reflect.ValueOf(v).Elem())
 	}
 }
@@ -113,7 +114,7 @@ func TestEveryKeyIsInTheExample(t *testing.T) {
 		}
 		for i := 0; i < len(n.Content); i += 2 {
 			inner := strings.TrimPrefix(at+"."+n.Content[i].Value, ".")
-			seen[regexp.MustCompile(`^backends\.\w+\.`).ReplaceAllString(inner, "backends.")] = true
+			seen[regexp.MustCompile(`^backends\.[\w-]+\.`).ReplaceAllString(inner, "backends.")] = true
 			seen[strings.TrimSuffix(inner, "_file")] = true // one in place of the other
 			walk(n.Content[i+1], inner)
 		}

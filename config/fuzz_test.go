@@ -26,6 +26,8 @@ func FuzzParse(f *testing.F) {
 		"routes: [{ backend: 'h2c://a', compress: { types: ['*+A', TEXT/*], min_size: 0 }, security: true, min_body_rate: off, max_body_size: 1TiB, error_pages: { 404: a } }]",
 		"max_sessions: 1\nroutes: [{ backend: 'a:1', websocket: { idle_timeout: 1d, keepalive: off, limits: { message_rate: 1/h, byte_rate: 1TiB/s, byte_burst: 1B, on_excess: close, backend: { on_excess: '${X}' } } } }]",
 		"routes: [{ respond: 200, cors: '*', compress: '${X}', security: { hsts: 0s }, cache_control: 'a=\"b\"' }, { path: /, files: a, cors: { origins: ['HTTPS://A', 'null'], credentials: true } }]",
+		"backends: { a: { endpoints: [{ address: 'srv+wss://_a._b', weight: 2 }], balance: hash, hash_by: 'cookie:c', health: { check: http, status: [204] }, passive: off, retry: 1, dns: { server: '[::1]:53' } } }\nroutes: [{ split: [{ backend: a, weight: 1 }], mirror: 'b:1' }]",
+		"routes: [{ backend: 'a:1', request: { set_headers: { A: '{route} {{x}} {\"y\": 1}' } } }]", "backends: { a: { endpoints: ['a:1'], rebalance: 5%/min, queue: 9, sticky: '${X}' } }\nroutes: [{ backend: a }]",
 	} {
 		f.Add(seed)
 	}
@@ -91,7 +93,11 @@ func checkSpelling(t *testing.T, c *Config) {
 			if e.Network == "unix" {
 				text = "unix:" + text
 			}
-			if again, wrong := parseEndpoint(text); again.Address != e.Address || again.Network != e.Network || wrong != "" {
+			if e.Network == "srv" {
+				text = "srv://" + text
+			}
+			again := Endpoint{Text: text}
+			if wrong := again.parse(); again.Address != e.Address || again.Network != e.Network || wrong != "" {
 				t.Errorf("endpoint %+v becomes %+v (%s)", e, again, wrong)
 			}
 		}

@@ -13,7 +13,7 @@ import (
 // parse parses text as sluice.yaml in /etc/sluice, with an environment and files
 // of the tests' own.
 func parse(text string) (*Config, error) {
-	env := map[string]string{"SECRET": "s3cr3t", "NAME": "app.example.com", "EMPTY": "", "PORT": "8080", "NO": "false", "YAML": "a: [b]"}
+	env := map[string]string{"SECRET": "s3cr3t", "NAME": "app.example.com", "EMPTY": "", "PORT": "8080", "NO": "false", "YAML": "a: [b]", "BRACES": "{s}"}
 	files := map[string]string{
 		"/etc/sluice/token": "abc\n", "/etc/sluice/crlf": "abc\r\n", "/etc/sluice/two": "abc\n\n", "/run/token": "t0ken",
 	}
@@ -50,7 +50,14 @@ func TestParseFillsInDefaults(t *testing.T) {
 		Listeners: []Listener{listenerAt(1, 1, ":80")},
 		Backends: []Backend{{
 			Pos: Pos{2, 21}, Name: "a:1", ConnectTimeout: 5 * time.Second,
-			Endpoints: []Endpoint{{Pos: Pos{2, 21}, Text: "a:1", Network: "tcp", Address: "a:1"}},
+			Endpoints: []Endpoint{{Pos: Pos{2, 21}, Text: "a:1", Weight: 1, Network: "tcp", Address: "a:1"}},
+			Balance:   "least_connections", HashBy: "client", DrainTime: 30 * time.Second,
+			Passive:   Passive{Failures: 5, Window: 10 * time.Second, Statuses: []int{502, 503, 504}, Eject: 5 * time.Second, MaxEject: 5 * time.Minute},
+			Retry:     Retry{Tries: 3, Timeout: 10 * time.Second, Budget: 0.2},
+			Queue:     Queue{Timeout: 5 * time.Second},
+			Rebalance: Rebalance{First: "oldest"},
+			DNS:       DNS{MinTTL: 5 * time.Second, MaxTTL: time.Minute},
+			TLS:       BackendTLS{MinVersion: "1.2"},
 		}},
 		Routes: []Route{{
 			Pos: Pos{2, 10}, Path: "/*", Backend: "a:1",
@@ -182,6 +189,17 @@ func TestParse(t *testing.T) {
 		{"escaped variable", "routes: [{ respond: { body: '$${NAME} $ $$ $${' } }]", func(c *Config) any { return first(c).Respond.Body }, "${NAME} $ $$ ${"},
 		{"headers from files", "routes: [{ backend: 'a:1', request: { set_headers: { A: b }, set_headers_file: { B: token, C: crlf, D: /run/token } } }]",
 			func(c *Config) any { return first(c).Request.Set }, map[string]string{"A": "b", "B": "abc", "C": "abc", "D": "t0ken"}},
+		{"short forms of backends", ok + "backends: { b: { endpoints: [{ address: 'a:1', max_sessions: off }], sticky: true, health: http, passive: off, retry: 1, queue: 7 } }",
+			func(c *Config) any {
+				b := c.Backends[0]
+				return fmt.Sprint(b.Endpoints[0].MaxSessions, b.Sticky.Cookie, b.Health.Check, b.Passive.Failures, b.Retry.Tries, b.Queue.Length)
+			}, "0sluice_bhttp0 1 7"},
+		{"shares", ok + "backends: { b: { endpoints: ['a:1'], rebalance: 50%/h, retry: { budget: 5% } } }",
+			func(c *Config) any {
+				return fmt.Sprintf("%.5f %.2f", c.Backends[0].Rebalance.Rate, c.Backends[0].Retry.Budget)
+			}, "0.00833 0.05"},
+		{"split", "routes: [{ split: [{ backend: 'a:1', weight: 1 }, { backend: 'b:1', weight: 0 }] }]",
+			func(c *Config) any { return fmt.Sprint(len(c.Backends), first(c).Split[1].Backend) }, "2b:1"},
 		{"alias", "routes: [{ path: /a, respond: &r { status: 404 } }, { path: /b, respond: *r }]", func(c *Config) any { return c.Routes[1].Respond.Status }, 404},
 		{"host of requests", "routes: [{ backend: 'a:1', request: { set_headers: { host: b } } }]", func(c *Config) any { return first(c).Request.Set["host"] }, "b"},
 		{"byte order mark", "\ufeff" + ok, func(c *Config) any { return len(c.Routes) }, 1},
@@ -217,6 +235,13 @@ func TestEndpoints(t *testing.T) {
 		{text: "WSS://a", network: "tcp", address: "a:443", tls: true},
 		{text: "h2c://a", network: "tcp", address: "a:80", h2c: true},
 		{text: "H2C://[::1]:81", network: "tcp", address: "[::1]:81", h2c: true},
+		{text: "srv://_ws._tcp.A", network: "srv", address: "_ws._tcp.a"},
+		{text: "SRV+WSS://_ws._tcp.a", network: "srv", address: "_ws._tcp.a", tls: true},
+		{text: "srv+h2c://a", network: "srv", address: "a", h2c: true},
+		{text: "srv://a:1", wrong: "has a port"},
+		{text: "srv://[::1]", wrong: "IP address"},
+		{text: "srv://", wrong: "empty label"},
+		{text: "srv+ftp://a", wrong: "srv+ one of them"},
 		{text: "a", wrong: "has no port"},
 		{text: "80", wrong: "only a port"},
 		{text: ":80", wrong: "has no host"},
@@ -243,15 +268,16 @@ func TestEndpoints(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
-			e, wrong := parseEndpoint(tt.text)
+			e := Endpoint{Text: tt.text}
+			wrong := e.parse()
 			if tt.wrong != "" || wrong != "" {
 				if tt.wrong == "" || !strings.Contains(wrong, tt.wrong) {
-					t.Errorf("parseEndpoint(%q) is wrong with %q; want %q", tt.text, wrong, tt.wrong)
+					t.Errorf("parse of %q is wrong with %q; want %q", tt.text, wrong, tt.wrong)
 				}
 				return
 			}
 			if want := (Endpoint{Text: tt.text, Network: tt.network, Address: tt.address, TLS: tt.tls, H2C: tt.h2c}); e != want {
-				t.Errorf("parseEndpoint(%q) = %+v; want %+v", tt.text, e, want)
+				t.Errorf("parse of %q = %+v; want %+v", tt.text, e, want)
 			}
 		})
 	}

@@ -61,7 +61,7 @@ func TestProblems(t *testing.T) {
 		{"null in a list", "routes: [{ backend: 'a:1', websocket: { origins: [null] } }]", []string{"1:51: routes[0].websocket.origins[0]: expected a single value, found null (in quotes it is text)"}},
 		{"value for a mapping", "routes: [{ respond: 200, query: a }]", []string{`1:33: routes[0].query: expected a mapping of names to values, found the single value "a"`}},
 		{"list of backends", ok + "backends: [a]", []string{"2:1: backends: expected a mapping of names to backends, found a list"}},
-		{"mapping for an endpoint", ok + "backends: { a: { endpoints: [{}] } }", []string{"2:30: backends.a.endpoints[0]: expected an address or URL, found a mapping"}},
+		{"mapping for an endpoint", ok + "backends: { a: { endpoints: [{}] } }", []string{"2:30: backends.a.endpoints[0].address: no address: the key is required"}},
 		{"no switch", ok + "log: { access: yes }", []string{`2:16: log.access: "yes" is not true or false`}},
 		{"no number", "routes: [{ respond: 0xC8 }]", []string{`1:21: routes[0].respond.status: "0xC8" is not a whole number`}},
 		{"enum", ok + "log: { level: warning }", []string{`2:15: log.level: "warning" is not one of debug, info, warn, error, did you mean "warn"?`}},
@@ -89,8 +89,8 @@ shutdown_timeout: ${SECRET}`, []string{
 			`2:13: listeners[0].address: "${SECRET}" has no port: write host:port`,
 			`3:22: tls.self_signed[0]: "${SECRET}:1" has a ':' but is not an IP address`,
 			`3:51: tls.min_version: "${SECRET}" is not one of 1.2, 1.3`,
-			`4:30: backends.a.endpoints[0]: "http://${SECRET}/x" has more than scheme, ...`,
-			`4:52: backends.a.endpoints[1]: "é${SECRET}:1" is not ASCII: write the name in punycode`,
+			`4:30: backends.a.endpoints[0].address: "http://${SECRET}/x" has more than scheme, ...`,
+			`4:52: backends.a.endpoints[1].address: "é${SECRET}:1" is not ASCII: write the name in punycode`,
 			`6:16: routes[0].backend: unknown backend "${SECRET}": the backends are a; ...`,
 			`6:35: routes[0].host: "é${SECRET}" is not ASCII: write the name in punycode`,
 			`6:59: routes[0].methods[0]: "${SECRET} " is not a method`,
@@ -157,16 +157,86 @@ shutdown_timeout: ${SECRET}`, []string{
 
 		// Backends.
 		{"name of a backend", ok + "backends: { 'a:1': { endpoints: ['a:1'] } }", []string{`2:13: backends."a:1": "a:1" is not a name of a backend: use letters, digits, '_' and '-'`}},
-		{"endpoint twice", ok + "backends: { a: { endpoints: ['a:80',\n  'http://A'] } }", []string{`3:3: backends.a.endpoints[1]: "http://A" is the same address as the endpoint at line 2`}},
+		{"endpoint twice", ok + "backends: { a: { endpoints: ['a:80',\n  'http://A'] } }", []string{`3:3: backends.a.endpoints[1].address: "http://A" is the same address as the endpoint at line 2`}},
 		{"tls of plain endpoints", ok + "backends: { a: { endpoints: ['a:80'], tls: { ca: a.pem } } }", []string{"2:39: backends.a.tls: no endpoint of this backend is https or wss: ..."}},
 		{"server name", ok + "backends: { a: { endpoints: ['https://a'], tls: { ca: '', server_name: 'a:1' } } }", []string{
 			`2:55: backends.a.tls.ca: "" is empty: give it a value or remove the key`,
 			`2:72: backends.a.tls.server_name: "a:1" has a ':' but is not an IP address`,
 		}},
+		{"weight of zero", ok + "backends: { a: { endpoints: [{ address: 'a:80', weight: 0 }] } }", []string{`2:57: backends.a.endpoints[0].weight: "0" is not within 1 to 1000`}},
+		{"nothing but backups", ok + "backends: { a: { endpoints: [{ address: 'a:80', backup: true }] } }", []string{"2:18: backends.a.endpoints: all endpoints are backups: one at least has to be none"}},
+		{"own listener", "listeners: ['127.0.0.1:80',\n  ':81', 'unix:/s']\n" + ok + "backends: { a: { endpoints: ['127.0.0.1:80', 'localhost:81', 'unix:/s', '10.0.0.1:81', '127.0.0.2:80'] } }", []string{
+			`4:30: backends.a.endpoints[0].address: "127.0.0.1:80" is the gateway's own listener at line 1: requests would go round for ever`,
+			`4:46: backends.a.endpoints[1].address: "localhost:81" is the gateway's own listener at line 2: requests would go round for ever`,
+			`4:62: backends.a.endpoints[2].address: "unix:/s" is the gateway's own listener at line 2: requests would go round for ever`,
+		}},
+		{"own listener in a route", "listeners: ['[::]:80']\nroutes: [{ backend: 'http://[::1]' }]", []string{`2:21: routes[0].backend: "http://[::1]" is the gateway's own listener at line 1: requests would go round for ever`}},
+		{"health path without http", ok + "backends: { a: { endpoints: ['a:80'], health: { path: /up } }, b: { endpoints: ['a:80'], health: { check: tcp, host: a } } }", []string{
+			"2:55: backends.a.health.path: needs 'check: http' or 'check: websocket'; the default is tcp",
+			"2:118: backends.b.health.host: is for 'check: http' and 'check: websocket', not for tcp",
+		}},
+		{"health of another kind", ok + "backends: { a: { endpoints: ['a:80'], health: { check: websocket, status: [200], body: x } }, b: { endpoints: ['a:80'], health: { check: http, subprotocol: x } } }", []string{
+			"2:67: backends.a.health.status: is for 'check: http', not for websocket",
+			"2:88: backends.a.health.body: is for 'check: http', not for websocket",
+			"2:157: backends.b.health.subprotocol: is for 'check: websocket', not for http",
+		}},
+		{"health", ok + "backends: { a: { endpoints: ['a:80'], health: { check: http, path: a b, status: [99], headers: { Host: a, Upgrade: b }, rise: 0 } } }", []string{
+			`2:68: backends.a.health.path: "a b" is not a path: it begins with '/' and has no space, '#' or control character`,
+			`2:82: backends.a.health.status[0]: "99" is not within 200 to 599`,
+			`2:104: backends.a.health.headers.Host: "Host" is set with the key 'host'`,
+			`2:116: backends.a.health.headers.Upgrade: "Upgrade" belongs to the connection: sluice sets it itself`,
+			`2:127: backends.a.health.rise: "0" is not within 1 to 100`,
+		}},
+		{"hash of nothing", ok + "backends: { a: { endpoints: ['a:80'], hash_by: client }, b: { endpoints: ['a:80'], balance: hash, hash_by: path }, c: { endpoints: ['a:80'], balance: hash, hash_by: 'header:' } }", []string{
+			"2:48: backends.a.hash_by: is for 'balance: hash', not for least_connections",
+			`2:108: backends.b.hash_by: "path" is not client, header:NAME, cookie:NAME or query:NAME`,
+			`2:166: backends.c.hash_by: "header:" has no name of a header`,
+		}},
+		{"sticky sessions do not move", ok + "backends: { a: { endpoints: ['a:80'], sticky: true, rebalance: 5%/min }, b: { endpoints: ['a:80'], balance: hash, rebalance: 5%/min } }", []string{
+			"2:64: backends.a.rebalance: excludes sticky: a session that is ended would come back to the same endpoint",
+			"2:126: backends.b.rebalance: excludes 'balance: hash': a session that is ended would come back to the same endpoint",
+		}},
+		{"shares", ok + "backends: { a: { endpoints: ['a:80'], rebalance: 5/min, retry: { budget: 0.2 }, passive: { ratio: 101% } } }", []string{
+			`2:50: backends.a.rebalance.rate: "5/min" is not a share in a time: write it as in 5%/min or 50%/h`,
+			`2:74: backends.a.retry.budget: "0.2" is not a share: write it as in 20%`,
+			`2:99: backends.a.passive.ratio: "101%" is not a share: write it as in 20%`,
+		}},
+		{"many clients on one connection", ok + "backends: { a: { endpoints: ['h2c://a', 'https://b'], proxy_protocol: v1, http2: true } }", []string{
+			`2:30: backends.a.endpoints[0].address: "h2c://a" is HTTP/2, where a connection is many clients': it excludes proxy_protocol`,
+			"2:82: backends.a.http2: excludes proxy_protocol: with HTTP/2 a connection is many clients'",
+		}},
+		{"http2 without tls", ok + "backends: { a: { endpoints: ['a:80'], http2: true } }", []string{"2:46: backends.a.http2: no endpoint of this backend is https or wss; HTTP/2 in the clear is h2c://"}},
+		{"tls of a backend", ok + "backends: { a: { endpoints: ['https://a'], tls: { cert: a.pem, pinned_keys: [sha256/AAAA] } } }", []string{
+			"2:44: backends.a.tls: cert and key belong together: give both or none",
+			`2:78: backends.a.tls.pinned_keys[0]: "sha256/AAAA" is not 'sha256/' and the base64 of 32 bytes`,
+		}},
+		{"times in the wrong order", ok + "backends: { a: { endpoints: ['a:80'], dns: { server: a, min_ttl: 1h }, passive: { eject: 1h } } }", []string{
+			"2:39: backends.a.dns: max_ttl is less than min_ttl",
+			`2:54: backends.a.dns.server: "a" has no port: write host:port`,
+			"2:72: backends.a.passive: max_eject is less than eject",
+		}},
+		{"split", "backends: { a: { endpoints: ['a:80'] } }\nroutes: [{ path: /a, split: [{ backend: a, weight: 0 }, { backend: a, weight: 0 }] }, { path: /b, split: [{ backend: b, weight: 1 }] }, { path: /c, backend: a, split_cookie: x }]", []string{
+			"2:22: routes[0].split: all weights are 0: nobody would be served",
+			`2:68: routes[0].split[1].backend: "a" is there twice, first at line 2`,
+			`2:118: routes[1].split[0].backend: unknown backend "b", did you mean "a"?`,
+			"2:175: routes[2].split_cookie: is for 'split': remove the key",
+		}},
+		{"mirror", "backends: { a: { endpoints: ['a:80'] } }\nroutes: [{ path: /a, backend: a, mirror: a }, { path: /b, respond: 204, mirror: a }, { path: /c, backend: a, protocol: websocket, mirror: 'b:80' }]", []string{
+			"2:42: routes[0].mirror: names a backend of the route itself: it would get each request twice",
+			"2:81: routes[1].mirror: copies what goes to a backend: the route has none; remove the section",
+			"2:139: routes[2].mirror: copies plain requests only: the route has 'protocol: websocket'; remove one of the two",
+		}},
+		{"unknown variable in what a variable stands for", "routes: [{ backend: 'a:1', request: { set_headers: { A: '${BRACES}' } } }]", []string{
+			`1:57: routes[0].request.set_headers.A: "${BRACES}" stands for a value with an unknown variable in braces; {{name}} is the text {name} itself`,
+		}},
+		{"variables of headers", "routes: [{ backend: 'a:1', request: { set_headers: { A: '{clientaddress}', B: '{{nothing}} {\"a\": 1} {}', C: '{x}' } } }]", []string{
+			`1:57: routes[0].request.set_headers.A: unknown variable {clientaddress}, did you mean "client_address"?`,
+			"1:109: routes[0].request.set_headers.C: unknown variable {x}: there are client_address, ...",
+		}},
 		{"unknown backend with a suggestion", "backends: { chat: { endpoints: ['a:80'] } }\nroutes: [{ backend: chta }]", []string{`2:21: routes[0].backend: unknown backend "chta", did you mean "chat"?`}},
 		{"unknown backend", "routes: [{ backend: chat }]", []string{`1:21: routes[0].backend: unknown backend "chat": it is not a key of 'backends', and an address has a port, as in host:8080`}},
 		{"bad address in a route", "routes: [{ backend: 'http://a/b' }]", []string{`1:21: routes[0].backend: "http://a/b" has more than scheme, host and port: ...`}},
-		{"broken backend is known", "backends: { a: { endpoints: [b] } }\nroutes: [{ backend: a }]", []string{`1:30: backends.a.endpoints[0]: "b" has no port: write host:port`}},
+		{"broken backend is known", "backends: { a: { endpoints: [b] } }\nroutes: [{ backend: a }]", []string{`1:30: backends.a.endpoints[0].address: "b" has no port: write host:port`}},
 
 		// Matchers.
 		{"hosts", "routes: [{ host: 'a:80', respond: 200 }, { host: 'http://a', respond: 200 }, { host: '*', respond: 200 }, { host: a.*.b, respond: 200 }, { host: '*.1.2.3.4', respond: 200 }, { host: '[a]', respond: 200 }]", []string{
@@ -207,8 +277,8 @@ shutdown_timeout: ${SECRET}`, []string{
 		}},
 
 		// Actions.
-		{"no action", "routes: [{ path: /a }]", []string{"1:10: routes[0]: the route does nothing: add one of backend, redirect, respond, files"}},
-		{"two actions", "routes: [{ files: a, respond: 200 }]", []string{"1:19: routes[0].files: the route has respond and files: keep one of backend, redirect, respond, files"}},
+		{"no action", "routes: [{ path: /a }]", []string{"1:10: routes[0]: the route does nothing: add one of backend, split, redirect, respond, files"}},
+		{"two actions", "routes: [{ files: a, respond: 200 }]", []string{"1:19: routes[0].files: the route has respond and files: keep one of backend, split, redirect, respond, files"}},
 		{"redirects", "routes: [{ path: /a, redirect: a }, { path: /b, redirect: //a }, { path: /c, redirect: 'ftp://a' }, { path: /d, redirect: /* }, { path: /e/*, redirect: '/*/a' }, { path: /f/*, redirect: '/?a=*' }, { path: /g, redirect: '/ a' }, { path: /h, redirect: 'https:a' }, { path: /i, redirect: '' }]", []string{
 			`1:32: routes[0].redirect.to: "a" is neither an absolute path nor a URL with a host, ...`,
 			`1:59: routes[1].redirect.to: "//a" begins with '//': write the scheme of the URL too`,

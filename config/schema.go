@@ -71,6 +71,10 @@ func (s schema) value(t reflect.Type, f field) map[string]any {
 		return f.amount(`/[smh]`)
 	case reflect.TypeFor[ByteRate]():
 		return f.amount(`([KMGT]i?)?B/[smh]`)
+	case reflect.TypeFor[Percent]():
+		return f.amount(`%`)
+	case reflect.TypeFor[PercentRate]():
+		return f.amount(`%/(min|h)`)
 	case reflect.TypeFor[netip.Prefix]():
 		return map[string]any{"type": "string"}
 	case reflect.TypeFor[[]Backend]():
@@ -79,8 +83,6 @@ func (s schema) value(t reflect.Type, f field) map[string]any {
 			"propertyNames":        map[string]any{"pattern": "^[A-Za-z0-9_-]+$"},
 			"additionalProperties": s.reference(reflect.TypeFor[Backend]()),
 		}
-	case reflect.TypeFor[Endpoint]():
-		return map[string]any{"type": "string"}
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -145,10 +147,15 @@ func literal(t reflect.Type, text string) any {
 	case reflect.Bool:
 		return text == "true"
 	case reflect.Int:
-		n, _ := strconv.Atoi(text)
-		return n
+		if n, err := strconv.Atoi(text); err == nil {
+			return n
+		}
 	case reflect.Slice:
-		return strings.Split(text, ",")
+		var list []any
+		for element := range strings.SplitSeq(text, ",") {
+			list = append(list, literal(t.Elem(), element))
+		}
+		return list
 	}
 	return text
 }

@@ -9,11 +9,11 @@ import (
 // references checked. It is plain data: nothing that runs keeps a pointer
 // into it.
 //
-// The struct tags of this file are the one source of the format: "yaml" is
+// The struct tags of this package's types are the one source of the format: "yaml" is
 // the key, "doc" its description, "default" the value used when the key is
 // absent (with commas, for a list), "required" that it may not be, "enum" the
 // only values allowed, for a list of each element, "min" and "max" the bounds of
-// a number, duration, size or rate, "off" that the word off stands for the zero
+// a number, duration, size, share or rate, for a list of each element, "off" that the word off stands for the zero
 // value, which is within any bounds, "short" the key that a bare scalar in place
 // of the mapping stands for, and "switch" that a bare true stands for the
 // mapping with all its defaults, false for none. A field tagged ",inline" is a
@@ -111,35 +111,8 @@ type Certificate struct {
 	Key  string `yaml:"key" required:"true" doc:"PEM file with the private key."`
 }
 
-// Backend is a named group of endpoints.
-type Backend struct {
-	Pos  Pos    `yaml:"-"`
-	Name string `yaml:"-"` // the key; for an address written in a route, that address
-
-	Endpoints      []Endpoint    `yaml:"endpoints" required:"true" doc:"Addresses of this backend: 'host:port', 'unix:/path', or a URL with http, https, h2c, ws or wss (h2c is HTTP/2 in the clear, ws is http, wss is https). New work goes to the one with the fewest live sessions and requests; one that cannot be reached is passed over."`
-	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"5s" min:"1ms" max:"10m" doc:"Limit for connecting to one endpoint, TLS included."`
-	TLS            BackendTLS    `yaml:"tls" doc:"How the certificates of https and wss endpoints are verified."`
-}
-
-// Endpoint is one address of a backend.
-type Endpoint struct {
-	Pos Pos `yaml:"-"`
-
-	Text    string `yaml:"-"` // as written
-	Network string `yaml:"-"` // "tcp" or "unix"
-	Address string `yaml:"-"` // host:port (the port is always there) or a path
-	TLS     bool   `yaml:"-"`
-	H2C     bool   `yaml:"-"` // requests go over HTTP/2 with prior knowledge, handshakes over HTTP/1.1
-}
-
-// BackendTLS says how an endpoint's certificate is verified.
-type BackendTLS struct {
-	CA         string `yaml:"ca" doc:"PEM file of the authorities to trust instead of the system's."`
-	ServerName string `yaml:"server_name" doc:"Name to ask for and verify instead of the endpoint's host."`
-}
-
-// Route is what to match and what to do. Exactly one of Backend, Redirect,
-// Respond and Files is set.
+// Route is what to match and what to do. Exactly one of Backend, Split,
+// Redirect, Respond and Files is set.
 type Route struct {
 	Pos   Pos `yaml:"-"`
 	Index int `yaml:"-"` // in the file's list: a Config with problems lacks some routes
@@ -153,10 +126,13 @@ type Route struct {
 	Protocol string            `yaml:"protocol" enum:"http,websocket" doc:"Match only WebSocket handshakes, or only other requests. A plain request that only misses this gets 426."`
 
 	Backend  string    `yaml:"backend" doc:"Where to send it: the name of a backend, or an address or URL like those of 'endpoints'."`
+	Split    []Split   `yaml:"split" doc:"Send it to one of several backends, by weight, such as a new version and the old one."`
 	Redirect *Redirect `yaml:"redirect" doc:"Answer with a redirect."`
 	Respond  *Respond  `yaml:"respond" doc:"Answer with a fixed response."`
 	Files    *Files    `yaml:"files" doc:"Serve files from a directory."`
 
+	SplitCookie  string            `yaml:"split_cookie" doc:"Cookie by which a client stays with the backend of 'split' that it first had. Absent: each request and each session is sent anew."`
+	Mirror       *Mirror           `yaml:"mirror" doc:"Send a copy of plain requests to another backend too, whose answers nobody sees."`
 	StripPrefix  string            `yaml:"strip_prefix" doc:"Path prefix to remove before the backend or 'files' sees the request. It must be a prefix of 'path', at a '/'."`
 	Rewrite      string            `yaml:"rewrite" doc:"Path for the backend or 'files'. A trailing '*' stands for what the '*' of 'path' matched."`
 	Request      Headers           `yaml:"request" doc:"Changes to the headers the backend sees."`
@@ -174,9 +150,11 @@ type Route struct {
 
 // Headers is a change to a header section: removals first, then settings.
 type Headers struct {
-	Set     map[string]string `yaml:"set_headers" doc:"Headers to set, replacing values that are there."`
+	Set     map[string]string `yaml:"set_headers" doc:"Headers to set, replacing values that are there. {client_address}, {route}, {host}, {request_id}, {scheme}, {tls_version}, {tls_cipher}, {tls_server_name} and {client_subject} stand for what the request has."`
 	SetFile map[string]string `yaml:"set_headers_file" doc:"Headers to set to the content of a file (a secret), name to file. A newline at its end is dropped."` // merged into Set by Load
 	Remove  []string          `yaml:"remove_headers" doc:"Headers to remove."`
+
+	FromFile map[string]bool `yaml:"-"` // names in Set whose values come from files: they have no variables
 }
 
 // RouteTimeouts bound how long a backend may take.

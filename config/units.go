@@ -16,10 +16,18 @@ type Rate float64
 // limit.
 type ByteRate float64
 
+// Percent is a share, written as in 20%; 1 is all.
+type Percent float64
+
+// PercentRate is a share in a minute, written as in 5%/min. 0 means none.
+type PercentRate float64
+
 const (
 	likeDuration = "is not a duration: write it as in 30s, 1h30m or 1d"
 	likeSize     = "is not a size: write it as in 512B, 64KiB, 1MiB or 10MB"
 	likeRate     = "is not a rate: write it as in 50/s, 600/m or 10/h"
+	likePercent  = "is not a share: write it as in 20%"
+	likeShare    = "is not a share in a time: write it as in 5%/min or 50%/h"
 	likeByteRate = "is not a rate of bytes: write it as in 500B/s or 1MiB/s"
 )
 
@@ -121,6 +129,37 @@ func parseByteRate(text string) (ByteRate, string) {
 		return 0, likeByteRate
 	}
 	return ByteRate(float64(size) / seconds), ""
+}
+
+// parsePercent reads a whole number of percent. The second result is what is
+// wrong.
+func parsePercent(text string) (Percent, string) {
+	digits, found := strings.CutSuffix(text, "%")
+	n, err := strconv.ParseUint(digits, 10, 16)
+	if !found || err != nil || n > 100 {
+		return 0, likePercent
+	}
+	return Percent(n) / 100, ""
+}
+
+// parsePercentRate reads a share in a minute or an hour. Only 0 needs no period.
+// The second result is what is wrong.
+func parsePercentRate(text string) (PercentRate, string) {
+	share, period, _ := strings.Cut(text, "/")
+	minutes := 1.0
+	switch {
+	case text == "0":
+		return 0, ""
+	case period == "h":
+		minutes = 60
+	case period != "min":
+		return 0, likeShare
+	}
+	p, wrong := parsePercent(share)
+	if wrong != "" {
+		return 0, likeShare
+	}
+	return PercentRate(float64(p) / minutes), ""
 }
 
 // cutPeriod splits a rate into its amount and the seconds that it is for. 0 is

@@ -44,6 +44,11 @@ func TestAmounts(t *testing.T) {
 	size := func(text string) (float64, string) { n, wrong := parseSize(text); return float64(n), wrong }
 	rate := func(text string) (float64, string) { n, wrong := parseRate(text); return float64(n), wrong }
 	byteRate := func(text string) (float64, string) { n, wrong := parseByteRate(text); return float64(n), wrong }
+	percent := func(text string) (float64, string) { n, wrong := parsePercent(text); return float64(n), wrong }
+	percentRate := func(text string) (float64, string) {
+		n, wrong := parsePercentRate(text)
+		return float64(n), wrong
+	}
 	tests := []struct {
 		name  string
 		parse func(string) (float64, string)
@@ -98,6 +103,21 @@ func TestAmounts(t *testing.T) {
 		{name: "byte rate", parse: byteRate, text: "500/s", wrong: "is not a rate of bytes"},
 		{name: "byte rate", parse: byteRate, text: "-1B/s", wrong: "is not a rate of bytes"},
 		{name: "byte rate", parse: byteRate, text: "1KiB/d", wrong: "is not a rate of bytes"},
+		{name: "share", parse: percent, text: "20%", want: 0.2},
+		{name: "share", parse: percent, text: "100%", want: 1},
+		{name: "share", parse: percent, text: "0%"},
+		{name: "share", parse: percent, text: "101%", wrong: "is not a share"},
+		{name: "share", parse: percent, text: "20", wrong: "is not a share"},
+		{name: "share", parse: percent, text: "0.5%", wrong: "is not a share"},
+		{name: "share", parse: percent, text: "-5%", wrong: "is not a share"},
+		{name: "share", parse: percent, text: "%", wrong: "is not a share"},
+		{name: "share in a time", parse: percentRate, text: "5%/min", want: 0.05},
+		{name: "share in a time", parse: percentRate, text: "60%/h", want: 0.01},
+		{name: "share in a time", parse: percentRate, text: "0"},
+		{name: "share in a time", parse: percentRate, text: "5%", wrong: "is not a share in a time"},
+		{name: "share in a time", parse: percentRate, text: "5%/m", wrong: "is not a share in a time"},
+		{name: "share in a time", parse: percentRate, text: "5/min", wrong: "is not a share in a time"},
+		{name: "share in a time", parse: percentRate, text: "/min", wrong: "is not a share in a time"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name+" "+tt.text, func(t *testing.T) {

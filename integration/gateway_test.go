@@ -29,6 +29,9 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if address := os.Getenv(endpointAddress); address != "" {
+		return endpointMain(address, os.Getenv(endpointMode))
+	}
 	dir, err := os.MkdirTemp("", "sluice-integration-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

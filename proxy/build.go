@@ -1,11 +1,9 @@
 package proxy
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
+	"net/http"
 	"os"
 	"slices"
 
@@ -29,6 +27,8 @@ type builder struct {
 	old      *snapshot // parts of it that are still the same live on
 	problems config.Problems
 	state    string // directory for what outlives the process
+	tell     func(backend.Event)
+	cookies  *signer // nil until it is needed
 
 	compressors map[string]*compress.Compressor // by their options
 }
@@ -54,6 +54,8 @@ func (b *builder) build() *snapshot {
 	s := &snapshot{
 		services:        make(map[string]*service),
 		pools:           make(map[string]*backend.Pool),
+		settings:        make(map[string]backend.Settings),
+		supplies:        make(map[string]*supply),
 		log:             zerolog.Nop(),
 		proxies:         b.cfg.TrustedProxies,
 		access:          b.cfg.Log.Access,
@@ -66,13 +68,12 @@ func (b *builder) build() *snapshot {
 		s.store = b.certificates(s, b.cfg.TLS)
 	}
 	for i := range b.cfg.Backends {
-		c := &b.cfg.Backends[i]
-		s.pools[c.Name] = b.pool(c)
+		b.backend(s, &b.cfg.Backends[i])
 	}
 	entries := make([]route.Entry[*service], len(b.cfg.Routes))
 	for i := range b.cfg.Routes {
 		c := &b.cfg.Routes[i]
-		svc := b.service(c, s.pools)
+		svc := b.service(c, s)
 		entries[i] = route.Entry[*service]{Pattern: pattern(c), Value: svc}
 		s.services[svc.group.Name] = svc
 	}
@@ -107,44 +108,13 @@ func identity(c *config.Route) string {
 	return pattern(c).String()
 }
 
-func (b *builder) pool(c *config.Backend) *backend.Pool {
-	var trusted *x509.CertPool
-	if c.TLS.CA != "" {
-		pem, err := os.ReadFile(c.TLS.CA)
-		trusted = x509.NewCertPool()
-		if err == nil && !trusted.AppendCertsFromPEM(pem) {
-			err = fmt.Errorf("%s holds no PEM certificate", c.TLS.CA)
-		}
-		if err != nil {
-			b.fail(c.Pos, "backends."+c.Name+".tls.ca", err)
-		}
-	}
-	endpoints := make([]backend.Endpoint, len(c.Endpoints))
-	for i, e := range c.Endpoints {
-		endpoints[i] = backend.Endpoint{Name: e.Text, Network: e.Network, Address: e.Address, H2C: e.H2C}
-		if !e.TLS {
-			continue
-		}
-		name := c.TLS.ServerName
-		if name == "" {
-			name, _, _ = net.SplitHostPort(e.Address)
-		}
-		endpoints[i].TLS = &tls.Config{ServerName: name, RootCAs: trusted, NextProtos: []string{"http/1.1"}}
-	}
-	p := backend.New(c.Name, endpoints, backend.Options{ConnectTimeout: c.ConnectTimeout, TakeRecords: takesRecords(b.cfg)})
-	if b.old != nil && p.Same(b.old.pools[c.Name]) {
-		return b.old.pools[c.Name]
-	}
-	return p
-}
-
-func (b *builder) service(c *config.Route, pools map[string]*backend.Pool) *service {
+func (b *builder) service(c *config.Route, next *snapshot) *service {
 	name, at := identity(c), place(c)
 	s := &service{
 		group:            &relay.Group{Name: name},
-		pool:             pools[c.Backend],
-		request:          edit{c.Request.Remove, c.Request.Set},
-		response:         edit{c.Response.Remove, c.Response.Set},
+		shares:           next.shares(c),
+		request:          newEdit(&c.Request),
+		response:         newEdit(&c.Response),
 		cacheControl:     c.CacheControl,
 		handshakeTimeout: c.WebSocket.HandshakeTimeout,
 		badGateway:       ws.StatusCode(c.WebSocket.CloseCodeBadGateway),
@@ -154,7 +124,7 @@ func (b *builder) service(c *config.Route, pools map[string]*backend.Pool) *serv
 	}
 	s.secure, s.hsts = secure(c.Security)
 	s.exchange = forward.Exchange{
-		Edit: s.request.apply, Reuse: backend.Settle, MaxBody: int64(c.MaxBodySize), MinRate: float64(c.MinBodyRate), Response: c.Timeouts.Response,
+		Reuse: backend.Settle, MaxBody: int64(c.MaxBodySize), MinRate: float64(c.MinBodyRate), Response: c.Timeouts.Response,
 	}
 	var before *admission
 	if b.old != nil {
@@ -164,6 +134,12 @@ func (b *builder) service(c *config.Route, pools map[string]*backend.Pool) *serv
 	}
 	s.admission = admissionOf(&c.WebSocket.Limits, before)
 	var err error
+	if c.Mirror != nil {
+		s.mirror = newMirror(c.Mirror, next.supplies[c.Mirror.Backend])
+	}
+	if c.SplitCookie != "" {
+		s.splitCookie = &sticky{signer: b.signer(next), what: "split " + name, cookie: http.Cookie{Name: c.SplitCookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}}
+	}
 	if s.policy, err = policy(&c.WebSocket); err != nil {
 		b.fail(c.Pos, at, err)
 	}

@@ -16,7 +16,10 @@ func (x *exchange) dress(h http.Header, status int) {
 	if svc == nil {
 		return
 	}
-	svc.response.apply(h)
+	svc.response.apply(x, h)
+	if !x.own {
+		x.setCookies(h)
+	}
 	if svc.cacheControl != "" && status < 400 {
 		h.Set("Cache-Control", svc.cacheControl)
 	}
@@ -37,21 +40,6 @@ func (x *exchange) pages() *answer.Pages {
 		return nil
 	}
 	return x.svc.pages
-}
-
-// edit is a change to a header section: removals first, then settings.
-type edit struct {
-	remove []string
-	set    map[string]string
-}
-
-func (e *edit) apply(h http.Header) {
-	for _, name := range e.remove {
-		h.Del(name)
-	}
-	for name, value := range e.set {
-		h.Set(name, value)
-	}
 }
 
 // secure returns the headers that a route's security settings stand for, and

@@ -85,7 +85,7 @@ func (e *Explanation) take(c *config.Route, q Question, path, rest string) error
 		return err
 	}
 	e.Path = w.Path(path, rest)
-	if !q.WebSocket || c.Backend == "" {
+	if !q.WebSocket || c.Backend == "" && c.Split == nil {
 		return nil
 	}
 	p, err := policy(&c.WebSocket)

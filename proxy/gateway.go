@@ -19,6 +19,7 @@ import (
 
 	"sluice/config"
 	"sluice/internal/limit"
+	"sluice/proxy/backend"
 	"sluice/proxy/relay"
 	"sluice/tlsconf"
 )
@@ -34,20 +35,24 @@ type Gateway struct {
 
 	handshakes sync.WaitGroup // requests that may become sessions
 
-	mu      sync.Mutex // one Apply at a time
-	running bool
-	quit    chan struct{}   // closed when the shutdown begins
-	hurry   context.Context // ends when a shutdown has taken its time
-	cut     func()          // ends it
-	untend  func()          // stops looking after the certificates
-	serving sync.WaitGroup  // listeners, and those that finish their last requests
+	mu        sync.Mutex // one Apply at a time
+	running   bool
+	quit      chan struct{}   // closed when the shutdown begins
+	hurry     context.Context // ends when a shutdown has taken its time
+	cut       func()          // ends it
+	untend    func()          // stops looking after the certificates
+	copies    context.Context // of requests; ends when the shutdown begins
+	endCopies func()
+	tended    map[*backend.Pool]func() // stop looking after these
+	serving   sync.WaitGroup           // listeners, and those that finish their last requests
 }
 
 // New returns a gateway without a configuration. newLogger makes the logger
 // that a configuration asks for.
 func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
-	g := &Gateway{newLogger: newLogger, untend: func() {}, quit: make(chan struct{})}
+	g := &Gateway{newLogger: newLogger, untend: func() {}, tended: make(map[*backend.Pool]func()), quit: make(chan struct{})}
 	g.hurry, g.cut = context.WithCancel(context.Background())
+	g.copies, g.endCopies = context.WithCancel(context.Background())
 	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed})
 	g.current.Store(&snapshot{log: zerolog.Nop()})
 	return g
@@ -82,6 +87,7 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	}
 	old := g.current.Load()
 	b := newBuilder(cfg, old)
+	b.tell = g.endpointEvent
 	next := b.build()
 	opened := g.openListeners(b, next)
 	if len(b.problems) > 0 {
@@ -100,11 +106,15 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 		changed = svc.group.Set(svc.rules) || changed
 	}
 	g.current.Store(next)
+	for name, p := range next.pools {
+		p.Configure(next.settings[name])
+	}
 	if changed {
 		g.engine.Review()
 	}
 	if g.running {
 		g.serveAll(next)
+		g.tendPools(next)
 		g.tend(next.store)
 	}
 	change := g.retire(old, next)
@@ -256,9 +266,9 @@ func (g *Gateway) retire(old, next *snapshot) Change {
 func (s *snapshot) ends(v relay.View) relay.Cause {
 	svc := s.services[v.Group.Name]
 	switch {
-	case svc == nil || svc.pool == nil:
+	case svc == nil || svc.shares == nil:
 		return relay.RouteRemoved
-	case !svc.pool.Has(v.Owner.(*owner).lease.Endpoint()):
+	case !slices.ContainsFunc(svc.shares, func(s share) bool { return s.pool.Has(v.Owner.(*owner).lease.Endpoint()) }):
 		return relay.BackendRemoved
 	}
 	return 0
@@ -294,11 +304,13 @@ func (g *Gateway) Run(ctx context.Context) {
 	g.running = true
 	s := g.current.Load()
 	g.serveAll(s)
+	g.tendPools(s)
 	g.tend(s.store)
 	g.mu.Unlock()
 
 	<-ctx.Done()
 	g.drain()
+	g.tendPools(&snapshot{})
 	stop()
 	relayed.Wait()
 }
@@ -324,6 +336,7 @@ func (g *Gateway) end(match func(relay.View) bool, cause relay.Cause, longest ti
 func (g *Gateway) drain() {
 	g.draining.Store(true)
 	close(g.quit)
+	g.endCopies()
 	g.mu.Lock() // an Apply under way finishes; there is none after it
 	g.untend()
 	s := g.current.Load()

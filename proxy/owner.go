@@ -39,6 +39,7 @@ func (x *exchange) join(lease *backend.Lease, client, conn wire.Side, a *upgrade
 		Deflate:    a.Deflate(),
 		BadGateway: x.svc.badGateway,
 	})
+	x.g.drainLate(lease, x.number)
 	if now := x.g.current.Load(); now != x.s {
 		// A reload came in between and did not see this session.
 		id := x.number

@@ -19,34 +19,6 @@ import (
 // statusGone is logged where the client left before there was an answer.
 const statusGone = 499
 
-// forward sends a plain request to the backend.
-func (x *exchange) forward(path string) {
-	var tried backend.Tried
-	for {
-		lease, err := x.svc.pool.Acquire(&tried)
-		if err != nil {
-			x.failBackend(err)
-			return
-		}
-		defer lease.Release()
-		x.record.Backend, x.record.Endpoint = lease.Backend(), lease.Endpoint()
-		e := x.svc.exchange // a copy
-		e.Backend, e.Path, e.Origin, e.ID = lease, path, &x.origin, x.record.ID
-		e.Via, e.Edit = x.s.via, x.edit
-		x.sent.paced = true
-		result := e.Do(x.w, x.r)
-		x.sent.paced = false
-		x.record.In = result.In
-		if unreachable(result.Err) && result.In == 0 && x.r.Context().Err() == nil {
-			// Nothing of the request was read: it can go elsewhere.
-			lease.Fail(&tried, result.Err)
-			continue
-		}
-		x.finish(&result)
-		return
-	}
-}
-
 // Headers that tell a backend who a client is that showed a certificate.
 const (
 	subjectHeader = "X-Client-Subject" // as RFC 2253 writes it
@@ -64,7 +36,7 @@ func (x *exchange) edit(h http.Header) {
 			h.Set(sanHeader, names)
 		}
 	}
-	x.svc.request.apply(h)
+	x.svc.request.apply(x, h)
 }
 
 // dropIdentity removes what only the gateway may say, in the spellings that
@@ -163,8 +135,22 @@ func (x *exchange) refuse(r *upgrade.Refusal) {
 	x.fail(r.Status, r.Reason, detail)
 }
 
+// failRequest answers for a request that got no endpoint.
+func (x *exchange) failRequest(err error) {
+	if x.r.Context().Err() != nil {
+		x.gone(err)
+	}
+	x.failBackend(err)
+}
+
 // failBackend answers for a backend that could not be reached or is broken.
 func (x *exchange) failBackend(err error) {
+	var none *backend.UnavailableError
+	if errors.As(err, &none) {
+		x.w.Header().Set("Retry-After", retryAfter(none.RetryAfter))
+		x.fail(http.StatusServiceUnavailable, "The backend has no room or is down.", err)
+		return
+	}
 	var unreachable *backend.DialError
 	if errors.As(err, &unreachable) {
 		err = unreachable // which says it all

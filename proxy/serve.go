@@ -37,6 +37,7 @@ type exchange struct {
 	silent  bool   // no record is written
 	started time.Time
 	number  uint64 // of the session it may become
+	cookies []kept // for the client, with a backend's answer
 	record  telemetry.Request
 }
 
@@ -200,7 +201,7 @@ func (x *exchange) preflight(q *route.Request) bool {
 // dispatch hands the request to what its route says.
 func (x *exchange) dispatch(websocket bool) {
 	path := x.svc.rewrite.Path(x.path, x.rest)
-	if websocket && x.svc.pool != nil {
+	if websocket && x.svc.shares != nil {
 		x.session(path)
 		return
 	}

@@ -3,14 +3,11 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"sluice/internal/wire"
-	"sluice/proxy/backend"
 	"sluice/proxy/forward"
 	"sluice/upgrade"
 )
@@ -51,16 +48,9 @@ func (x *exchange) session(path string) {
 	}()
 	ctx, cancel := x.handshakeContext()
 	defer cancel(nil)
-	lease, conn, err := x.connect(ctx) // 6
+	lease, conn, a, err := x.offer(ctx, q) // 6 and 7
 	if err != nil {
 		x.failHandshake(ctx, err)
-		return
-	}
-	a, err := upgrade.Offer(ctx, conn, q) // 7
-	if err != nil {
-		conn.Close()
-		lease.Release()
-		x.failHandshake(ctx, fmt.Errorf("backend %s: endpoint %s: %w", lease.Backend(), lease.Endpoint(), err))
 		return
 	}
 	if x.s.via {
@@ -160,27 +150,6 @@ func (x *exchange) handshakeContext() (context.Context, context.CancelCauseFunc)
 
 // left reports whether the client has closed its connection.
 func (x *exchange) left() bool { return x.client.wire.Gone() }
-
-// connect reaches an endpoint of the route's backend, the next one where one
-// fails.
-func (x *exchange) connect(ctx context.Context) (*backend.Lease, net.Conn, error) {
-	var tried backend.Tried
-	for {
-		lease, err := x.svc.pool.Acquire(&tried)
-		if err != nil {
-			return nil, nil, err
-		}
-		x.record.Backend, x.record.Endpoint = lease.Backend(), lease.Endpoint()
-		conn, err := lease.Dial(ctx)
-		if err == nil {
-			return lease, conn, nil
-		}
-		lease.Fail(&tried, err)
-		if ctx.Err() != nil {
-			return nil, nil, err
-		}
-	}
-}
 
 // failHandshake answers for a handshake that the backend did not answer.
 func (x *exchange) failHandshake(ctx context.Context, err error) {

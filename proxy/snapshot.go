@@ -24,8 +24,11 @@ type snapshot struct {
 	routes    *route.Table[*service]
 	services  map[string]*service // by route identity
 	pools     map[string]*backend.Pool
+	settings  map[string]backend.Settings // of the pools, from Apply on
+	supplies  map[string]*supply
+	cookies   *signer        // nil unless somebody needs it
 	store     *tlsconf.Store // nil without TLS
-	notes     []string       // about routes without a certificate
+	notes     []string       // for the operator
 	listeners map[string]*listener
 	httpsPort string         // of the first TLS listener, where redirects go
 	proxies   []netip.Prefix // trusted ones
@@ -43,14 +46,17 @@ func (s *snapshot) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// service is what a route does with the requests it takes: one of pool,
+// service is what a route does with the requests it takes: one of shares,
 // redirect, respond and files is set.
 type service struct {
 	group    *relay.Group // its name is the route's identity
-	pool     *backend.Pool
+	shares   []share      // of its work, by backend
 	redirect *answer.Redirect
 	respond  *answer.Respond
 	files    *answer.Files
+
+	splitCookie *sticky // nil when clients do not stay with a backend
+	mirror      *mirror // nil without
 
 	rewrite  route.Rewrite
 	request  edit

@@ -32,7 +32,7 @@ func (g *Gateway) Routes() []RouteStatus {
 	})
 	var all []RouteStatus
 	for _, svc := range s.services {
-		if svc.pool != nil {
+		if svc.shares != nil {
 			all = append(all, RouteStatus{Route: svc.group.Name, Open: svc.group.Open(), Totals: totals[svc.group]})
 		}
 	}

@@ -44,6 +44,13 @@ type BackendError struct{ Reason string }
 
 func (e *BackendError) Error() string { return e.Reason }
 
+// Unanswered is an offer that the backend has not begun to answer: it can be
+// made to another one.
+type Unanswered struct{ Err error }
+
+func (e *Unanswered) Error() string { return e.Err.Error() }
+func (e *Unanswered) Unwrap() error { return e.Err }
+
 // Offer asks the backend at the other end of c for the session q, with a key
 // of its own, and verifies the answer (RFC 6455, section 4.1). It ends early
 // with ctx. On an error, and once a refusal's body is read, c is of no more
@@ -66,7 +73,7 @@ func Offer(ctx context.Context, c net.Conn, q *Request) (*Answer, error) {
 
 func (q *Request) offer(c net.Conn, key string) (*Answer, error) {
 	if _, err := c.Write(q.encode(key)); err != nil {
-		return nil, fmt.Errorf("send the handshake: %w", err)
+		return nil, &Unanswered{fmt.Errorf("send the handshake: %w", err)}
 	}
 	limit := &io.LimitedReader{R: c, N: maxHead}
 	br := bufio.NewReader(limit)
@@ -75,6 +82,10 @@ func (q *Request) offer(c net.Conn, key string) (*Answer, error) {
 		switch {
 		case err != nil && limit.N <= 0:
 			return nil, &BackendError{fmt.Sprintf("the answer to the handshake has more than %d KiB of headers", maxHead>>10)}
+		case limit.N == maxHead && isNet(err):
+			return nil, &Unanswered{fmt.Errorf("read the answer to the handshake: %w", err)}
+		case err != nil && limit.N == maxHead:
+			return nil, &Unanswered{errors.New("the backend closed the connection without an answer to the handshake")}
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 			return nil, errors.New("the backend closed the connection without an answer to the handshake")
 		case err != nil && isNet(err):

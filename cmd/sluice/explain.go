@@ -145,18 +145,17 @@ func describe(w io.Writer, cfg *config.Config, q *proxy.Question, e *proxy.Expla
 	case r.Files != nil:
 		say("files", r.Files.Root)
 	default:
-		say("backend", r.Backend)
-		for _, b := range cfg.Backends {
-			if b.Name != r.Backend {
-				continue
-			}
-			for _, endpoint := range b.Endpoints {
-				say("endpoint", endpoint.Text)
-			}
+		if r.Backend != "" {
+			say("backend", r.Backend)
+			sayEndpoints(say, cfg, r.Backend)
+		}
+		for _, part := range r.Split {
+			say("split", fmt.Sprintf("%s, weight %d", part.Backend, part.Weight))
+			sayEndpoints(say, cfg, part.Backend)
 		}
 	}
 	say("path there", e.Path)
-	if !q.WebSocket || r.Backend == "" {
+	if !q.WebSocket || r.Backend == "" && r.Split == nil {
 		return
 	}
 	say("origins", strings.Join(r.WebSocket.Origins, ", "))
@@ -165,5 +164,17 @@ func describe(w io.Writer, cfg *config.Config, q *proxy.Question, e *proxy.Expla
 	say("handshake", "answered within "+r.WebSocket.HandshakeTimeout.String())
 	if e.Refused != "" {
 		say("refused", e.Refused)
+	}
+}
+
+// sayEndpoints lists the endpoints of a backend.
+func sayEndpoints(say func(key, value string), cfg *config.Config, backend string) {
+	for _, b := range cfg.Backends {
+		if b.Name != backend {
+			continue
+		}
+		for _, endpoint := range b.Endpoints {
+			say("endpoint", endpoint.Text)
+		}
 	}
 }

@@ -1,11 +1,16 @@
 package main
 
-// tell logs what goes on: a record for each route that has a backend.
+// tell logs what goes on: a record for each route that has a backend, and one for
+// each endpoint.
 func (p *process) tell() {
 	for _, r := range p.gateway.Routes() {
 		p.log().Info().Str("route", r.Route).Int64("open", r.Open).Uint64("sessions", r.Sessions).
 			Uint64("client_messages", r.FromClient.Messages).Uint64("client_bytes", r.FromClient.Bytes).
 			Uint64("backend_messages", r.FromBackend.Messages).Uint64("backend_bytes", r.FromBackend.Bytes).
 			Msg("status of a route")
+	}
+	for _, e := range p.gateway.Backends() {
+		p.log().Info().Str("backend", e.Backend).Str("endpoint", e.Endpoint).Str("state", e.State).
+			Int("sessions", e.Sessions).Int("requests", e.Requests).Msg("status of an endpoint")
 	}
 }

@@ -1,255 +1,266 @@
 // Package backend is the endpoints of a backend: which one to use, how to reach
-// it, and how much it has to do. It knows neither requests nor routes.
+// it, how it fares and how much it has to do. It knows neither requests nor
+// routes: what it is asked for is a [Need].
 package backend
 
 import (
 	"context"
-	"crypto/tls"
-	"fmt"
-	"net"
-	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"sluice/internal/wire"
 )
 
-// An Endpoint is one address of a backend.
-type Endpoint struct {
-	Name    string      // for logs, as written in the configuration
-	Network string      // "tcp" or "unix"
-	Address string      // host:port, or a path
-	TLS     *tls.Config // nil for plain; ServerName must be set
-	H2C     bool        // requests go over HTTP/2 with prior knowledge; Dial's connection is for HTTP/1.1 all the same
-}
-
-// Options of a Pool; the zero value works.
-type Options struct {
-	ConnectTimeout time.Duration // for one endpoint, TLS included; 0 means 5s
-	TakeRecords    bool          // connections of Dial remember what it takes to take their TLS records over
-}
-
-// A Pool is the endpoints of one backend and what goes on at each.
+// A Pool is the endpoints of one backend and what goes on at each. It lasts for
+// as long as the backend has its name, whatever else about it changes, so that
+// counts and health outlive a configuration.
 type Pool struct {
-	Name      string
-	endpoints []*endpoint
-	timeout   time.Duration
-	records   bool
+	name string
+	tell func(Event)
+	wake chan struct{} // has Run look at what is due
 
-	mu   sync.Mutex
-	turn int // where the next search for the least busy one starts
+	mu         sync.Mutex
+	settings   Settings
+	names      map[string]bool    // of the endpoints, as configured
+	answers    map[string]*answer // of DNS, by Endpoint.Name
+	members    map[string]*member // by name: the current ones, and those that still have work
+	generation int                // of the current ones
+	current    []*member          // by tier
+	ids        map[uint64]*member // of the current ones
+	pending    chan struct{}      // closed with the first answer of DNS; nil when there is nothing to wait for
+	begun      bool               // was configured
+
+	ready   heap    // who gets work: the current ones that are up, of the lowest tier that has any
+	up      int     // how many are up, of any tier
+	load    int     // of those that are ready together
+	power   float64 // the same
+	ring    *ring   // of the current ones; nil unless they are picked by hash
+	turn    uint64  // of the last pick
+	virtual float64 // time of round robin: how much work each unit of weight has had
+	budget  budget
+	waiting [2]queue // by kind
+
+	uneven    bool // endpoints joined, and sessions are not spread evenly yet
+	allowance float64
+	shedAt    time.Time
 }
 
-type endpoint struct {
-	Endpoint
-	busy      atomic.Int64 // leases: live sessions and requests
-	transport *http.Transport
-}
-
-// New returns a pool of at least one endpoint. It connects to nothing yet.
-func New(name string, endpoints []Endpoint, o Options) *Pool {
-	p := &Pool{Name: name, timeout: o.ConnectTimeout, records: o.TakeRecords}
-	if p.timeout <= 0 {
-		p.timeout = 5 * time.Second
+// New returns the pool of a backend. It connects to nothing yet. What happens
+// to endpoints is told to tell, if it is not nil, which must neither wait nor
+// use the pool.
+func New(name string, s Settings, tell func(Event)) *Pool {
+	p := &Pool{
+		name: name, tell: tell, wake: make(chan struct{}, 1),
+		answers: make(map[string]*answer), members: make(map[string]*member), budget: newBudget(),
 	}
-	for _, e := range endpoints {
-		p.endpoints = append(p.endpoints, &endpoint{Endpoint: e, transport: p.transport(e)})
+	if tell == nil {
+		p.tell = func(Event) {}
 	}
+	p.Configure(s)
 	return p
 }
 
-func (p *Pool) transport(e Endpoint) *http.Transport {
-	t := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			c, err := p.connect(ctx, e, false)
-			if err == nil && !e.H2C {
-				wire.Of(c).Watch()
-			}
-			return c, err
-		},
-		MaxIdleConnsPerHost:    256,
-		IdleConnTimeout:        60 * time.Second,
-		DisableCompression:     true, // bodies pass as they are
-		MaxResponseHeaderBytes: 256 << 10,
-		ExpectContinueTimeout:  time.Second,
-		WriteBufferSize:        8 << 10,
-		ReadBufferSize:         8 << 10,
-	}
-	t.DialTLSContext = t.DialContext
-	if e.H2C {
-		t.Protocols = new(http.Protocols)
-		t.Protocols.SetUnencryptedHTTP2(true)
-	}
-	return t
-}
+// Name returns the name of the backend.
+func (p *Pool) Name() string { return p.name }
 
-// Close closes the connections that nobody uses. Leases stay valid.
-func (p *Pool) Close() {
-	for _, e := range p.endpoints {
-		e.transport.CloseIdleConnections()
-	}
-}
-
-// Same reports whether o has the same name, endpoints and options, so that it
-// can live on in place of p.
-func (p *Pool) Same(o *Pool) bool {
-	return o != nil && p.Name == o.Name && p.timeout == o.timeout && p.records == o.records &&
-		slices.EqualFunc(p.endpoints, o.endpoints, func(a, b *endpoint) bool {
-			return a.Name == b.Name && a.Network == b.Network && a.Address == b.Address && a.H2C == b.H2C && sameTLS(a.TLS, b.TLS)
-		})
-}
-
-func sameTLS(a, b *tls.Config) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return a.ServerName == b.ServerName && a.RootCAs.Equal(b.RootCAs)
-}
-
-// Has reports whether an endpoint of that name belongs to the pool.
-func (p *Pool) Has(name string) bool {
-	for _, e := range p.endpoints {
-		if e.Name == name {
-			return true
-		}
-	}
-	return false
-}
-
-// Tried is the endpoints that one request or handshake has found unreachable.
-// The zero value is empty.
-type Tried struct {
-	endpoints []*endpoint
-	last      error
-}
-
-// Acquire picks the endpoint with the least to do that was not tried. When all
-// were, the error is that of the last one.
-func (p *Pool) Acquire(tried *Tried) (*Lease, error) {
+// Configure makes s what the pool follows. Endpoints that stay keep their
+// counts, their health and, if they are reached in the same way, connections.
+func (p *Pool) Configure(s Settings) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var best *endpoint
-	for i := range p.endpoints {
-		e := p.endpoints[(p.turn+i)%len(p.endpoints)]
-		if slices.Contains(tried.endpoints, e) {
+	p.settings = s.withDefaults()
+	p.names = make(map[string]bool, len(s.Endpoints))
+	for _, e := range s.Endpoints {
+		p.names[e.Name] = true
+	}
+	for _, a := range p.answers {
+		a.next = time.Time{}
+	}
+	p.place(time.Now())
+	p.rouse()
+}
+
+// Close closes the connections that nobody uses, and keeps none from now on.
+// Leases stay valid.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		m.link.retire()
+	}
+}
+
+// Has reports whether an endpoint of that name, as of [Lease.Endpoint], belongs
+// to the backend. One that stands for an address of a name does as long as the
+// name is configured: what DNS no longer says may still work.
+func (p *Pool) Has(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.members[name]; m != nil {
+		name = m.configured
+	}
+	return p.names[name]
+}
+
+// rouse has Run look at what is due.
+func (p *Pool) rouse() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// place brings the members in line with the settings and the answers of DNS.
+func (p *Pool) place(now time.Time) {
+	p.forgetNames()
+	p.generation++
+	var current []*member
+	for i := range p.settings.Endpoints {
+		e := &p.settings.Endpoints[i]
+		for _, t := range p.targets(e) {
+			m := p.members[t.name]
+			if m == nil {
+				p.turn++
+				m = newMember(t.name, p.turn)
+				p.members[t.name] = m
+			}
+			joins := m.generation != p.generation-1
+			m.generation = p.generation
+			m.configure(p.name, e, t, &p.settings)
+			if joins && p.begun {
+				p.join(m, now)
+			}
+			current = append(current, m)
+		}
+	}
+	for name, m := range p.members {
+		if m.generation != p.generation {
+			m.link.retire()
+			if m.idle() {
+				delete(p.members, name)
+			}
+		}
+	}
+	slices.SortStableFunc(current, func(a, b *member) int { return a.tier - b.tier })
+	p.current = current
+	p.ids = make(map[uint64]*member, len(current))
+	for _, m := range current {
+		p.ids[m.id] = m
+	}
+	p.begun = p.begun || len(current) > 0
+	p.ring = nil
+	if p.settings.Balance == Hash {
+		p.ring = newRing(current)
+	}
+	p.arrange(now)
+}
+
+// join is for a member that gets work from now on: not all of it at once.
+func (p *Pool) join(m *member, now time.Time) {
+	m.since = now
+	p.uneven = true
+}
+
+// arrange finds out who gets work. It is called whenever a member goes up or
+// down, and serves those who wait for one.
+func (p *Pool) arrange(now time.Time) {
+	for _, i := range p.ready {
+		i.m.index = -1
+	}
+	p.ready, p.up, p.load, p.power = p.ready[:0], 0, 0, 0
+	for _, m := range p.current {
+		m.warm(now, p.settings.SlowStart)
+		if !m.up() {
 			continue
 		}
-		if best == nil || e.busy.Load() < best.busy.Load() {
-			best = e
+		p.up++
+		if len(p.ready) > 0 && m.tier != p.ready[0].m.tier {
+			continue
 		}
-	}
-	p.turn++
-	if best == nil {
-		return nil, tried.last
-	}
-	best.busy.Add(1)
-	return &Lease{pool: p, endpoint: best}, nil
-}
-
-// A Lease is the use of one endpoint for a request or a session.
-type Lease struct {
-	pool     *Pool
-	endpoint *endpoint
-	released atomic.Bool
-}
-
-// Backend and Endpoint name what is leased.
-func (l *Lease) Backend() string  { return l.pool.Name }
-func (l *Lease) Endpoint() string { return l.endpoint.Name }
-
-// Release gives the endpoint back. Calling it again does nothing.
-func (l *Lease) Release() {
-	if !l.released.Swap(true) {
-		l.endpoint.busy.Add(-1)
-	}
-}
-
-// Fail gives the endpoint back and notes that it could not be reached.
-func (l *Lease) Fail(t *Tried, err error) {
-	t.endpoints = append(t.endpoints, l.endpoint)
-	t.last = err
-	l.Release()
-}
-
-// Dial connects to the endpoint, TLS included. The error is a *DialError. The
-// connection is the caller's; it is a *wire.Conn, or a *tls.Conn over one.
-func (l *Lease) Dial(ctx context.Context) (net.Conn, error) {
-	return l.pool.connect(ctx, l.endpoint.Endpoint, l.pool.records)
-}
-
-// RoundTrip sends a request to the endpoint over a kept connection. When the
-// endpoint cannot be reached the error is a *DialError and nothing of the
-// request was read, though its body is closed.
-func (l *Lease) RoundTrip(r *http.Request) (*http.Response, error) {
-	r.URL.Scheme, r.URL.Host = "http", l.endpoint.Address
-	if l.endpoint.Network == "unix" {
-		r.URL.Host = "localhost"
-	}
-	if l.endpoint.TLS != nil {
-		r.URL.Scheme = "https"
-	}
-	return l.endpoint.transport.RoundTrip(r)
-}
-
-// settleTime is far more than a reader takes that only has to look.
-const settleTime = time.Second
-
-// Settle is to be called before a kept connection of RoundTrip is used again.
-// It closes the connection if the endpoint has said more there than it was
-// asked: net/http takes that for the answer to the next request, if it comes
-// soon enough. The transport then uses another connection.
-func Settle(c net.Conn) {
-	w := wire.Of(c)
-	if w == nil || !w.Watched() || w.Quiet(settleTime) && !w.Readable() {
-		return
-	}
-	c.Close()
-}
-
-// A DialError is an endpoint that could not be reached.
-type DialError struct {
-	Backend, Endpoint string
-	Err               error
-}
-
-func (e *DialError) Error() string {
-	return fmt.Sprintf("backend %s: endpoint %s: %v", e.Backend, e.Endpoint, e.Err)
-}
-
-func (e *DialError) Unwrap() error { return e.Err }
-
-func (p *Pool) connect(ctx context.Context, e Endpoint, remember bool) (net.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, fmt.Errorf("no connection within %v: %w", p.timeout, context.DeadlineExceeded))
-	defer cancel()
-	c, err := dial(ctx, e, remember)
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
+		if m.pass < p.virtual || m.pass == 0 {
+			m.pass = p.virtual + 1/m.power
 		}
-		return nil, &DialError{Backend: p.Name, Endpoint: e.Name, Err: err}
+		p.ready = append(p.ready, item{p.key(m), m.turn, m})
+		p.load += m.load()
+		p.power += m.power
 	}
-	return c, nil
+	p.ready.init()
+	p.serve(Requests)
+	p.serve(Sessions)
 }
 
-func dial(ctx context.Context, e Endpoint, remember bool) (net.Conn, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, e.Network, e.Address)
-	if err != nil {
+// Acquire picks an endpoint that was not tried. Where all are full it waits for
+// one, if the settings have a queue, until ctx ends. The error is an
+// *[UnavailableError], the cause of ctx, or, where another try is one too many,
+// the error of the last one.
+func (p *Pool) Acquire(ctx context.Context, n Need, t *Tried) (*Lease, error) {
+	p.mu.Lock()
+	for p.pending != nil && len(p.current) == 0 {
+		first := p.pending
+		p.mu.Unlock()
+		if err := p.await(ctx, first); err != nil {
+			return nil, err
+		}
+		p.mu.Lock()
+	}
+	if !p.mayTry(t) {
+		p.mu.Unlock()
+		return nil, t.last
+	}
+	m, full := p.pick(n, t)
+	switch {
+	case m != nil:
+		p.take(m, n.Kind)
+	case full && p.waiting[n.Kind].Len() < p.settings.Queue.Length:
+		w := p.enqueue(n, t)
+		p.mu.Unlock()
+		return p.wait(ctx, w)
+	case t.last != nil && !full:
+		p.mu.Unlock()
+		return nil, t.last
+	default:
+		err := p.unavailable(full)
+		p.mu.Unlock()
 		return nil, err
 	}
-	if e.TLS == nil {
-		return wire.New(c), nil
+	l := m.lease(p, n, t)
+	p.mu.Unlock()
+	return l, nil
+}
+
+// take counts work of a kind for m.
+func (p *Pool) take(m *member, k Kind) {
+	m.busy[k]++
+	if m.index >= 0 {
+		p.load++
 	}
-	w := wire.NewTLS(c)
-	if remember {
-		w.Remember()
+	p.turn++
+	m.turn = p.turn
+	if m.index == 0 {
+		p.virtual = max(p.virtual, m.pass)
 	}
-	t := tls.Client(w, w.Configure(e.TLS))
-	if err := t.HandshakeContext(ctx); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+	m.pass += 1 / m.power
+	p.reorder(m)
+}
+
+// giveBack is for work that take has counted.
+func (p *Pool) giveBack(m *member, k Kind) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.busy[k]--
+	if m.index >= 0 {
+		p.load--
 	}
-	return t, nil
+	if k == Sessions && m.ending > 0 {
+		m.ending--
+	}
+	if m.generation != p.generation {
+		if m.idle() {
+			delete(p.members, m.name)
+		}
+		return
+	}
+	p.reorder(m)
+	if p.waiting[k].Len() > 0 {
+		p.serve(k)
+	}
 }

@@ -1,134 +1,230 @@
 package backend
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"path/filepath"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"sluice/internal/wire"
 )
 
-// named returns a pool of endpoints that nobody dials.
-func named(names ...string) *Pool {
-	var endpoints []Endpoint
+// named returns settings with endpoints that nobody dials.
+func named(names ...string) Settings {
+	var s Settings
 	for _, n := range names {
-		endpoints = append(endpoints, Endpoint{Name: n, Network: "tcp", Address: "127.0.0.1:1"})
+		s.Endpoints = append(s.Endpoints, Endpoint{Name: n, Network: "tcp", Address: "127.0.0.1:1"})
 	}
-	return New("app", endpoints, Options{})
+	return s
 }
 
-func acquire(t testing.TB, p *Pool, tried *Tried) *Lease {
+// pool returns a pool with the settings of s that set changes.
+func pool(s Settings, set ...func(*Settings)) *Pool {
+	for _, f := range set {
+		f(&s)
+	}
+	return New("app", s, nil)
+}
+
+func acquire(t testing.TB, p *Pool, n Need) *Lease {
 	t.Helper()
-	l, err := p.Acquire(tried)
+	l, err := p.Acquire(t.Context(), n, &Tried{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
-// busy returns the counts of p in order of its endpoints.
-func busy(p *Pool) (counts []int64) {
-	for _, e := range p.endpoints {
-		counts = append(counts, e.busy.Load())
+// hold acquires n times, and returns the leases by endpoint.
+func hold(t testing.TB, p *Pool, n int, need Need) map[string][]*Lease {
+	t.Helper()
+	held := make(map[string][]*Lease)
+	for range n {
+		l := acquire(t, p, need)
+		held[l.Endpoint()] = append(held[l.Endpoint()], l)
+	}
+	return held
+}
+
+// busy returns how much each endpoint that has work has.
+func busy(p *Pool) map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	counts := make(map[string]int)
+	for _, m := range p.members {
+		if m.load() != 0 {
+			counts[m.name] = m.load()
+		}
 	}
 	return counts
 }
 
+func expect(t testing.TB, what string, got, want map[string]int) {
+	t.Helper()
+	if !maps.Equal(got, want) {
+		t.Errorf("%s = %v, want %v", what, got, want)
+	}
+}
+
 func TestAcquirePicksTheLeastBusy(t *testing.T) {
-	p := named("a", "b", "c")
-	held := make(map[string][]*Lease)
-	for range 9 {
-		l := acquire(t, p, &Tried{})
-		held[l.Endpoint()] = append(held[l.Endpoint()], l)
-	}
-	if got := busy(p); !slices.Equal(got, []int64{3, 3, 3}) {
-		t.Fatalf("nine leases are spread as %v, want three each", got)
-	}
+	p := pool(named("a", "b", "c"))
+	held := hold(t, p, 9, Need{})
+	expect(t, "nine leases", busy(p), map[string]int{"a": 3, "b": 3, "c": 3})
 	for _, l := range held["b"][:2] {
 		l.Release()
 	}
 	for range 2 {
-		if l := acquire(t, p, &Tried{}); l.Endpoint() != "b" || l.Backend() != "app" {
+		if l := acquire(t, p, Need{Kind: Sessions}); l.Endpoint() != "b" || l.Backend() != "app" {
 			t.Errorf("with %v busy the pick was %s of %s, want b of app", busy(p), l.Endpoint(), l.Backend())
 		}
 	}
 }
 
 func TestAcquireTakesTurnsOnTies(t *testing.T) {
-	p := named("a", "b", "c")
-	picks := make(map[string]int)
-	for range 300 {
-		l := acquire(t, p, &Tried{})
-		picks[l.Endpoint()]++
-		l.Release()
-	}
-	if picks["a"] != 100 || picks["b"] != 100 || picks["c"] != 100 {
-		t.Errorf("300 requests one after the other went %v, want 100 each", picks)
+	for _, b := range []Balance{LeastConnections, RoundRobin} {
+		p := pool(named("a", "b", "c"), func(s *Settings) { s.Balance = b })
+		picks := make(map[string]int)
+		for range 300 {
+			l := acquire(t, p, Need{})
+			picks[l.Endpoint()]++
+			l.Release()
+		}
+		expect(t, "300 requests one after the other", picks, map[string]int{"a": 100, "b": 100, "c": 100})
 	}
 }
 
 func TestAcquireSkipsWhatWasTried(t *testing.T) {
-	for range 20 { // whichever comes first
-		p := named("a", "b", "c")
-		var tried Tried
+	for _, b := range []Balance{LeastConnections, RoundRobin, RandomTwo, Hash} {
+		p := pool(named("a", "b", "c"), func(s *Settings) { s.Balance = b })
+		tried := Tried{Began: time.Now()}
 		var last error
 		seen := make(map[string]bool)
 		for range 3 {
-			l := acquire(t, p, &tried)
-			if seen[l.Endpoint()] {
-				t.Fatalf("%s was picked again after it had failed", l.Endpoint())
+			l, err := p.Acquire(t.Context(), Need{}, &tried)
+			if err != nil || seen[l.Endpoint()] {
+				t.Fatalf("Acquire = %v, %v after %v had failed", l, err, seen)
 			}
 			seen[l.Endpoint()] = true
 			last = errors.New(l.Endpoint() + " is down")
 			l.Fail(&tried, last)
 		}
-		if l, err := p.Acquire(&tried); l != nil || err != last {
+		if l, err := p.Acquire(t.Context(), Need{}, &tried); l != nil || err != last {
 			t.Fatalf("Acquire when all were tried = %v, %v; want %v, the last", l, err, last)
 		}
-		if got := busy(p); !slices.Equal(got, []int64{0, 0, 0}) {
-			t.Fatalf("busy = %v after every lease failed, want none", got)
+		expect(t, "busy after every lease failed", busy(p), map[string]int{})
+		acquire(t, p, Need{}) // another request starts anew
+	}
+}
+
+func TestRetriesAreBounded(t *testing.T) {
+	names := []string{"a", "b", "c", "d", "e", "f"}
+	tests := []struct {
+		name  string
+		set   func(*Settings)
+		began time.Time
+		want  int // tries
+	}{
+		{"by default", func(*Settings) {}, time.Now(), 3},
+		{"tries", func(s *Settings) { s.Retry.Tries = 5 }, time.Now(), 5},
+		{"one try", func(s *Settings) { s.Retry.Tries = 1 }, time.Now(), 1},
+		{"time", func(s *Settings) { s.Retry.Timeout = time.Minute }, time.Now().Add(-time.Hour), 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := pool(named(names...), tt.set)
+			tried, n := Tried{Began: tt.began}, 0
+			for ; n <= len(names); n++ {
+				l, err := p.Acquire(t.Context(), Need{}, &tried)
+				if err != nil {
+					break
+				}
+				l.Fail(&tried, io.EOF)
+			}
+			if n != tt.want {
+				t.Errorf("%d tries, want %d", n, tt.want)
+			}
+		})
+	}
+}
+
+// The last try is known as such: there is nothing left to save time for.
+func TestFinalTry(t *testing.T) {
+	tests := []struct {
+		name  string
+		names []string
+		set   func(*Settings)
+		want  []bool // for each try
+	}{
+		{"one endpoint", []string{"a"}, func(*Settings) {}, []bool{true}},
+		{"two", []string{"a", "b"}, func(*Settings) {}, []bool{false, true}},
+		{"a backup", []string{"a", "b"}, func(s *Settings) { s.Endpoints[1].Backup = true }, []bool{false, true}},
+		{"one is drained", []string{"a", "b"}, func(s *Settings) { s.Endpoints[1].Drain = true }, []bool{true}},
+		{"fewer tries than endpoints", []string{"a", "b", "c"}, func(s *Settings) { s.Retry.Tries = 2 }, []bool{false, true}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := pool(named(tt.names...), tt.set)
+			tried := Tried{Began: time.Now()}
+			for i, want := range tt.want {
+				l, err := p.Acquire(t.Context(), Need{}, &tried)
+				if err != nil || l.Final() != want {
+					t.Fatalf("try %d is final: %v, %v; want %v", i, l.Final(), err, want)
+				}
+				l.Fail(&tried, io.EOF)
+			}
+		})
+	}
+}
+
+// A backend where everything fails is not asked three times as often.
+func TestRetryBudget(t *testing.T) {
+	p := pool(named("a", "b", "c"), func(s *Settings) { s.Retry.Budget = 0.1 })
+	const requests = 1000
+	tries := 0
+	for range requests {
+		tried := Tried{Began: time.Now()}
+		for {
+			l, err := p.Acquire(t.Context(), Need{}, &tried)
+			if err != nil {
+				break
+			}
+			tries++
+			l.Fail(&tried, io.EOF)
 		}
-		acquire(t, p, &Tried{}) // another request starts anew
+	}
+	if most := requests + requests/10 + firstRetries + retriesSecond; tries > most || tries < requests+requests/10 {
+		t.Errorf("%d requests that fail took %d tries; want a tenth more, and a few", requests, tries)
 	}
 }
 
 func TestReleaseCountsOnce(t *testing.T) {
-	p := named("a")
-	l, other := acquire(t, p, &Tried{}), acquire(t, p, &Tried{})
+	p := pool(named("a"))
+	l, other := acquire(t, p, Need{}), acquire(t, p, Need{Kind: Sessions})
 	l.Release()
 	l.Release()
 	l.Fail(&Tried{}, io.EOF)
-	if got := busy(p); got[0] != 1 {
-		t.Errorf("busy = %v after one of two leases was released three times, want 1", got)
-	}
+	expect(t, "busy after one of two leases was released three times", busy(p), map[string]int{"a": 1})
 	other.Release()
-	if got := busy(p); got[0] != 0 {
-		t.Errorf("busy = %v, want 0", got)
-	}
+	expect(t, "busy", busy(p), map[string]int{})
 }
 
+// Counts are exact whatever happens at once.
 func TestCountsReturnToZero(t *testing.T) {
-	p := named("a", "b", "c", "d")
+	one, two := named("a", "b", "c", "d"), named("b", "c", "x")
+	two.Balance = Hash
+	one.Queue.Length, two.Queue.Length = 100, 100
+	for i := range one.Endpoints {
+		one.Endpoints[i].MaxRequests = 3
+	}
+	p := pool(one)
 	var running sync.WaitGroup
 	for g := range 8 {
 		running.Go(func() {
 			for i := range 500 {
-				var tried Tried
+				tried := Tried{Began: time.Now()}
 				for {
-					l, err := p.Acquire(&tried)
+					l, err := p.Acquire(t.Context(), Need{Kind: Kind(i % 2), Hash: uint64(i)}, &tried)
 					if err != nil {
 						break
 					}
@@ -145,310 +241,152 @@ func TestCountsReturnToZero(t *testing.T) {
 			}
 		})
 	}
-	running.Wait()
-	if got := busy(p); !slices.Equal(got, []int64{0, 0, 0, 0}) {
-		t.Errorf("busy = %v, want none", got)
-	}
-}
-
-// A pick costs the lease and nothing else.
-func TestAcquireAllocatesOnlyTheLease(t *testing.T) {
-	p := named("a", "b", "c")
-	var tried Tried
-	if n := testing.AllocsPerRun(100, func() { acquire(t, p, &tried).Release() }); n > 1 {
-		t.Errorf("Acquire makes %v allocations, want 1", n)
-	}
-}
-
-// one returns a lease of the only endpoint e.
-func one(t testing.TB, e Endpoint, o Options) *Lease {
-	t.Helper()
-	e.Name = "e1"
-	p := New("app", []Endpoint{e}, o)
-	t.Cleanup(p.Close)
-	l := acquire(t, p, &Tried{})
-	t.Cleanup(l.Release)
-	return l
-}
-
-// listen accepts connections and holds them until the test ends.
-func listen(t testing.TB, network, address string) string {
-	t.Helper()
-	ln, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
 	running.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() {
-				defer c.Close()
-				io.Copy(io.Discard, c)
-			})
+		for i := range 100 {
+			p.Configure([]Settings{one, two}[i%2])
+			p.Drain("b", i%4 == 0)
+			p.Drain("b", false)
 		}
 	})
-	t.Cleanup(func() { ln.Close(); running.Wait() })
-	return ln.Addr().String()
-}
-
-// refused is an address where nobody listens.
-func refused(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
-// overTLS is an HTTPS server, and what trusts it.
-func overTLS(t testing.TB, h http.Handler) (address string, roots *x509.CertPool) {
-	t.Helper()
-	s := httptest.NewUnstartedServer(h)
-	s.Config.ErrorLog = nil
-	s.StartTLS()
-	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
-	roots = x509.NewCertPool()
-	roots.AddCert(s.Certificate())
-	return s.Listener.Addr().String(), roots
-}
-
-func TestDial(t *testing.T) {
-	secure, roots := overTLS(t, http.NotFoundHandler())
-	socket := filepath.Join(t.TempDir(), "s")
-	listen(t, "unix", socket)
-	tests := []struct {
-		name     string
-		endpoint Endpoint
-	}{
-		{"plain", Endpoint{Network: "tcp", Address: listen(t, "tcp", "127.0.0.1:0")}},
-		{"unix", Endpoint{Network: "unix", Address: socket}},
-		{"TLS", Endpoint{Network: "tcp", Address: secure, TLS: &tls.Config{ServerName: "example.com", RootCAs: roots}}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			c, err := one(t, tt.endpoint, Options{TakeRecords: true}).Dial(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			s, secure := c.(*tls.Conn)
-			if wire.Of(c) == nil || secure != (tt.endpoint.TLS != nil) || secure && !s.ConnectionState().HandshakeComplete {
-				t.Errorf("Dial = %T, TLS done %v; want a *wire.Conn, or a finished *tls.Conn over one", c, secure)
-			}
-			if _, ok := wire.Of(c).Recall(); ok != secure {
-				t.Errorf("the connection remembers its handshake: %v; want %v", ok, secure)
-			}
-		})
+	running.Wait()
+	expect(t, "busy", busy(p), map[string]int{})
+	if p.load != 0 || p.waiting[0].Len()+p.waiting[1].Len() != 0 {
+		t.Errorf("load %d, %d waiting; want none", p.load, p.waiting[0].Len()+p.waiting[1].Len())
 	}
 }
 
-func TestDialErrors(t *testing.T) {
-	secure, roots := overTLS(t, http.NotFoundHandler())
-	silent := listen(t, "tcp", "127.0.0.1:0")
-	gone := errors.New("the client is gone")
-	ended, cancel := context.WithCancelCause(context.Background())
-	cancel(gone)
-	trusting := &tls.Config{ServerName: "example.com", RootCAs: roots}
-	tests := []struct {
-		name     string
-		endpoint Endpoint
-		ctx      context.Context
-		timeout  time.Duration
-		is       error
-		text     string
-		timedOut bool
-	}{
-		{name: "refused", endpoint: Endpoint{Network: "tcp", Address: refused(t)}, text: "connection refused"},
-		{name: "no socket", endpoint: Endpoint{Network: "unix", Address: filepath.Join(t.TempDir(), "none")}, text: "no such file"},
-		{name: "plain server", endpoint: Endpoint{Network: "tcp", Address: plain(t), TLS: trusting}, text: "TLS handshake: "},
-		{name: "unknown authority", endpoint: Endpoint{Network: "tcp", Address: secure, TLS: &tls.Config{ServerName: "example.com", RootCAs: x509.NewCertPool()}}, text: "TLS handshake: "},
-		{name: "wrong name", endpoint: Endpoint{Network: "tcp", Address: secure, TLS: &tls.Config{ServerName: "other.test", RootCAs: roots}}, text: "other.test"},
-		{name: "TLS that does not answer", endpoint: Endpoint{Network: "tcp", Address: silent, TLS: trusting}, timeout: 20 * time.Millisecond, is: context.DeadlineExceeded, text: "no connection within 20ms", timedOut: true},
-		{name: "cancelled", endpoint: Endpoint{Network: "tcp", Address: silent}, ctx: ended, is: gone, text: "gone"},
-		{name: "cancelled before TLS", endpoint: Endpoint{Network: "tcp", Address: silent, TLS: trusting}, ctx: ended, is: gone, text: "gone"},
+func TestCountsSurviveConfigure(t *testing.T) {
+	p := pool(named("a", "b"))
+	held := hold(t, p, 10, Need{Kind: Sessions})
+	p.Configure(named("b", "c"))
+	expect(t, "busy after c took the place of a", busy(p), map[string]int{"a": 5, "b": 5})
+	if !p.Has("b") || !p.Has("c") || p.Has("a") {
+		t.Error("Has is wrong about b and c")
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			ctx := tt.ctx
-			if ctx == nil {
-				ctx = t.Context()
-			}
-			c, err := one(t, tt.endpoint, Options{ConnectTimeout: tt.timeout}).Dial(ctx)
-			var d *DialError
-			if c != nil || !errors.As(err, &d) || d.Backend != "app" || d.Endpoint != "e1" {
-				t.Fatalf("Dial = %v, %v; want a *DialError that names both", c, err)
-			}
-			if !strings.HasPrefix(err.Error(), "backend app: endpoint e1: ") || !strings.Contains(err.Error(), tt.text) {
-				t.Errorf("Dial = %v; want backend, endpoint and %q", err, tt.text)
-			}
-			if tt.is != nil && !errors.Is(err, tt.is) {
-				t.Errorf("Dial = %v; want %v in it", err, tt.is)
-			}
-			var timeout interface{ Timeout() bool }
-			if got := errors.As(err, &timeout) && timeout.Timeout(); got != tt.timedOut {
-				t.Errorf("Dial = %v, a timeout: %v; want %v", err, got, tt.timedOut)
-			}
-		})
+	hold(t, p, 5, Need{Kind: Sessions})
+	expect(t, "busy after five more", busy(p), map[string]int{"a": 5, "b": 5, "c": 5})
+	p.Configure(named("a", "b", "c"))
+	for _, l := range held["a"][1:] {
+		l.Release()
+	}
+	again := hold(t, p, 4, Need{Kind: Sessions})["a"]
+	expect(t, "busy after a came back, lost four and got four", busy(p), map[string]int{"a": 5, "b": 5, "c": 5})
+	p.Configure(named("b"))
+	for _, l := range append(held["a"], again...) {
+		l.Release()
+	}
+	if len(p.members) != 2 { // b, and c with its five; a has nothing left
+		t.Errorf("%d members are remembered, want 2", len(p.members))
 	}
 }
 
-// plain is a server that answers everything with one line that is not TLS.
-func plain(t testing.TB) string {
-	s := httptest.NewServer(http.NotFoundHandler())
-	t.Cleanup(s.Close)
-	return s.Listener.Addr().String()
-}
-
-// Who gives up while a connection is being made does not wait for it.
-func TestDialEndsWithItsContext(t *testing.T) {
-	l := one(t, Endpoint{Network: "tcp", Address: listen(t, "tcp", "127.0.0.1:0"), TLS: &tls.Config{ServerName: "a.test"}}, Options{ConnectTimeout: time.Hour})
-	gone := errors.New("the client is gone")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	done := make(chan error, 1)
-	go func() { _, err := l.Dial(ctx); done <- err }()
-	cancel(gone)
-	if err := <-done; !errors.Is(err, gone) {
-		t.Errorf("Dial = %v, want %v", err, gone)
+func TestBackupsStandBy(t *testing.T) {
+	s := named("a", "b", "spare")
+	s.Endpoints[2].Backup = true
+	p := pool(s)
+	hold(t, p, 4, Need{})
+	expect(t, "with both up", busy(p), map[string]int{"a": 2, "b": 2})
+	p.Drain("a", true)
+	acquire(t, p, Need{})
+	expect(t, "with one up", busy(p), map[string]int{"a": 2, "b": 3})
+	tried := Tried{Began: time.Now()}
+	l, _ := p.Acquire(t.Context(), Need{}, &tried)
+	l.Fail(&tried, io.EOF)
+	if l, err := p.Acquire(t.Context(), Need{}, &tried); err != nil || l.Endpoint() != "spare" {
+		t.Errorf("Acquire after b was tried = %v, %v; want the spare one", l, err)
+	}
+	p.Drain("b", true)
+	if l := acquire(t, p, Need{}); l.Endpoint() != "spare" {
+		t.Errorf("with none up the pick was %s, want the spare one", l.Endpoint())
+	}
+	p.Drain("a", false)
+	if l := acquire(t, p, Need{}); l.Endpoint() != "a" {
+		t.Errorf("with a up again the pick was %s", l.Endpoint())
 	}
 }
 
-func TestRoundTrip(t *testing.T) {
-	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s %s %s %s", r.Proto, r.Host, r.RequestURI, r.Header.Get("Accept-Encoding"))
-	})
-	secure, roots := overTLS(t, answer)
-	var opened atomic.Int64
-	s := httptest.NewUnstartedServer(answer)
-	s.Config.ConnState = func(_ net.Conn, st http.ConnState) {
-		if st == http.StateNew {
-			opened.Add(1)
+// A full endpoint is not a reason to bother the spare one.
+func TestFullIsNotDown(t *testing.T) {
+	s := named("a", "spare")
+	s.Endpoints[0].MaxRequests, s.Endpoints[1].Backup = 1, true
+	p := pool(s)
+	acquire(t, p, Need{})
+	l, err := p.Acquire(t.Context(), Need{}, &Tried{})
+	var u *UnavailableError
+	if !errors.As(err, &u) || !u.Full || u.Backend != "app" || u.RetryAfter < time.Second {
+		t.Fatalf("Acquire = %v, %v; want an UnavailableError that says full", l, err)
+	}
+	acquire(t, p, Need{Kind: Sessions}) // of which it may have any number
+}
+
+func TestLimitsPerEndpoint(t *testing.T) {
+	s := named("a", "b", "c")
+	for i, most := range []int{1, 3, 0} {
+		s.Endpoints[i].MaxSessions = most
+	}
+	for _, b := range []Balance{LeastConnections, RoundRobin, RandomTwo, Hash} {
+		s.Balance = b
+		p := pool(s)
+		for i := range 100 {
+			acquire(t, p, Need{Kind: Sessions, Hash: uint64(i)})
+			if got := busy(p); got["a"] > 1 || got["b"] > 3 {
+				t.Fatalf("balance %d: busy = %v, want at most 1 at a and 3 at b", b, got)
+			}
+		}
+		if got := busy(p); got["a"] != 1 || got["b"] != 3 || got["c"] != 96 {
+			t.Errorf("balance %d: 100 sessions are spread as %v, want 1, 3 and the rest", b, got)
 		}
 	}
-	s.Start()
-	t.Cleanup(s.Close)
-	socket := filepath.Join(t.TempDir(), "s")
-	ln, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	local := httptest.NewUnstartedServer(answer)
-	local.Listener.Close()
-	local.Listener = ln
-	local.Start()
-	t.Cleanup(local.Close)
-	tests := []struct {
-		name     string
-		endpoint Endpoint
-	}{
-		{"plain", Endpoint{Network: "tcp", Address: s.Listener.Addr().String()}},
-		{"unix", Endpoint{Network: "unix", Address: socket}},
-		{"TLS", Endpoint{Network: "tcp", Address: secure, TLS: &tls.Config{ServerName: "example.com", RootCAs: roots, NextProtos: []string{"http/1.1"}}}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			l := one(t, tt.endpoint, Options{})
-			for range 5 {
-				r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://a.test/x%2Fy?z", nil)
-				res, err := l.RoundTrip(r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				body, err := io.ReadAll(res.Body)
-				res.Body.Close()
-				if string(body) != "HTTP/1.1 a.test /x%2Fy?z " || err != nil {
-					t.Errorf("the backend saw %q, %v", body, err)
-				}
-			}
-		})
-	}
-	if n := opened.Load(); n != 1 {
-		t.Errorf("five requests one after the other took %d connections, want 1", n)
-	}
 }
 
-// A request that reached no endpoint can go to the next: its body is whole.
-func TestRoundTripToNobodyReadsNothing(t *testing.T) {
-	l := one(t, Endpoint{Network: "tcp", Address: refused(t)}, Options{})
-	body := strings.NewReader("body")
-	r, _ := http.NewRequestWithContext(t.Context(), "POST", "http://a.test/", io.NopCloser(body))
-	res, err := l.RoundTrip(r)
-	var d *DialError
-	if !errors.As(err, &d) || d.Endpoint != "e1" || body.Len() != 4 {
-		t.Errorf("RoundTrip = %v, %v with %d bytes of the body left; want a *DialError and all 4", res, err, body.Len())
+func TestDrainedEndpointsGetNothing(t *testing.T) {
+	s := named("a", "b")
+	s.Endpoints[0].Drain = true
+	p := pool(s)
+	first := acquire(t, p, Need{})
+	if first.Endpoint() != "b" || p.Drain("nowhere", true) || !p.Drain("b", true) {
+		t.Fatalf("the pick was %s, want b", first.Endpoint())
 	}
+	if draining, _ := first.Draining(); !draining {
+		t.Error("a lease of b does not know that b drains")
+	}
+	if _, err := p.Acquire(t.Context(), Need{Sticky: first.ID()}, &Tried{}); err == nil || err.Error() != "backend app: no endpoint is up" {
+		t.Errorf("Acquire with both drained = %v", err)
+	}
+	p.Drain("b", false)
+	p.Drain("a", false) // is the settings' to decide
+	expect(t, "four more", map[string]int{"b": len(hold(t, p, 4, Need{})["b"])}, map[string]int{"b": 4})
 }
 
-func TestCloseLeavesLeasesValid(t *testing.T) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
-	t.Cleanup(s.Close)
-	p := New("app", []Endpoint{{Name: "e1", Network: "tcp", Address: s.Listener.Addr().String()}}, Options{})
-	defer p.Close()
-	l := acquire(t, p, &Tried{})
-	for range 2 {
-		p.Close()
-		r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://a.test/", nil)
-		res, err := l.RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
+func TestStickyWorkStays(t *testing.T) {
+	p := pool(named("a", "b", "c"))
+	l := acquire(t, p, Need{})
+	for range 10 {
+		if o := acquire(t, p, Need{Sticky: l.ID()}); o.Endpoint() != l.Endpoint() {
+			t.Fatalf("the pick was %s, want %s", o.Endpoint(), l.Endpoint())
 		}
-		if body, err := io.ReadAll(res.Body); string(body) != "ok" || err != nil {
-			t.Errorf("behind Close: %q, %v", body, err)
-		}
-		res.Body.Close()
 	}
-	l.Release()
+	if again := acquire(t, pool(named("x", l.Endpoint())), Need{Sticky: l.ID()}); again.Endpoint() != l.Endpoint() {
+		t.Error("an endpoint has another ID in another pool")
+	}
+	p.Drain(l.Endpoint(), true)
+	if o := acquire(t, p, Need{Sticky: l.ID()}); o.Endpoint() == l.Endpoint() {
+		t.Error("work sticks to an endpoint that drains")
+	}
+	acquire(t, p, Need{Sticky: 12345}) // which nobody has
 }
 
-func TestSame(t *testing.T) {
-	pool := func(edit func(name *string, e *Endpoint, o *Options)) *Pool {
-		name, e, o := "app", Endpoint{Name: "e", Network: "tcp", Address: "a:1", TLS: &tls.Config{ServerName: "a"}}, Options{}
-		if edit != nil {
-			edit(&name, &e, &o)
-		}
-		return New(name, []Endpoint{e}, o)
+func TestStatus(t *testing.T) {
+	s := named("a", "b", "c")
+	s.Endpoints[1].Drain, s.Endpoints[2].Backup, s.Endpoints[0].Weight = true, true, 7
+	p := pool(s)
+	acquire(t, p, Need{Kind: Sessions})
+	want := []Status{
+		{Backend: "app", Endpoint: "a", State: "up", Sessions: 1, Weight: 7},
+		{Backend: "app", Endpoint: "b", State: "draining", Weight: 1},
+		{Backend: "app", Endpoint: "c", State: "up", Standby: true, Weight: 1},
 	}
-	_, roots := overTLS(t, http.NotFoundHandler())
-	tests := []struct {
-		name string
-		edit func(name *string, e *Endpoint, o *Options)
-		want bool
-	}{
-		{"unchanged", nil, true},
-		{"the default written out", func(_ *string, _ *Endpoint, o *Options) { o.ConnectTimeout = 5 * time.Second }, true},
-		{"name", func(n *string, _ *Endpoint, _ *Options) { *n = "other" }, false},
-		{"timeout", func(_ *string, _ *Endpoint, o *Options) { o.ConnectTimeout = time.Second }, false},
-		{"endpoint's name", func(_ *string, e *Endpoint, _ *Options) { e.Name = "f" }, false},
-		{"address", func(_ *string, e *Endpoint, _ *Options) { e.Address = "a:2" }, false},
-		{"network", func(_ *string, e *Endpoint, _ *Options) { e.Network = "unix" }, false},
-		{"h2c", func(_ *string, e *Endpoint, _ *Options) { e.H2C = true }, false},
-		{"no TLS", func(_ *string, e *Endpoint, _ *Options) { e.TLS = nil }, false},
-		{"server name", func(_ *string, e *Endpoint, _ *Options) { e.TLS = &tls.Config{ServerName: "b"} }, false},
-		{"authorities", func(_ *string, e *Endpoint, _ *Options) { e.TLS = &tls.Config{ServerName: "a", RootCAs: roots} }, false},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			a, b := pool(nil), pool(tt.edit)
-			if a.Same(b) != tt.want || b.Same(a) != tt.want {
-				t.Errorf("Same = %v and %v, want %v", a.Same(b), b.Same(a), tt.want)
-			}
-		})
-	}
-	if p := named("a", "b"); p.Same(nil) || p.Same(named("a")) || p.Same(named("b", "a")) || !p.Same(named("a", "b")) || !p.Has("b") || p.Has("c") {
-		t.Error("Same or Has is wrong about a pool of a and b")
-	}
-}
-
-func BenchmarkAcquire(b *testing.B) {
-	p := named("a", "b", "c", "d", "e", "f", "g", "h")
-	var tried Tried
-	b.ReportAllocs()
-	for b.Loop() {
-		acquire(b, p, &tried).Release()
+	if got := p.Status(); !slices.Equal(got, want) {
+		t.Errorf("Status() = %+v, want %+v", got, want)
 	}
 }

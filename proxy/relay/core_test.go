@@ -342,6 +342,16 @@ func TestCore(t *testing.T) {
 			client: `close 1012 "backend removed"`, backend: `close 1001`, report: "backend removed gateway 1012 backend removed",
 		},
 		{
+			name:   "an endpoint is drained",
+			events: []event{ending(Drained), eof(Client), eof(Backend)},
+			client: `close 1012 "drained"`, backend: `close 1001`, report: "drained gateway 1012 drained",
+		},
+		{
+			name:   "sessions are rebalanced",
+			events: []event{ending(Rebalanced), eof(Client), eof(Backend)},
+			client: `close 1012 "rebalanced"`, backend: `close 1001`, report: "rebalanced gateway 1012 rebalanced",
+		},
+		{
 			name:   "the first of two ends counts",
 			events: []event{ending(RouteRemoved), ending(Shutdown), ending(RouteRemoved), reset(Client), reset(Backend)},
 			client: `close 1012 "route removed"`, backend: `close 1001`, report: "route removed gateway 1012 route removed",

@@ -111,6 +111,8 @@ const (
 	Shutdown
 	RouteRemoved
 	BackendRemoved
+	Drained    // the endpoint shall have no sessions
+	Rebalanced // other endpoints have fewer
 )
 
 func (c Cause) String() string {
@@ -137,6 +139,10 @@ func (c Cause) String() string {
 		return "route removed"
 	case BackendRemoved:
 		return "backend removed"
+	case Drained:
+		return "drained"
+	case Rebalanced:
+		return "rebalanced"
 	}
 	return "none"
 }
@@ -145,7 +151,7 @@ func (c Cause) String() string {
 // session.
 func (c Cause) code() ws.StatusCode {
 	switch c {
-	case RouteRemoved, BackendRemoved:
+	case RouteRemoved, BackendRemoved, Drained, Rebalanced:
 		return frame.StatusServiceRestart
 	}
 	return ws.StatusGoingAway

@@ -1,0 +1,160 @@
+//go:build unix
+
+package integration
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"sluice/internal/wstest"
+)
+
+const failing = `
+backends:
+  app:
+    endpoints: [%s]
+    health: { check: websocket, interval: 200ms, timeout: 200ms, rise: 1, fall: 2 }
+    passive: { failures: 3, statuses: [500], eject: 300ms }
+    retry: { try_timeout: 250ms }
+routes: [{ path: /*, backend: app }]
+`
+
+// Whatever becomes of one endpoint of three, no request and no handshake that
+// could succeed fails, and it gets work again when it is well.
+func TestFailingEndpoints(t *testing.T) {
+	t.Parallel()
+	tests := []trouble{
+		{
+			name:  "killed",
+			begin: (*endpoint).kill,
+			mend:  func(e *endpoint) { startEndpoint(e.t, e.address, "") },
+		},
+		{
+			name:  "stopped",
+			begin: func(e *endpoint) { e.signal(syscall.SIGSTOP) },
+			mend:  func(e *endpoint) { e.signal(syscall.SIGCONT) },
+		},
+		replaced("slow", 0),
+		replaced("reset", 0),
+		replaced("500", 3),
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			all := startEndpoints(t, 3)
+			g := start(t, fmt.Sprintf(failing, addresses(all)))
+			served := make(map[string]int)
+			failed := 0
+			work := func() {
+				t.Helper()
+				switch status, body := answer(t, g); {
+				case status == 200:
+					served[body]++
+				case status == 500 && tt.errors > 0:
+					failed++
+				default:
+					t.Errorf("status %d, want 200", status)
+				}
+				r, p := shake(t, g)
+				switch {
+				case r == 101:
+					p.Send(wstest.Text("hello"))
+					p.Expect(wstest.Text("hello"))
+					p.Send(wstest.Close(1000, ""))
+					p.ExpectClose(1000)
+				case r == 500 && tt.errors > 0:
+					failed++
+				default:
+					t.Errorf("handshake: %d, want 101", r)
+				}
+			}
+			for range 6 {
+				work()
+			}
+			if len(served) != 3 {
+				t.Fatalf("requests were served by %v, want all three", served)
+			}
+			tt.begin(all[0])
+			for range 40 {
+				work()
+			}
+			if failed > tt.errors {
+				t.Errorf("%d answers of 500 were seen, want %d at most", failed, tt.errors)
+			}
+			g.wait("endpoint is down", func(r record) bool { return r.text("endpoint") == all[0].address })
+			tt.mend(all[0])
+			before := len(g.log())
+			for clear(served); served[all[0].address] == 0; {
+				work()
+				if len(g.log())-before > 10_000 {
+					t.Fatal("the endpoint gets no work though it is well again")
+				}
+			}
+		})
+	}
+}
+
+// trouble is a way in which an endpoint fails.
+type trouble struct {
+	name   string
+	begin  func(e *endpoint)
+	mend   func(e *endpoint)
+	errors int // answers of 500 that clients see at most
+}
+
+// replaced is an endpoint that a process with a bad mode takes the place of.
+func replaced(mode string, errors int) trouble {
+	var bad *endpoint
+	return trouble{
+		name: mode, errors: errors,
+		begin: func(e *endpoint) { e.kill(); bad = startEndpoint(e.t, e.address, mode) },
+		mend:  func(e *endpoint) { bad.kill(); startEndpoint(e.t, e.address, "") },
+	}
+}
+
+// shake sends a handshake and returns the status, and the session for a 101.
+func shake(t *testing.T, g *gateway) (int, wstest.Peer) {
+	t.Helper()
+	p := wstest.Dial(t, g.http)
+	p.WriteString(wstest.Handshake("/"))
+	p.ReadHead()
+	status, err := strconv.Atoi(strings.Fields(p.Head.Start)[1])
+	if err != nil {
+		t.Fatalf("the handshake was answered with %q", p.Head.Start)
+	}
+	return status, p
+}
+
+// With all of them gone, clients are told at once to come again.
+func TestAllEndpointsDown(t *testing.T) {
+	t.Parallel()
+	all := startEndpoints(t, 2)
+	g := start(t, fmt.Sprintf(failing, addresses(all)))
+	for _, e := range all {
+		e.kill()
+	}
+	for _, e := range all {
+		g.wait("endpoint is down", func(r record) bool { return r.text("endpoint") == e.address })
+	}
+	for _, request := range []string{get("/"), wstest.Handshake("/")} {
+		r, _ := wstest.Ask(t, g.http, request)
+		if r.StatusCode != 503 || r.Header.Get("Retry-After") == "" {
+			t.Errorf("status %d with Retry-After %q, want 503 and some", r.StatusCode, r.Header.Get("Retry-After"))
+		}
+	}
+	startEndpoint(t, all[0].address, "")
+	g.wait("endpoint is up", nil)
+	if status, body := answer(t, g); status != 200 || body != all[0].address {
+		t.Errorf("%d %q when one is up again", status, body)
+	}
+}
+
+func (e *endpoint) signal(s syscall.Signal) {
+	e.t.Helper()
+	if err := e.cmd.Process.Signal(s); err != nil {
+		e.t.Fatal(err)
+	}
+}

@@ -1,0 +1,144 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Kind is what an endpoint is needed for.
+type Kind uint8
+
+const (
+	Requests Kind = iota
+	Sessions
+)
+
+// A Need is what an endpoint is asked for, and by whom.
+type Need struct {
+	Kind           Kind
+	Hash           uint64         // of whom or what the work is for, see [HashOf]; for [Hash]
+	Sticky         uint64         // [Lease.ID] of the endpoint that the client had before, if it is up; 0 means none
+	Client, Server netip.AddrPort // the two ends of the client's connection, for PROXY headers; may be zero
+}
+
+// Tried is what one request or handshake has tried. Began is when, the rest is
+// zero at first.
+type Tried struct {
+	Began   time.Time
+	members []*member
+	last    error
+}
+
+func (t *Tried) has(m *member) bool {
+	return len(t.members) > 0 && slices.Contains(t.members, m)
+}
+
+// A Lease is the use of one endpoint for a request or a session.
+type Lease struct {
+	pool     *Pool
+	member   *member
+	link     *link
+	kind     Kind
+	final    bool
+	client   *ends // for PROXY headers; nil where there are none
+	released atomic.Bool
+}
+
+// Backend and Endpoint name what is leased. Where an endpoint stands for
+// several addresses its name has the one behind it.
+func (l *Lease) Backend() string  { return l.pool.name }
+func (l *Lease) Endpoint() string { return l.member.name }
+
+// Authority is the endpoint's host and port for a Host header.
+func (l *Lease) Authority() string { return l.link.authority }
+
+// Final reports whether there will be no other try after this one.
+func (l *Lease) Final() bool { return l.final }
+
+// ID is the endpoint in a number other than 0, which is the same after a
+// restart and in other processes with the same endpoint.
+func (l *Lease) ID() uint64 { return l.member.id }
+
+// Draining reports whether the endpoint shall have no sessions any more, and
+// the time over which they end.
+func (l *Lease) Draining() (bool, time.Duration) {
+	l.pool.mu.Lock()
+	defer l.pool.mu.Unlock()
+	return l.member.draining(), l.pool.settings.DrainTime
+}
+
+// Release gives the endpoint back. Calling it again does nothing.
+func (l *Lease) Release() {
+	if !l.released.Swap(true) {
+		l.pool.giveBack(l.member, l.kind)
+	}
+}
+
+// Report tells how the endpoint has served: good, or not at all. What a client
+// did wrong is neither.
+func (l *Lease) Report(good bool) { l.pool.report(l.member, good) }
+
+// Fail reports that the endpoint has not served, gives it back and notes that
+// it was tried.
+func (l *Lease) Fail(t *Tried, err error) {
+	l.Report(false)
+	t.members = append(t.members, l.member)
+	t.last = err
+	l.Release()
+}
+
+// Dial connects to the endpoint, TLS included. The error is a *[DialError]. The
+// connection is the caller's; it is a *wire.Conn, or a *tls.Conn over one.
+func (l *Lease) Dial(ctx context.Context) (net.Conn, error) {
+	return l.link.connect(ctx, l.client, false)
+}
+
+// RoundTrip sends a request to the endpoint over a kept connection. When the
+// endpoint cannot be reached the error is a *[DialError] and nothing of the
+// request was read, though its body is closed.
+func (l *Lease) RoundTrip(r *http.Request) (*http.Response, error) {
+	return l.link.roundTrip(r, l.client)
+}
+
+// An UnavailableError is a backend without an endpoint to use.
+type UnavailableError struct {
+	Backend    string
+	Full       bool          // some are up, but all of them full; else none is up
+	RetryAfter time.Duration // when it may be otherwise
+}
+
+func (e *UnavailableError) Error() string {
+	if e.Full {
+		return fmt.Sprintf("backend %s: all endpoints are full", e.Backend)
+	}
+	return fmt.Sprintf("backend %s: no endpoint is up", e.Backend)
+}
+
+// Longest and shortest time a client is told to stay away.
+const minRetryAfter, maxRetryAfter = time.Second, 30 * time.Second
+
+// unavailable is called with the lock held.
+func (p *Pool) unavailable(full bool) *UnavailableError {
+	e := &UnavailableError{Backend: p.name, Full: full, RetryAfter: minRetryAfter}
+	if full {
+		return e
+	}
+	e.RetryAfter = maxRetryAfter
+	now := time.Now()
+	for _, m := range p.current {
+		switch {
+		case !m.ejected.IsZero():
+			e.RetryAfter = min(e.RetryAfter, m.ejected.Sub(now))
+		case !m.well:
+			e.RetryAfter = min(e.RetryAfter, p.settings.Check.Interval)
+		}
+	}
+	e.RetryAfter = max(e.RetryAfter, minRetryAfter)
+	return e
+}

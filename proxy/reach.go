@@ -1,0 +1,145 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+
+	"sluice/proxy/backend"
+	"sluice/proxy/forward"
+	"sluice/upgrade"
+)
+
+// errSlowTry is an endpoint that took so long that another one is asked.
+var errSlowTry = &timeoutError{"no answer within try_timeout"}
+
+// offer reaches an endpoint that answers the handshake, the next one where one
+// does not (step 6 and 7). Lease and connection are the caller's.
+func (x *exchange) offer(ctx context.Context, q *upgrade.Request) (*backend.Lease, net.Conn, *upgrade.Answer, error) {
+	s := x.choose()
+	need := x.need(s, backend.Sessions)
+	tried := backend.Tried{Began: x.started}
+	for {
+		lease, err := s.pool.Acquire(ctx, need, &tried)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		x.use(lease, s, need.Sticky)
+		conn, a, err := x.ask(ctx, s, lease, q)
+		if err == nil {
+			lease.Report(!slices.Contains(s.failures, a.Status))
+			return lease, conn, a, nil
+		}
+		if x.r.Context().Err() != nil || errors.Is(context.Cause(ctx), errGone) {
+			lease.Release() // which says nothing about the endpoint
+			return nil, nil, nil, err
+		}
+		lease.Fail(&tried, err)
+		if ctx.Err() != nil || !unanswered(err) {
+			return nil, nil, nil, err
+		}
+	}
+}
+
+// ask offers the handshake to one endpoint.
+func (x *exchange) ask(ctx context.Context, s *supply, l *backend.Lease, q *upgrade.Request) (net.Conn, *upgrade.Answer, error) {
+	if s.tryTimeout > 0 && !l.Final() {
+		timed, stop := context.WithTimeoutCause(ctx, s.tryTimeout, errSlowTry)
+		defer stop()
+		ctx = timed
+	}
+	conn, err := l.Dial(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := upgrade.Offer(ctx, conn, q)
+	if err != nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("backend %s: endpoint %s: %w", l.Backend(), l.Endpoint(), err)
+	}
+	return conn, a, nil
+}
+
+// unanswered reports whether a handshake failed at an endpoint that had not
+// begun to answer.
+func unanswered(err error) bool {
+	var none *upgrade.Unanswered
+	return unreachable(err) || errors.As(err, &none) || errors.Is(err, errSlowTry)
+}
+
+// forward sends a plain request to the backend, and to the next endpoint where
+// one fails and nothing is lost.
+func (x *exchange) forward(path string) {
+	s := x.choose()
+	need := x.need(s, backend.Requests)
+	tried := backend.Tried{Began: x.started}
+	again := idempotent(x.r)
+	if send := x.svc.mirror.copy(x, path); send != nil {
+		defer send()
+	}
+	for {
+		lease, err := s.pool.Acquire(x.r.Context(), need, &tried)
+		if err != nil {
+			x.failRequest(err)
+			return
+		}
+		defer lease.Release()
+		x.use(lease, s, need.Sticky)
+		e := x.svc.exchange // a copy
+		e.Backend, e.Path, e.Origin, e.ID = lease, path, &x.origin, x.record.ID
+		e.Via, e.Edit = x.s.via, x.edit
+		if again && s.tryTimeout > 0 && !lease.Final() {
+			e.Response = min(e.Response, s.tryTimeout)
+		}
+		x.sent.paced = true
+		result := e.Do(x.w, x.r)
+		x.sent.paced = false
+		x.record.In = result.In
+		if x.r.Context().Err() == nil && lost(&result, again) {
+			lease.Fail(&tried, result.Err)
+			continue
+		}
+		if x.r.Context().Err() == nil {
+			s.judge(lease, &result)
+		}
+		x.finish(&result)
+		return
+	}
+}
+
+// lost reports whether a request failed at an endpoint and can go to another
+// one: nothing of it was read or, where it may be sent twice, nothing answered.
+func lost(r *forward.Result, again bool) bool {
+	var e *forward.Error
+	switch {
+	case r.Err == nil || r.Status != 0 || r.In != 0:
+		return false
+	case unreachable(r.Err):
+		return true
+	}
+	return again && errors.As(r.Err, &e) && !e.Client
+}
+
+// judge reports how an endpoint has served a request.
+func (s *supply) judge(l *backend.Lease, r *forward.Result) {
+	var e *forward.Error
+	switch {
+	case r.Err == nil:
+		l.Report(!slices.Contains(s.failures, r.Status))
+	case errors.As(r.Err, &e) && !e.Client:
+		l.Report(false)
+	}
+}
+
+// idempotent reports whether a request may be sent twice (RFC 9110, section
+// 9.2.2), having no body that would be gone.
+func idempotent(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return r.ContentLength == 0
+	}
+	return false
+}
