@@ -109,9 +109,9 @@ func (d *Direction) Next(in []byte, l *Limits, now int64) Verdict {
 	before := *d
 	v := d.walk(in, l, now)
 	switch {
-	case v.Take == 0:
-	case !l.Close:
+	case !l.Close: // a debt stands, whether anything was taken now or not
 		d.until = max(d.until, l.Bytes.Spend(&d.bytes, int64(v.Take), now))
+	case v.Take == 0:
 	case l.Bytes.Take(&d.bytes, int64(v.Take), now) != 0:
 		*d = before
 		return Verdict{Do: Excess, Violation: ByteRate}

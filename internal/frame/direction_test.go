@@ -255,7 +255,7 @@ func TestViolationsAtEverySplit(t *testing.T) {
 							continue
 						}
 						stream := slices.Concat(prefix, bad, behind)
-						want := reference(stream, client, tt.deflate)
+						want := reference(stream, client, tt.deflate, house{})
 						if want.violation != tt.want || !bytes.Equal(want.forwarded, prefix) {
 							t.Fatalf("the reference says %v behind %d bytes of %x; want %v behind %d", want.violation, len(want.forwarded), stream, tt.want, len(prefix))
 						}
@@ -325,7 +325,7 @@ func TestValidFramesPassAtEverySplit(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, client := range []bool{true, false} {
 				stream := tt.stream(client)
-				want := reference(stream, client, tt.deflate)
+				want := reference(stream, client, tt.deflate, house{})
 				if want.violation != None || want.counts != tt.counts || (want.close != nil) != tt.close || want.held != 0 {
 					t.Fatalf("the reference says %+v of %.100x", want, stream)
 				}
@@ -381,7 +381,7 @@ func FuzzNext(f *testing.F) {
 		most := 1 + r.IntN(1<<r.IntN(14))
 		d := direction(client, deflate)
 		got := walk(t, &d, stream, func() int { return 1 + r.IntN(most) }, func() bool { return r.IntN(2) == 0 })
-		if diff := differ(got, reference(stream, client, deflate)); diff != "" {
+		if diff := differ(got, reference(stream, client, deflate, house{})); diff != "" {
 			t.Fatalf("%x: %s", stream, diff)
 		}
 	})

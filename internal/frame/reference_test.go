@@ -1,6 +1,8 @@
 package frame
 
 import (
+	"encoding/binary"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -8,6 +10,7 @@ import (
 // all of it has come.
 type outcome struct {
 	forwarded []byte // everything that goes on
+	swallowed int    // bytes of the answer to the gateway's ping
 	held      int    // bytes at the end that wait for more
 	counts    Counts
 	close     []byte // the Close frame, last of what was forwarded
@@ -16,24 +19,36 @@ type outcome struct {
 	left      int64
 }
 
+// house is what a gateway asks of a side besides the RFC.
+type house struct {
+	frame, message int64  // bytes of payload; 0 means any
+	messages       int    // how many may begin; 0 means any
+	ping           uint64 // of its own, which is not answered yet; 0 without one
+}
+
 // reference reads a whole stream as RFC 6455, section 5, tells it, and
 // RFC 7692 where compressed was negotiated; slowly, and without looking at
 // anything but the text. Where a frame breaks several rules the first one here
-// counts: section 5.2 in the order of its fields, then 5.5, then 5.4.
-func reference(stream []byte, fromClient, compressed bool) outcome {
+// counts: section 5.2 in the order of its fields, then 5.5, then 5.4, then the
+// rules of the house.
+func reference(stream []byte, fromClient, compressed bool, rules house) outcome {
 	const (
-		continuation, text, binary = 0x0, 0x1, 0x2
-		closing, ping, pong        = 0x8, 0x9, 0xa
+		continuation, text, bin = 0x0, 0x1, 0x2
+		closing, ping, pong     = 0x8, 0x9, 0xa
 	)
 	o := outcome{boundary: true}
-	inMessage := false
+	inMessage, begun, total := false, 0, uint64(0)
 	at := 0
+	pongAt := 0 // where the answer to the gateway's ping begins
+	forwarded := func() []byte {
+		return slices.Concat(stream[:pongAt], stream[pongAt+o.swallowed:at])
+	}
 	bad := func(v Violation) outcome {
-		o.violation, o.forwarded = v, stream[:at]
+		o.violation, o.forwarded = v, forwarded()
 		return o
 	}
 	wait := func() outcome {
-		o.forwarded, o.held = stream[:at], len(stream)-at
+		o.forwarded, o.held = forwarded(), len(stream)-at
 		return o
 	}
 	for {
@@ -48,11 +63,11 @@ func reference(stream []byte, fromClient, compressed bool) outcome {
 		if rsv2 || rsv3 { // 5.2: MUST be 0 unless an extension says otherwise
 			return bad(ReservedBits)
 		}
-		if rsv1 && !(compressed && (opcode == text || opcode == binary)) && !(compressed && !control && opcode > binary) {
+		if rsv1 && !(compressed && (opcode == text || opcode == bin)) && !(compressed && !control && opcode > bin) {
 			return bad(ReservedBits) // RFC 7692, section 6: the first frame of a message only
 		}
 		switch opcode {
-		case continuation, text, binary, closing, ping, pong:
+		case continuation, text, bin, closing, ping, pong:
 		default:
 			return bad(ReservedOpcode)
 		}
@@ -71,7 +86,7 @@ func reference(stream []byte, fromClient, compressed bool) outcome {
 		if opcode == continuation && !inMessage { // 5.4
 			return bad(StrayContinuation)
 		}
-		if (opcode == text || opcode == binary) && inMessage {
+		if (opcode == text || opcode == bin) && inMessage {
 			return bad(MissingContinuation)
 		}
 
@@ -114,6 +129,11 @@ func reference(stream []byte, fromClient, compressed bool) outcome {
 				}
 				body = append(body, octet)
 			}
+			if opcode == pong && rules.ping != 0 && len(body) == 8 && binary.BigEndian.Uint64(body) == rules.ping {
+				pongAt, o.swallowed, rules.ping = at, header+int(length), 0
+				at += o.swallowed
+				continue
+			}
 			if opcode != closing {
 				at += header + int(length)
 				o.counts.Controls++
@@ -132,8 +152,24 @@ func reference(stream []byte, fromClient, compressed bool) outcome {
 			o.close = b[:header+int(length)]
 			at += len(o.close)
 			o.counts.Controls++
-			o.forwarded = stream[:at]
+			o.forwarded = forwarded()
 			return o
+		}
+
+		if opcode != continuation {
+			total = 0
+		}
+		total += length // below 2^64: a length is below 2^63, and so is what has come
+		if rules.frame > 0 && length > uint64(rules.frame) {
+			return bad(FrameSize)
+		}
+		if rules.message > 0 && total > uint64(rules.message) {
+			return bad(MessageSize)
+		}
+		if opcode != continuation {
+			if begun++; rules.messages > 0 && begun > rules.messages {
+				return bad(MessageRate)
+			}
 		}
 
 		at += header

@@ -15,9 +15,14 @@ func NewPace(perSecond float64, burst int64) Pace {
 	if perSecond <= 0 {
 		return Pace{}
 	}
-	each := 1e9 / perSecond
-	return Pace{each: each, depth: max(int64(float64(max(burst, 1))*each), 1)}
+	p := Pace{each: 1e9 / perSecond}
+	p.depth = max(p.cost(max(burst, 1)), 1)
+	return p
 }
+
+// cost returns how long n tokens take to come back: a generation at most, so
+// that moments can be added.
+func (p Pace) cost(n int64) int64 { return int64(min(float64(n)*p.each, 1<<60)) }
 
 // Off reports whether p is no limit.
 func (p Pace) Off() bool { return p.depth == 0 }
@@ -28,7 +33,7 @@ func (p Pace) Take(full *int64, n, now int64) (when int64) {
 	if p.Off() {
 		return 0
 	}
-	then := max(*full, now) + int64(float64(n)*p.each)
+	then := max(*full, now) + p.cost(n)
 	if over := then - now - p.depth; over > 0 {
 		return now + over
 	}
@@ -42,7 +47,7 @@ func (p Pace) Spend(full *int64, n, now int64) (when int64) {
 	if p.Off() {
 		return 0
 	}
-	*full = max(*full, now) + int64(float64(n)*p.each)
+	*full = max(*full, now) + p.cost(n)
 	if over := *full - now - p.depth; over > 0 {
 		return now + over
 	}

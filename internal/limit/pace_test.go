@@ -60,3 +60,30 @@ func TestNoPaceIsNoLimit(t *testing.T) {
 		t.Error("a pace too fast to count is none at all")
 	}
 }
+
+// A bucket that takes centuries to fill is one all the same.
+func TestPacesBeyondAllMeasure(t *testing.T) {
+	const year = int64(365 * 24 * time.Hour)
+	tests := []struct {
+		name  string
+		rate  float64
+		burst int64
+		n     int64 // tokens that are taken at once
+		ok    bool
+	}{
+		{"a vast bucket", 1.0 / 86400, 1 << 40, 1 << 20, true},
+		{"a vast bucket, and too much", 1.0 / 86400, 1, 1 << 40, false},
+		{"as many as there can be", 1, math.MaxInt64, math.MaxInt64, true},
+		{"a token in many lives", 1e-300, 1, 1, true},
+	}
+	for _, tt := range tests {
+		p := NewPace(tt.rate, tt.burst)
+		var taken, spent int64
+		if when := p.Take(&taken, tt.n, year); (when == 0) != tt.ok || when < 0 || tt.ok && p.Take(&taken, 1<<62, year) < year {
+			t.Errorf("%s: Take(%d) = %d", tt.name, tt.n, when)
+		}
+		if when := p.Spend(&spent, tt.n, year); (when == 0) != tt.ok || spent < year {
+			t.Errorf("%s: Spend(%d) = %d, full at %d", tt.name, tt.n, when, spent)
+		}
+	}
+}

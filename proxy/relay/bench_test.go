@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// echo runs a session over loopback whose backend sends back what comes, and
-// returns a function that sends one message of n bytes and waits for it.
-func echo(t testing.TB, kind link, n int) (once func()) {
-	h := newHall(t)
+// echo runs a session whose backend sends back what comes, and returns a function
+// that sends one message of n bytes and waits for it.
+func (h *hall) echo(kind link, n int) (once func()) {
+	t := h.t
 	c, b := h.join(kind, kind, Session{})
 	there, back := sent(Client, binary(strings.Repeat("x", n))), sent(Backend, binary(strings.Repeat("x", n)))
 	go func() {
@@ -50,7 +50,7 @@ func echo(t testing.TB, kind link, n int) (once func()) {
 func TestRelayingAllocatesNothing(t *testing.T) {
 	tests := []struct{ size, messages, borrows int }{{128, 10_000, 0}, {16 << 10, 10_000, 2}, {1 << 20, 200, 40}}
 	for _, tt := range tests {
-		once := echo(t, loopback, tt.size)
+		once := newHall(t).echo(loopback, tt.size)
 		for range 100 {
 			once()
 		}
@@ -95,7 +95,7 @@ func BenchmarkEcho(b *testing.B) {
 	for _, kind := range kinds {
 		for _, size := range sizes {
 			b.Run(kind.name+"/"+size.name, func(b *testing.B) {
-				once := echo(b, kind.link, size.n)
+				once := newHall(b).echo(kind.link, size.n)
 				b.ReportAllocs()
 				b.SetBytes(int64(2 * size.n))
 				for b.Loop() {

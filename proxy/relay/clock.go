@@ -70,14 +70,9 @@ func (c core) due(now int64) int64 {
 	if r.idle > 0 {
 		sooner(c.last() + r.idle)
 	}
-	if r.ping > 0 {
-		for side := range c.ends {
-			switch e := &c.ends[side]; {
-			case e.dir.Ping != 0:
-				sooner(e.seen + r.pong)
-			case !e.ping:
-				sooner(e.seen + r.ping)
-			}
+	for side := range c.ends {
+		if t := c.ends[side].silent(r); t != 0 {
+			sooner(t)
 		}
 	}
 	return when
@@ -109,19 +104,32 @@ func (c core) tick(now int64, paused [2]bool) (expired bool) {
 		return false
 	}
 	for side := range c.ends {
-		switch e := &c.ends[side]; {
-		case r.ping == 0:
-		case e.dir.Ping == 0:
-			e.ping = e.ping || e.seen+r.ping <= now
-		case e.seen+r.pong > now:
-		case paused[side]:
+		e := &c.ends[side]
+		switch when := e.silent(r); {
+		case when == 0 || when > now:
+		case paused[side], c.until(Side(side)) > now:
 			e.seen = now
-		default:
+		case e.asked:
 			c.end(Unanswered, Side(side))
 			return false
+		default:
+			e.ping = true
 		}
 	}
 	return false
+}
+
+// silent returns the moment from which on a side has said nothing for too long:
+// it gets a ping, or has not answered the last one. It is 0 when nobody waits for
+// it to speak.
+func (e *end) silent(r *terms) int64 {
+	switch {
+	case r.ping == 0 || e.ping:
+		return 0
+	case e.asked:
+		return e.seen + r.pong
+	}
+	return e.seen + r.ping
 }
 
 // last returns the moment of the last data frame in either direction.
@@ -163,7 +171,7 @@ func (c core) inject(to Side, dst []byte, now int64) []byte {
 		rand.Read(key[:])
 		e.dir.Ping = max(mathrand.Uint64(), 1) // by ChaCha8, which nobody foretells
 		dst = frame.AppendPing(dst, e.dir.Ping, mask)
-		e.ping, e.seen = false, now
+		e.ping, e.asked, e.seen = false, true, now
 	}
 	return dst
 }

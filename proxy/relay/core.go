@@ -40,9 +40,10 @@ type flow struct {
 // end is one side of a session as the core sees it.
 type end struct {
 	dir    frame.Direction // of what comes from it
-	seen   int64           // moment of the last bytes from it, or of the gateway's ping since
+	seen   int64           // moment of the last bytes from it that said something, or of the gateway's ping since
 	notice notice          // a Close frame of the gateway's own, until it is written
 	ping   bool            // a ping is to be written to it
+	asked  bool            // a ping was, and nothing has come since
 	heard  bool            // nothing more is awaited from it: its Close frame or its last byte has come
 	told   bool            // nothing more goes to it: a Close frame did, or nothing can
 	broken bool            // a write to it failed
@@ -100,7 +101,6 @@ func (c core) begin(s *Session, now int64) {
 // where the moment of until has not come, for the same ones again then.
 func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 	x, y := &c.ends[from], &c.ends[from.other()]
-	x.seen = now
 	mute, counts := y.told, x.dir.Counts
 	if y.notice.code != 0 {
 		// The frame under way goes first, and nothing behind it.
@@ -111,6 +111,9 @@ func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 		}
 	}
 	v := x.dir.Next(in, c.limits(from), now)
+	if v.Take > 0 { // the same bytes may come again
+		x.seen, x.asked = now, false
+	}
 	switch v.Do {
 	case frame.Excess:
 		c.excess(from, v.Violation)
@@ -153,7 +156,7 @@ func (c core) limits(from Side) *frame.Limits {
 // until returns the moment before which a side is not to be read or fed: it is
 // over a rate.
 func (c core) until(from Side) int64 {
-	if c.cause != 0 {
+	if c.limits(from) == nil {
 		return 0
 	}
 	return c.ends[from].dir.Until()
@@ -171,7 +174,7 @@ func (c core) ahead(from Side) int64 {
 // passed tells that n of those bytes went on.
 func (c core) passed(from Side, n, now int64) {
 	x := &c.ends[from]
-	x.seen = now
+	x.seen, x.asked = now, false
 	if x.dir.Passed(n, c.limits(from), now) {
 		c.excess(from, frame.ByteRate)
 	}

@@ -8,28 +8,43 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
 	"sluice/internal/wstest"
 )
 
-// play is a core whose sockets are buffers. It keeps to the contract of feed
-// and next: a direction is not fed while its bytes wait to be written.
+// play is a core whose sockets are buffers and whose clock is a number. It keeps
+// to the contract of feed, next and tick: a direction is not fed while its bytes
+// wait to be written, or before its moment.
 type play struct {
 	core
 	deflate bool
-	held    [2][]byte // by Side: came from it and waits for more
-	sent    [2][]byte // by Side: all that came from it
-	passed  [2][]byte // by Side: what went on to it of the other's bytes
-	own     [2][]byte // by Side: the Close frame of the gateway's own that it got
-	ownAt   [2]int    // where in passed
-	waiting [2][]byte // by Side: on its way to it
+	held    [2][]byte     // by Side: came from it and waits for more, or for its time
+	sent    [2][]byte     // by Side: all that came from it
+	answers [2][][]byte   // by Side: of those, pongs to the gateway's pings
+	passed  [2][]byte     // by Side: what went on to it of the other's bytes
+	own     [2][]injected // by Side: the frames of the gateway's own that it got
+	pings   [2]string     // by Side: payload of the last ping among them, until it is answered
+	fed     [2]int64      // by Side: moment at which the core last had bytes from it, before the end began
+	waiting [2][]byte     // by Side: on its way to it
 	now     int64
+	closed  int64 // moment at which the session's end began; 0 before
+	expired bool  // nothing is awaited any more
+	changed bool  // the rules did
 }
 
-func newPlay(deflate bool) *play {
-	return &play{core: newCore(&Session{Deflate: deflate}), deflate: deflate}
+// injected is a frame of the gateway's own.
+type injected struct {
+	at    int // where in passed
+	frame ws.Frame
+}
+
+func newPlay(deflate bool, r Rules) *play {
+	g := new(Group)
+	g.Set(r)
+	return &play{core: newCore(&Session{Deflate: deflate, Group: g}), deflate: deflate, now: 1}
 }
 
 func newCore(s *Session) core {
@@ -41,13 +56,19 @@ func newCore(s *Session) core {
 	return c
 }
 
-// got returns all a side got.
+// got returns all a side got. The payload of pings, which is random, is put as
+// "gateway!".
 func (p *play) got(side Side) []byte {
-	at := len(p.passed[side])
-	if p.own[side] != nil {
-		at = p.ownAt[side]
+	var b []byte
+	done := 0
+	for _, own := range p.own[side] {
+		if own.frame.Header.OpCode == ws.OpPing {
+			own.frame = wstest.Ping("gateway!")
+		}
+		b = append(append(b, p.passed[side][done:own.at]...), sent(side.other(), own.frame)...)
+		done = own.at
 	}
-	return bytes.Join([][]byte{p.passed[side][:at], p.own[side], p.passed[side][at:]}, nil)
+	return append(b, p.passed[side][done:]...)
 }
 
 // bytes gives the core bytes from a side until it wants no more or, when slow,
@@ -56,7 +77,7 @@ func (p *play) bytes(from Side, b []byte, slow bool) {
 	p.sent[from] = append(p.sent[from], b...)
 	p.held[from] = append(p.held[from], b...)
 	to := from.other()
-	for len(p.held[from]) > 0 && p.waiting[to] == nil {
+	for len(p.held[from]) > 0 && p.waiting[to] == nil && p.until(from) <= p.now {
 		out, used := p.feed(from, p.held[from], p.now)
 		if used == 0 {
 			break
@@ -64,13 +85,53 @@ func (p *play) bytes(from Side, b []byte, slow bool) {
 		if len(out) > 0 {
 			p.waiting[to] = bytes.Clone(out)
 		}
-		p.held[from] = p.held[from][used:]
+		if p.held[from] = p.held[from][used:]; p.closed == 0 {
+			p.fed[from] = p.now
+		}
 		if !slow {
 			p.written(to)
 		}
 		p.settle()
 	}
 	p.settle()
+}
+
+// pong returns the answer to the gateway's last ping to a side.
+func (p *play) pong(from Side) []byte {
+	b := sent(from, wstest.Pong(p.pings[from]))
+	p.answers[from] = append(p.answers[from], b)
+	p.pings[from] = ""
+	return b
+}
+
+// said returns what came from a side without its answers to the gateway.
+func (p *play) said(from Side) []byte {
+	b := p.sent[from]
+	for _, pong := range p.answers[from] {
+		b = bytes.Replace(b, pong, nil, 1)
+	}
+	return b
+}
+
+// pass lets time go by: what is due happens in its moment.
+func (p *play) pass(d time.Duration) {
+	end := p.now + int64(d)
+	for {
+		when := p.due(p.now)
+		if when == 0 || when > end || p.expired || p.over() {
+			break
+		}
+		p.now = max(p.now, when)
+		p.expired = p.tick(p.now, [2]bool{Client: p.waiting[Backend] != nil, Backend: p.waiting[Client] != nil})
+		p.settle()
+		for side := range p.ends {
+			p.bytes(Side(side), nil, false)
+		}
+		if again := p.due(p.now); again != 0 && again <= p.now && !p.expired && !p.over() {
+			panic(fmt.Sprintf("what was due at %d is due at %d behind it", p.now, again))
+		}
+	}
+	p.now = end
 }
 
 func (p *play) written(to Side) {
@@ -80,15 +141,29 @@ func (p *play) written(to Side) {
 }
 
 func (p *play) settle() {
-	for side := range p.ends {
-		if p.waiting[side] != nil {
-			continue
+	if p.closing() {
+		if p.closed == 0 {
+			p.closed = p.now
 		}
-		if b := p.next(Side(side), nil, p.now); b != nil {
-			if p.own[side] != nil {
-				panic("a second Close frame of the gateway's own")
+		p.await(p.now)
+	}
+	for side := range p.ends {
+		for p.waiting[side] == nil {
+			b := p.next(Side(side), nil, p.now)
+			if len(b) == 0 {
+				break
 			}
-			p.own[side], p.ownAt[side] = b, len(p.passed[side])
+			f, err := ws.ReadFrame(bytes.NewReader(b))
+			if err != nil || f.Header.Masked != (Side(side) == Backend) {
+				panic(fmt.Sprintf("the %s gets %x, %v", Side(side), b, err))
+			}
+			if f.Header.Masked {
+				f = ws.UnmaskFrame(f)
+			}
+			if f.Header.OpCode == ws.OpPing {
+				p.pings[side] = string(f.Payload)
+			}
+			p.own[side] = append(p.own[side], injected{len(p.passed[side]), f})
 		}
 	}
 }
@@ -109,24 +184,65 @@ func expires(p *play)          { p.expire() }
 func stalls(from Side, frames ...ws.Frame) event {
 	return func(p *play) { p.bytes(from, sent(from, frames...), true) }
 }
-func flows(to Side) event { return func(p *play) { p.written(to) } }
+func flows(to Side) event        { return func(p *play) { p.written(to); p.bytes(to.other(), nil, false) } }
+func wait(d time.Duration) event { return func(p *play) { p.pass(d) } }
+func sets(r Rules) event         { return func(p *play) { p.group.Set(r); p.changed = true } }
+func pongs(from Side) event      { return func(p *play) { p.bytes(from, p.pong(from), false) } }
+func planned(c Cause, in time.Duration) event {
+	return func(p *play) { p.plan(c, p.now+int64(in)) }
+}
 
 var errReset = errors.New("connection reset by peer")
+
+// A scene is what happens to a session, and what is to come of it.
+type scene struct {
+	name            string
+	rules           Rules
+	events          []event
+	client, backend string // what each side got
+	report          string // cause, by, code, reason
+	detail          string
+	at              time.Duration // when the end began
+	open            bool          // not over yet
+	cut             bool          // the gateway hangs up on the backend
+}
+
+func (s scene) play(t *testing.T) {
+	t.Parallel()
+	p := newPlay(false, s.rules)
+	for _, e := range s.events {
+		e(p)
+		p.settle()
+	}
+	for side, want := range map[Side]string{Client: s.client, Backend: s.backend} {
+		if r := read(side.other(), false, p.got(side)); r.String() != want {
+			t.Errorf("the %s got %s; want %s", side, &r, want)
+		}
+	}
+	report := strings.TrimSpace(fmt.Sprintf("%s %s %d %s", p.cause, p.by, p.code, p.wordy().reason))
+	if report != s.report || p.wordy().detail != s.detail {
+		t.Errorf("report = %q, %q; want %q, %q", report, p.words.detail, s.report, s.detail)
+	}
+	if p.over() == s.open || p.closing() == (s.report == "none client 0") {
+		t.Errorf("over() = %t, closing() = %t; want over %t", p.over(), p.closing(), !s.open)
+	}
+	if at := time.Duration(max(p.closed-1, 0)); at != s.at {
+		t.Errorf("the end began after %v; want %v", at, s.at)
+	}
+	if p.hangsUp(Backend) != s.cut || !p.hangsUp(Client) {
+		t.Errorf("hangsUp = %t, %t for client, backend; want true, %t", p.hangsUp(Client), p.hangsUp(Backend), s.cut)
+	}
+	if wrong := p.wrong(); wrong != "" {
+		t.Error(wrong)
+	}
+}
 
 func TestCore(t *testing.T) {
 	t.Parallel()
 	ten := wstest.Text("0123456789") // 16 bytes from a client, 12 from a backend
 	bye := wstest.Close(1000, "bye")
 	bad := wstest.Reserved(wstest.Text("x"), false, true, false)
-	tests := []struct {
-		name            string
-		events          []event
-		client, backend string // what each side got
-		report          string // cause, by, code, reason
-		detail          string
-		open            bool // not over yet
-		cut             bool // the gateway hangs up on the backend
-	}{
+	tests := []scene{
 		{
 			name:   "messages pass and nothing ends",
 			events: []event{comes(Client, ten, wstest.Ping("p")), comes(Backend, wstest.Part(ws.OpText, "a"), wstest.Pong(""), wstest.Last("b"))},
@@ -407,29 +523,7 @@ func TestCore(t *testing.T) {
 		},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			p := newPlay(false)
-			for _, e := range tt.events {
-				e(p)
-				p.settle()
-			}
-			for side, want := range map[Side]string{Client: tt.client, Backend: tt.backend} {
-				if r := read(side.other(), false, p.got(side)); r.String() != want {
-					t.Errorf("the %s got %s; want %s", side, &r, want)
-				}
-			}
-			report := strings.TrimSpace(fmt.Sprintf("%s %s %d %s", p.cause, p.by, p.code, p.wordy().reason))
-			if report != tt.report || p.wordy().detail != tt.detail {
-				t.Errorf("report = %q, %q; want %q, %q", report, p.words.detail, tt.report, tt.detail)
-			}
-			if p.over() == tt.open || p.closing() == (tt.report == "none client 0") {
-				t.Errorf("over() = %t, closing() = %t; want over %t", p.over(), p.closing(), !tt.open)
-			}
-			if p.hangsUp(Backend) != tt.cut || !p.hangsUp(Client) {
-				t.Errorf("hangsUp = %t, %t for client, backend; want true, %t", p.hangsUp(Client), p.hangsUp(Backend), tt.cut)
-			}
-		})
+		t.Run(tt.name, tt.play)
 	}
 }
 
@@ -444,7 +538,7 @@ func TestCoreTellsTheClientTheRoutesCodeForALostBackend(t *testing.T) {
 
 func TestCoreCountsWhatWentOn(t *testing.T) {
 	t.Parallel()
-	p := newPlay(false)
+	p := newPlay(false, Rules{})
 	comes(Client, wstest.Text("abc"), wstest.Ping("x"), wstest.Part(ws.OpText, "d"))(p)
 	ending(Shutdown)(p)
 	p.settle()
@@ -471,7 +565,12 @@ func TestCoreKeepsItsPromises(t *testing.T) {
 
 func game(seed uint64) (script []string, wrong string) {
 	r := rand.New(rand.NewPCG(seed, 1))
-	p := newPlay(r.IntN(2) == 0)
+	var rules Rules
+	if r.IntN(2) == 0 {
+		rules = randomRules(r)
+		script = append(script, fmt.Sprintf("rules %+v", rules))
+	}
+	p := newPlay(r.IntN(2) == 0, rules)
 	streams := [2][]byte{stream(r, Client), stream(r, Backend)}
 	ended := [2]bool{} // by Side: nothing more can come from it
 	var cause Cause
@@ -480,7 +579,8 @@ func game(seed uint64) (script []string, wrong string) {
 	}
 	for range 40 {
 		side := Side(r.IntN(2))
-		switch n := r.IntN(20); {
+		early := p.until(side) > p.now // what is behind bytes that wait for their time does not show
+		switch n := r.IntN(26); {
 		case n < 10:
 			if ended[side] {
 				continue
@@ -496,14 +596,14 @@ func game(seed uint64) (script []string, wrong string) {
 				p.written(side)
 				p.bytes(side.other(), nil, false)
 			}
-		case n == 15 && !ended[side]:
+		case n == 15 && !ended[side] && !early:
 			step("%s eof", side)
 			ended[side] = true
 			// What is behind a write that waits is read first.
 			p.written(side.other())
 			p.bytes(side, nil, false)
 			p.lost(side, io.EOF)
-		case n == 16 && !ended[side]:
+		case n == 16 && !ended[side] && !early:
 			step("%s reset", side)
 			ended[side] = true
 			p.written(side.other())
@@ -519,6 +619,21 @@ func game(seed uint64) (script []string, wrong string) {
 		case n == 19 && p.closing() && r.IntN(4) == 0:
 			step("expire")
 			p.expire()
+		case n >= 20 && n < 24:
+			d := time.Duration(r.Int64N(int64(4 * time.Second)))
+			step("%v pass", d)
+			p.pass(d)
+		case n == 24 && p.pings[side] != "" && !ended[side]:
+			if r := read(side, p.deflate, p.sent[side]); r.broken || r.closed || r.whole < len(p.sent[side]) {
+				continue
+			}
+			step("%s sends the pong", side)
+			p.bytes(side, p.pong(side), false)
+		case n == 25 && r.IntN(4) == 0:
+			rules = randomRules(r)
+			step("rules %+v", rules)
+			p.group.Set(rules)
+			p.changed = true
 		}
 		p.settle()
 		if wrong := p.wrong(); wrong != "" {
@@ -534,7 +649,7 @@ func game(seed uint64) (script []string, wrong string) {
 		p.written(side)
 		p.bytes(side.other(), nil, false)
 	}
-	if r.IntN(2) == 0 {
+	if r.IntN(2) == 0 || p.until(Client) > p.now || p.until(Backend) > p.now {
 		p.end(Shutdown, Gateway)
 		p.settle()
 		p.expire()
@@ -550,34 +665,109 @@ func game(seed uint64) (script []string, wrong string) {
 	return script, p.wrong()
 }
 
+// randomRules returns rules that short random streams may break.
+func randomRules(r *rand.Rand) Rules {
+	traffic := func() Traffic {
+		return Traffic{
+			Frame: []int64{0, 0, 5, 126}[r.IntN(4)], Message: []int64{0, 0, 20, 200}[r.IntN(4)],
+			MessageRate: []float64{0, 0, 0.3, 5}[r.IntN(4)], MessageBurst: 1 + r.Int64N(3),
+			ByteRate: []float64{0, 0, 5, 300}[r.IntN(4)], ByteBurst: 1 + r.Int64N(300),
+			Close: r.IntN(2) == 0,
+		}
+	}
+	return Rules{
+		Client: traffic(), Backend: traffic(),
+		Idle: time.Duration(r.IntN(3)) * 7 * time.Second, Lifetime: time.Duration(r.IntN(3)) * 20 * time.Second,
+		Ping: time.Duration(r.IntN(3)) * time.Second, Pong: time.Duration(1+r.IntN(4)) * time.Second,
+	}
+}
+
 // wrong says which promise was broken, if any.
 func (p *play) wrong() string {
 	for _, to := range []Side{Client, Backend} {
 		from := to.other()
-		if !bytes.HasPrefix(p.sent[from], p.passed[to]) {
-			return fmt.Sprintf("the %s got %x, which is not how %x begins", to, p.passed[to], p.sent[from])
+		if !bytes.HasPrefix(p.said(from), p.passed[to]) {
+			return fmt.Sprintf("the %s got %x, which is not how %x begins", to, p.passed[to], p.said(from))
 		}
 		passed := read(from, p.deflate, p.passed[to])
 		if passed.broken || passed.pass != len(p.passed[to]) {
 			return fmt.Sprintf("the %s got what must not pass: %x", to, p.passed[to])
 		}
-		if p.own[to] == nil {
-			continue
+		for i, own := range p.own[to] {
+			before := read(from, p.deflate, p.passed[to][:own.at])
+			switch op := own.frame.Header.OpCode; {
+			case before.inside():
+				return fmt.Sprintf("the %s got a frame of the gateway's inside a frame", to)
+			case before.closed:
+				return fmt.Sprintf("the %s got a frame of the gateway's behind a Close frame", to)
+			case op == ws.OpPing && len(own.frame.Payload) != 8, op == ws.OpClose && !legalClose(own.frame.Payload), op != ws.OpPing && op != ws.OpClose:
+				return fmt.Sprintf("the %s got %+v of the gateway's own", to, own.frame)
+			case op == ws.OpClose && (i < len(p.own[to])-1 || own.at < len(p.passed[to])):
+				return fmt.Sprintf("the %s got bytes behind the gateway's Close frame", to)
+			}
 		}
-		if p.ownAt[to] != len(p.passed[to]) {
-			return fmt.Sprintf("the %s got bytes behind the gateway's Close frame", to)
-		}
-		if passed.closed {
-			return fmt.Sprintf("the %s got two Close frames", to)
-		}
-		if passed.inside() {
-			return fmt.Sprintf("the %s got a Close frame inside a frame", to)
-		}
-		if own := read(from, p.deflate, p.own[to]); !own.closed || own.broken {
-			return fmt.Sprintf("the %s got %x for a Close frame", to, p.own[to])
+		if wrong := p.excessive(from); wrong != "" {
+			return wrong
 		}
 	}
+	rules := p.group.rules.Load()
+	if p.changed || rules == nil {
+		return ""
+	}
+	switch {
+	case p.cause == Unanswered && p.closed < p.fed[p.by]+rules.pong:
+		return fmt.Sprintf("no answer of the %s at %d: it was heard at %d", p.by, p.closed, p.fed[p.by])
+	case p.cause == Unanswered && len(p.own[p.by]) == 0:
+		return fmt.Sprintf("no answer of the %s, which had no ping", p.by)
+	case p.cause == Lifetime && p.closed != 1+rules.lifetime:
+		return fmt.Sprintf("the life of the session ended at %d", p.closed)
+	case p.cause == Idle && (p.closed < 1+rules.idle || rules.idle == 0):
+		return fmt.Sprintf("the session was idle at %d", p.closed)
+	}
 	return ""
+}
+
+// excessive says which limit an open session broke, if any.
+func (p *play) excessive(from Side) string {
+	rules := p.group.rules.Load()
+	if p.cause != 0 || p.changed || rules == nil {
+		return ""
+	}
+	of := [...]Traffic{rules.Client, rules.Backend}[from]
+	frame, message, begun := sizes(p.passed[from.other()])
+	passing := float64(p.now) / 1e9
+	switch {
+	case of.Frame > 0 && frame > of.Frame, of.Message > 0 && message > of.Message:
+		return fmt.Sprintf("a frame of %d bytes and a message of %d bytes came from the %s", frame, message, from)
+	case of.MessageRate > 0 && float64(begun) > float64(of.MessageBurst)+of.MessageRate*passing+1e-6:
+		return fmt.Sprintf("%d messages came from the %s in %v s", begun, from, passing)
+	case of.ByteRate > 0 && of.Close && float64(len(p.passed[from.other()])) > float64(of.ByteBurst)+of.ByteRate*passing+1e-6:
+		return fmt.Sprintf("%d bytes came from the %s in %v s", len(p.passed[from.other()]), from, passing)
+	}
+	return ""
+}
+
+// sizes returns the length of the longest data frame in a stream that begins as
+// it should, and of its longest message, and how many messages began.
+func sizes(stream []byte) (frame, message, begun int64) {
+	in := bytes.NewReader(stream)
+	total := int64(0)
+	for {
+		h, err := ws.ReadHeader(in)
+		if err != nil {
+			return frame, message, begun
+		}
+		in.Seek(h.Length, io.SeekCurrent)
+		if h.OpCode.IsControl() {
+			continue
+		}
+		if h.OpCode != ws.OpContinuation {
+			begun++
+			total = 0
+		}
+		total += h.Length
+		frame, message = max(frame, h.Length), max(message, total)
+	}
 }
 
 // stream returns frames as a side might send them, some of them wrong.

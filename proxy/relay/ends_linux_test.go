@@ -5,11 +5,11 @@ package relay
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -17,27 +17,31 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/wire"
 	"sluice/internal/wstest"
 )
 
 // What a side sent before it was gone reaches the other one, although the
 // gateway learns that it is gone before it can read that.
 func TestWhatCameBeforeAResetOfAPausedSideArrives(t *testing.T) {
+	reset := func(p *peer) { p.reset() }
 	tests := []struct {
-		name string
-		from link
-		gone func(p *peer)
+		name     string
+		from, to link
+		gone     func(p *peer)
 	}{
-		{"tcp reset", loopback, func(p *peer) { p.reset() }},
-		{"unix closed", unixSocket, func(p *peer) { p.Close() }},
+		{"tcp reset", loopback, tight, reset},
+		{"unix closed", unixSocket, tight, func(p *peer) { p.Close() }},
+		{"tcp reset under TLS", overTLS(t, loopback), overTLS(t, tight), reset},
 	}
 	for _, tt := range tests {
 		for _, x := range []Side{Client, Backend} {
 			t.Run(fmt.Sprintf("%s by the %s", tt.name, x), func(t *testing.T) {
 				h := newHall(t)
-				kinds := [2]link{tight, tight}
+				kinds := [2]link{tt.to, tt.to}
 				kinds[x] = tt.from
 				c, b := h.join(kinds[Client], kinds[Backend], Session{})
 				ends := [2]*peer{c, b}
@@ -119,13 +123,16 @@ func TestSocketsWithNothingToDoAreQuiet(t *testing.T) {
 			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
 		}},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			h := newHall(t)
-			c, b := h.join(tight, tight, Session{})
-			tt.play(h, c, b)
-			h.quiet()
-		})
+	for i, kind := range []link{tight, overTLS(t, tight)} {
+		for _, tt := range tests {
+			t.Run(fmt.Sprintf("%s, TLS %t", tt.name, i == 1), func(t *testing.T) {
+				h := newHall(t)
+				c, b := h.join(kind, kind, Session{})
+				tt.play(h, c, b)
+				h.quiet()
+				h.took(2 * i)
+			})
+		}
 	}
 }
 
@@ -327,10 +334,13 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 64)
+	secure := overTLS(t, loopback)
+	kinds := [][2]link{{loopback, loopback}, {secure, loopback}, {loopback, secure}, {secure, secure}}
 	later := closeTimeout // ever further, as what passing time begins ends later still
 	for i := range sessions {
 		slots <- struct{}{}
-		c, b := h.join(loopback, loopback, Session{})
+		kind := kinds[i%len(kinds)]
+		c, b := h.join(kind[Client], kind[Backend], Session{})
 		wg.Go(func() {
 			defer func() { <-slots }()
 			r := rand.New(rand.NewPCG(uint64(i), 1))
@@ -383,6 +393,8 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 			}
 		})
 	}
+	h.took(sessions) // half of the sides
+	h.noSecrets()
 	h.stop()
 	if closed := h.closed.Load(); reports != sessions || closed != int64(sessions) || h.group.Open() != 0 {
 		t.Errorf("%d reports, %d closed, %d open; want %d, as many, and 0", reports, closed, h.group.Open(), sessions)
@@ -393,8 +405,9 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 }
 
 // FuzzEngines sends the same frames, cut the same way, through both engines:
-// one side speaks, then the other; then the first one ends its stream, and the
-// other one when it is told. What each side got and the report are the same.
+// one side speaks, then the other, under limits; then the first one ends its
+// stream, and the other one when it is told. What each side got and the report
+// are the same, with TLS and without.
 func FuzzEngines(f *testing.F) {
 	for i := range uint64(12) {
 		r := rand.New(rand.NewPCG(i, 4))
@@ -407,6 +420,8 @@ func FuzzEngines(f *testing.F) {
 		f.Add(long[0][:150_000], long[1], seed)
 		f.Add(long[0], long[1][:150_000], seed)
 	}
+	secure, old := overTLS(f, loopback), overTLS(f, loopback, suite(tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256))
+	kinds := [][2]link{{loopback, loopback}, {secure, loopback}, {loopback, secure}, {old, secure}, {secure, old}}
 	f.Fuzz(func(t *testing.T, fromClient, fromBackend []byte, seed uint64) {
 		said := [2][]byte{fromClient, fromBackend}
 		inside := 0
@@ -422,8 +437,9 @@ func FuzzEngines(f *testing.F) {
 		if inside == 2 {
 			t.Skip("the session waits closeTimeout for the rest of the second frame")
 		}
-		loops := dialogue(t, func(s Sink) engine { return New(s) }, said, seed)
-		portable := dialogue(t, func(s Sink) engine { return NewPortable(s) }, said, seed)
+		kind := kinds[seed/2%uint64(len(kinds))]
+		loops := dialogue(t, func(s Sink) engine { return New(s) }, kind, said, seed)
+		portable := dialogue(t, func(s Sink) engine { return NewPortable(s) }, kind, said, seed)
 		if loops != portable {
 			t.Errorf("the loops: %s\nportable:  %s", loops, portable)
 		}
@@ -436,7 +452,15 @@ type engine interface {
 }
 
 // dialogue plays both streams through an engine and describes what came out.
-func dialogue(t *testing.T, start func(Sink) engine, said [2][]byte, seed uint64) string {
+func dialogue(t *testing.T, start func(Sink) engine, kind [2]link, said [2][]byte, seed uint64) string {
+	rules := rand.New(rand.NewPCG(seed, 5))
+	traffic := func() Traffic {
+		return Traffic{
+			Frame: []int64{0, 0, 5, 200}[rules.IntN(4)], Message: []int64{0, 0, 20, 1000}[rules.IntN(4)],
+			MessageRate: 1e-6 * float64(rules.IntN(2)), MessageBurst: 1 + rules.Int64N(5), Close: true,
+		}
+	}
+	limits := [2]Traffic{traffic(), traffic()}
 	reports := make(chan Report, 1)
 	e := start(Sink{Ended: func(r Report) { reports <- r }, Closed: func(any) {}})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -447,9 +471,10 @@ func dialogue(t *testing.T, start func(Sink) engine, said [2][]byte, seed uint64
 
 	var s Session
 	s.Group = &Group{}
+	s.Group.Set(Rules{Client: limits[Client], Backend: limits[Backend]})
 	c, b := &peer{t: t, side: Client}, &peer{t: t, side: Backend}
-	s.Client.Conn, c.Conn = loopback(t, Client)
-	s.Backend.Conn, b.Conn = loopback(t, Backend)
+	s.Client.Conn, c.Conn = kind[Client](t, Client)
+	s.Backend.Conn, b.Conn = kind[Backend](t, Backend)
 	for _, p := range []*peer{c, b} {
 		p.SetDeadline(time.Now().Add(wstest.Guard)) // a hang is a failure
 	}
@@ -474,20 +499,24 @@ func dialogue(t *testing.T, start func(Sink) engine, said [2][]byte, seed uint64
 		}
 	}
 	writers.Go(func() { cuts(first, whole[cut:], seed) })
-	may := read(first.side, false, whole)
-	io.CopyN(&got[second.side], second, int64(may.pass))
-	if !may.broken {
+	pass, ended := lawful(first.side, whole, limits[first.side])
+	io.CopyN(&got[second.side], second, int64(pass))
+	if !ended {
+		limit := limits[second.side]
+		if read(first.side, false, whole).closed {
+			limit = Traffic{} // there are none while a session closes
+		}
 		writers.Go(func() { cuts(second, said[second.side], seed+1) })
-		may := read(second.side, false, said[second.side])
-		io.CopyN(&got[first.side], first, int64(may.pass))
-		if may.broken {
+		pass, ended := lawful(second.side, said[second.side], limit)
+		io.CopyN(&got[first.side], first, int64(pass))
+		if ended {
 			told(first)
 		}
 	}
 	writers.Wait()
-	first.Conn.(*net.TCPConn).CloseWrite()
+	wire.CloseWrite(first.Conn)
 	told(second)
-	second.Conn.(*net.TCPConn).CloseWrite()
+	wire.CloseWrite(second.Conn)
 	for _, p := range []*peer{c, b} {
 		io.Copy(&got[p.side], p)
 	}
@@ -496,4 +525,34 @@ func dialogue(t *testing.T, start func(Sink) engine, said [2][]byte, seed uint64
 	return fmt.Sprintf("client %d bytes: %s; backend %d bytes: %s; %s by the %s, %d %q %q; %+v %+v",
 		got[Client].Len(), &toClient, got[Backend].Len(), &toBackend,
 		r.Cause, r.By, r.Code, r.Reason, r.Detail, r.FromClient, r.FromBackend)
+}
+
+// lawful returns how much of a stream may pass under limits, and whether the
+// session ends behind that although the stream goes on.
+func lawful(from Side, stream []byte, of Traffic) (pass int, ended bool) {
+	r := read(from, false, stream)
+	in := bytes.NewReader(stream[:r.pass])
+	total, begun := int64(0), int64(0)
+	for {
+		at := r.pass - in.Len()
+		h, err := ws.ReadHeader(in)
+		if err != nil {
+			return r.pass, r.broken
+		}
+		if !h.OpCode.IsControl() {
+			if h.OpCode != ws.OpContinuation {
+				total = 0
+			}
+			total += h.Length
+			switch {
+			case of.Frame > 0 && h.Length > of.Frame, of.Message > 0 && total > of.Message:
+				return at, true
+			case h.OpCode != ws.OpContinuation:
+				if begun++; of.MessageRate > 0 && begun > of.MessageBurst {
+					return at, true
+				}
+			}
+		}
+		in.Seek(h.Length, io.SeekCurrent)
+	}
 }

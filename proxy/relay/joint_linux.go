@@ -228,6 +228,11 @@ func (l *loop) unwritable(k joint, side Side, err error) {
 
 // settle does what the last change of the core has made possible.
 func (l *loop) settle(k joint) {
+	for side := Client; side <= Backend; side++ { // what was held for its time, which has come or does not count any more
+		if k.hot != nil && len(k.hot[side].held) > 0 && !k.paused(side, l.now) {
+			l.consume(k, side, k.hot[side].held)
+		}
+	}
 	if k.closing() {
 		k.await(l.now)
 	}
@@ -335,11 +340,6 @@ func (l *loop) tick(k joint) {
 	if k.tick(l.now, [2]bool{k.paused(Client, l.now), k.paused(Backend, l.now)}) {
 		l.giveUp(k, lingerTime)
 		return
-	}
-	for side := Client; side <= Backend; side++ { // what was held for its time
-		if k.hot != nil && len(k.hot[side].held) > 0 && !k.paused(side, l.now) {
-			l.consume(k, side, k.hot[side].held)
-		}
 	}
 	l.settle(k)
 }

@@ -93,9 +93,12 @@ func (h *hall) empty() {
 	}
 }
 
+// piped waits until data waits for a side, in a pipe where there is no TLS.
 func (h *hall) piped(id uint64, to Side) {
 	h.t.Helper()
-	h.until(id, "data in a pipe", func(_ *loop, k joint) bool { return k.hot != nil && k.hot[to].pipe != nil })
+	h.until(id, "data in a pipe", func(_ *loop, k joint) bool {
+		return k.busy(to) && (k.hot[to].pipe != nil || !k.plain())
+	})
 }
 
 // quiet checks that epoll tells of no socket: a loop that spins is told of the
@@ -126,15 +129,6 @@ func cuts(w io.Writer, b []byte, seed uint64) error {
 		b = b[n:]
 	}
 	return nil
-}
-
-func noise(n int) string {
-	b := make([]byte, n)
-	r := rand.New(rand.NewPCG(uint64(n), 3))
-	for i := range b {
-		b[i] = byte(r.Uint32())
-	}
-	return string(b)
 }
 
 func TestPayloadsThroughPipesArriveUnchanged(t *testing.T) {
@@ -190,10 +184,6 @@ func TestPayloadsThroughPipesInBothDirectionsAtOnce(t *testing.T) {
 	}
 }
 
-// bulk is a payload that does not fit into the buffers of a tight link and a
-// pipe.
-const bulk = 2 << 20
-
 func lostCode(side Side) ws.StatusCode {
 	if side == Client {
 		return 1001
@@ -201,8 +191,8 @@ func lostCode(side Side) ws.StatusCode {
 	return 1014
 }
 
-// What may happen while a frame from one side (x) waits in a pipe because the
-// other one (y) does not read.
+// What may happen while a frame from one side (x) waits, in a pipe where there is
+// no TLS, because the other one (y) does not read.
 func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 	type scene struct {
 		*hall
@@ -328,11 +318,12 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 			code: func(x, y Side) ws.StatusCode { return 1001 },
 		},
 	}
-	for _, tt := range tests {
-		for _, x := range []Side{Client, Backend} {
-			t.Run(tt.name+", sender "+x.String(), func(t *testing.T) {
+	for i, kind := range []link{tight, overTLS(t, tight)} {
+		for n := range 2 * len(tests) {
+			tt, x := tests[n/2], Side(n%2)
+			t.Run(fmt.Sprintf("%s, sender %s, TLS %t", tt.name, x, i == 1), func(t *testing.T) {
 				h := newHall(t)
-				c, b := h.join(tight, tight, Session{})
+				c, b := h.join(kind, kind, Session{})
 				ends, y := [2]*peer{c, b}, x.other()
 				s := &scene{
 					hall: h, x: ends[x], y: ends[y],
@@ -354,16 +345,8 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 				tt.play(s)
 				s.beside.Wait()
 				h.expect(tt.cause, tt.by(x, y), tt.code(x, y))
+				h.took(2 * i)
 			})
 		}
 	}
-}
-
-// told is the Close frame of a gateway that shuts down; only clients are given
-// a reason.
-func told(side Side) string {
-	if side == Backend {
-		return "close 1001"
-	}
-	return `close 1001 "shutdown"`
 }

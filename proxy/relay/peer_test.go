@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"sync"
@@ -163,34 +164,52 @@ func loopback(t testing.TB, _ Side) (gateway, peer net.Conn) {
 }
 
 // overTLS puts TLS on a link: the gateway is the server of the client and the
-// client of the backend. It is to be called outside of a bubble, whose clock
-// certificates know nothing of.
-func overTLS(t testing.TB, below link) link {
+// client of the backend. With changes what the end that is the client asks for.
+// It is to be called outside of a bubble, whose clock certificates know nothing
+// of.
+func overTLS(t testing.TB, below link, with ...func(*tls.Config)) link {
 	ca, now := wstest.NewCA(t), time.Now()
 	server, client := ca.Server(t, "localhost"), ca.Client("localhost")
 	client.Time = func() time.Time { return now }
+	for _, change := range with {
+		change(client)
+	}
 	return func(t testing.TB, side Side) (gateway, peer net.Conn) {
 		g, p := below(t, side)
-		record := wire.NewTLS(wire.Of(g).Conn)
-		record.Remember()
-		if side == Client {
-			gateway, peer = tls.Server(record, record.Configure(server)), tls.Client(p, client)
-		} else {
-			gateway, peer = tls.Client(record, record.Configure(client)), tls.Server(p, server)
-		}
-		done := make(chan error)
-		go func() { done <- peer.(*tls.Conn).Handshake() }()
-		if err := errors.Join(gateway.(*tls.Conn).Handshake(), <-done); err != nil {
+		return shake(t, g, p, side, server, client, nil)
+	}
+}
+
+// shake does the handshake over both ends of a connection, and sends a byte each
+// way as the opening handshake does. The peer's secrets are logged.
+func shake(t testing.TB, g, p net.Conn, side Side, server, client *tls.Config, log io.Writer) (gateway, peer *tls.Conn) {
+	record := wire.NewTLS(wire.Of(g).Conn)
+	record.Remember()
+	if side == Client {
+		client = client.Clone()
+		client.KeyLogWriter = log
+		gateway, peer = tls.Server(record, record.Configure(server)), tls.Client(p, client)
+	} else {
+		server = server.Clone()
+		server.KeyLogWriter = log
+		gateway, peer = tls.Client(record, record.Configure(client)), tls.Server(p, server)
+	}
+	done := make(chan error)
+	go func() { done <- peer.Handshake() }()
+	if err := errors.Join(gateway.Handshake(), <-done); err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range [...][2]net.Conn{{gateway, peer}, {peer, gateway}} {
+		go func() {
+			_, err := way[0].Write([]byte("x"))
+			done <- err
+		}()
+		_, err := io.ReadFull(way[1], make([]byte, 1))
+		if err := errors.Join(err, <-done); err != nil {
 			t.Fatal(err)
 		}
-		for _, way := range [...][2]net.Conn{{gateway, peer}, {peer, gateway}} { // as the opening handshake does
-			go way[0].Write([]byte("x"))
-			if _, err := io.ReadFull(way[1], make([]byte, 1)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return gateway, peer
 	}
+	return gateway, peer
 }
 
 // A peer is the far end of one side of a session.
@@ -247,6 +266,17 @@ func (p *peer) expect(want string) {
 // RFC 6455 wants it: a server at once, a client after the server.
 func (p *peer) answer(want string, f ws.Frame) {
 	p.t.Helper()
+	p.hear(want)
+	p.Write(sent(p.side, f)) // whoever asked may be gone
+	if p.side == Client {
+		p.expect("")
+	}
+	p.Close()
+}
+
+// hear reads to a Close frame and compares all that came.
+func (p *peer) hear(want string) {
+	p.t.Helper()
 	var b []byte
 	for one := make([]byte, 1); ; {
 		if _, err := io.ReadFull(p, one); err != nil {
@@ -262,11 +292,6 @@ func (p *peer) answer(want string, f ws.Frame) {
 			break
 		}
 	}
-	p.Write(sent(p.side, f)) // whoever asked may be gone
-	if p.side == Client {
-		p.expect("")
-	}
-	p.Close()
 }
 
 func (p *peer) closeWrite() {
@@ -279,7 +304,7 @@ func (p *peer) closeWrite() {
 // reset drops the connection without a word.
 func (p *peer) reset() {
 	c := p.Conn
-	if s, ok := c.(*tls.Conn); ok {
+	for s, ok := c.(interface{ NetConn() net.Conn }); ok; s, ok = c.(interface{ NetConn() net.Conn }) {
 		c = s.NetConn()
 	}
 	switch c := c.(type) {
@@ -305,6 +330,12 @@ type hall struct {
 func newHall(t testing.TB) *hall {
 	h := &hall{t: t, reports: make(chan Report, 256)}
 	h.Engine = New(h.sink())
+	h.start()
+	return h
+}
+
+// start runs the engine until the test ends, or stop is called.
+func (h *hall) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -315,8 +346,7 @@ func newHall(t testing.TB) *hall {
 		cancel()
 		<-done
 	}
-	t.Cleanup(h.stop)
-	return h
+	h.t.Cleanup(h.stop)
 }
 
 // sink is where the engine's reports go.
@@ -356,3 +386,25 @@ func (h *hall) expect(cause Cause, by Side, code ws.StatusCode) {
 }
 
 func all(View) bool { return true }
+
+// told is the Close frame of a gateway that shuts down; only clients are given
+// a reason.
+func told(side Side) string {
+	if side == Backend {
+		return "close 1001"
+	}
+	return `close 1001 "shutdown"`
+}
+
+func noise(n int) string {
+	b := make([]byte, n)
+	r := rand.New(rand.NewPCG(uint64(n), 3))
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return string(b)
+}
+
+// bulk is a payload that does not fit into the buffers of a tight link and a
+// pipe.
+const bulk = 2 << 20

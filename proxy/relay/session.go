@@ -166,6 +166,7 @@ func (s *session) settle() {
 	now := s.engine.clock.now()
 	if s.closing() {
 		s.await(now)
+		s.changed.Broadcast() // no rate holds a side now
 	}
 	for side := range s.writing {
 		if s.writing[side] {

@@ -1,0 +1,60 @@
+//go:build !portable
+
+package relay
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"sluice/internal/wstest"
+)
+
+// A burst that fills the loop's buffer and has to wait is all there when the
+// session ends: nothing is taken for the end of the stream.
+func TestAFullBufferOfDelayedMessages(t *testing.T) {
+	one := wstest.Text(strings.Repeat("x", 98))
+	burst := bytes.Repeat(sent(Client, one), 3000) // 104 bytes each
+	ends := []struct {
+		name string
+		end  func(s *stage)
+		b    string
+	}{
+		{"shutdown", func(s *stage) { s.End(all, Shutdown, 0) }, "close 1001"},
+		{"the rate is taken away", func(s *stage) {
+			s.group.Set(Rules{})
+			s.Review()
+			for range 2999 {
+				s.b.take(one)
+			}
+			s.End(all, Shutdown, 0)
+		}, "close 1001"},
+	}
+	for _, tt := range ends {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStage(t, loopback, Rules{Client: Traffic{MessageRate: 1e-3, MessageBurst: 1}})
+			s.c.raw(burst[:104])
+			s.b.take(one)
+			s.c.raw(burst[104:])
+			s.until(s.last, "held a full buffer", func(_ *loop, k joint) bool { return k.hot != nil && len(k.hot[Client].held) == loopBuffer })
+			tt.end(s)
+			s.closes(told(Client), tt.b)
+			s.expect(Shutdown, Gateway, 1001)
+			s.empty()
+		})
+	}
+}
+
+// Frames that are held while the session ends are heard at once.
+func TestAnEndHearsWhatIsHeld(t *testing.T) {
+	s := newStage(t, loopback, Rules{Client: Traffic{MessageRate: 1e-3, MessageBurst: 1}})
+	s.c.send(wstest.Text("a"), wstest.Text("b"), wstest.Close(1000, "bye"))
+	s.b.take(wstest.Text("a"))
+	s.until(s.last, "held", func(_ *loop, k joint) bool { return k.hot != nil && len(k.hot[Client].held) > 0 })
+	s.b.send(wstest.Close(4000, ""))
+	s.c.take(wstest.Close(4000, ""))
+	s.b.take(wstest.Text("b"), wstest.Close(1000, "bye"))
+	s.b.Close()
+	s.c.expect("")
+	s.expect(Closed, Backend, 4000)
+}

@@ -1,0 +1,438 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/internal/wstest"
+)
+
+// A stage is a session on an engine whose time is the test's.
+type stage struct {
+	*hall
+	c, b *peer
+	pass func(time.Duration) // time goes by
+	calm func()              // waits until the engine has seen all that was sent
+	full func(Side)          // waits until a side's reader holds up what is sent to it
+}
+
+func (s *stage) peer(side Side) *peer { return [...]*peer{s.c, s.b}[side] }
+
+// view returns what there is to see of the one session.
+func (s *stage) view() (v View) {
+	s.t.Helper()
+	n := 0
+	s.Each(func(one View) bool { v = one; n++; return true })
+	if n != 1 {
+		s.t.Fatalf("%d sessions to see; want 1", n)
+	}
+	return v
+}
+
+// ping reads a ping of the gateway's and returns its payload.
+func (p *peer) ping() string {
+	p.t.Helper()
+	f, err := ws.ReadFrame(p)
+	if err != nil || f.Header.OpCode != ws.OpPing || f.Header.Length != 8 || f.Header.Masked != (p.side == Backend) {
+		p.t.Fatalf("the %s got %+v, %v; want a ping of the gateway's", p.side, f.Header, err)
+	}
+	if f.Header.Masked {
+		f = ws.UnmaskFrame(f)
+	}
+	return string(f.Payload)
+}
+
+// closes reads the gateway's Close frames and answers them.
+func (s *stage) closes(client, backend string) {
+	var both sync.WaitGroup
+	both.Go(func() { s.b.answer(backend, wstest.Close(1001, "")) })
+	both.Go(func() { s.c.answer(client, wstest.Close(1001, "")) })
+	both.Wait()
+}
+
+// plays are what both engines have to do alike.
+var plays = []struct {
+	name  string
+	rules Rules
+	play  func(s *stage)
+	cause Cause
+	by    Side
+	code  ws.StatusCode
+}{
+	{
+		name: "pings are answered, and nobody else sees it", rules: Rules{Ping: time.Hour, Pong: time.Minute},
+		play: func(s *stage) {
+			for range 3 {
+				s.pass(time.Hour)
+				s.c.send(wstest.Pong(s.c.ping()))
+				s.b.send(wstest.Pong(s.b.ping()))
+				s.calm()
+			}
+			s.c.send(wstest.Text("a"), wstest.Pong("not asked"))
+			s.b.take(wstest.Text("a"), wstest.Pong("not asked"))
+			s.b.send(wstest.Text("b"))
+			s.c.take(wstest.Text("b"))
+			s.c.send(wstest.Close(1000, ""))
+			s.closes("close 1001", "close 1000")
+		},
+		cause: Closed, by: Client, code: 1000,
+	},
+	{
+		name: "a ping comes behind the frame that is under way", rules: Rules{Ping: time.Hour, Pong: time.Minute},
+		play: func(s *stage) {
+			whole := sent(Backend, binary(noise(300_000)))
+			go s.b.Write(whole[:200_000])
+			got := make([]byte, len(whole))
+			io.ReadFull(s.c, got[:200_000])
+			s.pass(time.Hour)
+			s.b.ping() // to which its frame is the answer
+			go s.b.Write(whole[200_000:])
+			io.ReadFull(s.c, got[200_000:])
+			if !bytes.Equal(got, whole) {
+				s.t.Error("the frame arrived changed")
+			}
+			s.c.send(wstest.Pong(s.c.ping()))
+			s.End(all, Shutdown, 0)
+			s.closes(told(Client), told(Backend))
+		},
+		cause: Shutdown, by: Gateway, code: 1001,
+	},
+	{
+		name: "a ping waits for a reader that stalls", rules: Rules{Ping: time.Hour, Pong: time.Minute},
+		play: func(s *stage) {
+			message := binary(noise(bulk))
+			go s.b.Write(sent(Backend, message))
+			s.full(Client)
+			for range 3 {
+				s.pass(time.Hour)
+			}
+			s.c.take(message)
+			s.c.send(wstest.Pong(s.c.ping()))
+			s.calm()
+			s.End(all, Shutdown, 0)
+			s.closes(told(Client), told(Backend))
+		},
+		cause: Shutdown, by: Gateway, code: 1001,
+	},
+	{
+		name: "nobody answers a ping", rules: Rules{Ping: time.Hour, Pong: time.Minute},
+		play: func(s *stage) {
+			s.pass(time.Hour)
+			s.c.ping()
+			s.b.send(wstest.Pong(s.b.ping()))
+			s.calm()
+			s.pass(time.Minute)
+			s.closes(`close 1001 "ping unanswered"`, "close 1001")
+		},
+		cause: Unanswered, by: Client, code: 1001,
+	},
+	{
+		name: "idle", rules: Rules{Idle: time.Hour},
+		play: func(s *stage) {
+			s.c.send(wstest.Text("a"))
+			s.b.take(wstest.Text("a"))
+			s.calm()
+			s.pass(time.Hour)
+			s.closes(`close 1001 "idle"`, "close 1001")
+		},
+		cause: Idle, by: Gateway, code: 1001,
+	},
+	{
+		name: "the life is over", rules: Rules{Lifetime: time.Hour},
+		play: func(s *stage) {
+			s.pass(time.Hour)
+			s.closes(`close 1001 "lifetime over"`, "close 1001")
+		},
+		cause: Lifetime, by: Gateway, code: 1001,
+	},
+	{
+		name: "rules for a session that is open",
+		play: func(s *stage) {
+			s.pass(time.Hour)
+			s.group.Set(Rules{Idle: 2 * time.Hour, Backend: Traffic{Frame: 3}})
+			s.Review()
+			s.b.send(wstest.Text("abc"))
+			s.c.take(wstest.Text("abc"))
+			s.b.send(wstest.Text("abcd"))
+			s.closes("close 1001", `close 1009 "a frame over the size limit"`)
+		},
+		cause: TooLarge, by: Backend, code: 1009,
+	},
+	{
+		name: "a rule that ends sessions at once",
+		play: func(s *stage) {
+			s.pass(time.Hour)
+			s.group.Set(Rules{Lifetime: time.Minute})
+			s.Review()
+			s.pass(time.Minute)
+			s.closes(`close 1001 "lifetime over"`, "close 1001")
+		},
+		cause: Lifetime, by: Gateway, code: 1001,
+	},
+	{
+		name: "a rule that is taken back", rules: Rules{Idle: time.Hour, Lifetime: time.Hour, Ping: time.Hour, Pong: time.Minute},
+		play: func(s *stage) {
+			s.group.Set(Rules{})
+			s.Review()
+			s.pass(10 * time.Hour)
+			s.c.send(wstest.Close(1000, ""))
+			s.closes("close 1001", "close 1000")
+		},
+		cause: Closed, by: Client, code: 1000,
+	},
+	{
+		name: "messages are delayed", rules: Rules{Client: Traffic{MessageRate: 1.0 / 3600, MessageBurst: 2}},
+		play: func(s *stage) {
+			var all []ws.Frame
+			for i := range 10 {
+				all = append(all, wstest.Text(fmt.Sprint("message ", i)))
+			}
+			s.c.send(append(all, wstest.Close(1000, ""))...)
+			s.b.take(all[:2]...)
+			for i, f := range all[2:] {
+				s.calm()
+				if n := s.view().FromClient.Messages; n != uint64(i+2) {
+					s.t.Fatalf("%d messages passed after %d hours; want %d", n, i, i+2)
+				}
+				s.pass(time.Hour)
+				s.b.take(f)
+			}
+			s.closes("close 1001", "close 1000")
+		},
+		cause: Closed, by: Client, code: 1000,
+	},
+	{
+		name: "a side that is delayed gets no ping and is not blamed",
+		rules: Rules{
+			Client: Traffic{MessageRate: 1.0 / 36000, MessageBurst: 1}, Ping: time.Hour, Pong: time.Minute,
+		},
+		play: func(s *stage) {
+			s.c.send(wstest.Text("a"), wstest.Text("b"))
+			s.b.take(wstest.Text("a"))
+			s.calm()
+			for range 9 {
+				s.pass(time.Hour)
+				s.b.send(wstest.Pong(s.b.ping()))
+				s.calm()
+			}
+			s.group.Set(Rules{Client: Traffic{MessageRate: 1.0 / 36000, MessageBurst: 1}})
+			s.Review()
+			s.pass(time.Hour)
+			s.b.take(wstest.Text("b"))
+			s.b.send(wstest.Close(1000, ""))
+			s.closes("close 1000", "close 1001")
+		},
+		cause: Closed, by: Backend, code: 1000,
+	},
+	{
+		name: "an end does not wait for a rate", rules: Rules{Client: Traffic{MessageRate: 1.0 / 3600, MessageBurst: 1}},
+		play: func(s *stage) {
+			s.c.send(wstest.Text("a"), wstest.Text("b"))
+			s.b.take(wstest.Text("a"))
+			s.calm()
+			s.End(all, Shutdown, 0)
+			s.closes(told(Client), "close 1001")
+		},
+		cause: Shutdown, by: Gateway, code: 1001,
+	},
+}
+
+// The portable engine, whose time stands still while anything can go on.
+func TestSessionsByTheClock(t *testing.T) {
+	for _, tt := range plays {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &stage{hall: newHall(t), pass: func(d time.Duration) { <-time.After(d); synctest.Wait() }, calm: synctest.Wait, full: func(Side) { synctest.Wait() }}
+				s.group.Set(tt.rules)
+				s.c, s.b = s.join(narrow, narrow, Session{})
+				tt.play(s)
+				s.Drained(context.Background())
+				s.expect(tt.cause, tt.by, tt.code)
+			})
+		})
+	}
+}
+
+// Whoever is held to a rate when the session ends is heard at once.
+func TestAnEndWaitsForNoRate(t *testing.T) {
+	tests := []struct {
+		name string
+		ends func(s *stage)
+		b    string
+	}{
+		{"shutdown", func(s *stage) { s.End(all, Shutdown, 0) }, "close 1001"},
+		{"a Close frame of the backend", func(s *stage) { s.b.send(wstest.Close(1001, "shutdown")) }, `text "b", text "c", close 1001`},
+		{"the rate is taken away", func(s *stage) {
+			s.group.Set(Rules{})
+			s.Review()
+			s.calm()
+			s.End(all, Shutdown, 0)
+		}, `text "b", text "c", close 1001`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &stage{hall: newHall(t), calm: synctest.Wait}
+				s.group.Set(Rules{Client: Traffic{MessageRate: 1e-6, MessageBurst: 1}})
+				s.c, s.b = s.join(narrow, narrow, Session{})
+				start := time.Now()
+				s.c.send(wstest.Text("a"), wstest.Text("b"), wstest.Text("c"))
+				s.b.take(wstest.Text("a"))
+				s.calm()
+				tt.ends(s)
+				s.closes(told(Client), tt.b)
+				s.Drained(t.Context())
+				if took := time.Since(start); took != 0 {
+					t.Errorf("the session ended after %v; want at once", took)
+				}
+			})
+		})
+	}
+}
+
+// What is delayed arrives in order, and each message in its moment.
+func TestDelayedMessagesArriveInTheirMoments(t *testing.T) {
+	for _, side := range []Side{Client, Backend} {
+		t.Run(side.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHall(t)
+				rate := Traffic{MessageRate: 2, MessageBurst: 3}
+				h.group.Set(Rules{Client: rate, Backend: rate})
+				c, b := h.join(narrow, narrow, Session{})
+				from, to := c, b
+				if side == Backend {
+					from, to = b, c
+				}
+				const n = 40
+				start := time.Now()
+				go func() {
+					for i := range n {
+						from.send(wstest.Part(ws.OpText, fmt.Sprint(i)), wstest.Last(strings.Repeat("x", 100)))
+					}
+				}()
+				for i := range n {
+					to.take(wstest.Part(ws.OpText, fmt.Sprint(i)), wstest.Last(strings.Repeat("x", 100)))
+					if got, want := time.Since(start), time.Duration(max(i-2, 0))*time.Second/2; got != want {
+						t.Fatalf("message %d came after %v; want %v", i, got, want)
+					}
+				}
+				from.reset()
+				to.reset()
+			})
+		})
+	}
+}
+
+// Bytes come at their rate, but for a piece that was read at once.
+func TestDelayedBytesComeAtTheirRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rate, burst, total = 10_000, 20_000, 1_000_000
+		h := newHall(t)
+		h.group.Set(Rules{Client: Traffic{ByteRate: rate, ByteBurst: burst}})
+		c, b := h.join(narrow, narrow, Session{})
+		whole := sent(Client, binary(noise(total)))
+		start := time.Now()
+		go c.raw(whole)
+		got := make([]byte, len(whole))
+		for n := 0; n < len(got); {
+			k, err := b.Read(got[n:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += k
+			if most := burst + rate*time.Since(start).Seconds() + busyBuffer; float64(n) > most {
+				t.Fatalf("%d bytes came in %v; want at most %.0f", n, time.Since(start), most)
+			}
+		}
+		if !bytes.Equal(got, whole) {
+			t.Error("the frame arrived changed")
+		}
+		least, most := time.Duration(total-burst-busyBuffer)*time.Second/rate, time.Duration(total)*time.Second/rate
+		if took := time.Since(start); took < least || took > most {
+			t.Errorf("%d bytes took %v; want between %v and %v", total, took, least, most)
+		}
+		c.reset()
+		b.reset()
+	})
+}
+
+// Who is over a limit reads why, although it sends on: what it sends is read
+// and dropped, or a reset would destroy the Close frame.
+func TestWhoIsOverALimitReadsWhyWhileItSends(t *testing.T) {
+	t.Parallel()
+	const size = 10 << 20
+	x := func(n int) string { return strings.Repeat("x", n) }
+	tests := []struct {
+		name  string
+		rules Traffic
+		sent  []ws.Frame
+		pass  []ws.Frame // of them
+		cause Cause
+		code  ws.StatusCode
+		why   string
+	}{
+		{"a frame", Traffic{Frame: 1 << 20}, []ws.Frame{wstest.Text("a"), binary(x(size))}, []ws.Frame{wstest.Text("a")}, TooLarge, 1009, "a frame over the size limit"},
+		{
+			"a message", Traffic{Message: 1 << 20}, []ws.Frame{wstest.Part(ws.OpText, x(1<<20)), wstest.Part(ws.OpContinuation, x(size))},
+			[]ws.Frame{wstest.Part(ws.OpText, x(1<<20))}, TooLarge, 1009, "a message over the size limit",
+		},
+		{
+			"messages", Traffic{MessageRate: 1e-3, MessageBurst: 2, Close: true}, []ws.Frame{wstest.Text("a"), wstest.Text("b"), wstest.Text("c"), binary(x(size))},
+			[]ws.Frame{wstest.Text("a"), wstest.Text("b")}, TooFast, 1008, "messages over the rate limit",
+		},
+		{
+			"bytes, inside a frame that goes on to its end", Traffic{ByteRate: 1e-3, ByteBurst: 1 << 20, Close: true}, []ws.Frame{binary(x(size)), binary(x(size))},
+			[]ws.Frame{binary(x(size))}, TooFast, 1008, "bytes over the rate limit",
+		},
+	}
+	for _, tt := range tests {
+		for _, side := range []Side{Client, Backend} {
+			t.Run(tt.name+" of the "+side.String(), func(t *testing.T) {
+				t.Parallel()
+				h := newHall(t)
+				if side == Client {
+					h.group.Set(Rules{Client: tt.rules})
+				} else {
+					h.group.Set(Rules{Backend: tt.rules})
+				}
+				c, b := h.join(loopback, loopback, Session{})
+				from, to := c, b
+				if side == Backend {
+					from, to = b, c
+				}
+				var sending, other sync.WaitGroup
+				sending.Go(func() { from.send(tt.sent...) })
+				other.Go(func() {
+					to.take(tt.pass...)
+					to.answer("close 1001", wstest.Close(1001, ""))
+				})
+				want := sent(side.other(), wstest.Close(int(tt.code), tt.why))
+				got := make([]byte, len(want))
+				if _, err := io.ReadFull(from, got); err != nil {
+					t.Fatalf("the %s reads %x, %v", side, got, err)
+				}
+				if r := read(side.other(), false, got); r.String() != fmt.Sprintf("close %d %q", tt.code, tt.why) {
+					t.Errorf("the %s reads %s; want close %d %q", side, &r, tt.code, tt.why)
+				}
+				sending.Wait()
+				from.send(wstest.Close(int(tt.code), ""))
+				if side == Client {
+					from.expect("")
+				}
+				from.Close()
+				other.Wait()
+				h.expect(tt.cause, side, tt.code)
+			})
+		}
+	}
+}

@@ -1,0 +1,312 @@
+//go:build !portable
+
+package relay
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sluice/internal/frame"
+	"sluice/internal/wire"
+	"sluice/internal/wstest"
+)
+
+// ledger is what the loops did and hold.
+type ledger struct {
+	told, spliced   uint64 // events, and bytes through pipes
+	pipes, borrowed int    // spare ones, and those in use
+}
+
+func (h *hall) ledger() (x ledger) {
+	for _, l := range h.loops {
+		l.wait(func() {
+			x.told += l.told
+			x.spliced += l.spliced
+			x.pipes += len(l.pipes)
+			l.sessions.each(func(k joint) {
+				for side := Client; side <= Backend; side++ {
+					if k.hot != nil && k.hot[side].pipe != nil {
+						x.borrowed++
+					}
+				}
+			})
+		})
+	}
+	return x
+}
+
+// mallocs returns how often f allocated, the runtime's own doings included.
+func mallocs(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.Mallocs - before.Mallocs
+}
+
+// Most of a large message never enters user space, and no pipe is kept for
+// sessions that have nothing under way.
+func TestLargeMessagesGoThroughPipes(t *testing.T) {
+	const size, rounds, sessions = 1 << 20, 20, 8
+	before := descriptors(t)
+	h := newHall(t)
+	var echoes []func()
+	for range sessions {
+		echoes = append(echoes, h.echo(loopback, size))
+	}
+	open := descriptors(t)
+	for range rounds {
+		for _, once := range echoes {
+			once()
+		}
+	}
+	x := h.ledger()
+	if share := float64(x.spliced) / (2 * sessions * rounds * size); share < 0.9 {
+		t.Errorf("%.3f of the bytes went through pipes; want 0.9", share)
+	}
+	if x.borrowed != 0 || x.pipes == 0 {
+		t.Errorf("%d pipes are in use, %d spare; want none in use", x.borrowed, x.pipes)
+	}
+	if now := descriptors(t); now != open+2*x.pipes {
+		t.Errorf("%d descriptors; want those of before, %d, and those of %d spare pipes", now, open, x.pipes)
+	}
+	h.stop()
+	if after := descriptors(t); after != before+2*sessions { // the peers'
+		t.Errorf("%d descriptors when the engine has stopped; want %d", after, before+2*sessions)
+	}
+}
+
+// small is a loopback connection with buffers as small as they can be.
+func small(t testing.TB, side Side) (gateway, peer net.Conn) {
+	t.Helper()
+	gateway, peer = loopback(t, side)
+	for _, c := range []net.Conn{wire.Of(gateway).Conn, peer} {
+		tcp := c.(*net.TCPConn)
+		if err := tcp.SetWriteBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+		if err := tcp.SetReadBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return gateway, peer
+}
+
+// stuff writes to c until the system takes no more for the moment.
+func stuff(t testing.TB, c net.Conn, b []byte) {
+	t.Helper()
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	if err := raw.Write(func(fd uintptr) bool {
+		for len(b) > 0 {
+			n, err := unix.Write(int(fd), b)
+			if err != nil {
+				failed = err
+				return true
+			}
+			b = b[n:]
+		}
+		return true
+	}); err != nil || failed != nil && failed != unix.EAGAIN {
+		t.Fatal(err, failed)
+	}
+}
+
+// A thousand sessions whose clients do not read take a buffer each at most, and
+// cost the others nothing: neither events nor allocations.
+func TestAThousandStalledSessions(t *testing.T) {
+	const (
+		stalled  = 1000
+		buffer   = 16 << 10
+		others   = 20
+		messages = 200
+	)
+	h := newHall(t)
+	h.reports = make(chan Report, stalled+others)
+	h.group.Set(Rules{Buffer: buffer, Ping: time.Hour, Pong: time.Hour})
+	var echoes []func()
+	for range others {
+		echoes = append(echoes, h.echo(loopback, 128))
+	}
+	work := func() {
+		for range messages {
+			for _, once := range echoes {
+				once()
+			}
+		}
+	}
+	type sides struct{ c, b *peer }
+	var all []sides
+	for range stalled {
+		c, b := h.join(small, loopback, Session{})
+		all = append(all, sides{c, b})
+	}
+	work()
+	told := func() uint64 { return h.ledger().told }
+	measure := func() (perMessage float64, allocs uint64) {
+		before := told()
+		allocs = mallocs(work)
+		return float64(told()-before) / (2 * others * messages), allocs
+	}
+	memory := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc+m.StackInuse) + h.Memory()
+	}
+	events, allocs := measure()
+	free := memory()
+
+	// A frame that would need a pipe, and small ones that need a buffer.
+	long := sent(Backend, binary(strings.Repeat("x", 1<<20)))[:8*buffer]
+	short := sent(Backend, binary(strings.Repeat("x", 1000)))
+	flood := bytes.Repeat(short, 8*buffer/len(short))
+	for i, s := range all {
+		if i%2 == 0 {
+			stuff(t, s.b.Conn, long)
+		} else {
+			stuff(t, s.b.Conn, flood)
+		}
+	}
+	blocked := func() (n int) {
+		for _, l := range h.loops {
+			l.wait(func() {
+				l.sessions.each(func(k joint) {
+					if k.busy(Client) {
+						n++
+					}
+				})
+			})
+		}
+		return n
+	}
+	for end := time.Now().Add(wstest.Guard); blocked() < stalled; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d sessions are stalled; want %d", blocked(), stalled)
+		}
+		for i, s := range all { // some buffers have grown meanwhile
+			if i%2 == 0 {
+				continue
+			}
+			stuff(t, s.b.Conn, short)
+		}
+	}
+	h.calm()
+
+	grown := memory() - free
+	const slack = 256 // what the allocator rounds up to, a session
+	if most := int64(stalled * (buffer + buffer/8 + slack)); grown > most {
+		t.Errorf("%d stalled sessions take %d bytes; want at most %d", stalled, grown, most)
+	}
+	eventsNow, allocsNow := measure()
+	if eventsNow > 1.05*events {
+		t.Errorf("epoll tells %.3f times a message; it was %.3f without stalled sessions", eventsNow, events)
+	}
+	if most := allocs + 100; allocsNow > most {
+		t.Errorf("the others' %d messages allocate %d times; it was %d without stalled sessions", 2*others*messages, allocsNow, allocs)
+	}
+	if n := blocked(); n != stalled {
+		t.Errorf("%d sessions are stalled; there were %d", n, stalled)
+	}
+}
+
+// Nothing is allocated for a message on the loops, under limits of every kind,
+// and nothing while a session is silent and its peers answer pings.
+func TestTheLoopsAllocateNothing(t *testing.T) {
+	if poolForgets() {
+		t.Skip("the race detector allocates")
+	}
+	many := Traffic{Frame: 1 << 30, Message: 1 << 30, MessageRate: 1e9, MessageBurst: 1e9, ByteRate: 1e12, ByteBurst: 1e12}
+	every := Rules{Client: many, Backend: many, Idle: time.Hour, Lifetime: 24 * time.Hour, Ping: time.Minute, Pong: time.Minute}
+	t.Run("messages", func(t *testing.T) {
+		for _, tt := range []struct{ size, messages int }{{128, 50_000}, {16 << 10, 5000}, {1 << 20, 100}} {
+			h := newHall(t)
+			h.group.Set(every)
+			once := h.echo(loopback, tt.size)
+			for range 50 {
+				once()
+			}
+			n := mallocs(func() {
+				for range tt.messages {
+					once()
+				}
+			})
+			// The runtime allocates for itself now and then, and a side that takes
+			// only a part of a long message makes the rest wait.
+			limit := uint64(max(tt.messages/500, 50))
+			if tt.size > loopBuffer {
+				limit += uint64(tt.messages)
+			}
+			if n > limit {
+				t.Errorf("%d messages of %d bytes there and back: %d allocations; want at most %d", tt.messages, tt.size, n, limit)
+			}
+		}
+	})
+	t.Run("pings", func(t *testing.T) {
+		const rounds = 300
+		s := newStage(t, loopback, every)
+		for _, p := range []*peer{s.c, s.b} {
+			go answerPings(p)
+		}
+		play := func(rounds int) {
+			for _, l := range s.loops {
+				l.wait(func() {
+					now := l.now
+					l.sessions.each(func(k joint) {
+						for range rounds {
+							l.now = max(k.ends[Client].seen, k.ends[Backend].seen) + int64(time.Minute)
+							k.ends[Client].dir.Last = l.now // or it is idle
+							k.opened = l.now
+							l.ring()
+							for k.ends[Client].dir.Ping != 0 || k.ends[Backend].dir.Ping != 0 {
+								runtime.Gosched()
+								l.handle()
+							}
+						}
+					})
+					l.now = now
+				})
+			}
+		}
+		play(30)
+		if n := mallocs(func() { play(rounds) }); n > 50 {
+			t.Errorf("%d pings and their pongs: %d allocations; want none", 2*rounds, n)
+		}
+		if v := s.view(); v.Cause != 0 || v.FromClient != (frame.Counts{}) {
+			t.Errorf("the session is %+v", v)
+		}
+	})
+}
+
+// answerPings answers pings until the connection ends.
+func answerPings(p *peer) {
+	in := make([]byte, len(sent(p.side.other(), wstest.Ping("8 bytes."))))
+	out := sent(p.side, wstest.Pong("8 bytes."))
+	for {
+		if _, err := io.ReadFull(p, in); err != nil {
+			return
+		}
+		for i, c := range in[len(in)-8:] {
+			if p.side == Backend {
+				c ^= in[2+i%4]
+			} else {
+				c ^= out[2+i%4]
+			}
+			out[len(out)-8+i] = c
+		}
+		if _, err := p.Write(out); err != nil {
+			return
+		}
+	}
+}
