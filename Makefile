@@ -6,10 +6,18 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 FUZZTIME ?= 10s
 BENCH    ?= .
 
+# Of make soak: how long, how many at once, and ws or wss.
+SOAK_TIME     ?= 10m
+SOAK_SESSIONS ?= 5000
+SOAK_SCHEME   ?= ws
+
 COVERAGE    := $(CURDIR)/bin/coverage
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test lint fuzz bench microbench schema clean help
+# What of the integration tests "make test" runs on the portable engine too.
+PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
+
+.PHONY: build demo test test-portable soak lint fuzz bench microbench schema clean help
 
 build: ## bin/sluice, one static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
@@ -24,8 +32,17 @@ test: ## all tests with the race detector, integration included
 	mkdir -p $(COVERAGE)
 	CGO_ENABLED=1 GOCOVERDIR=$(COVERAGE) go test -race -count=1 -timeout=15m ./...
 	CGO_ENABLED=1 go test -race -count=1 -tags=portable ./proxy ./proxy/relay
+	CGO_ENABLED=1 go test -race -count=1 -tags=portable -run='$(PORTABLE)' ./integration
 	@echo "covered by the integration tests:"
 	@go tool covdata percent -i=$(COVERAGE)
+
+test-portable: ## all tests that meet the relay, on the engine for other systems than Linux
+	integration/install.sh
+	CGO_ENABLED=1 go test -race -count=1 -timeout=15m -tags=portable ./proxy ./proxy/relay ./integration
+
+soak: ## SOAK_SESSIONS (5000) come and go in every way for SOAK_TIME (10m), over SOAK_SCHEME (ws)
+	SOAK_TIME=$(SOAK_TIME) SOAK_SESSIONS=$(SOAK_SESSIONS) SOAK_SCHEME=$(SOAK_SCHEME) \
+		go test -v -count=1 -timeout=0 -run='^TestSoak$$' ./integration
 
 lint: ## formatting, vet for three systems, staticcheck, go.mod
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted, run: gofmt -w" $$files >&2; exit 1; }
@@ -56,4 +73,4 @@ clean: ## removes bin
 	rm -rf bin
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
