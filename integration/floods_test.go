@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +47,7 @@ func neighbour(t *testing.T, g *gateway, path string) (stop func() int) {
 
 // generous is a bound on memory in bytes, for what the race detector needs too.
 func generous(n int) int {
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	if built("-race") == "true" {
 		return 8 * n
 	}
 	return n

@@ -51,18 +51,34 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// build builds the binary with coverage and, when the tests were, with the race
-// detector: a race in it then fails the test through its exit code.
+// build builds the binary with coverage and, as the tests were built, with the
+// race detector, whose finds then fail them through the exit code, and with
+// build tags.
 func build(out string) error {
 	args := []string{"build", "-cover", "-coverpkg=sluice/...", "-o", out}
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	if built("-race") == "true" {
 		args = append(args, "-race")
+	}
+	if tags := built("-tags"); tags != "" {
+		args = append(args, "-tags="+tags)
 	}
 	cmd := exec.Command("go", append(args, "sluice/cmd/sluice")...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", cmd, err, text)
 	}
 	return nil
+}
+
+// built returns a setting that the tests themselves were built with.
+func built(key string) string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == key {
+				return s.Value
+			}
+		}
+	}
+	return ""
 }
 
 // sluice runs a command of the binary to its end and returns what it wrote to
@@ -113,6 +129,7 @@ type gateway struct {
 	mu      sync.Mutex
 	records []record
 	changed chan struct{} // closed and replaced at each record
+	sink    func(record)  // takes the records in place of records, unless it is nil
 }
 
 // start runs the gateway with a plain and a TLS listener for gateway.test and
@@ -176,16 +193,32 @@ func launch(t testing.TB, args ...string) *gateway {
 		for lines.Scan() {
 			r := record{"text": lines.Text()}
 			_ = json.Unmarshal(lines.Bytes(), &r)
-			g.mu.Lock()
-			g.records = append(g.records, r)
-			close(g.changed)
-			g.changed = make(chan struct{})
-			g.mu.Unlock()
+			g.keep(r)
 		}
 		_ = g.cmd.Wait() // its result is the exit code, which exit checks
 	}()
 	t.Cleanup(g.end)
 	return g
+}
+
+func (g *gateway) keep(r record) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.sink != nil {
+		g.sink(r)
+		return
+	}
+	g.records = append(g.records, r)
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// divert has sink called with each record from now on, one at a time. They are
+// not kept: for logs that grow long.
+func (g *gateway) divert(sink func(record)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sink = sink
 }
 
 // end stops a gateway that still runs and checks how it went.
@@ -198,7 +231,7 @@ func (g *gateway) end() {
 			g.t.Errorf("exit code %d after SIGTERM, want 0", code)
 		}
 	}
-	if s := g.stderr.String(); strings.Contains(s, "DATA RACE") || strings.Contains(s, "panic") {
+	if s := g.stderr.String(); strings.Contains(s, "DATA RACE") || strings.Contains(s, "panic: ") {
 		g.t.Errorf("the gateway wrote:\n%s", s)
 	}
 	if g.t.Failed() {

@@ -38,6 +38,11 @@ func (m *mirror) copy(x *exchange, path string) (send func()) {
 	if m == nil || rand.Float64() >= m.share || x.r.ContentLength > m.maxBody {
 		return nil
 	}
+	select {
+	case m.slots <- struct{}{}:
+	default:
+		return nil
+	}
 	body := &keptBody{ReadCloser: x.r.Body, limit: m.maxBody}
 	whole := x.r.ContentLength == 0
 	if !whole {
@@ -47,11 +52,7 @@ func (m *mirror) copy(x *exchange, path string) (send func()) {
 	return func() {
 		kept, all := body.take()
 		if !whole && !all {
-			return
-		}
-		select {
-		case m.slots <- struct{}{}:
-		default:
+			<-m.slots
 			return
 		}
 		x.g.serving.Go(func() {

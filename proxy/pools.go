@@ -16,12 +16,14 @@ import (
 // tendPools has the pools of s looked after, and no others. It is called with
 // the gateway's lock held, or when nobody else has it any more.
 func (g *Gateway) tendPools(s *snapshot) {
+	var gone sync.WaitGroup
 	for p, stop := range g.tended {
 		if s.pools[p.Name()] != p {
-			stop()
+			gone.Go(stop)
 			delete(g.tended, p)
 		}
 	}
+	gone.Wait()
 	for _, p := range s.pools {
 		if g.tended[p] != nil {
 			continue

@@ -67,7 +67,7 @@ func (x *exchange) ask(ctx context.Context, s *supply, l *backend.Lease, q *upgr
 // begun to answer.
 func unanswered(err error) bool {
 	var none *upgrade.Unanswered
-	return unreachable(err) || errors.As(err, &none) || errors.Is(err, errSlowTry)
+	return unreachable(err) || errors.As(err, &none)
 }
 
 // forward sends a plain request to the backend, and to the next endpoint where

@@ -59,6 +59,9 @@ func Offer(ctx context.Context, c net.Conn, q *Request) (*Answer, error) {
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	a, err := q.offer(c, newKey())
 	if !stop() {
+		if none := new(Unanswered); errors.As(err, &none) {
+			return nil, &Unanswered{context.Cause(ctx)}
+		}
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {

@@ -61,7 +61,7 @@ func (c *Counts) Add(o *Counts) {
 type Direction struct {
 	Counts
 	Last int64  // moment of the last bytes of a data frame
-	Ping uint64 // payload of a ping of the gateway's own, until its pong has come; 0 without one
+	Ping uint64 // payload of the pings of the gateway's own, whose pongs go no further; 0 when it sends none
 
 	left       int64 // payload of the current data frame that is still to pass
 	size       int64 // payload of the current message's frames, the current one included
@@ -94,6 +94,10 @@ func (d *Direction) Left() int64 { return d.left }
 // Until returns the moment before which nothing more is to be read: the
 // sender is over a rate.
 func (d *Direction) Until() int64 { return d.until }
+
+// Forgive forgets what the sender has used of its rates, which are others from
+// now on.
+func (d *Direction) Forgive() { d.messages, d.bytes, d.until = 0, 0, 0 }
 
 // Next judges the bytes at the start of in, which follow those that earlier
 // verdicts took. It covers as many frames as it can at once. Without limits l
@@ -171,7 +175,6 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 				return forward(pos)
 			}
 			if h.op != ws.OpClose {
-				d.Ping = 0
 				return Verdict{Do: Drop, Take: size}
 			}
 			d.Controls++
@@ -232,7 +235,7 @@ func forward(n int) Verdict {
 	return Verdict{Do: Forward, Take: n}
 }
 
-// answers reports whether a control frame is the pong to the gateway's ping.
+// answers reports whether a control frame is the pong to a ping of the gateway's.
 func (d *Direction) answers(h *header, body []byte) bool {
 	if h.op != ws.OpPong || len(body) != 8 {
 		return false

@@ -424,17 +424,20 @@ func TestTheAnswerToAnOwnPingIsSwallowed(t *testing.T) {
 				}
 				d.Ping = own
 				frame := tt.pong(client)
-				want, left := fwd(len(frame)), uint64(own)
+				want := fwd(len(frame))
 				if tt.drop {
-					want, left = Verdict{Do: Drop, Take: len(frame)}, 0
+					want = Verdict{Do: Drop, Take: len(frame)}
 				}
 				counts := d.Counts
-				if v := d.Next(frame, nil, 0); v != want || d.Ping != left {
-					t.Errorf("Next(%x) = %+v, ping %x; want %+v, %x", frame, v, d.Ping, want, left)
+				for range 2 { // a late pong may be behind another
+					if v := d.Next(frame, nil, 0); v != want {
+						t.Errorf("Next(%x) = %+v; want %+v", frame, v, want)
+					}
 				}
 				if tt.drop != (d.Counts == counts) {
 					t.Errorf("counts went from %+v to %+v", counts, d.Counts)
 				}
+				d.Ping = 0
 				if v := d.Next(frame, nil, 0); tt.drop && v != fwd(len(frame)) {
 					t.Errorf("Next(%x) = %+v when there is no ping; want Forward", frame, v)
 				}

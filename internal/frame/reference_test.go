@@ -10,7 +10,7 @@ import (
 // all of it has come.
 type outcome struct {
 	forwarded []byte // everything that goes on
-	swallowed int    // bytes of the answer to the gateway's ping
+	swallowed int    // bytes of the answers to the gateway's pings
 	held      int    // bytes at the end that wait for more
 	counts    Counts
 	close     []byte // the Close frame, last of what was forwarded
@@ -23,7 +23,7 @@ type outcome struct {
 type house struct {
 	frame, message int64  // bytes of payload; 0 means any
 	messages       int    // how many may begin; 0 means any
-	ping           uint64 // of its own, which is not answered yet; 0 without one
+	ping           uint64 // of its own; 0 without one
 }
 
 // reference reads a whole stream as RFC 6455, section 5, tells it, and
@@ -39,10 +39,9 @@ func reference(stream []byte, fromClient, compressed bool, rules house) outcome 
 	o := outcome{boundary: true}
 	inMessage, begun, total := false, 0, uint64(0)
 	at := 0
-	pongAt := 0 // where the answer to the gateway's ping begins
-	forwarded := func() []byte {
-		return slices.Concat(stream[:pongAt], stream[pongAt+o.swallowed:at])
-	}
+	var passed []byte // in front of the last answer to a ping of the gateway's
+	from := 0         // where that ends
+	forwarded := func() []byte { return slices.Concat(passed, stream[from:at]) }
 	bad := func(v Violation) outcome {
 		o.violation, o.forwarded = v, forwarded()
 		return o
@@ -130,8 +129,10 @@ func reference(stream []byte, fromClient, compressed bool, rules house) outcome 
 				body = append(body, octet)
 			}
 			if opcode == pong && rules.ping != 0 && len(body) == 8 && binary.BigEndian.Uint64(body) == rules.ping {
-				pongAt, o.swallowed, rules.ping = at, header+int(length), 0
-				at += o.swallowed
+				passed = append(passed, stream[from:at]...)
+				at += header + int(length)
+				o.swallowed += header + int(length)
+				from = at
 				continue
 			}
 			if opcode != closing {

@@ -105,6 +105,7 @@ func (p *Pool) judge(m *member, err error, now time.Time) {
 	m.streak = 0
 	m.well = err == nil
 	if m.well {
+		m.failures = 0
 		p.join(m, now)
 		p.event(m, "endpoint is up", nil)
 	} else {

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -112,10 +113,7 @@ func (p *Pool) lookup(ctx context.Context, e Endpoint, a *answer, dns DNS) {
 	if ctx.Err() != nil {
 		return
 	}
-	if p.pending != nil {
-		close(p.pending)
-		p.pending = nil
-	}
+	defer p.answered()
 	now := time.Now()
 	if err != nil {
 		a.next = now.Add(min(dns.MinTTL<<min(a.failed, 16), dns.MaxTTL))
@@ -149,7 +147,7 @@ func (d DNS) lookup(ctx context.Context, e *Endpoint) ([]target, time.Duration, 
 	if err != nil {
 		return nil, 0, err
 	}
-	slices.SortFunc(found, func(a, b target) int { return strings.Compare(a.name, b.name) })
+	slices.SortStableFunc(found, func(a, b target) int { return strings.Compare(a.name, b.name) })
 	found = slices.CompactFunc(found, func(a, b target) bool { return a.name == b.name })
 	if len(found) > maxTargets {
 		found = found[:maxTargets:maxTargets]
@@ -167,6 +165,9 @@ func services(ctx context.Context, r *net.Resolver, e *Endpoint) ([]target, erro
 		}
 		return nil, err
 	}
+	slices.SortFunc(records, func(a, b *net.SRV) int { // the resolver shuffles them
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), strings.Compare(a.Target, b.Target), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Weight, b.Weight))
+	})
 	records = records[:min(len(records), maxServices)]
 	each := make([][]target, len(records))
 	failed := make([]error, len(records))
@@ -222,4 +223,19 @@ func addresses(ctx context.Context, r *net.Resolver, name, host, port string) ([
 		return all, nil
 	}
 	return nil, fmt.Errorf("%s has no address", host)
+}
+
+// answered wakes those who wait for an answer; there may be another to wait for.
+func (p *Pool) answered() {
+	if p.pending == nil {
+		return
+	}
+	close(p.pending)
+	p.pending = nil
+	for _, a := range p.answers {
+		if a.targets == nil && a.failed == 0 {
+			p.pending = make(chan struct{})
+			return
+		}
+	}
 }

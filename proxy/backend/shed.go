@@ -84,25 +84,29 @@ func (p *Pool) rebalance(now time.Time, due *alarm) (sheds []Shed) {
 		total += p.ready[i].m.busy[Sessions]
 	}
 	fair := float64(total) / p.power
+	room := 0     // for sessions, where there are too few
 	affected := 0 // sessions on endpoints with too many
 	for i := range p.ready {
-		if m := p.ready[i].m; m.excess(fair) > 0 {
+		m := p.ready[i].m
+		room += m.room(fair) - m.ending
+		if m.excess(fair) > 0 {
 			affected += m.busy[Sessions]
 		}
 	}
-	if affected == 0 {
+	if affected == 0 || room <= 0 {
 		p.uneven = p.warming() || p.ending()
 		return nil
 	}
 	p.allowance += rate * elapsed.Seconds() * float64(affected)
 	for i := range p.ready {
 		m := p.ready[i].m
-		n := min(m.excess(fair), int(math.Ceil(p.allowance*float64(m.busy[Sessions])/float64(affected))), int(p.allowance))
+		n := min(m.excess(fair), int(math.Ceil(p.allowance*float64(m.busy[Sessions])/float64(affected))), int(p.allowance), room)
 		if n <= 0 {
 			continue
 		}
 		p.allowance -= float64(n)
 		m.ending += n
+		room -= n
 		sheds = append(sheds, Shed{Backend: p.name, Endpoint: m.name, Sessions: n, Newest: p.settings.Rebalance.Newest, Over: shedSpread})
 	}
 	p.allowance = min(p.allowance, 1+rate*float64(affected))
@@ -113,6 +117,15 @@ func (p *Pool) rebalance(now time.Time, due *alarm) (sheds []Shed) {
 // to end.
 func (m *member) excess(fair float64) int {
 	return m.busy[Sessions] - m.ending - int(math.Ceil(fair*m.power))
+}
+
+// room is how many sessions m can take up to its fair share.
+func (m *member) room(fair float64) int {
+	share := int(math.Ceil(fair * m.power))
+	if m.maxSessions > 0 {
+		share = min(share, m.maxSessions)
+	}
+	return max(share-m.busy[Sessions], 0)
 }
 
 // warming and ending report whether shares are about to change.

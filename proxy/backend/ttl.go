@@ -35,6 +35,7 @@ func (t *leastTTL) resolver(server string) *net.Resolver {
 		if err != nil {
 			return nil, err
 		}
+		context.AfterFunc(ctx, func() { c.Close() }) // the resolver only knows deadlines
 		if u, ok := c.(*net.UDPConn); ok {
 			return &datagrams{u, t}, nil
 		}

@@ -169,7 +169,9 @@ func (c core) inject(to Side, dst []byte, now int64) []byte {
 		e.notice, e.ping, e.told = notice{}, false, true
 	case e.ping && !e.told:
 		rand.Read(key[:])
-		e.dir.Ping = max(mathrand.Uint64(), 1) // by ChaCha8, which nobody foretells
+		if e.dir.Ping == 0 { // one for all pings to the side: pongs may come late, or together
+			e.dir.Ping = max(mathrand.Uint64(), 1) // by ChaCha8, which nobody foretells
+		}
 		dst = frame.AppendPing(dst, e.dir.Ping, mask)
 		e.ping, e.asked, e.seen = false, true, now
 	}

@@ -426,9 +426,9 @@ func TestSetTellsWhatIsNew(t *testing.T) {
 func TestPingsAreUnpredictable(t *testing.T) {
 	t.Parallel()
 	const n = 1000
-	p := newPlay(false, Rules{Ping: s, Pong: s})
 	seen := map[string]bool{}
 	for range n {
+		p := newPlay(false, Rules{Ping: s, Pong: s})
 		p.pass(s)
 		for _, side := range []Side{Client, Backend} {
 			if seen[p.pings[side]] {
@@ -436,6 +436,9 @@ func TestPingsAreUnpredictable(t *testing.T) {
 			}
 			seen[p.pings[side]] = true
 			pongs(side)(p)
+		}
+		if got := fmt.Sprint(len(p.passed[Client]), len(p.passed[Backend]), p.cause); got != "0 0 none" {
+			t.Fatalf("pongs passed, or the session ended: %s", got)
 		}
 	}
 	for bit := range 64 {
@@ -447,7 +450,20 @@ func TestPingsAreUnpredictable(t *testing.T) {
 			t.Errorf("bit %d is set in %d of %d pings", bit, set, 2*n)
 		}
 	}
-	if got := fmt.Sprint(len(p.passed[Client]), len(p.passed[Backend]), p.cause); got != "0 0 none" {
-		t.Errorf("pongs passed, or the session ended: %s", got)
+}
+
+// Pongs that come late, behind data or the next ping, reach the other side no
+// more than others do.
+func TestLatePongsGoNoFurther(t *testing.T) {
+	t.Parallel()
+	p := newPlay(false, Rules{Ping: s, Pong: 10 * s})
+	p.pass(s)
+	first := wstest.Pong(p.pings[Client])
+	comes(Client, wstest.Text("a"))(p)
+	p.pass(s)
+	comes(Client, first, wstest.Pong(p.pings[Client]))(p)
+	comes(Client, wstest.Text("b"))(p)
+	if r := read(Client, false, p.passed[Backend]); r.String() != `text "a", text "b"` {
+		t.Errorf("the backend got %s; want the two messages", &r)
 	}
 }

@@ -141,6 +141,13 @@ func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 	return out, v.Take
 }
 
+// review is for a session whose group may have other rules now.
+func (c core) review() {
+	for side := range c.ends {
+		c.ends[side].dir.Forgive()
+	}
+}
+
 // limits returns what a side is held to: nothing once the session is ending.
 func (c core) limits(from Side) *frame.Limits {
 	if c.cause != 0 {
@@ -220,7 +227,9 @@ func (c core) excess(by Side, v frame.Violation) {
 // end ends the session for a cause that lies with the gateway, or with a side
 // that does not say or do what it should.
 func (c core) end(cause Cause, by Side) {
-	c.first(cause, by, cause.code(), cause.String(), "")
+	if !c.first(cause, by, cause.code(), cause.String(), "") {
+		return // both are about to know
+	}
 	c.tell(Client, notice{code: cause.code(), cause: cause})
 	c.tell(Backend, notice{code: ws.StatusGoingAway})
 }

@@ -514,7 +514,7 @@ func TestCore(t *testing.T) {
 		{
 			name:   "an end during a closing handshake changes nothing",
 			events: []event{comes(Client, bye), ending(Shutdown), comes(Backend, ten)},
-			client: `close 1001 "shutdown"`, backend: `close 1000 "bye"`, report: "close client 1000 bye", open: true,
+			client: `text "0123456789"`, backend: `close 1000 "bye"`, report: "close client 1000 bye", open: true,
 		},
 		{
 			name:   "what happens when all is over changes nothing",

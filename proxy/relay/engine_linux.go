@@ -167,6 +167,7 @@ func (e *Engine) Review() {
 	e.portable.Review()
 	e.scan(func(l *loop, k joint) {
 		if !k.done {
+			k.review()
 			l.settle(k)
 		}
 	}, func() bool { return true })

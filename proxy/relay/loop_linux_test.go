@@ -93,11 +93,17 @@ func (h *hall) empty() {
 	}
 }
 
-// piped waits until data waits for a side, in a pipe where there is no TLS.
+// piped waits until data waits for a side, in a pipe where there is no TLS, and
+// goes on waiting: what the buffers on its way take is there.
 func (h *hall) piped(id uint64, to Side) {
 	h.t.Helper()
+	last, looks := uint64(0), 0
 	h.until(id, "data in a pipe", func(_ *loop, k joint) bool {
-		return k.busy(to) && (k.hot[to].pipe != nil || !k.plain())
+		if n := k.ends[to.other()].dir.Bytes; n != last || !k.busy(to) || k.hot[to].pipe == nil && k.plain() {
+			last, looks = n, 0
+		}
+		looks++
+		return looks > 50
 	})
 }
 

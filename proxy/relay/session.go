@@ -43,7 +43,9 @@ func (s *session) run(fromClient, fromBackend []byte) {
 	var both sync.WaitGroup
 	both.Go(func() { s.pump(Client, fromClient) })
 	both.Go(func() { s.pump(Backend, fromBackend) })
-	s.review()
+	s.mu.Lock()
+	s.settle() // has the first alarm set
+	s.mu.Unlock()
 	<-s.finished
 	s.engine.report(s)
 
@@ -105,7 +107,7 @@ func (s *session) relay(from Side, in []byte) (held int, over bool) {
 	defer s.mu.Unlock()
 	rest, to := in, from.other()
 	for {
-		for s.until(from) > s.engine.clock.now() && s.ended == 0 {
+		for s.ended == 0 && (s.writing[to] || s.until(from) > s.engine.clock.now()) {
 			s.settle()
 			s.changed.Wait()
 		}
@@ -140,6 +142,7 @@ func (s *session) write(to Side, b []byte) {
 		s.unwritable(to, err)
 	}
 	s.settle()
+	s.changed.Broadcast()
 }
 
 // notify writes b, or the end of the stream when it is nil, to a side in a
@@ -272,7 +275,7 @@ func (s *session) end(cause Cause, spread time.Duration) {
 func (s *session) review() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rings = 0 // what was due may come sooner now, or later
+	s.core.review()
 	s.settle()
 	s.changed.Broadcast()
 }

@@ -269,7 +269,7 @@ func TestTheLoopsAllocateNothing(t *testing.T) {
 							k.ends[Client].dir.Last = l.now // or it is idle
 							k.opened = l.now
 							l.ring()
-							for k.ends[Client].dir.Ping != 0 || k.ends[Backend].dir.Ping != 0 {
+							for k.ends[Client].asked || k.ends[Backend].asked {
 								runtime.Gosched()
 								l.handle()
 							}

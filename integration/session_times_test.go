@@ -1,0 +1,270 @@
+package integration
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/internal/wstest"
+)
+
+// A session lives as long as data goes either way, and not for pings: those are
+// answered until its end.
+func TestIdleTimeout(t *testing.T) {
+	t.Parallel()
+	const timeout = 500 * time.Millisecond
+	overBoth(t, wstest.Echo, fmt.Sprintf("routes: [{ path: /*, backend: BACKEND, websocket: { idle_timeout: %v } }]", timeout), func(t *testing.T, g *gateway, target wstest.Target, _ *wstest.Backend) {
+		for _, tt := range []struct {
+			name string
+			data time.Duration // for which there is some
+		}{
+			{"never any data", 0},
+			{"data for some time", 3 * timeout},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				uri := "/" + tt.data.String()
+				start := time.Now()
+				last := start // nothing the gateway saw later was data
+				p := open(t, target, uri)
+				for {
+					f := wstest.Ping("still here")
+					if time.Since(start) < tt.data {
+						f = wstest.Text("still here")
+						last = time.Now()
+					}
+					p.Send(f)
+					got, err := p.Next()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got.Header.OpCode == ws.OpClose {
+						break
+					}
+					if time.Since(last) > wstest.Guard {
+						t.Fatalf("the session is still open %v after its last data", wstest.Guard)
+					}
+				}
+				if quiet := time.Since(last); quiet < timeout {
+					t.Errorf("the session ended %v after data was sent, want %v at least", quiet, timeout)
+				}
+				p.Send(wstest.Close(1001, ""))
+				p.ExpectEnd()
+				expect(t, g.ended(uri), record{"ended_by": "gateway", "cause": "idle", "close_code": 1001})
+			})
+		}
+	})
+}
+
+// A session ends in the last tenth of its lifetime, however busy it is.
+func TestMaxLifetime(t *testing.T) {
+	t.Parallel()
+	const lifetime = 500 * time.Millisecond
+	overBoth(t, wstest.Echo, fmt.Sprintf("routes: [{ path: /*, backend: BACKEND, websocket: { max_lifetime: %v } }]", lifetime), func(t *testing.T, g *gateway, target wstest.Target, _ *wstest.Backend) {
+		start := time.Now()
+		p := open(t, target, "/")
+		for {
+			p.Send(wstest.Text("busy"))
+			f, err := p.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Header.OpCode == ws.OpClose {
+				break
+			}
+			if time.Since(start) > wstest.Guard {
+				t.Fatalf("the session is still open after %v", wstest.Guard)
+			}
+		}
+		if lived := time.Since(start); lived < lifetime*9/10 {
+			t.Errorf("the session lived %v, want %v at least", lived, lifetime*9/10)
+		}
+		p.Send(wstest.Close(1001, ""))
+		p.ExpectEnd()
+		expect(t, g.ended("/"), record{"ended_by": "gateway", "cause": "lifetime over", "close_code": 1001})
+	})
+}
+
+// spoken returns the next frame that is not a ping of the gateway's own, and
+// answers those, which have eight bytes.
+func spoken(p wstest.Peer) (ws.Frame, error) {
+	for {
+		f, err := p.Next()
+		if err != nil || f.Header.OpCode != ws.OpPing || f.Header.Length != 8 {
+			return f, err
+		}
+		if err := p.Conn.Send(ws.NewPongFrame(f.Payload)); err != nil {
+			return f, err
+		}
+	}
+}
+
+// The gateway's own pings go to both sides, each with another payload. Who
+// answers lives; the other side hears nothing of that, but of all other pings
+// and pongs.
+func TestOwnPings(t *testing.T) {
+	t.Parallel()
+	overBoth(t, nil, "routes: [{ path: /*, backend: BACKEND, websocket: { ping_interval: 50ms, pong_timeout: 15s } }]", func(t *testing.T, g *gateway, target wstest.Target, b *wstest.Backend) {
+		client, backend := wstest.Pair(t, target, b, wstest.Handshake("/"))
+		payloads := make(map[string]bool)
+		const each = 3
+		for _, p := range []wstest.Peer{client, backend} {
+			for range each {
+				f, err := p.Next()
+				if err != nil || f.Header.OpCode != ws.OpPing || f.Header.Length != 8 {
+					t.Fatalf("got %+v, %v; want a ping with eight bytes", f.Header, err)
+				}
+				payloads[string(f.Payload)] = true
+				p.Send(ws.NewPongFrame(f.Payload))
+			}
+		}
+		if len(payloads) != 2*each {
+			t.Errorf("%d different payloads, want %d", len(payloads), 2*each)
+		}
+		for _, pair := range [][2]wstest.Peer{{client, backend}, {backend, client}} {
+			for _, want := range []ws.Frame{wstest.Pong("unasked"), wstest.Ping("mine"), wstest.Pong("another"), wstest.Text("data")} {
+				pair[0].Send(want)
+				got, err := spoken(pair[1])
+				if err != nil || got.Header.OpCode != want.Header.OpCode || !bytes.Equal(got.Payload, want.Payload) {
+					t.Fatalf("got %+v %q, %v; want %+v %q", got.Header, got.Payload, err, want.Header, want.Payload)
+				}
+			}
+		}
+	})
+}
+
+// Who does not answer a ping of the gateway's own ends the session, whatever it
+// was told before; data is an answer too.
+func TestUnansweredPings(t *testing.T) {
+	t.Parallel()
+	const timeout = time.Second
+	overBoth(t, nil, fmt.Sprintf("routes: [{ path: /*, backend: BACKEND, websocket: { ping_interval: 50ms, pong_timeout: %v } }]", timeout), func(t *testing.T, g *gateway, target wstest.Target, b *wstest.Backend) {
+		for side := range sides {
+			t.Run(side, func(t *testing.T) {
+				client, backend := wstest.Pair(t, target, b, wstest.Handshake("/"+side))
+				deaf, other := client, backend
+				if side == "backend" {
+					deaf, other = backend, client
+				}
+				told := make(chan ws.Frame, 1) // what ends the answers of the other side
+				go func() {
+					for {
+						f, err := spoken(other)
+						if err != nil || f.Header.OpCode == ws.OpClose {
+							told <- f
+							return
+						}
+					}
+				}()
+				ping, err := deaf.Next()
+				if err != nil || ping.Header.OpCode != ws.OpPing {
+					t.Fatalf("got %+v, %v; want a ping", ping.Header, err)
+				}
+				last := time.Now()
+				deaf.Send(wstest.Text("data, and no pong"))
+				for {
+					f, err := deaf.Next()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if f.Header.OpCode == ws.OpPing {
+						continue
+					}
+					if code, _ := ws.ParseCloseFrameData(f.Payload); f.Header.OpCode != ws.OpClose || code != 1001 {
+						t.Fatalf("got %+v %q, want a Close frame with 1001", f.Header, f.Payload)
+					}
+					break
+				}
+				if waited := time.Since(last); waited < timeout {
+					t.Errorf("the session ended %v after data was sent, want %v at least", waited, timeout)
+				}
+				if f := <-told; f.Header.OpCode != ws.OpClose {
+					t.Errorf("the other side got no Close frame")
+				} else if code, _ := ws.ParseCloseFrameData(f.Payload); code != 1001 {
+					t.Errorf("the other side was told %d, want 1001", code)
+				}
+				_ = client.Conn.Send(wstest.Close(1001, "")) // the gateway may be gone
+				_ = backend.Conn.Send(wstest.Close(1001, ""))
+				expect(t, g.ended("/"+side), record{"ended_by": side, "cause": "ping unanswered"})
+			})
+		}
+	})
+}
+
+// Sessions that are open are held to new limits as soon as a reload is done,
+// and freed of old ones.
+func TestReloadChangesTheLimitsOfOpenSessions(t *testing.T) {
+	t.Parallel()
+	long := wstest.Text(string(bytes.Repeat([]byte("x"), 2000)))
+	pass := func(from, to wstest.Peer, f ws.Frame) {
+		from.Send(f)
+		to.Expect(f)
+	}
+	for _, tt := range []struct {
+		name, before, after string
+		waits               bool                              // what is sent before the reload must arrive behind it
+		then                func(client, backend wstest.Peer) // until the Close frames
+		code                int                               // of the one to the client; 0: the session goes on
+		cause               string
+	}{
+		{name: "message_size", after: "limits: { message_size: 1KiB }", then: func(c, b wstest.Peer) { c.Send(long) }, code: 1009, cause: "too large"},
+		{name: "frame_size of the backend", after: "limits: { backend: { frame_size: 1KiB } }", then: func(c, b wstest.Peer) { b.Send(long) }, code: 1001, cause: "too large"},
+		{
+			name: "message_rate", after: "limits: { message_rate: 1/h, on_excess: close }", code: 1008, cause: "too fast",
+			then: func(c, b wstest.Peer) { pass(c, b, wstest.Text("")); c.Send(wstest.Text("")) },
+		},
+		{name: "idle_timeout", after: "idle_timeout: 10ms", code: 1001, cause: "idle"},
+		{name: "max_lifetime", after: "max_lifetime: 10ms", code: 1001, cause: "lifetime over"},
+		{name: "ping_interval", after: "ping_interval: 10ms, pong_timeout: 1m", then: func(c, b wstest.Peer) {
+			for _, p := range []wstest.Peer{c, b} {
+				if f, err := p.Next(); err != nil || f.Header.OpCode != ws.OpPing {
+					t.Errorf("got %+v, %v; want a ping", f.Header, err)
+				}
+			}
+			c.Reset()
+		}},
+		{name: "no message_size", before: "limits: { message_size: 3KiB }", after: "buffer_size: 4KiB", then: func(c, b wstest.Peer) {
+			pass(c, b, wstest.Part(ws.OpText, string(long.Payload)))
+			pass(c, b, wstest.Last(string(long.Payload)))
+		}},
+		{name: "another message_rate, for a message that waits", before: "limits: { message_rate: 1/h }", after: "limits: { message_rate: 1000/s }", waits: true},
+		{name: "no message_rate, for a message that waits", before: "limits: { message_rate: 1/h }", after: "idle_timeout: off", waits: true},
+		{name: "another byte_rate, for bytes that wait", before: "limits: { byte_rate: 1B/h }", after: "limits: { byte_rate: 1MiB/s }", waits: true},
+		{name: "no idle_timeout", before: "idle_timeout: 10m", after: "idle_timeout: off", then: func(c, b wstest.Peer) { pass(b, c, long) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			before := cmp.Or(tt.before, "idle_timeout: off")
+			overBoth(t, nil, "routes: [{ path: /*, backend: BACKEND, websocket: { "+before+" } }]", func(t *testing.T, g *gateway, target wstest.Target, b *wstest.Backend) {
+				uri := "/" + target.Address
+				client, backend := wstest.Pair(t, target, b, wstest.Handshake(uri))
+				pass(client, backend, wstest.Text("before"))
+				if tt.waits {
+					client.Send(wstest.Text("waits"))
+				}
+				g.reload("configuration reloaded", before, tt.after)
+				if tt.waits {
+					backend.Expect(wstest.Text("waits"))
+				}
+				if tt.then != nil {
+					tt.then(client, backend)
+				}
+				if tt.code == 0 {
+					return
+				}
+				other := 1001
+				if tt.name == "frame_size of the backend" {
+					other = 1009
+				}
+				client.ExpectClose(tt.code)
+				backend.ExpectClose(other)
+				client.ExpectEnd()
+				backend.ExpectEnd()
+				expect(t, g.ended(uri), record{"cause": tt.cause})
+			})
+		})
+	}
+}

@@ -1,0 +1,78 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// view is what a process has, as Linux tells.
+type view struct {
+	sockets, pipes, others int // descriptors
+	threads, resident      int // resident: bytes
+}
+
+// look returns what the gateway has now.
+func (s *soak) look() (v view) {
+	s.t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", s.gateway.pid)
+	fds, err := os.ReadDir(dir)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, fd := range fds {
+		switch to, err := os.Readlink(filepath.Join(dir, fd.Name())); {
+		case err != nil: // it was closed meanwhile
+		case strings.HasPrefix(to, "socket:"):
+			v.sockets++
+		case strings.HasPrefix(to, "pipe:"):
+			v.pipes++
+		default:
+			v.others++
+		}
+	}
+	for line := range strings.Lines(read(s.t, fmt.Sprintf("/proc/%d/status", s.gateway.pid))) {
+		var n int
+		if k, _ := fmt.Sscanf(line, "VmRSS: %d kB", &n); k == 1 {
+			v.resident = n << 10
+		} else if k, _ := fmt.Sscanf(line, "Threads: %d", &n); k == 1 {
+			v.threads = n
+		}
+	}
+	return v
+}
+
+func (v view) String() string {
+	return fmt.Sprintf("%d sockets, %d pipes, %d other descriptors, %d threads, %d MiB resident", v.sockets, v.pipes, v.others, v.threads, v.resident>>20)
+}
+
+// listenSockets is how many sockets a gateway of start has without connections.
+const listenSockets = 2
+
+// settled reports whether only what is kept for the next sessions is there
+// beside what was before: of each event loop its own two descriptors and 64
+// pipes with two each.
+func (v view) settled(before view) bool {
+	loops := runtime.NumCPU()
+	return v.sockets == listenSockets &&
+		v.pipes <= before.pipes+2*64*loops &&
+		v.others <= before.others+2*loops &&
+		v.threads <= before.threads+32 &&
+		v.resident <= before.resident+generous(32<<20)
+}
+
+// goroutines ends a gateway as a last look at it: SIGQUIT has the Go runtime
+// list all goroutines. It returns how many there were beside the runtime's own.
+func goroutines(t *testing.T, g *gateway) int {
+	t.Helper()
+	g.signal(syscall.SIGQUIT)
+	if code := g.exit(); code != 2 {
+		t.Errorf("exit code %d after SIGQUIT, want 2", code)
+	}
+	list := g.stderr.String()
+	return strings.Count(list, "\ngoroutine ") - strings.Count(list, "\ncreated by runtime.")
+}
