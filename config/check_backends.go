@@ -117,6 +117,14 @@ func (k *checker) backendTLS(b *Backend, at path) {
 	if http2 := at.parent().key("http2"); b.HTTP2 && b.ProxyProtocol != "" && k.good(http2) {
 		k.fail(http2, "excludes proxy_protocol: with HTTP/2 a connection is many clients'")
 	}
+	if over := at.parent().key("websocket_over"); b.WebSocketOver == "h2" && k.good(over) {
+		switch speaks := func(e Endpoint) bool { return e.TLS || e.H2C }; {
+		case !unknown && !slices.ContainsFunc(b.Endpoints, speaks):
+			k.fail(over, "no endpoint of this backend is https, wss or h2c: only those can speak HTTP/2")
+		case b.ProxyProtocol != "":
+			k.fail(over, "excludes proxy_protocol: with HTTP/2 a connection is many clients'")
+		}
+	}
 	k.resolve(at.key("ca"), &b.TLS.CA)
 	k.resolve(at.key("cert"), &b.TLS.Cert)
 	k.resolve(at.key("key"), &b.TLS.Key)

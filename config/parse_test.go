@@ -58,6 +58,8 @@ func TestParseFillsInDefaults(t *testing.T) {
 			Rebalance: Rebalance{First: "oldest"},
 			DNS:       DNS{MinTTL: 5 * time.Second, MaxTTL: time.Minute},
 			TLS:       BackendTLS{MinVersion: "1.2"},
+
+			WebSocketOver: "http/1.1",
 		}},
 		Routes: []Route{{
 			Pos: Pos{2, 10}, Path: "/*", Backend: "a:1",

@@ -205,6 +205,9 @@ shutdown_timeout: ${SECRET}`, []string{
 			`2:30: backends.a.endpoints[0].address: "h2c://a" is HTTP/2, where a connection is many clients': it excludes proxy_protocol`,
 			"2:82: backends.a.http2: excludes proxy_protocol: with HTTP/2 a connection is many clients'",
 		}},
+		{"WebSockets over HTTP/2 without it", ok + "backends: { a: { endpoints: ['a:80'], websocket_over: h2 } }", []string{"2:55: backends.a.websocket_over: no endpoint of this backend is https, wss or h2c: only those can speak HTTP/2"}},
+		{"WebSockets of many clients on one connection", ok + "backends: { a: { endpoints: ['https://a'], websocket_over: h2, proxy_protocol: v1 } }", []string{"2:60: backends.a.websocket_over: excludes proxy_protocol: with HTTP/2 a connection is many clients'"}},
+		{"WebSockets over what there is not", ok + "backends: { a: { endpoints: ['https://a'], websocket_over: h3 } }", []string{"2:60: backends.a.websocket_over: \"h3\" is not one of http/1.1, h2, did you mean \"h2\"?"}},
 		{"http2 without tls", ok + "backends: { a: { endpoints: ['a:80'], http2: true } }", []string{"2:46: backends.a.http2: no endpoint of this backend is https or wss; HTTP/2 in the clear is h2c://"}},
 		{"tls of a backend", ok + "backends: { a: { endpoints: ['https://a'], tls: { cert: a.pem, pinned_keys: [sha256/AAAA] } } }", []string{
 			"2:44: backends.a.tls: cert and key belong together: give both or none",

@@ -20,7 +20,8 @@ type Backend struct {
 	DrainTime      time.Duration `yaml:"drain_time" default:"30s" min:"0s" max:"1d" doc:"Time over which the sessions of an endpoint that is drained end."`
 	DNS            DNS           `yaml:"dns" doc:"How the names of endpoints are looked up."`
 	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"5s" min:"1ms" max:"10m" doc:"Limit for connecting to one endpoint, TLS included."`
-	HTTP2          bool          `yaml:"http2" doc:"Offer HTTP/2 to https endpoints for requests. WebSocket handshakes go over HTTP/1.1."`
+	HTTP2          bool          `yaml:"http2" doc:"Offer HTTP/2 to https endpoints for requests. WebSockets follow 'websocket_over'."`
+	WebSocketOver  string        `yaml:"websocket_over" default:"http/1.1" enum:"http/1.1,h2" doc:"'h2' opens WebSockets on HTTP/2 streams (RFC 8441) at https, wss and h2c endpoints that offer it; the others, and those that do not, get them over HTTP/1.1."`
 	ProxyProtocol  string        `yaml:"proxy_protocol" default:"off" off:"" enum:"v1,v2" doc:"Send a PROXY header of this version with the client's address in front of every connection, which is then that client's alone."` // "" when off
 	TLS            BackendTLS    `yaml:"tls" doc:"How https and wss endpoints are spoken to."`
 }
@@ -39,7 +40,7 @@ type Endpoint struct {
 	Network string `yaml:"-"` // "tcp", "unix" or "srv"
 	Address string `yaml:"-"` // host:port (the port is always there), a path, or the name of SRV records
 	TLS     bool   `yaml:"-"`
-	H2C     bool   `yaml:"-"` // requests go over HTTP/2 with prior knowledge, handshakes over HTTP/1.1
+	H2C     bool   `yaml:"-"` // requests go over HTTP/2 with prior knowledge, handshakes where WebSocketOver says
 }
 
 // Sticky keeps a client at an endpoint.

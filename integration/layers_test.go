@@ -31,23 +31,24 @@ var layers = map[string][]string{
 	"tlsconf":        {"golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
 	"upgrade":        {"sluice/internal/hop", "sluice/internal/wire", "github.com/gobwas/httphead", "golang.org/x/net/http/httpguts"},
 	"proxy/answer":   {},
-	"proxy/backend":  {"sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/dns/dnsmessage"},
+	"proxy/backend":  {"sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/dns/dnsmessage", "golang.org/x/net/http2"},
 	"proxy/compress": {"github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
 	"proxy/forward":  {"sluice/internal/hop", "golang.org/x/net/http/httpguts"},
 	"proxy/relay":    {"sluice/internal/frame", "sluice/internal/limit", "sluice/internal/record", "sluice/internal/wire", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
 
-	"internal/telemetry": {"sluice/internal/frame", "github.com/gobwas/ws", "github.com/rs/zerolog"},
-	"internal/frame":     {"sluice/internal/limit", "github.com/gobwas/ws"},
-	"internal/hop":       {},
-	"internal/limit":     {"golang.org/x/sys/unix"},
-	"internal/record":    {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},
-	"internal/wire":      {"golang.org/x/sys/unix"},
-	"internal/wstest":    {"github.com/gobwas/ws", "golang.org/x/net/dns/dnsmessage"},
-	"integration":        {},
+	"internal/telemetry":       {"sluice/internal/frame", "github.com/gobwas/ws", "github.com/rs/zerolog"},
+	"internal/frame":           {"sluice/internal/limit", "github.com/gobwas/ws"},
+	"internal/hop":             {},
+	"internal/limit":           {"golang.org/x/sys/unix"},
+	"internal/record":          {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},
+	"internal/wire":            {"golang.org/x/sys/unix"},
+	"internal/wstest":          {"github.com/gobwas/ws", "golang.org/x/net/dns/dnsmessage"},
+	"internal/wstest/xconnect": {},
+	"integration":              {},
 }
 
 // inTests is what the tests of any package may import besides.
-var inTests = []string{"sluice/internal/wstest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
+var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/xconnect", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
 
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()

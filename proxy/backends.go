@@ -124,7 +124,8 @@ func (b *builder) endpoints(c *config.Backend) []backend.Endpoint {
 	for i, e := range c.Endpoints {
 		all[i] = backend.Endpoint{
 			Name: e.Text, Network: e.Network, Address: e.Address, HTTP2: e.H2C, PROXY: version,
-			Weight: e.Weight, Backup: e.Backup, MaxSessions: e.MaxSessions, MaxRequests: e.MaxRequests, Drain: e.Drain,
+			Streams: c.WebSocketOver == "h2" && (e.TLS || e.H2C),
+			Weight:  e.Weight, Backup: e.Backup, MaxSessions: e.MaxSessions, MaxRequests: e.MaxRequests, Drain: e.Drain,
 		}
 		if !e.TLS {
 			continue

@@ -93,19 +93,16 @@ type socketProbe struct {
 }
 
 func (p *socketProbe) ask(ctx context.Context, l *backend.Lease) error {
-	conn, err := l.Dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
 	q := &upgrade.Request{Host: cmp.Or(p.host, l.Authority()), Path: p.path, Header: p.header}
 	if p.protocol != "" {
 		q.Protocols = []string{p.protocol}
 	}
-	a, err := upgrade.Offer(ctx, conn, q)
-	switch {
-	case err != nil:
+	conn, a, err := offer(ctx, l, q)
+	if err != nil {
 		return err
+	}
+	defer conn.Close()
+	switch {
 	case a.Status != http.StatusSwitchingProtocols:
 		return fmt.Errorf("the answer to the handshake is %d", a.Status)
 	case a.Protocol != p.protocol:

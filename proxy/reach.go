@@ -51,14 +51,25 @@ func (x *exchange) ask(ctx context.Context, s *supply, l *backend.Lease, q *upgr
 		defer stop()
 		ctx = timed
 	}
-	conn, err := l.Dial(ctx)
-	if err != nil {
+	conn, a, err := offer(ctx, l, q)
+	if err != nil && !unreachable(err) {
+		err = fmt.Errorf("backend %s: endpoint %s: %w", l.Backend(), l.Endpoint(), err)
+	}
+	return conn, a, err
+}
+
+// offer offers the handshake over HTTP/2 where that can be, else over HTTP/1.1.
+func offer(ctx context.Context, l *backend.Lease, q *upgrade.Request) (net.Conn, *upgrade.Answer, error) {
+	conn, a, err := upgrade.OfferStream(ctx, l.Stream, q)
+	if !errors.Is(err, backend.ErrNoStreams) {
+		return conn, a, err
+	}
+	if conn, err = l.Dial(ctx); err != nil {
 		return nil, nil, err
 	}
-	a, err := upgrade.Offer(ctx, conn, q)
-	if err != nil {
+	if a, err = upgrade.Offer(ctx, conn, q); err != nil {
 		conn.Close()
-		return nil, nil, fmt.Errorf("backend %s: endpoint %s: %w", l.Backend(), l.Endpoint(), err)
+		return nil, nil, err
 	}
 	return conn, a, nil
 }

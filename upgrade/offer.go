@@ -115,12 +115,6 @@ func isNet(err error) bool {
 // verify checks a 101 against the offer.
 func (q *Request) verify(resp *http.Response, br *bufio.Reader, accept string) (*Answer, error) {
 	h := resp.Header
-	protocol := h.Get("Sec-Websocket-Protocol")
-	var agreed string
-	fits := true
-	if values, ok := h["Sec-Websocket-Extensions"]; ok {
-		agreed, fits = deflateAnswer(values, q.Extensions)
-	}
 	switch {
 	case resp.ProtoMajor != 1 || resp.ProtoMinor < 1:
 		return nil, &BackendError{"the backend switches protocols over " + resp.Proto}
@@ -130,23 +124,30 @@ func (q *Request) verify(resp *http.Response, br *bufio.Reader, accept string) (
 		return nil, &BackendError{"the backend's 101 does not say Connection: Upgrade"}
 	case len(h["Sec-Websocket-Accept"]) != 1 || h.Get("Sec-Websocket-Accept") != accept:
 		return nil, &BackendError{"the backend's Sec-WebSocket-Accept is missing or does not fit the key"}
+	}
+	a, err := q.agree(h)
+	if n := br.Buffered(); err == nil && n > 0 {
+		b, _ := br.Peek(n)
+		a.Early = bytes.Clone(b) // or an idle session would hold the whole buffer
+	}
+	return a, err
+}
+
+// agree reads what the headers h of an acceptance choose from the offer.
+func (q *Request) agree(h http.Header) (*Answer, error) {
+	protocol := h.Get("Sec-Websocket-Protocol")
+	var agreed string
+	fits := true
+	if values, ok := h["Sec-Websocket-Extensions"]; ok {
+		agreed, fits = deflateAnswer(values, q.Extensions)
+	}
+	switch {
 	case len(h["Sec-Websocket-Protocol"]) > 1 || protocol != "" && !slices.Contains(q.Protocols, protocol):
 		return nil, &BackendError{fmt.Sprintf("the backend chose the subprotocol %q, which was not offered", protocol)}
 	case !fits:
 		return nil, &BackendError{fmt.Sprintf("the backend chose the extensions %q, which were not offered", h["Sec-Websocket-Extensions"])}
 	}
-	var early []byte
-	if n := br.Buffered(); n > 0 {
-		b, _ := br.Peek(n)
-		early = bytes.Clone(b) // or an idle session would hold the whole buffer
-	}
-	return &Answer{
-		Status:     resp.StatusCode,
-		Header:     endToEnd(h),
-		Protocol:   protocol,
-		Extensions: agreed,
-		Early:      early,
-	}, nil
+	return &Answer{Status: http.StatusSwitchingProtocols, Header: endToEnd(h), Protocol: protocol, Extensions: agreed}, nil
 }
 
 func refusal(c net.Conn, resp *http.Response) *Answer {

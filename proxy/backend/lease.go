@@ -96,7 +96,16 @@ func (l *Lease) Fail(t *Tried, err error) {
 // Dial connects to the endpoint, TLS included. The error is a *[DialError]. The
 // connection is the caller's; it is a *wire.Conn, or a *tls.Conn over one.
 func (l *Lease) Dial(ctx context.Context) (net.Conn, error) {
-	return l.link.connect(ctx, l.client, false)
+	return l.link.connect(ctx, l.client, overHTTP1)
+}
+
+// Stream opens a WebSocket over HTTP/2: it sends r, an extended CONNECT (RFC
+// 8441, section 4), and returns the answer with its stream as a connection,
+// which is the caller's. The body of the answer is what is read from it. The
+// error is [ErrNoStreams] where [Lease.Dial] is the only way, and a *[DialError]
+// when the endpoint cannot be reached.
+func (l *Lease) Stream(ctx context.Context, r *http.Request) (net.Conn, *http.Response, error) {
+	return l.link.openStream(ctx, r)
 }
 
 // RoundTrip sends a request to the endpoint over a kept connection. When the

@@ -34,6 +34,7 @@ type way struct {
 	serverName        string // where the Endpoint's TLS has none
 	tlsKey            string
 	secure, http2     bool
+	streams           bool // Endpoint.Streams
 	records           bool // Settings.TakeRecords
 	proxy             int
 	timeout           time.Duration
@@ -42,9 +43,19 @@ type way struct {
 // link connects to one endpoint, and keeps connections for requests.
 type link struct {
 	way
-	tls, tlsHTTP *tls.Config // for WebSockets and for requests; nil for plain
-	transport    *http.Transport
+	tls, tlsHTTP, tlsStreams *tls.Config // for WebSockets, for requests, and for WebSockets over HTTP/2; nil for plain
+	transport                *http.Transport
+	sessions                 *streams // nil unless way.streams
 }
+
+// use is what a connection is for.
+type use uint8
+
+const (
+	overHTTP1   use = iota // one WebSocket
+	requests               // one after the other, or many with HTTP/2
+	overStreams            // many WebSockets
+)
 
 func newLink(how way, c *tls.Config) *link {
 	l := &link{way: how}
@@ -53,12 +64,16 @@ func newLink(how way, c *tls.Config) *link {
 		l.tls.ServerName = cmp.Or(c.ServerName, how.serverName)
 		l.tls.NextProtos = []string{"http/1.1"}
 		l.tlsHTTP = l.tls
+		l.tlsStreams = l.tls.Clone()
+		l.tlsStreams.NextProtos = []string{"h2", "http/1.1"}
 		if how.http2 {
-			l.tlsHTTP = l.tls.Clone()
-			l.tlsHTTP.NextProtos = []string{"h2", "http/1.1"}
+			l.tlsHTTP = l.tlsStreams
 		}
 	}
 	l.transport = l.newTransport()
+	if how.streams {
+		l.sessions = newStreams(l)
+	}
 	return l
 }
 
@@ -66,7 +81,7 @@ func (l *link) newTransport() *http.Transport {
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			client, _ := ctx.Value(endsKey{}).(*ends)
-			return l.connect(ctx, client, true)
+			return l.connect(ctx, client, requests)
 		},
 		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        60 * time.Second,
@@ -88,7 +103,12 @@ func (l *link) newTransport() *http.Transport {
 
 // retire closes the connections that nobody uses, and those in use as soon as
 // they are not.
-func (l *link) retire() { l.transport.CloseIdleConnections() }
+func (l *link) retire() {
+	l.transport.CloseIdleConnections()
+	if l.sessions != nil {
+		l.sessions.retire()
+	}
+}
 
 // ends are those of a client's connection, or zero.
 type ends struct{ client, server netip.AddrPort }
@@ -96,11 +116,16 @@ type ends struct{ client, server netip.AddrPort }
 // endsKey is the context key of the ends, for a transport that dials.
 type endsKey struct{}
 
-func (l *link) roundTrip(r *http.Request, client *ends) (*http.Response, error) {
+// address makes r one for the endpoint.
+func (l *link) address(r *http.Request) {
 	r.URL.Scheme, r.URL.Host = "http", l.authority
 	if l.secure {
 		r.URL.Scheme = "https"
 	}
+}
+
+func (l *link) roundTrip(r *http.Request, client *ends) (*http.Response, error) {
+	l.address(r)
 	if l.proxy != 0 {
 		r = r.WithContext(context.WithValue(r.Context(), endsKey{}, client))
 	}
@@ -134,11 +159,20 @@ func (e *DialError) Error() string {
 
 func (e *DialError) Unwrap() error { return e.Err }
 
-// connect opens a connection for a client, for requests or for a WebSocket.
-func (l *link) connect(ctx context.Context, client *ends, requests bool) (net.Conn, error) {
+// openStream opens a WebSocket over HTTP/2.
+func (l *link) openStream(ctx context.Context, r *http.Request) (net.Conn, *http.Response, error) {
+	if l.sessions == nil {
+		return nil, nil, ErrNoStreams
+	}
+	l.address(r)
+	return l.sessions.open(ctx, r)
+}
+
+// connect opens a connection for a client.
+func (l *link) connect(ctx context.Context, client *ends, of use) (net.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.timeout, fmt.Errorf("no connection within %v: %w", l.timeout, context.DeadlineExceeded))
 	defer cancel()
-	c, err := l.open(ctx, client, requests)
+	c, err := l.open(ctx, client, of)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
@@ -148,7 +182,7 @@ func (l *link) connect(ctx context.Context, client *ends, requests bool) (net.Co
 	return c, nil
 }
 
-func (l *link) open(ctx context.Context, client *ends, requests bool) (net.Conn, error) {
+func (l *link) open(ctx context.Context, client *ends, of use) (net.Conn, error) {
 	c, err := l.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -161,16 +195,19 @@ func (l *link) open(ctx context.Context, client *ends, requests bool) (net.Conn,
 	}
 	if !l.secure {
 		w := wire.New(c)
-		if requests && !l.http2 {
+		if of == requests && !l.http2 {
 			w.Watch()
 		}
 		return w, nil
 	}
 	config := l.tls
 	w := wire.NewTLS(c)
-	if requests {
+	switch {
+	case of == requests:
 		config = l.tlsHTTP
-	} else if l.records {
+	case of == overStreams:
+		config = l.tlsStreams
+	case l.records:
 		w.Remember()
 	}
 	t := tls.Client(w, w.Configure(config))
@@ -178,8 +215,12 @@ func (l *link) open(ctx context.Context, client *ends, requests bool) (net.Conn,
 		c.Close()
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
-	if requests && t.ConnectionState().NegotiatedProtocol != "h2" {
+	switch http2 := t.ConnectionState().NegotiatedProtocol == "h2"; {
+	case of == requests && !http2:
 		w.Watch()
+	case of == overStreams && !http2:
+		t.Close()
+		return nil, ErrNoStreams
 	}
 	return t, nil
 }

@@ -421,7 +421,7 @@ func TestDualStack(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			// Who fails does not have the second wait.
 			l := newLink(way{backend: "app", endpoint: "e1", network: "tcp", first: tt.first, second: tt.second, timeout: fallbackDelay * 4 / 5}, nil)
-			c, err := l.connect(t.Context(), nil, false)
+			c, err := l.connect(t.Context(), nil, overHTTP1)
 			if (err == nil) != tt.ok || err == nil && c.RemoteAddr().String() != alive {
 				t.Fatalf("connect = %v, %v", c, err)
 			}

@@ -65,7 +65,7 @@ func (m *member) configure(backend string, e *Endpoint, t target, s *Settings) {
 	}
 	how := way{
 		backend: backend, endpoint: m.name, network: t.network, first: t.first, second: t.second, authority: t.authority,
-		serverName: t.host, tlsKey: e.TLSKey, secure: e.TLS != nil, http2: e.HTTP2, proxy: e.PROXY, records: s.TakeRecords, timeout: s.ConnectTimeout,
+		serverName: t.host, tlsKey: e.TLSKey, secure: e.TLS != nil, http2: e.HTTP2, streams: e.Streams, proxy: e.PROXY, records: s.TakeRecords, timeout: s.ConnectTimeout,
 	}
 	if m.link == nil || m.link.way != how {
 		if m.link != nil {

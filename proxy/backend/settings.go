@@ -33,6 +33,7 @@ type Endpoint struct {
 	TLS     *tls.Config // nil for plain; ServerName must be set, but for SRV records, whose targets have names
 	TLSKey  string      // what TLS was made from: with the same key it is the same
 	HTTP2   bool        // for requests: offered where there is TLS, else spoken without asking. Dial's connection is for HTTP/1.1 all the same
+	Streams bool        // WebSockets go over HTTP/2 (RFC 8441) if the endpoint offers it; only with TLS or HTTP2, and not with PROXY
 	PROXY   int         // version of the PROXY header to send; 0 means none
 
 	Weight      int  // share of the work; 0 means 1
