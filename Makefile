@@ -15,14 +15,10 @@ SOAK_SCHEME   ?= ws
 COVERAGE    := $(CURDIR)/bin/coverage
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-<<<<<<< HEAD
-.PHONY: build demo test chaos lint fuzz bench microbench schema clean help
-=======
 # What of the integration tests "make test" runs on the portable engine too.
 PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
-.PHONY: build demo test test-portable soak lint fuzz bench microbench schema clean help
->>>>>>> bf9e1d4e5124f59f2333b8c131229f7f6018b584
+.PHONY: build demo test test-portable chaos soak lint fuzz bench microbench schema clean help
 
 build: ## bin/sluice, one static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
@@ -41,10 +37,9 @@ test: ## all tests with the race detector, integration included
 	@echo "covered by the integration tests:"
 	@go tool covdata percent -i=$(COVERAGE)
 
-<<<<<<< HEAD
 chaos: ## endpoints come and go for CHAOS (5m); make test has a moment of it
 	CGO_ENABLED=1 SLUICE_CHAOS=$(CHAOS) go test -race -count=1 -timeout=15m -run='^TestChaos$$' -v ./proxy
-=======
+
 test-portable: ## all tests that meet the relay, on the engine for other systems than Linux
 	integration/install.sh
 	CGO_ENABLED=1 go test -race -count=1 -timeout=15m -tags=portable ./proxy ./proxy/relay ./integration
@@ -52,7 +47,6 @@ test-portable: ## all tests that meet the relay, on the engine for other systems
 soak: ## SOAK_SESSIONS (5000) come and go in every way for SOAK_TIME (10m), over SOAK_SCHEME (ws)
 	SOAK_TIME=$(SOAK_TIME) SOAK_SESSIONS=$(SOAK_SESSIONS) SOAK_SCHEME=$(SOAK_SCHEME) \
 		go test -v -count=1 -timeout=0 -run='^TestSoak$$' ./integration
->>>>>>> bf9e1d4e5124f59f2333b8c131229f7f6018b584
 
 lint: ## formatting, vet for three systems, staticcheck, go.mod
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted, run: gofmt -w" $$files >&2; exit 1; }
