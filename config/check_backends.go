@@ -54,6 +54,10 @@ func (k *checker) endpoints(b *Backend, at path) {
 			k.rejectName(address, wrong)
 			continue
 		}
+		if e.Network == "srv" && e.TLS && b.TLS.ServerName == "" && len(b.TLS.PinnedKeys) == 0 && !b.TLS.Insecure {
+			k.reject(address, "takes the name to verify from DNS, where anybody may answer: set 'server_name' or 'pinned_keys' under 'tls'")
+			continue
+		}
 		if line, twice := lines[e.Address]; twice {
 			k.reject(address, "is the same address as the endpoint at line %d", line)
 			continue
@@ -100,7 +104,8 @@ func sameSocket(listener, address, network string) bool {
 		return host == "localhost" || ip != nil && ip.IsLoopback()
 	}
 	everywhere := host == "" || net.ParseIP(host) != nil && net.ParseIP(host).IsUnspecified()
-	return host == to || everywhere && loopback(to)
+	named := host == "localhost" || to == "localhost"
+	return host == to || (everywhere || named && loopback(host)) && loopback(to)
 }
 
 func (k *checker) backendTLS(b *Backend, at path) {

@@ -170,6 +170,13 @@ shutdown_timeout: ${SECRET}`, []string{
 			`4:46: backends.a.endpoints[1].address: "localhost:81" is the gateway's own listener at line 2: requests would go round for ever`,
 			`4:62: backends.a.endpoints[2].address: "unix:/s" is the gateway's own listener at line 2: requests would go round for ever`,
 		}},
+		{"own listener by another name", "listeners: ['127.0.0.1:80', 'localhost:81']\n" + ok + "backends: { a: { endpoints: ['localhost:80', '127.0.0.1:81', 'example.com:80'] } }", []string{
+			`3:30: backends.a.endpoints[0].address: "localhost:80" is the gateway's own listener at line 1: requests would go round for ever`,
+			`3:46: backends.a.endpoints[1].address: "127.0.0.1:81" is the gateway's own listener at line 1: requests would go round for ever`,
+		}},
+		{"SRV over TLS that verifies what DNS says", ok + "backends: { a: { endpoints: ['srv+https://_a._tcp.b'] }, b: { endpoints: ['srv+wss://_a._tcp.b'], tls: { server_name: b } } }", []string{
+			`2:30: backends.a.endpoints[0].address: "srv+https://_a._tcp.b" takes the name to verify from DNS, where anybody may answer: set 'server_name' or 'pinned_keys' under 'tls'`,
+		}},
 		{"own listener in a route", "listeners: ['[::]:80']\nroutes: [{ backend: 'http://[::1]' }]", []string{`2:21: routes[0].backend: "http://[::1]" is the gateway's own listener at line 1: requests would go round for ever`}},
 		{"health path without http", ok + "backends: { a: { endpoints: ['a:80'], health: { path: /up } }, b: { endpoints: ['a:80'], health: { check: tcp, host: a } } }", []string{
 			"2:55: backends.a.health.path: needs 'check: http' or 'check: websocket'; the default is tcp",
