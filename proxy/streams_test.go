@@ -122,7 +122,7 @@ func TestSessionsOverHTTP2(t *testing.T) {
 			if err := ws.WriteFrame(c, ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(4001, "bye")))); err != nil {
 				t.Fatal(err)
 			}
-			if f, err := ws.ReadFrame(c); err != nil || f.Header.OpCode != ws.OpClose || string(f.Payload[:2]) != "\x0f\xa1" {
+			if f, err := wstest.ReadFrame(c); err != nil || f.Header.OpCode != ws.OpClose || string(f.Payload[:2]) != "\x0f\xa1" {
 				t.Errorf("the answer to the Close is %+v, %v", f, err)
 			}
 			if _, err := c.Read(make([]byte, 1)); err != io.EOF {

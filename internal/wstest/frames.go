@@ -1,6 +1,24 @@
 package wstest
 
-import "github.com/gobwas/ws"
+import (
+	"fmt"
+	"io"
+
+	"github.com/gobwas/ws"
+)
+
+// ReadFrame reads a frame of at most 1 MiB, as it is on the wire.
+func ReadFrame(r io.Reader) (f ws.Frame, err error) {
+	if f.Header, err = ws.ReadHeader(r); err != nil {
+		return f, err
+	}
+	if f.Header.Length > 1<<20 {
+		return f, fmt.Errorf("a frame of %d bytes", f.Header.Length)
+	}
+	f.Payload = make([]byte, f.Header.Length)
+	_, err = io.ReadFull(r, f.Payload)
+	return f, err
+}
 
 // Text returns a whole text message in one frame.
 func Text(s string) ws.Frame { return ws.NewTextFrame([]byte(s)) }

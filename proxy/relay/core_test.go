@@ -153,7 +153,7 @@ func (p *play) settle() {
 			if len(b) == 0 {
 				break
 			}
-			f, err := ws.ReadFrame(bytes.NewReader(b))
+			f, err := wstest.ReadFrame(bytes.NewReader(b))
 			if err != nil || f.Header.Masked != (Side(side) == Backend) {
 				panic(fmt.Sprintf("the %s gets %x, %v", Side(side), b, err))
 			}

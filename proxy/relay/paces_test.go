@@ -41,7 +41,7 @@ func (s *stage) view() (v View) {
 // ping reads a ping of the gateway's and returns its payload.
 func (p *peer) ping() string {
 	p.t.Helper()
-	f, err := ws.ReadFrame(p)
+	f, err := wstest.ReadFrame(p)
 	if err != nil || f.Header.OpCode != ws.OpPing || f.Header.Length != 8 || f.Header.Masked != (p.side == Backend) {
 		p.t.Fatalf("the %s got %+v, %v; want a ping of the gateway's", p.side, f.Header, err)
 	}
