@@ -355,6 +355,6 @@ func (g *Gateway) drain() {
 	servers.Wait()
 	g.serving.Wait()
 	g.handshakes.Wait() // they may have left the servers and not be sessions yet
-	g.engine.End(all, relay.Shutdown, 0)
+	g.end(all, relay.Shutdown, s.shutdownTimeout/3)
 	g.engine.Drained(ctx)
 }

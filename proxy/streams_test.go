@@ -18,6 +18,7 @@ import (
 	"github.com/gobwas/ws/wsutil"
 	"golang.org/x/net/http2"
 
+	"sluice/internal/wstest"
 	_ "sluice/internal/wstest/xconnect"
 	"sluice/proxy/backend"
 )

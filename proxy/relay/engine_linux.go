@@ -111,10 +111,14 @@ func (e *Engine) take(a *arrival) bool {
 	return true
 }
 
-// detach takes both sides out of the Go runtime. It is false when the process is
-// out of descriptors: then whoever still has a connection can be told.
+// detach takes both sides out of the Go runtime, the client last. It is false
+// when the process is out of descriptors: then the client can still be told.
 func (a *arrival) detach() bool {
-	for side, s := range [...]*wire.Side{&a.Client, &a.Backend} {
+	for _, side := range [...]Side{Backend, Client} {
+		s := &a.Client
+		if side == Backend {
+			s = &a.Backend
+		}
 		fd, unread, err := wire.Of(s.Conn).Detach()
 		if err != nil {
 			return false

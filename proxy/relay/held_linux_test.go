@@ -35,7 +35,13 @@ func TestAFullBufferOfDelayedMessages(t *testing.T) {
 			s := newStage(t, loopback, Rules{Client: Traffic{MessageRate: 1e-3, MessageBurst: 1}})
 			s.c.raw(burst[:104])
 			s.b.take(one)
-			s.c.raw(burst[104:])
+			release := make(chan struct{})
+			for _, l := range s.loops { // one read shall bring a full buffer
+				l.do(func() { <-release })
+			}
+			s.c.raw(burst[104 : 104+2*loopBuffer])
+			close(release)
+			go s.c.Write(burst[104+2*loopBuffer:])
 			s.until(s.last, "held a full buffer", func(_ *loop, k joint) bool { return k.hot != nil && len(k.hot[Client].held) == loopBuffer })
 			tt.end(s)
 			s.closes(told(Client), tt.b)

@@ -21,35 +21,6 @@ func (k joint) paused(side Side, now int64) bool {
 	return !k.done && (k.busy(side.other()) || k.until(side) > now)
 }
 
-// heat returns where what is under way is kept.
-func (l *loop) heat(k joint) *hot {
-	if k.hot == nil {
-		if n := len(l.hots); n > 0 {
-			k.hot, l.hots = l.hots[n-1], l.hots[:n-1]
-		} else {
-			k.hot = new(hot)
-		}
-	}
-	return k.hot
-}
-
-// cool gives that back when nothing is under way.
-func (l *loop) cool(k joint) {
-	if k.hot == nil {
-		return
-	}
-	for side := range k.hot {
-		if h := &k.hot[side]; len(h.record) > 0 || len(h.held) > 0 || len(h.out) > 0 || h.pipe != nil {
-			return
-		}
-	}
-	*k.hot = hot{}
-	if len(l.hots) < spareHots {
-		l.hots = append(l.hots, k.hot)
-	}
-	k.hot = nil
-}
-
 // event handles what epoll tells of one socket.
 func (l *loop) event(k joint, side Side, events uint32) {
 	s := &k.sockets[side]
@@ -125,9 +96,18 @@ func (l *loop) read(k joint, from Side) {
 	in, err := l.unseal(k, from, l.buf[:held+n], plain)
 	l.consume(k, from, in)
 	if err != nil {
-		s.state |= ended
-		k.lost(from, err)
+		l.finished(k, from, err)
 	}
+}
+
+// finished tells that nothing comes from a side behind what is held for its time.
+func (l *loop) finished(k joint, from Side, err error) {
+	k.sockets[from].state |= ended
+	if k.until(from) > l.now {
+		l.heat(k)[from].end = err
+		return
+	}
+	k.lost(from, err)
 }
 
 // plain reports whether neither side has TLS.
@@ -231,6 +211,11 @@ func (l *loop) settle(k joint) {
 	for side := Client; side <= Backend; side++ { // what was held for its time, which has come or does not count any more
 		if k.hot != nil && len(k.hot[side].held) > 0 && !k.paused(side, l.now) {
 			l.consume(k, side, k.hot[side].held)
+		}
+		if k.hot != nil && k.hot[side].end != nil && k.until(side) <= l.now {
+			end := k.hot[side].end
+			k.hot[side].end = nil
+			k.lost(side, end)
 		}
 	}
 	if k.closing() {

@@ -303,8 +303,7 @@ func (l *loop) begin(k joint, from Side, a *landing) {
 	in, err := l.unseal(k, from, append(a.early, a.unread...), len(a.early))
 	l.consume(k, from, in)
 	if err != nil {
-		k.sockets[from].state |= ended
-		k.lost(from, err)
+		l.finished(k, from, err)
 	}
 }
 

@@ -47,6 +47,7 @@ type hot [2]struct { // by Side
 	record []byte // came from it: the beginning of a TLS record
 	held   []byte // came from it, and waits for more or for its time
 	out    []byte // on its way to it, not taken by the socket
+	end    error  // why nothing comes from it behind what is held
 	pipe   *pipe  // payload on its way to it; nil while there is none
 }
 
@@ -147,4 +148,33 @@ func (s *sessions) among(i int, f func(joint)) {
 			}
 		}
 	}
+}
+
+// heat returns where what is under way is kept.
+func (l *loop) heat(k joint) *hot {
+	if k.hot == nil {
+		if n := len(l.hots); n > 0 {
+			k.hot, l.hots = l.hots[n-1], l.hots[:n-1]
+		} else {
+			k.hot = new(hot)
+		}
+	}
+	return k.hot
+}
+
+// cool gives that back when nothing is under way.
+func (l *loop) cool(k joint) {
+	if k.hot == nil {
+		return
+	}
+	for side := range k.hot {
+		if h := &k.hot[side]; len(h.record) > 0 || len(h.held) > 0 || len(h.out) > 0 || h.pipe != nil || h.end != nil {
+			return
+		}
+	}
+	*k.hot = hot{}
+	if len(l.hots) < spareHots {
+		l.hots = append(l.hots, k.hot)
+	}
+	k.hot = nil
 }

@@ -9,7 +9,7 @@ import (
 
 // Portable is the engine for every system and every kind of connection: two
 // goroutines a session. While a direction is silent it holds a buffer of 512
-// bytes; one of 32 KiB if the last read filled that to the byte.
+// bytes; one of 64 KiB if the last read filled that to the byte.
 type Portable struct {
 	sink    Sink
 	clock   clock
