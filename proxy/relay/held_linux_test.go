@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/internal/wstest"
 )
@@ -63,4 +64,28 @@ func TestAnEndHearsWhatIsHeld(t *testing.T) {
 	s.b.Close()
 	s.c.expect("")
 	s.expect(Closed, Backend, 4000)
+}
+
+// What a rate holds goes on before the end of the stream counts, which with TLS
+// can come in the same read.
+func TestAnEndWaitsBehindWhatIsHeld(t *testing.T) {
+	for _, kind := range []struct {
+		name string
+		link link
+	}{{"plain", loopback}, {"TLS", overTLS(t, loopback)}} {
+		t.Run(kind.name, func(t *testing.T) {
+			s := newStage(t, kind.link, Rules{Client: Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
+			release := make(chan struct{})
+			for _, l := range s.loops { // one read shall bring all
+				l.do(func() { <-release })
+			}
+			s.c.send(wstest.Text("a"), wstest.Text("b"), wstest.Close(1000, "bye"))
+			s.c.closeWrite()
+			close(release)
+			s.b.take(wstest.Text("a"))
+			s.until(s.last, "held", func(_ *loop, k joint) bool { return k.hot != nil && len(k.hot[Client].held) > 0 })
+			s.pass(2 * time.Minute)
+			s.b.take(wstest.Text("b"), wstest.Close(1000, "bye"))
+		})
+	}
 }
