@@ -148,7 +148,7 @@ func (c core) lifeEnd(r *terms) int64 {
 func (c core) next(to Side, dst []byte, now int64) []byte {
 	e := &c.ends[to]
 	switch {
-	case e.notice.code == 0 && !e.ping, !e.notice.due && !c.ends[to.other()].dir.Boundary():
+	case e.notice.code == 0 && !e.ping, !c.between(to):
 		return dst
 	}
 	return c.inject(to, dst, now)

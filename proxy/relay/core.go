@@ -238,7 +238,7 @@ func (c core) end(cause Cause, by Side) {
 // its stream and may still be written to.
 func (c core) lost(side Side, err error) {
 	x, y := &c.ends[side], &c.ends[side.other()]
-	inside := !x.dir.Boundary() && !y.told
+	inside := !c.between(side.other()) && !y.told
 	if !x.heard {
 		code := c.badGateway
 		if side == Client {
@@ -266,6 +266,11 @@ func (c core) lost(side Side, err error) {
 	if !errors.Is(err, io.EOF) {
 		x.told, x.notice = true, notice{}
 	}
+}
+
+// between reports whether the stream to a side stands between frames.
+func (c core) between(to Side) bool {
+	return c.ends[to].notice.due || c.ends[to.other()].dir.Boundary()
 }
 
 // answer tells a side in place of the other one, which can not any more: the
@@ -299,7 +304,7 @@ func (c core) expire() {
 		e.cut = e.cut || !e.heard
 		e.heard = true
 		c.answer(Side(side))
-		if !e.told && !c.ends[Side(side).other()].dir.Boundary() {
+		if !e.told && !c.between(Side(side)) {
 			e.told, e.notice, e.cut = true, notice{}, true
 		}
 	}

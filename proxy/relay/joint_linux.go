@@ -90,9 +90,6 @@ func (l *loop) read(k joint, from Side) {
 		l.consume(k, from, l.buf[:held+n])
 		return
 	}
-	if k.done {
-		return // nobody looks at what it says
-	}
 	in, err := l.unseal(k, from, l.buf[:held+n], plain)
 	l.consume(k, from, in)
 	if err != nil {

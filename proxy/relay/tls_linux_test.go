@@ -137,6 +137,16 @@ func TestTLSSaysGoodbye(t *testing.T) {
 			h.pass(lingerTime)
 			b.expect("")
 		}, Closed, Client, 1000},
+		{"a backend that waits for close_notify in return", func(h *hall, c, b *peer) {
+			c.send(wstest.Close(1000, ""))
+			b.hear("close 1000")
+			b.send(wstest.Close(1000, ""))
+			c.expect("close 1000")
+			notify(b)
+			h.until(h.last, "heard of the end", func(_ *loop, k joint) bool { return k.sockets[Backend].is(ended) })
+			c.Close()
+			b.expect("")
+		}, Closed, Client, 1000},
 		{"a violation", func(h *hall, c, b *peer) {
 			c.raw(bad)
 			b.answer("close 1001", wstest.Close(1001, ""))
@@ -208,6 +218,15 @@ func TestTLSSaysGoodbye(t *testing.T) {
 				h.took(2)
 			})
 		}
+	}
+}
+
+// notify sends a close_notify and leaves the stream below it open.
+func notify(p *peer) {
+	if f, ok := p.Conn.(*forger); ok {
+		p.record(f.seal(typeAlert, 1, 0))
+	} else {
+		p.Conn.(*tls.Conn).CloseWrite()
 	}
 }
 
@@ -576,6 +595,38 @@ func TestTLSFramesOfOneRecordAreHeldToARate(t *testing.T) {
 			h.took(2)
 		})
 	}
+}
+
+// The end of a stream stands behind what is held for its time, also where one
+// read brings both.
+func TestTLSEndsBehindWhatIsHeldToARate(t *testing.T) {
+	h := newHall(t)
+	h.group.Set(Rules{Client: Traffic{MessageRate: 500, MessageBurst: 2}})
+	c, b := h.join(forgedTLS(t, loopback), loopback, Session{})
+	var frames []ws.Frame
+	for i := range 20 {
+		frames = append(frames, wstest.Text(fmt.Sprint("message ", i)))
+	}
+	frames = append(frames, wstest.Close(1000, "all"))
+	c.record(c.forger().seal(typeData, sent(Client, frames...)...), c.forger().seal(typeAlert, 1, 0))
+	b.take(frames...)
+	b.send(wstest.Close(1000, ""))
+	b.Close()
+	c.expect("close 1000")
+	h.expect(Closed, Client, 1000)
+}
+
+// Who is over a limit and gone with the same read is no reason to tell the other
+// side nothing: none of the frame went there.
+func TestTLSEndsInsideAFrameOverALimit(t *testing.T) {
+	h := newHall(t)
+	h.group.Set(Rules{Backend: Traffic{Frame: 5}})
+	c, b := h.join(loopback, forgedTLS(t, loopback), Session{})
+	b.record(b.forger().seal(typeData, sent(Backend, wstest.Text("0123456789"))[:6]...), b.forger().seal(typeAlert, 1, 0))
+	c.answer("close 1001", wstest.Close(1001, ""))
+	b.hear(`close 1009 "a frame over the size limit"`)
+	b.Close()
+	h.expect(TooLarge, Backend, 1009)
 }
 
 func TestTLSPingsOfTheGateway(t *testing.T) {
