@@ -52,7 +52,8 @@ func (e *Endpoint) named() bool {
 }
 
 // targets returns what e stands for. A name that was not looked up yet stands
-// for itself; SRV records for nothing.
+// for itself, where the system knows it too; SRV records, and what a server of
+// its own is asked for, stand for nothing.
 func (p *Pool) targets(e *Endpoint) []target {
 	itself := []target{{name: e.Name, network: e.Network, first: e.Address, authority: e.Address}}
 	if e.Network == "unix" {
@@ -61,17 +62,17 @@ func (p *Pool) targets(e *Endpoint) []target {
 	if !e.named() {
 		return itself
 	}
-	a := p.answers[e.Name]
+	a, waits := p.answers[e.Name], e.Network == "srv" || p.settings.DNS.Server != ""
 	switch {
 	case a == nil:
 		p.answers[e.Name] = new(answer)
-		if e.Network == "srv" && p.pending == nil {
+		if waits && p.pending == nil {
 			p.pending = make(chan struct{})
 		}
 	case a.targets != nil:
 		return a.targets
 	}
-	if e.Network == "srv" {
+	if waits {
 		return nil
 	}
 	return itself

@@ -118,7 +118,7 @@ func TestNamesAreLookedUpAgain(t *testing.T) {
 		DNS:       DNS{Server: d.Address, MinTTL: 10 * time.Millisecond, MaxTTL: 20 * time.Millisecond},
 	}
 	p := New("app", s, func(e Event) { told <- e })
-	until(t, p, "app.test:1", "127.0.0.9:1") // by name, as long as nothing better is known
+	until(t, p, "127.0.0.9:1") // nobody else knows the name
 	run(t, p)
 	until(t, p, "app.test:1 (127.0.0.1:1)", "127.0.0.9:1")
 	held := hold(t, p, 4, Need{Kind: Sessions})
