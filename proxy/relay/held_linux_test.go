@@ -89,3 +89,38 @@ func TestAnEndWaitsBehindWhatIsHeld(t *testing.T) {
 		})
 	}
 }
+
+// When its time has come while the other side still takes what was before it,
+// what is held waits on, and the end behind it.
+func TestAnEndWaitsBehindWhatIsHeldForASlowReader(t *testing.T) {
+	s := newStage(t, overTLS(t, loopback), Rules{Client: Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
+	release := make(chan struct{})
+	for _, l := range s.loops { // one read shall bring all
+		l.do(func() { <-release })
+	}
+	s.c.send(wstest.Text("a"), wstest.Text("b"), wstest.Close(1000, "bye"))
+	s.c.closeWrite()
+	close(release)
+	s.b.take(wstest.Text("a"))
+	s.until(s.last, "held", func(l *loop, k joint) bool {
+		if k.hot == nil || k.hot[Client].end == nil {
+			return false
+		}
+		sealed, err := l.seal(k, Backend, sent(Client, wstest.Text("slow")))
+		if err != nil {
+			t.Error(err)
+		}
+		l.heat(k)[Backend].out = bytes.Clone(sealed) // as if the socket had not taken it
+		now := l.now
+		l.now += int64(2 * time.Minute)
+		l.settle(k)
+		l.now = now
+		if k.hot[Client].end == nil || len(k.hot[Client].held) == 0 {
+			t.Error("the end was told in front of what is held")
+		}
+		return true
+	})
+	s.b.take(wstest.Text("slow"))
+	s.pass(2 * time.Minute)
+	s.b.take(wstest.Text("b"), wstest.Close(1000, "bye"))
+}

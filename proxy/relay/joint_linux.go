@@ -203,18 +203,25 @@ func (l *loop) unwritable(k joint, side Side, err error) {
 	k.unwritable(side, err)
 }
 
+// resume passes on what was held for its time, which has come or does not count
+// any more, and behind all of it the end of the stream.
+func (l *loop) resume(k joint, from Side) {
+	if k.hot == nil || k.paused(from, l.now) {
+		return
+	}
+	if len(k.hot[from].held) > 0 {
+		l.consume(k, from, k.hot[from].held)
+	}
+	if end := k.hot[from].end; end != nil && k.until(from) <= l.now {
+		k.hot[from].end = nil
+		k.lost(from, end)
+	}
+}
+
 // settle does what the last change of the core has made possible.
 func (l *loop) settle(k joint) {
-	for side := Client; side <= Backend; side++ { // what was held for its time, which has come or does not count any more
-		if k.hot != nil && len(k.hot[side].held) > 0 && !k.paused(side, l.now) {
-			l.consume(k, side, k.hot[side].held)
-		}
-		if k.hot != nil && k.hot[side].end != nil && k.until(side) <= l.now {
-			end := k.hot[side].end
-			k.hot[side].end = nil
-			k.lost(side, end)
-		}
-	}
+	l.resume(k, Client)
+	l.resume(k, Backend)
 	if k.closing() {
 		k.await(l.now)
 	}
