@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -71,23 +72,76 @@ func (x *exchange) paceHandshakes() *upgrade.Refusal {
 	}
 }
 
+// enter admits the request while the process has room for it, or answers. What
+// it takes is given back by leave. One client never gets all of it.
+func (x *exchange) enter() bool {
+	g, outside := x.g, x.g.engine.Memory()
+	short := g.room.Take(x.started, outside)
+	if short == "" {
+		most := g.room.Requests(x.started, outside)
+		key := limit.Key(x.origin.Client)
+		share := most
+		if x.origin.Client.IsValid() {
+			share = max(most/2, 1)
+		}
+		switch {
+		case g.requests.Add(1) > most:
+			short = "room for more requests"
+		case !g.clients.Acquire(key, int(min(share, math.MaxInt))):
+			short = "room for more requests of one address"
+		default:
+			return true
+		}
+		g.requests.Add(-1)
+	}
+	x.overload("the process is short of " + short)
+	return false
+}
+
+func (x *exchange) leave() {
+	x.g.requests.Add(-1)
+	x.g.clients.Release(limit.Key(x.origin.Client))
+}
+
+// overload refuses the request in the cheapest way: without a body, which a
+// client could leave where it is.
+func (x *exchange) overload(detail string) {
+	x.record.Error = "limit: " + detail
+	x.own = true
+	h := x.w.Header()
+	h.Set("Retry-After", retryRoom)
+	h.Set("Content-Length", "0")
+	x.w.WriteHeader(http.StatusServiceUnavailable)
+}
+
 // retryAfter writes a time to wait in whole seconds.
 func retryAfter(wait time.Duration) string {
 	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
 }
 
+// seat is the place of one session that is to be.
+type seat struct {
+	x     *exchange
+	taken bool // by the session
+}
+
+// leave gives the place back, unless a session has taken it.
+func (s *seat) leave() {
+	if !s.taken {
+		s.x.svc.admission.seats.leave(s.x.origin.Client)
+		s.x.g.sessions.Add(-1)
+	}
+}
+
 // admitSession takes a seat for a session that is to be, or says why there is
-// none. The seat is given back by leaveSession, or when the session ends.
-func (x *exchange) admitSession() *upgrade.Refusal {
-	full := func(status int, reason, detail string) *upgrade.Refusal {
-		return &upgrade.Refusal{
+// none.
+func (x *exchange) admitSession() (*seat, *upgrade.Refusal) {
+	full := func(status int, reason, detail string) (*seat, *upgrade.Refusal) {
+		return nil, &upgrade.Refusal{
 			Status: status, Header: http.Header{"Retry-After": {retryRoom}}, Reason: reason, Detail: "limit: " + detail,
 		}
 	}
 	const noRoom = "There is no room for another session."
-	if what := x.g.room.Short(x.started, x.g.engine.Memory()); what != "" {
-		return full(http.StatusServiceUnavailable, noRoom, "the process is short of "+what)
-	}
 	if n := x.g.sessions.Add(1); x.s.maxSessions > 0 && n > int64(x.s.maxSessions) {
 		x.g.sessions.Add(-1)
 		return full(http.StatusServiceUnavailable, noRoom, "there are 'max_sessions' open")
@@ -103,11 +157,5 @@ func (x *exchange) admitSession() *upgrade.Refusal {
 		x.g.sessions.Add(-1)
 		return full(http.StatusTooManyRequests, "There are too many sessions from your address.", "the client has 'sessions_per_ip' open")
 	}
-	return nil
-}
-
-// leaveSession is for a session that did not come about.
-func (x *exchange) leaveSession() {
-	x.svc.admission.seats.leave(x.origin.Client)
-	x.g.sessions.Add(-1)
+	return &seat{x: x}, nil
 }

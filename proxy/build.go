@@ -122,9 +122,10 @@ func (b *builder) service(c *config.Route, next *snapshot) *service {
 		keepAlive:        c.WebSocket.KeepAlive,
 		userTimeout:      c.WebSocket.UserTimeout,
 	}
+	s.minRate = float64(c.MinBodyRate)
 	s.secure, s.hsts = secure(c.Security)
 	s.exchange = forward.Exchange{
-		Reuse: backend.Settle, MaxBody: int64(c.MaxBodySize), MinRate: float64(c.MinBodyRate), Response: c.Timeouts.Response,
+		Reuse: backend.Settle, MaxBody: int64(c.MaxBodySize), Response: c.Timeouts.Response,
 	}
 	var before *admission
 	if b.old != nil {

@@ -31,7 +31,12 @@ type Gateway struct {
 	engine    *relay.Engine
 	draining  atomic.Bool
 	room      limit.Room
-	sessions  atomic.Int64 // from the handshake on
+	sessions  atomic.Int64  // from the handshake on
+	requests  atomic.Int64  // in work, handshakes among them
+	clients   *limit.Counts // the same by address
+
+	connections crowd
+	open        atomic.Int64 // connections of listeners without a limit of their own
 
 	handshakes sync.WaitGroup // requests that may become sessions
 
@@ -50,7 +55,8 @@ type Gateway struct {
 // New returns a gateway without a configuration. newLogger makes the logger
 // that a configuration asks for.
 func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
-	g := &Gateway{newLogger: newLogger, untend: func() {}, tended: make(map[*backend.Pool]func()), quit: make(chan struct{})}
+	g := &Gateway{newLogger: newLogger, untend: func() {}, tended: make(map[*backend.Pool]func()), quit: make(chan struct{}), clients: limit.NewCounts()}
+	g.connections.sessions = &g.sessions
 	g.hurry, g.cut = context.WithCancel(context.Background())
 	g.copies, g.endCopies = context.WithCancel(context.Background())
 	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed})

@@ -36,10 +36,13 @@ type listener struct {
 	close    func()
 	greeters sync.WaitGroup // goroutines that read PROXY headers
 	open     atomic.Int64   // connections, until their session ends
+	all      *crowd         // the same over all listeners
 	clients  *limit.Counts  // the same by address
 	tls      *tls.Config    // asks the store in force for each client's
 	server   *server        // of the settings in force; nil before it first serves
-	log      func() *zerolog.Logger
+
+	strangers seldom // refused, as no proxy in front
+	log       func() *zerolog.Logger
 }
 
 // settings is how a listener serves. They are comparable.
@@ -132,7 +135,7 @@ func (g *Gateway) listen(name string, how *settings) (*listener, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %w", name, err)
 	}
 	l := &listener{
-		name: name, net: ln, log: g.logger, clients: limit.NewCounts(),
+		name: name, net: ln, log: g.logger, clients: limit.NewCounts(), all: &g.connections,
 		accepted: make(chan net.Conn), changed: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	l.close = sync.OnceFunc(func() {
@@ -207,14 +210,18 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 			}
 		}
 		l.open.Add(1)
+		l.all.open.Add(1)
 		c.Hold(l)
+		c.Linger(true)
 		if !s.proxyProtocol {
 			l.admit(c, s)
 			continue
 		}
 		if !l.local() && !trusted(c.Peer().Addr()) {
-			l.log().Warn().Str("listener", l.name).Stringer("client", c.Peer().Addr()).Msg(
-				"connection refused: 'proxy_protocol' is on and the address is not among 'trusted_proxies'")
+			if n, ok := l.strangers.note(time.Now()); ok {
+				l.log().Warn().Str("listener", l.name).Stringer("client", c.Peer().Addr()).Int("connections", n).Msg(
+					"connections refused: 'proxy_protocol' is on and their addresses are not among 'trusted_proxies'; this is said once a minute")
+			}
 			c.Close()
 			continue
 		}
@@ -233,15 +240,33 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 // the permissions of the socket let.
 func (l *listener) local() bool { return l.net.Addr().Network() == "unix" }
 
+// crowdInterval is how often listeners look whether the process may have more
+// connections, while it may not.
+const crowdInterval = 100 * time.Millisecond
+
+// crowd is the connections of all listeners.
+type crowd struct {
+	open     atomic.Int64
+	sessions *atomic.Int64 // which of them are sessions, or will be
+}
+
+// full reports whether the process may have no more connections.
+func (c *crowd) full() bool { return c.open.Load() >= limit.Connections(c.sessions.Load()) }
+
 // room waits until another connection may be open. It is false once the
 // listener is closed.
 func (l *listener) room() bool {
 	for {
-		if most := l.settings.Load().limits.connections; most == 0 || l.open.Load() < int64(most) {
+		var again <-chan time.Time
+		switch most := l.settings.Load().limits.connections; {
+		case most > 0 && l.open.Load() < int64(most), most == 0 && !l.all.full():
 			return true
+		case most == 0:
+			again = time.After(crowdInterval)
 		}
 		select {
 		case <-l.changed:
+		case <-again:
 		case <-l.closed:
 			return false
 		}
@@ -257,6 +282,7 @@ func (l *listener) set(s *settings) {
 // Leave is for a connection that is over.
 func (l *listener) Leave() {
 	l.open.Add(-1)
+	l.all.open.Add(-1)
 	l.wake()
 }
 

@@ -76,7 +76,7 @@ func (m *mirror) send(x *exchange, path string, body []byte, need backend.Need) 
 	r.Trailer = nil
 	e := x.svc.exchange // a copy
 	e.Backend, e.Path, e.Origin, e.ID = lease, path, &x.origin, x.record.ID
-	e.Via, e.Edit, e.MinRate = x.s.via, x.edit, 0
+	e.Via, e.Edit = x.s.via, x.edit
 	result := e.Do(nobody{make(http.Header)}, r)
 	m.judge(lease, &result)
 }

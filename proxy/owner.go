@@ -29,6 +29,7 @@ func (x *exchange) join(lease *backend.Lease, client, conn wire.Side, a *upgrade
 			x.s.log.Debug().Err(err).Str("id", x.record.ID).Msg("'keepalive' or 'user_timeout' could not be set")
 		}
 	}
+	x.client.wire.Linger(false) // the relay ends it
 	x.g.engine.Join(relay.Session{
 		ID:         x.number,
 		Group:      x.svc.group,

@@ -17,45 +17,52 @@ import (
 var errSlowTry = &timeoutError{"no answer within try_timeout"}
 
 // offer reaches an endpoint that answers the handshake, the next one where one
-// does not (step 6 and 7). Lease and connection are the caller's.
-func (x *exchange) offer(ctx context.Context, q *upgrade.Request) (*backend.Lease, net.Conn, *upgrade.Answer, error) {
+// does not (step 6 and 7). What it returns is the caller's.
+func (x *exchange) offer(ctx context.Context, q *upgrade.Request) (*upstream, *upgrade.Answer, error) {
 	s := x.choose()
 	need := x.need(s, backend.Sessions)
 	tried := backend.Tried{Began: x.started}
 	for {
 		lease, err := s.pool.Acquire(ctx, need, &tried)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 		x.use(lease, s, need.Sticky)
-		conn, a, err := x.ask(ctx, s, lease, q)
+		up, a, err := x.ask(ctx, s, lease, q)
 		if err == nil {
 			lease.Report(!slices.Contains(s.failures, a.Status))
-			return lease, conn, a, nil
+			return up, a, nil
 		}
 		if x.r.Context().Err() != nil || errors.Is(context.Cause(ctx), errGone) {
 			lease.Release() // which says nothing about the endpoint
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 		lease.Fail(&tried, err)
 		if ctx.Err() != nil || !unanswered(err) {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 	}
 }
 
-// ask offers the handshake to one endpoint.
-func (x *exchange) ask(ctx context.Context, s *supply, l *backend.Lease, q *upgrade.Request) (net.Conn, *upgrade.Answer, error) {
+// ask offers the handshake to one endpoint. After an error the lease is still
+// the caller's.
+func (x *exchange) ask(ctx context.Context, s *supply, l *backend.Lease, q *upgrade.Request) (*upstream, *upgrade.Answer, error) {
+	up := &upstream{lease: l}
+	defer up.abandon() // in a panic
 	if s.tryTimeout > 0 && !l.Final() {
 		timed, stop := context.WithTimeoutCause(ctx, s.tryTimeout, errSlowTry)
 		defer stop()
 		ctx = timed
 	}
 	conn, a, err := offer(ctx, l, q)
-	if err != nil && !unreachable(err) {
-		err = fmt.Errorf("backend %s: endpoint %s: %w", l.Backend(), l.Endpoint(), err)
+	up.take()
+	if err != nil {
+		if !unreachable(err) {
+			err = fmt.Errorf("backend %s: endpoint %s: %w", l.Backend(), l.Endpoint(), err)
+		}
+		return nil, nil, err
 	}
-	return conn, a, err
+	return &upstream{l, conn}, a, nil
 }
 
 // offer offers the handshake over HTTP/2 where that can be, else over HTTP/1.1.
@@ -87,6 +94,7 @@ func (x *exchange) forward(path string) {
 	s := x.choose()
 	need := x.need(s, backend.Requests)
 	tried := backend.Tried{Began: x.started}
+	x.dropEmptyBody()
 	again := idempotent(x.r)
 	if send := x.svc.mirror.copy(x, path); send != nil {
 		defer send()
@@ -105,9 +113,7 @@ func (x *exchange) forward(path string) {
 		if again && s.tryTimeout > 0 && !lease.Final() {
 			e.Response = min(e.Response, s.tryTimeout)
 		}
-		x.sent.paced = true
 		result := e.Do(x.w, x.r)
-		x.sent.paced = false
 		x.record.In = result.In
 		if x.r.Context().Err() == nil && lost(&result, again) {
 			lease.Fail(&tried, result.Err)
@@ -118,6 +124,21 @@ func (x *exchange) forward(path string) {
 		}
 		x.finish(&result)
 		return
+	}
+}
+
+// dropEmptyBody makes a request that announced a body over HTTP/2, and then sent
+// none, one without a body, where its method seldom has one: servers of
+// HTTP/1.1 do not expect chunks there.
+func (x *exchange) dropEmptyBody() {
+	if x.body == nil || !x.body.streams || x.r.ContentLength >= 0 {
+		return
+	}
+	switch x.r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodDelete:
+		if x.body.empty() {
+			x.r.Body, x.r.ContentLength = http.NoBody, 0
+		}
 	}
 }
 

@@ -5,17 +5,31 @@ import (
 	"time"
 )
 
-// takeTime is how long a client may take over one piece of an answer, at most
-// 32 KiB, and over the rest that is sent when the handler is through.
-const takeTime = 30 * time.Second
+const (
+	// lastTime is how long a client may take over the end of an answer, which is
+	// sent when the handler is through: some KiB at the most.
+	lastTime = 30 * time.Second
 
-// recorder is the ResponseWriter next to the client: it counts what goes out.
+	// unwatched is how much of an answer is buffered, whatever the client does.
+	unwatched = 2 << 10
+
+	// piece is how much is written to a stream of a multiplexed connection at
+	// once: the progress of the stream is seen piece by piece.
+	piece = 16 << 10
+)
+
+// recorder is the ResponseWriter next to the client: it counts what goes out and
+// bounds how long the client is waited for.
 type recorder struct {
 	http.ResponseWriter
 	control *http.ResponseController
-	last    bool // the connection ends with the answer
-	paced   bool // somebody else bounds how long the client is waited for
-	status  int  // 0 until the final answer is begun
+	client  *connection
+	body    *clientBody // of the request; nil without one
+	rate    float64     // bytes a second, at least, that the client has to take; 0 means any
+	credit  *credit     // nil until there is much to take
+	streams bool        // the connection has others
+	last    bool        // the connection ends with the answer
+	status  int         // 0 until the final answer is begun
 	written int64
 	taken   bool // the connection went to a session
 }
@@ -26,38 +40,63 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w *recorder) WriteHeader(status int) {
 	if status >= 200 && w.status == 0 {
 		w.status = status
-		if w.last {
+		if w.body.answered() || w.last {
 			w.Header().Set("Connection", "close")
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *recorder) Write(p []byte) (int, error) {
+func (w *recorder) Write(p []byte) (n int, err error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	if !w.paced {
-		w.hurry()
+	for len(p) > 0 && err == nil {
+		part := p
+		if w.streams {
+			part = p[:min(len(p), piece)]
+		}
+		var m int
+		m, err = w.write(part)
+		n, p = n+m, p[m:]
 	}
-	n, err := w.ResponseWriter.Write(p)
-	w.written += int64(n)
 	return n, err
 }
 
-// hurry gives the client a while to take what is written next.
-func (w *recorder) hurry() { w.control.SetWriteDeadline(time.Now().Add(takeTime)) }
+func (w *recorder) write(p []byte) (int, error) {
+	if w.written+int64(len(p)) > unwatched {
+		w.watch().wait()
+		defer w.credit.done()
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.written += int64(n)
+	if w.streams {
+		w.client.wire.Allow(int64(n)) // for the updates of windows
+	}
+	return n, err
+}
 
-// begin takes away what end has left on the connection.
+// FlushError is for http.ResponseController.
+func (w *recorder) FlushError() error {
+	w.watch().wait()
+	defer w.credit.done()
+	return w.control.Flush()
+}
+
+// watch returns how long the client is waited for.
+func (w *recorder) watch() *credit {
+	if w.credit == nil {
+		w.credit = newCredit(w.rate, w.streams, w.client.taken, func() { w.control.SetWriteDeadline(time.Unix(1, 0)) })
+	}
+	return w.credit
+}
+
+// begin takes away what was left on the connection.
 func (w *recorder) begin() { w.control.SetWriteDeadline(time.Time{}) }
 
 // end bounds what net/http still has of the answer, and writes after the
 // handler.
-func (w *recorder) end() {
-	if !w.taken {
-		w.hurry()
-	}
-}
+func (w *recorder) end() { w.control.SetWriteDeadline(time.Now().Add(lastTime)) }
 
 // dresser is the ResponseWriter next to the handler: it has the headers of an
 // answer changed as the route wants them, before anything else sees them.

@@ -95,11 +95,11 @@ func (x *exchange) finish(result *forward.Result) {
 		x.fail(http.StatusRequestEntityTooLarge, "The request's body is too large.", result.Err)
 	case !errors.As(result.Err, &e) || !e.Client:
 		x.failBackend(result.Err)
-	case x.r.Context().Err() != nil:
-		x.gone(result.Err)
-	case errors.Is(result.Err, os.ErrDeadlineExceeded):
+	case errors.Is(result.Err, os.ErrDeadlineExceeded): // net/http takes it for a client that left
 		x.w.Header().Set("Connection", "close")
 		x.fail(http.StatusRequestTimeout, "The request's body came too slowly.", result.Err)
+	case x.r.Context().Err() != nil:
+		x.gone(result.Err)
 	default:
 		x.fail(http.StatusBadRequest, "The request's body could not be read.", result.Err)
 	}

@@ -30,10 +30,12 @@ type exchange struct {
 	sent    *recorder // of it
 	client  *connection
 	r       *http.Request
+	body    *clientBody // of r; nil without one
 	origin  forward.Origin
 	path    string // clean
 	rest    string // what the '*' of the route's path matched
 	own     bool   // the answer is the gateway's own
+	through bool   // the handler came to its end
 	silent  bool   // no record is written
 	started time.Time
 	number  uint64 // of the session it may become
@@ -46,12 +48,17 @@ type exchange struct {
 func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
 	x := g.newExchange(w, r)
 	defer x.end()
-	if status, wrong := forward.Screen(r); wrong != "" {
+	x.serve(l.settings.Load())
+	x.through = true
+}
+
+func (x *exchange) serve(how *settings) {
+	r := x.r
+	if status, wrong := forward.Screen(r, how.maxHeader); wrong != "" {
 		x.fail(status, wrong, nil)
 		return
 	}
 	dropIdentity(r.Header)
-	how := l.settings.Load()
 	if store := x.s.store; store != nil && !how.tls && store.Challenge(x.w, r) {
 		return
 	}
@@ -68,6 +75,10 @@ func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
 		x.redirectHTTPS()
 		return
 	}
+	if !x.enter() {
+		return
+	}
+	defer x.leave()
 	if !x.admit(how.requests) {
 		return
 	}
@@ -79,13 +90,18 @@ func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
 
 func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{g: g, s: g.current.Load(), r: r, started: time.Now(), number: rand.Uint64()}
-	x.sent = &recorder{ResponseWriter: w, control: http.NewResponseController(w), last: forward.Ambiguous(r)}
+	x.client = connectionOf(r)
+	control := http.NewResponseController(w)
+	x.body = newClientBody(r, x.client, control)
+	x.sent = &recorder{
+		ResponseWriter: w, control: control, client: x.client, body: x.body,
+		rate: defaultRate, streams: r.ProtoMajor > 1, last: forward.Ambiguous(r),
+	}
+	x.client.began(r)
 	if r.ProtoMajor == 1 {
 		x.sent.begin() // the request before may have left its own
 	}
 	x.w = &dresser{ResponseWriter: x.sent, dress: x.dress}
-	x.client = connectionOf(r)
-	x.client.requests.Add(1)
 	trusted := x.s.trusts
 	if x.client.wire.Anonymous() {
 		trusted = func(netip.Addr) bool { return false }
@@ -152,6 +168,7 @@ func (x *exchange) match(websocket bool) bool {
 	switch miss {
 	case route.None:
 		x.svc, x.rest = m.Value, m.Rest
+		x.hold(m.Value.minRate)
 		x.record.Route = m.Value.group.Name
 		return true
 	case route.MethodNotAllowed:
@@ -237,9 +254,20 @@ func (x *exchange) finishUnlessCut(finish func() error) {
 	}
 }
 
+// hold has the client take the answer, and send the body, at a rate at least.
+func (x *exchange) hold(rate float64) {
+	x.sent.rate = rate
+	if x.body != nil {
+		x.body.credit.rate = rate
+	}
+}
+
 // end is called when the handler is through, or was cut.
 func (x *exchange) end() {
-	x.sent.end()
+	if !x.sent.taken {
+		x.sent.end()
+		x.body.settle(x.sent.control, !x.through || x.sent.Header().Get("Connection") == "close")
+	}
 	if x.r.ProtoMajor == 2 && x.r.Context().Err() != nil {
 		x.client.giveUp()
 	}

@@ -6,6 +6,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/internal/wire"
+	"sluice/proxy/forward"
 )
 
 // server is HTTP on the connections of a listener. Other settings need another
@@ -30,13 +32,24 @@ type server struct {
 }
 
 const (
-	headerSlack = 4 << 10 // that net/http adds to its limit
-
 	// A stream whose backend does not read holds its own buffer and not those
 	// of its siblings: it takes many to stop a connection.
 	streamBuffer     = 256 << 10
 	connectionBuffer = 16 << 20
-	writeTimeout     = 30 * time.Second // without a byte taken by an HTTP/2 client
+	// Where memory is short, all of it holds so many of either.
+	streamsInMemory     = 8 << 10
+	connectionsInMemory = 64
+	writeTimeout        = mostCredit // without a byte taken by an HTTP/2 client
+	maxFrame            = 16 << 10   // of HTTP/2, as every client expects
+
+	// A head may be longer than the limit by so much and still get an answer.
+	headSlack = 4
+
+	// What a client sends over HTTP/2 may be so many times what its requests
+	// hold, and some more: what is beyond asks for nothing, such as frames
+	// without content.
+	payloadShare = 8
+	freeBytes    = 256 << 10
 )
 
 // connection is what is known of a client's connection, over all its requests.
@@ -47,6 +60,20 @@ type connection struct {
 	requests, given atomic.Int32 // given up by the client before they were answered
 }
 
+// began notes a request, and lets the client send what belongs to it.
+func (c *connection) began(r *http.Request) {
+	c.requests.Add(1)
+	if r.ProtoMajor == 1 {
+		c.wire.AllowAll()
+		return
+	}
+	c.wire.Allow(payloadShare * forward.HeadSize(r))
+}
+
+// taken and came return how many bytes the client has taken and sent so far.
+func (c *connection) taken() int64 { taken, _ := c.wire.Progress(); return taken }
+func (c *connection) came() int64  { _, came := c.wire.Progress(); return came }
+
 // Requests that a client may give up on one HTTP/2 connection before that
 // looks like an attack (CVE-2023-44487): so many, and half of all.
 const maxGivenUp = 200
@@ -55,7 +82,7 @@ const maxGivenUp = 200
 // else is closed.
 func (c *connection) giveUp() {
 	if n := c.given.Add(1); n > maxGivenUp && n > c.requests.Load()/2 {
-		c.Close()
+		c.wire.Cut()
 	}
 }
 
@@ -79,20 +106,25 @@ func (g *Gateway) newServer(l *listener, s serverSettings) *server {
 			case http.StateNew:
 				v.starting.Add(1)
 				v.fresh.Store(c, nil)
+				wire.Of(c).Allow(freeBytes + headSlack*int64(max(v.settings.maxHeader, 1)))
+			case http.StateActive:
+				// For what net/http answers by itself over HTTP/1.
+				c.SetWriteDeadline(time.Now().Add(lastTime))
 			case http.StateClosed:
 				v.started(c)
 			}
 		},
 		ReadHeaderTimeout: s.headerTimeout,
 		IdleTimeout:       s.idleTimeout,
-		MaxHeaderBytes:    max(s.maxHeader-headerSlack, 1),
+		MaxHeaderBytes:    headSlack * s.maxHeader, // screened again
 		// No request may go past serve.
 		DisableGeneralOptionsHandler: true,
 
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          s.maxStreams,
-			MaxReceiveBufferPerStream:     streamBuffer,
-			MaxReceiveBufferPerConnection: connectionBuffer,
+			MaxReceiveBufferPerStream:     fitting(streamBuffer, streamsInMemory),
+			MaxReceiveBufferPerConnection: fitting(connectionBuffer, connectionsInMemory),
+			MaxReadFrameSize:              maxFrame,
 			WriteByteTimeout:              writeTimeout,
 		},
 		ErrorLog: log.New(serverLog{g.logger}, "", 0),
@@ -101,6 +133,12 @@ func (g *Gateway) newServer(l *listener, s serverSettings) *server {
 		},
 	}
 	return v
+}
+
+// fitting returns size, or less where the memory limit does not hold number of
+// them: 64 KiB at least, the smallest window of HTTP/2.
+func fitting(size, number int) int {
+	return int(min(int64(size), max(debug.SetMemoryLimit(-1)/int64(number), 64<<10)))
 }
 
 // serve takes connections until the server is shut down.

@@ -3,11 +3,13 @@ package proxy
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"sluice/internal/wire"
+	"sluice/proxy/backend"
 	"sluice/proxy/forward"
 	"sluice/upgrade"
 )
@@ -33,33 +35,29 @@ func (x *exchange) session(path string) {
 	x.g.handshakes.Add(1)
 	defer x.g.handshakes.Done()
 	q, refusal := x.check(path) // 5
+	var place *seat
 	if refusal == nil {
-		refusal = x.admitSession()
+		place, refusal = x.admitSession()
 	}
 	if refusal != nil {
 		x.refuse(refusal)
 		return
 	}
-	joined := false
-	defer func() {
-		if !joined {
-			x.leaveSession()
-		}
-	}()
+	defer place.leave() // does nothing once joined
 	ctx, cancel := x.handshakeContext()
 	defer cancel(nil)
-	lease, conn, a, err := x.offer(ctx, q) // 6 and 7
+	up, a, err := x.offer(ctx, q) // 6 and 7
 	if err != nil {
 		x.failHandshake(ctx, err)
 		return
 	}
+	defer up.abandon() // does nothing once joined
 	if x.s.via {
 		forward.AddVia(a.Header, 1, 1)
 	}
 	client := upgrade.NewHTTP1(x.w, q)
 	if a.Status != http.StatusSwitchingProtocols {
-		defer lease.Release()
-		stop := context.AfterFunc(x.r.Context(), func() { conn.Close() })
+		stop := context.AfterFunc(x.r.Context(), func() { up.conn.Close() })
 		defer stop()
 		if err := client.Refuse(a); err != nil {
 			x.record.Error = err.Error()
@@ -69,20 +67,41 @@ func (x *exchange) session(path string) {
 	}
 	x.dress(a.Header, a.Status)
 	if x.left() {
-		err = errGone
-	} else {
-		x.sent.taken = true
-		var side wire.Side
-		if side, err = client.Accept(a); err == nil { // 8
-			joined = true
-			x.join(lease, side, wire.Side{Conn: conn, Early: a.Early}, a) // 9
-			return
-		}
-		x.sent.taken = false
+		x.gone(errGone)
 	}
-	conn.Close()
-	lease.Release()
-	x.gone(err)
+	x.sent.taken = true
+	side, err := client.Accept(a) // 8
+	if err != nil {
+		x.sent.taken = false
+		x.gone(err)
+	}
+	place.taken = true
+	x.join(up.take(), side, wire.Side{Conn: up.conn, Early: a.Early}, a) // 9
+}
+
+// upstream is an endpoint that has answered a handshake.
+type upstream struct {
+	lease *backend.Lease
+	conn  net.Conn // nil until it has answered
+}
+
+// take makes the lease and the connection the caller's.
+func (u *upstream) take() *backend.Lease {
+	l := u.lease
+	u.lease = nil
+	return l
+}
+
+// abandon closes the connection and gives the endpoint back, unless they were
+// taken.
+func (u *upstream) abandon() {
+	if u.lease == nil {
+		return
+	}
+	if u.conn != nil {
+		u.conn.Close()
+	}
+	u.lease.Release()
 }
 
 // check reads the handshake and applies the route's policy.

@@ -61,6 +61,7 @@ type service struct {
 	rewrite  route.Rewrite
 	request  edit
 	exchange forward.Exchange // what is the same for all requests
+	minRate  float64          // bytes a second that a client sends or takes at least; 0 means any
 
 	compress     *compress.Compressor // nil when off
 	cors         *answer.CORS         // nil when off

@@ -17,29 +17,97 @@ const (
 // roomInterval is how long a reading of what is used serves.
 const roomInterval = 100 * time.Millisecond
 
+// What the process is short of.
+const (
+	ShortOfDescriptors = "file descriptors"
+	ShortOfMemory      = "memory"
+)
+
+// What each takes of the memory, at the most, as long as nothing is read for
+// slow peers: a request that is answered, with its goroutine and its buffers,
+// and a connection, with TLS and HTTP.
+const (
+	requestMemory    = 64 << 10
+	connectionMemory = 32 << 10
+)
+
 // Room tells whether the process has room for more. The zero value is ready, and
 // safe for concurrent use.
 type Room struct {
-	mu    sync.Mutex
-	until time.Time // the last reading serves
-	short string    // by it
+	mu       sync.Mutex
+	until    time.Time // the last reading serves
+	short    string    // by it
+	free     int       // descriptors up to the mark by it, less those taken since
+	counted  bool      // free counts
+	requests int64     // at once, by it
 }
 
-// Short returns what the process is short of, "file descriptors" or "memory", or
-// "". Outside is as for [Memory]. The answer may be 100 ms old.
+// Short returns what the process is short of, [ShortOfDescriptors] or [ShortOfMemory], or
+// "". Outside is as for [Memory]. The answer may be 100 ms old, but counts the
+// descriptors that were taken with Take since.
 func (r *Room) Short(now time.Time, outside int64) (what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.look(now, outside)
+}
+
+// Take is Short for something that takes a descriptor, where the process is not
+// short.
+func (r *Room) Take(now time.Time, outside int64) (what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if what = r.look(now, outside); what == "" {
+		r.free--
+	}
+	return what
+}
+
+// Requests returns how many requests the process may have in work at once: what
+// they hold is at most half of its memory, and each may need a descriptor.
+func (r *Room) Requests(now time.Time, outside int64) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.look(now, outside)
+	return r.requests
+}
+
+func (r *Room) look(now time.Time, outside int64) string {
 	if now.Before(r.until) {
+		if r.counted && r.free < 0 {
+			return ShortOfDescriptors
+		}
 		return r.short
 	}
-	r.until, r.short = now.Add(roomInterval), ""
-	if used, most, ok := Descriptors(); ok && float64(used) > mostDescriptors*float64(most) {
-		r.short = "file descriptors"
-	} else if used, most, ok := Memory(outside); ok && float64(used) > mostMemory*float64(most) {
-		r.short = "memory"
+	r.until, r.short, r.counted, r.requests = now.Add(roomInterval), "", false, math.MaxInt64
+	if used, most, ok := Memory(outside); ok {
+		r.requests = max(most/2/requestMemory, 1)
+		if float64(used) > mostMemory*float64(most) {
+			r.short = ShortOfMemory
+		}
+	}
+	if used, most, ok := Descriptors(); ok {
+		r.free, r.counted = int(mostDescriptors*float64(most))-used, true
+		r.requests = min(r.requests, max(int64(mostDescriptors*float64(most)), 1))
+		if r.free < 0 {
+			r.short = ShortOfDescriptors
+		}
 	}
 	return r.short
+}
+
+// Connections returns how many connections of clients the process may have open
+// at once, of which sessions are WebSockets that take next to no memory: half of
+// the descriptors, as each may need another one to a backend, and what fits
+// into half of its memory.
+func Connections(sessions int64) int64 {
+	n := int64(math.MaxInt64)
+	if most, ok := descriptorLimit(); ok {
+		n = max(most/2, 1)
+	}
+	if most := debug.SetMemoryLimit(-1); most != math.MaxInt64 {
+		n = min(n, max(most/2/connectionMemory, 1)+sessions)
+	}
+	return n
 }
 
 // Memory returns how many bytes the process uses, as far as no garbage

@@ -22,11 +22,10 @@ const looks = 1024
 // milliseconds where they are many, and its size is their count from Linux 6.2
 // on only.
 func Descriptors() (used, most int, ok bool) {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || uint64(limit.Cur) > math.MaxInt32 {
+	all, ok := descriptorLimit()
+	if !ok {
 		return 0, 0, false
 	}
-	all := int64(limit.Cur)
 	parts := min(all, looks)
 	open := int64(0)
 	for i := range parts {
@@ -36,4 +35,13 @@ func Descriptors() (used, most int, ok bool) {
 		}
 	}
 	return int(open * all / max(parts, 1)), int(all), true
+}
+
+// descriptorLimit returns how many descriptors the process may have open.
+func descriptorLimit() (most int64, ok bool) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || uint64(limit.Cur) > math.MaxInt32 {
+		return 0, false
+	}
+	return int64(limit.Cur), true
 }

@@ -5,8 +5,10 @@ package wire
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 )
@@ -19,11 +21,14 @@ import (
 type Conn struct {
 	net.Conn // *net.TCPConn or *net.UnixConn in the gateway
 
-	origin  origin
-	watch   *watch  // nil unless asked for
-	records bool    // bytes are TLS records, handed over whole
-	ahead   *[]byte // read and not yet handed over; nil while empty
-	whole   int     // length of the complete records at the start of ahead
+	origin   origin
+	progress progress
+	ending   ending
+	closing  sync.Once // the lingering
+	watch    *watch    // nil unless asked for
+	records  bool      // bytes are TLS records, handed over whole
+	ahead    *[]byte   // read and not yet handed over; nil while empty
+	whole    int       // length of the complete records at the start of ahead
 
 	memory atomic.Pointer[memory] // nil unless asked for
 	frozen bool                   // Reads stop between records
@@ -63,6 +68,20 @@ func (c *Conn) Peer() netip.AddrPort {
 
 // Read reads bytes that were read ahead, then from the socket.
 func (c *Conn) Read(p []byte) (n int, err error) {
+	if c.ending.ended.Load() {
+		return 0, net.ErrClosed
+	}
+	n, err = c.readMetered(p)
+	if flood := c.progress.came(n); flood != nil {
+		return 0, flood
+	}
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.ending.over.Store(true)
+	}
+	return n, err
+}
+
+func (c *Conn) readMetered(p []byte) (n int, err error) {
 	m := c.metered()
 	if m == nil {
 		return c.read(p)
@@ -86,6 +105,7 @@ func (c *Conn) read(p []byte) (int, error) {
 // Write writes to the socket.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
+	c.progress.out.Add(int64(n))
 	if m := c.metered(); m != nil {
 		m.out.pass(p[:n])
 	}

@@ -49,19 +49,6 @@ func (c *Conn) TakeHolder() (h Holder) {
 	return h
 }
 
-// Close closes the socket.
-func (c *Conn) Close() error {
-	err := c.Conn.Close()
-	if c.watch != nil {
-		c.watch.set(false, true)
-	}
-	c.Forget()
-	if h := c.TakeHolder(); h != nil {
-		h.Leave()
-	}
-	return err
-}
-
 // RemoteAddr returns the peer's address, that of a PROXY header if there was
 // one.
 func (c *Conn) RemoteAddr() net.Addr {

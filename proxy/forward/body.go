@@ -24,8 +24,7 @@ type requestBody struct {
 	read    atomic.Int64
 
 	mu    sync.Mutex // not held while the body is read
-	pace  pace
-	err   error // of reading, but io.EOF
+	err   error      // of reading, but io.EOF
 	begun bool
 	whole bool // read to its end
 	ended bool
@@ -37,7 +36,6 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.mu.Unlock()
 		return 0, http.ErrBodyReadAfterClose
 	}
-	began := b.pace.begin()
 	begun := b.begun
 	b.begun = true
 	b.mu.Unlock()
@@ -53,7 +51,6 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	b.slow.start()
-	b.pace.end(began, n)
 	switch {
 	case b.limit > 0 && total > b.limit:
 		err = ErrTooLarge
@@ -91,7 +88,6 @@ func (b *requestBody) end() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended = true
-	b.pace.clear()
 	return b.read.Load()
 }
 

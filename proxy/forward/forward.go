@@ -29,7 +29,6 @@ type Exchange struct {
 	Reuse   func(net.Conn)    // called before a kept connection is used again
 
 	MaxBody  int64         // bytes of the request's body; 0 means no limit
-	MinRate  float64       // bytes a second that a client has to send or take; 0 means any
 	Response time.Duration // for taking each piece of the request, and then for the head of the answer; 0 means any
 }
 
@@ -75,11 +74,9 @@ func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	rc := http.NewResponseController(w)
 	early := newInformer(w, r)
 	body := &requestBody{
 		request: r, limit: x.MaxBody, proceed: early.proceed,
-		pace: pace{rate: x.MinRate, set: rc.SetReadDeadline},
 		slow: alarm{after: x.Response, call: func() { cancel(errSlowAnswer(x.Response)) }},
 	}
 	defer func() { result.In = body.end() }()

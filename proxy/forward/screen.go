@@ -9,16 +9,15 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// maxTarget bounds a request target in bytes (RFC 9110, section 4.1, asks for
-// 8,000).
-const maxTarget = 16 << 10
-
-// Screen refuses what net/http lets through but two servers could read in two
-// ways, and makes the rest canonical. It returns what is wrong, or "".
-func Screen(r *http.Request) (status int, wrong string) {
+// Screen refuses a head of more than maxHead bytes and what net/http lets
+// through but two servers could read in two ways, and makes the rest canonical.
+// It returns what is wrong, or "".
+func Screen(r *http.Request, maxHead int) (status int, wrong string) {
 	switch {
-	case len(r.RequestURI) > maxTarget:
+	case len(r.RequestURI) > maxHead:
 		return http.StatusRequestURITooLong, "The request target is too long."
+	case HeadSize(r) > int64(maxHead):
+		return http.StatusRequestHeaderFieldsTooLarge, "The request's head is too large."
 	case r.Method == http.MethodConnect:
 		return http.StatusBadRequest, "CONNECT is not served here."
 	case !httpguts.ValidHeaderFieldName(r.Method): // a token
@@ -39,6 +38,18 @@ func Screen(r *http.Request) (status int, wrong string) {
 	}
 	r.URL.RawQuery = cleanQuery(r.URL.RawQuery)
 	return 0, ""
+}
+
+// HeadSize returns the length of a request's head as HTTP/1.1 writes it, in
+// bytes, give or take the white space that it allows.
+func HeadSize(r *http.Request) int64 {
+	n := len(r.Method) + len(" ") + len(r.RequestURI) + len(" HTTP/1.1\r\n") + len("Host: \r\n") + len(r.Host) + len("\r\n")
+	for name, values := range r.Header {
+		for _, v := range values {
+			n += len(name) + len(": ") + len(v) + len("\r\n")
+		}
+	}
+	return int64(n)
 }
 
 // goodTarget reports whether the target has origin form, asterisk form, or is

@@ -20,7 +20,6 @@ func (x *Exchange) stream(w http.ResponseWriter, res *http.Response) (int64, err
 		w: w, rc: http.NewResponseController(w), length: res.ContentLength,
 		live: strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream"),
 	}
-	out.pace = pace{rate: x.MinRate, set: out.rc.SetWriteDeadline}
 	defer out.end()
 	buf := buffers.Get().(*[32 << 10]byte)
 	defer buffers.Put(buf)
@@ -52,7 +51,6 @@ type client struct {
 
 	mu    sync.Mutex // between the writer and the timer
 	n     int64
-	pace  pace
 	timer *time.Timer
 	dirty bool // something is not flushed
 	ended bool
@@ -62,12 +60,10 @@ type client struct {
 func (c *client) write(p []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	began := c.pace.begin()
 	if len(p) > 0 {
 		n, err := c.w.Write(p)
 		c.n += int64(n)
 		if err != nil {
-			c.pace.end(began, n)
 			return err
 		}
 	}
@@ -84,7 +80,6 @@ func (c *client) write(p []byte) error {
 		c.dirty = true
 		c.timer.Reset(pauseTime)
 	}
-	c.pace.end(began, len(p))
 	return err
 }
 
@@ -94,9 +89,7 @@ func (c *client) flush() {
 	defer c.mu.Unlock()
 	if c.dirty && !c.ended {
 		c.dirty = false
-		began := c.pace.begin()
 		c.rc.Flush()
-		c.pace.end(began, 0)
 	}
 }
 

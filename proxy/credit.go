@@ -1,0 +1,140 @@
+package proxy
+
+import (
+	"sync"
+	"time"
+)
+
+// How long a client is waited for. It begins with grace of credit, each byte
+// that its TCP takes or sends adds what the byte may take at the slowest rate
+// allowed, and each second in which the gateway waits for it takes one away. It
+// never has more than mostCredit, whatever it did before. All streams of a
+// connection earn what comes over the connection.
+const (
+	defaultRate = 500 // bytes a second, of requests that no route has taken
+
+	grace      = 10 * time.Second
+	mostCredit = 60 * time.Second
+
+	// A stream of a multiplexed connection that is waited for so long in one
+	// piece is over, whatever the others do: its own window is shut. It is more
+	// where the slowest rate allowed asks for more.
+	streamStall = 2 * time.Minute
+
+	// The progress of a connection is looked at once in this time, at the most.
+	lookInterval = time.Second
+)
+
+// credit is how long one exchange waits for its client to take what it is
+// sent, or to send: one after the other.
+type credit struct {
+	rate     float64      // bytes a second; 0 means that the client may take for ever
+	progress func() int64 // bytes that the connection has taken or sent so far
+	streams  bool         // the connection has others
+	cut      func()       // ends a wait that takes too long
+
+	mu     sync.Mutex
+	left   time.Duration
+	seen   int64     // of progress, when it was last looked at
+	looked time.Time // when that was; zero before the first wait
+	began  time.Time // of the wait; zero while there is none
+	paid   time.Time // up to when the wait was taken from the credit
+	timer  *time.Timer
+
+	stopped bool
+}
+
+// newCredit returns the credit of a client on a connection, on one of its
+// streams if it has many.
+func newCredit(rate float64, multiplexed bool, progress func() int64, cut func()) *credit {
+	return &credit{rate: rate, streams: multiplexed, progress: progress, cut: cut, left: grace}
+}
+
+// wait begins a wait for the client. Whatever is waited for fails when cut was
+// called.
+func (p *credit) wait() {
+	if p.rate <= 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped {
+		return
+	}
+	now := time.Now()
+	p.began, p.paid = now, now
+	if now.Sub(p.looked) >= lookInterval {
+		p.look(now)
+	}
+	p.alarm(now)
+}
+
+// done ends the wait.
+func (p *credit) done() {
+	if p.rate <= 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.began.IsZero() {
+		return
+	}
+	p.timer.Stop()
+	p.left -= time.Since(p.paid)
+	p.began = time.Time{}
+}
+
+// stop ends the wait, and all that follow: the client has all the time it likes.
+func (p *credit) stop() {
+	p.mu.Lock()
+	p.stopped = true
+	p.mu.Unlock()
+	p.done()
+}
+
+// look takes in what the connection has done.
+func (p *credit) look(now time.Time) {
+	n := p.progress()
+	if !p.looked.IsZero() {
+		earned := float64(n-p.seen) / p.rate * float64(time.Second)
+		p.left = time.Duration(min(float64(p.left)+max(earned, 0), float64(mostCredit)))
+	}
+	p.seen, p.looked = n, now
+}
+
+// rest returns how long the wait may still take.
+func (p *credit) rest(now time.Time) time.Duration {
+	if !p.streams {
+		return p.left
+	}
+	longest := max(streamStall, time.Duration(piece/p.rate*float64(time.Second)))
+	return min(p.left, longest-now.Sub(p.began))
+}
+
+// alarm sets the timer to the moment at which the wait may be over.
+func (p *credit) alarm(now time.Time) {
+	rest := max(p.rest(now), 0)
+	if p.timer == nil {
+		p.timer = time.AfterFunc(rest, p.ring)
+		return
+	}
+	p.timer.Reset(rest)
+}
+
+// ring looks whether the wait is over.
+func (p *credit) ring() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.began.IsZero() {
+		return // it ended just now
+	}
+	now := time.Now()
+	p.left -= now.Sub(p.paid)
+	p.paid = now
+	p.look(now)
+	if p.rest(now) <= 0 {
+		p.cut()
+		return
+	}
+	p.alarm(now)
+}

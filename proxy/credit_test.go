@@ -1,0 +1,110 @@
+package proxy
+
+import (
+	"cmp"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// scriptedClient is a client whose progress a test decides.
+type scriptedClient struct {
+	*credit
+	moved int64
+	cutAt time.Duration // since the start; 0: never
+}
+
+func newScriptedClient(rate float64, streams bool) *scriptedClient {
+	c, start := new(scriptedClient), time.Now()
+	c.credit = newCredit(rate, streams, func() int64 { return c.moved }, func() { c.cutAt = cmp.Or(c.cutAt, time.Since(start)) })
+	return c
+}
+
+// waitFor is one wait of that length.
+func (c *scriptedClient) waitFor(d time.Duration) {
+	c.wait()
+	time.Sleep(d) // of the bubble's clock
+	synctest.Wait()
+	c.done()
+}
+
+func TestHowLongAClientIsWaitedFor(t *testing.T) {
+	tests := []struct {
+		name    string
+		rate    float64
+		streams bool
+		do      func(c *scriptedClient)
+		cut     time.Duration
+	}{
+		{name: "nothing moves", rate: 500, do: func(c *scriptedClient) { c.waitFor(time.Hour) }, cut: grace},
+		{name: "no rate is asked for", rate: 0, do: func(c *scriptedClient) { c.waitFor(time.Hour) }},
+		{name: "many short waits add up", rate: 500, do: func(c *scriptedClient) {
+			for range 20 {
+				c.waitFor(time.Second)
+			}
+		}, cut: grace},
+		{name: "no clock between the waits", rate: 500, do: func(c *scriptedClient) {
+			for range 5 {
+				c.waitFor(time.Second)
+				time.Sleep(time.Hour)
+			}
+		}},
+		{name: "exactly fast enough", rate: 500, do: func(c *scriptedClient) {
+			for range 1000 {
+				c.moved += 500
+				c.waitFor(time.Second)
+			}
+		}},
+		{name: "half as fast as asked", rate: 500, do: func(c *scriptedClient) {
+			for range 100 {
+				c.moved += 250
+				c.waitFor(time.Second)
+			}
+		}, cut: 19 * time.Second},
+		{name: "what moved at once earns no more than a minute", rate: 500, do: func(c *scriptedClient) {
+			c.waitFor(time.Second)
+			c.moved += 4 << 20
+			c.waitFor(time.Hour)
+		}, cut: time.Second + mostCredit},
+		{name: "a pause after progress", rate: 500, do: func(c *scriptedClient) {
+			c.waitFor(time.Second)
+			c.moved += 1 << 20
+			c.waitFor(40 * time.Second)
+			c.moved += 1 << 20
+			c.waitFor(40 * time.Second)
+		}},
+		{name: "a stream that stands while others move", rate: 500, streams: true, do: func(c *scriptedClient) {
+			c.wait()
+			defer c.done()
+			for range 600 {
+				c.moved += 60_000
+				time.Sleep(time.Second)
+			}
+		}, cut: streamStall},
+		{name: "a stream whose piece takes longer at the rate", rate: 100, streams: true, do: func(c *scriptedClient) {
+			c.wait()
+			defer c.done()
+			for range 600 {
+				c.moved += 100
+				time.Sleep(time.Second)
+			}
+		}, cut: piece * time.Second / 100},
+		{name: "stopped in the middle of a wait", rate: 500, do: func(c *scriptedClient) {
+			c.wait()
+			time.Sleep(time.Second)
+			c.stop()
+			c.waitFor(time.Hour)
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newScriptedClient(tt.rate, tt.streams)
+				tt.do(c)
+				if d := c.cutAt - tt.cut; tt.cut == 0 && c.cutAt != 0 || d < 0 || d > 2*time.Second {
+					t.Errorf("cut after %v; want %v", c.cutAt, tt.cut)
+				}
+			})
+		})
+	}
+}
