@@ -208,7 +208,9 @@ func TestHeadsThatAreTooLarge(t *testing.T) {
 		status     int
 	}{
 		{"large but right", get("/"+strings.Repeat("x", 1000), "X: "+strings.Repeat("x", 5000)), 200},
-		{"a target beyond the limit of a head", get("/" + strings.Repeat("x", 20_000)), 431},
+		{"a target beyond the limit of a head", get("/" + strings.Repeat("x", 20_000)), 414},
+		{"a target far beyond it", get("/" + strings.Repeat("x", 200_000)), 431},
+		{"a long target within it", get("/" + strings.Repeat("x", 8_000)), 200},
 		{"a long header", get("/", "X: "+strings.Repeat("x", 20_000)), 431},
 		{"many headers", get("/", strings.TrimSuffix(strings.Repeat("X: 1234\r\n", 3000), "\r\n")), 431},
 	}

@@ -62,7 +62,7 @@ func fills(t *testing.T, g *gateway, short string, fill func() []wstest.Peer) {
 func TestShortOfDescriptors(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Echo)
-	g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", b.Address))
+	g := listening(t, "max_connections: 1000", fmt.Sprintf("routes: [{ path: /*, backend: %s }]", b.Address))
 	const most, enough = 400, 380
 	tool(t, "prlimit", "--pid", strconv.Itoa(g.pid), fmt.Sprintf("--nofile=%d", most))
 	fills(t, g, "file descriptors", func() (more []wstest.Peer) {

@@ -76,9 +76,9 @@ func (x *exchange) paceHandshakes() *upgrade.Refusal {
 // it takes is given back by leave. One client never gets all of it.
 func (x *exchange) enter() bool {
 	g, outside := x.g, x.g.engine.Memory()
-	short := g.room.Take(x.started, outside)
-	if short == "" {
-		most := g.room.Requests(x.started, outside)
+	short, reading := g.room.Take(x.started, outside)
+	if x.reading = reading; short == "" {
+		most, scarcest := g.room.Requests(x.started, outside)
 		key := limit.Key(x.origin.Client)
 		share := most
 		if x.origin.Client.IsValid() {
@@ -86,19 +86,21 @@ func (x *exchange) enter() bool {
 		}
 		switch {
 		case g.requests.Add(1) > most:
-			short = "room for more requests"
+			short = scarcest
 		case !g.clients.Acquire(key, int(min(share, math.MaxInt))):
-			short = "room for more requests of one address"
+			short = scarcest + " for more requests of one address"
 		default:
 			return true
 		}
 		g.requests.Add(-1)
+		g.room.Give(reading)
 	}
 	x.overload("the process is short of " + short)
 	return false
 }
 
 func (x *exchange) leave() {
+	x.g.room.Give(x.reading)
 	x.g.requests.Add(-1)
 	x.g.clients.Release(limit.Key(x.origin.Client))
 }

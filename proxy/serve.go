@@ -39,6 +39,7 @@ type exchange struct {
 	silent  bool   // no record is written
 	started time.Time
 	number  uint64 // of the session it may become
+	reading uint64 // of the room that it was let in by
 	cookies []kept // for the client, with a backend's answer
 	record  telemetry.Request
 }
@@ -55,6 +56,7 @@ func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
 func (x *exchange) serve(how *settings) {
 	r := x.r
 	if status, wrong := forward.Screen(r, how.maxHeader); wrong != "" {
+		x.sent.last = r.ProtoMajor == 1 // who knows what the client takes for its next request
 		x.fail(status, wrong, nil)
 		return
 	}

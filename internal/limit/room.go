@@ -36,10 +36,12 @@ const (
 type Room struct {
 	mu       sync.Mutex
 	until    time.Time // the last reading serves
+	reading  uint64    // its number
 	short    string    // by it
 	free     int       // descriptors up to the mark by it, less those taken since
 	counted  bool      // free counts
 	requests int64     // at once, by it
+	scarcest string    // what allows no more
 }
 
 // Short returns what the process is short of, [ShortOfDescriptors] or [ShortOfMemory], or
@@ -51,24 +53,34 @@ func (r *Room) Short(now time.Time, outside int64) (what string) {
 	return r.look(now, outside)
 }
 
-// Take is Short for something that takes a descriptor, where the process is not
-// short.
-func (r *Room) Take(now time.Time, outside int64) (what string) {
+// Take is Short for something that may take a descriptor, where the process is
+// not short. What it returns besides is for Give.
+func (r *Room) Take(now time.Time, outside int64) (what string, reading uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if what = r.look(now, outside); what == "" {
 		r.free--
 	}
-	return what
+	return what, r.reading
 }
 
-// Requests returns how many requests the process may have in work at once: what
-// they hold is at most half of its memory, and each may need a descriptor.
-func (r *Room) Requests(now time.Time, outside int64) int64 {
+// Give is for something that Take has let in and that is over.
+func (r *Room) Give(reading uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if reading == r.reading { // else the descriptors were counted since
+		r.free++
+	}
+}
+
+// Requests returns how many requests the process may have in work at once, and
+// what allows no more: they hold at most half of its memory, and each may need a
+// descriptor.
+func (r *Room) Requests(now time.Time, outside int64) (most int64, scarcest string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.look(now, outside)
-	return r.requests
+	return r.requests, r.scarcest
 }
 
 func (r *Room) look(now time.Time, outside int64) string {
@@ -78,16 +90,19 @@ func (r *Room) look(now time.Time, outside int64) string {
 		}
 		return r.short
 	}
+	r.reading++
 	r.until, r.short, r.counted, r.requests = now.Add(roomInterval), "", false, math.MaxInt64
 	if used, most, ok := Memory(outside); ok {
-		r.requests = max(most/2/requestMemory, 1)
+		r.requests, r.scarcest = max(most/2/requestMemory, 1), ShortOfMemory
 		if float64(used) > mostMemory*float64(most) {
 			r.short = ShortOfMemory
 		}
 	}
 	if used, most, ok := Descriptors(); ok {
 		r.free, r.counted = int(mostDescriptors*float64(most))-used, true
-		r.requests = min(r.requests, max(int64(mostDescriptors*float64(most)), 1))
+		if n := max(int64(mostDescriptors*float64(most)), 1); n < r.requests {
+			r.requests, r.scarcest = n, ShortOfDescriptors
+		}
 		if r.free < 0 {
 			r.short = ShortOfDescriptors
 		}

@@ -21,14 +21,15 @@ import (
 type Conn struct {
 	net.Conn // *net.TCPConn or *net.UnixConn in the gateway
 
-	origin   origin
-	progress progress
-	ending   ending
-	closing  sync.Once // the lingering
-	watch    *watch    // nil unless asked for
-	records  bool      // bytes are TLS records, handed over whole
-	ahead    *[]byte   // read and not yet handed over; nil while empty
-	whole    int       // length of the complete records at the start of ahead
+	origin    origin
+	progress  progress
+	ending    ending
+	answering answering
+	closing   sync.Once // the lingering
+	watch     *watch    // nil unless asked for
+	records   bool      // bytes are TLS records, handed over whole
+	ahead     *[]byte   // read and not yet handed over; nil while empty
+	whole     int       // length of the complete records at the start of ahead
 
 	memory atomic.Pointer[memory] // nil unless asked for
 	frozen bool                   // Reads stop between records
@@ -104,7 +105,7 @@ func (c *Conn) read(p []byte) (int, error) {
 
 // Write writes to the socket.
 func (c *Conn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
+	n, err := c.write(p)
 	c.progress.out.Add(int64(n))
 	if m := c.metered(); m != nil {
 		m.out.pass(p[:n])

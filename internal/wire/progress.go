@@ -18,7 +18,7 @@ type progress struct {
 // So much more may come with the time, in bytes a second, and so much at once:
 // for what keeps a connection alive.
 const (
-	trickle    = 1 << 10
+	perSecond    = 1 << 10
 	mostAtOnce = 256 << 10
 )
 
@@ -56,7 +56,7 @@ func (p *progress) came(n int) error {
 	}
 	now := time.Now().UnixNano()
 	passed := time.Duration(now - p.filled.Swap(now))
-	if p.allowed.Add(min(int64(passed.Seconds()*trickle), mostAtOnce)) < 0 {
+	if p.allowed.Add(min(int64(passed.Seconds()*perSecond), mostAtOnce)) < 0 {
 		return errFlood
 	}
 	return nil

@@ -141,10 +141,13 @@ const settleTime = time.Second
 // soon enough. The transport then uses another connection.
 func Settle(c net.Conn) {
 	w := wire.Of(c)
-	if w == nil || !w.Watched() || w.Quiet(settleTime) && !w.Readable() {
+	if w == nil || !w.Watched() {
 		return
 	}
-	c.Close()
+	w.Listen()
+	if !w.Quiet(settleTime) || w.Readable() {
+		c.Close()
+	}
 }
 
 // A DialError is an endpoint that could not be reached.
@@ -197,6 +200,7 @@ func (l *link) open(ctx context.Context, client *ends, of use) (net.Conn, error)
 		w := wire.New(c)
 		if of == requests && !l.http2 {
 			w.Watch()
+			w.Listen()
 		}
 		return w, nil
 	}
@@ -218,6 +222,7 @@ func (l *link) open(ctx context.Context, client *ends, of use) (net.Conn, error)
 	switch http2 := t.ConnectionState().NegotiatedProtocol == "h2"; {
 	case of == requests && !http2:
 		w.Watch()
+		w.Listen()
 	case of == overStreams && !http2:
 		t.Close()
 		return nil, ErrNoStreams
