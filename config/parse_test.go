@@ -63,7 +63,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 		}},
 		Routes: []Route{{
 			Pos: Pos{2, 10}, Path: "/*", Backend: "a:1",
-			Timeouts: RouteTimeouts{Response: time.Minute}, MinBodyRate: 500,
+			Timeouts: RouteTimeouts{Response: time.Minute, Idle: time.Hour}, MinBodyRate: 500,
 			WebSocket: WebSocket{
 				HandshakeTimeout: 10 * time.Second, Compression: "pass", CloseCodeBadGateway: 1014,
 				PongTimeout: 20 * time.Second, KeepAlive: 15 * time.Second, BufferSize: 64 << 10,
@@ -109,10 +109,10 @@ func TestParse(t *testing.T) {
 			}, []int{100, 2, 1, 0, 0}},
 		{"trusted proxies", ok + "trusted_proxies: [10.0.0.0/8, '::1', 'fd00::/8', 192.0.2.1, 0.0.0.0/0]\nlisteners: [{ address: ':1', proxy_protocol: true }]",
 			func(c *Config) any { return fmt.Sprint(c.TrustedProxies, c.Listeners[0].ProxyProtocol) }, "[10.0.0.0/8 ::1/128 fd00::/8 192.0.2.1/32 0.0.0.0/0] true"},
-		{"limits of a route", "routes: [{ backend: 'a:1', timeouts: { response: 5m }, min_body_rate: 60KiB/m, max_body_size: 1MiB }]",
+		{"limits of a route", "routes: [{ backend: 'a:1', timeouts: { response: 5m, idle: off }, min_body_rate: 60KiB/m, max_body_size: 1MiB }]",
 			func(c *Config) any {
-				return fmt.Sprint(first(c).Timeouts.Response, first(c).MinBodyRate, first(c).MaxBodySize)
-			}, "5m0s 1024 1048576"},
+				return fmt.Sprint(first(c).Timeouts, first(c).MinBodyRate, first(c).MaxBodySize)
+			}, "{5m0s 0s} 1024 1048576"},
 		{"limits switched off", "routes: [{ backend: 'a:1', min_body_rate: off, max_body_size: off, security: { hsts: off, frame_options: off } }, { path: /b, backend: 'a:1', min_body_rate: 0, max_body_size: 0, security: { hsts: 0s } }]",
 			func(c *Config) any {
 				a, b := first(c), &c.Routes[1]

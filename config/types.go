@@ -160,6 +160,7 @@ type Headers struct {
 // RouteTimeouts bound how long a backend may take.
 type RouteTimeouts struct {
 	Response time.Duration `yaml:"response" default:"60s" min:"1ms" max:"1d" doc:"For the backend to take each piece of a request's body, and then until the head of its response. A WebSocket has 'handshake_timeout' instead."`
+	Idle     time.Duration `yaml:"idle" default:"1h" off:"" min:"1ms" max:"7d" doc:"For the backend to send more in the middle of a response, or to take more of the request. off: event streams and gRPC calls may pause for ever."`
 }
 
 // Compress says which responses are compressed, and how.

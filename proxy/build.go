@@ -124,7 +124,8 @@ func (b *builder) service(c *config.Route, next *snapshot) *service {
 	}
 	s.secure, s.hsts = secure(c.Security)
 	s.exchange = forward.Exchange{
-		Reuse: backend.Settle, MaxBody: int64(c.MaxBodySize), MinRate: float64(c.MinBodyRate), Response: c.Timeouts.Response,
+		Reuse: backend.Settle, MaxBody: int64(c.MaxBodySize), MinRate: float64(c.MinBodyRate),
+		Response: c.Timeouts.Response, Silence: c.Timeouts.Idle,
 	}
 	var before *admission
 	if b.old != nil {
