@@ -52,7 +52,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 			Pos: Pos{2, 21}, Name: "a:1", ConnectTimeout: 5 * time.Second,
 			Endpoints: []Endpoint{{Pos: Pos{2, 21}, Text: "a:1", Weight: 1, Network: "tcp", Address: "a:1"}},
 			Balance:   "least_connections", HashBy: "client", DrainTime: 30 * time.Second,
-			Passive:   Passive{Failures: 5, Window: 10 * time.Second, Statuses: []int{502, 503, 504}, Eject: 5 * time.Second, MaxEject: 5 * time.Minute},
+			Passive:   Passive{Failures: 5, Window: 10 * time.Second, Eject: 5 * time.Second, MaxEject: 5 * time.Minute},
 			Retry:     Retry{Tries: 3, Timeout: 10 * time.Second, Budget: 0.2},
 			Queue:     Queue{Timeout: 5 * time.Second},
 			Rebalance: Rebalance{First: "oldest"},
@@ -113,6 +113,10 @@ func TestParse(t *testing.T) {
 			func(c *Config) any {
 				return fmt.Sprint(first(c).Timeouts, first(c).MinBodyRate, first(c).MaxBodySize)
 			}, "{5m0s 0s} 1024 1048576"},
+		{"statuses of failures", ok + "backends: { a: { endpoints: ['a:1'] }, b: { endpoints: ['b:1'], passive: { statuses: off } }, c: { endpoints: ['c:1'], passive: { statuses: [500, 503] } } }",
+			func(c *Config) any {
+				return fmt.Sprintf("%#v %#v %#v", c.Backends[0].Passive.Statuses, c.Backends[1].Passive.Statuses, c.Backends[2].Passive.Statuses)
+			}, "[]int(nil) []int{} []int{500, 503}"},
 		{"limits switched off", "routes: [{ backend: 'a:1', min_body_rate: off, max_body_size: off, security: { hsts: off, frame_options: off } }, { path: /b, backend: 'a:1', min_body_rate: 0, max_body_size: 0, security: { hsts: 0s } }]",
 			func(c *Config) any {
 				a, b := first(c), &c.Routes[1]

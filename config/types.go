@@ -14,7 +14,7 @@ import (
 // absent (with commas, for a list), "required" that it may not be, "enum" the
 // only values allowed, for a list of each element, "min" and "max" the bounds of
 // a number, duration, size, share or rate, for a list of each element, "off" that the word off stands for the zero
-// value, which is within any bounds, "short" the key that a bare scalar in place
+// value, which is within any bounds, for a list for an empty one, which is not nil, "short" the key that a bare scalar in place
 // of the mapping stands for, and "switch" that a bare true stands for the
 // mapping with all its defaults, false for none. A field tagged ",inline" is a
 // struct whose keys stand among those of the outer one. Decoding, the JSON Schema

@@ -32,6 +32,7 @@ type Gateway struct {
 	draining  atomic.Bool
 	room      limit.Room
 	sessions  atomic.Int64 // from the handshake on
+	shortages *shortages
 
 	handshakes sync.WaitGroup // requests that may become sessions
 
@@ -54,6 +55,7 @@ func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 	g.hurry, g.cut = context.WithCancel(context.Background())
 	g.copies, g.endCopies = context.WithCancel(context.Background())
 	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed})
+	g.shortages = newShortages(g.logger)
 	g.current.Store(&snapshot{log: zerolog.Nop()})
 	return g
 }
@@ -198,6 +200,10 @@ func (g *Gateway) tend(s *tlsconf.Store) {
 
 // certificateEvent logs what happens to certificates.
 func (g *Gateway) certificateEvent(e tlsconf.Event) {
+	if short := limit.ShortageOf(e.Err); short != 0 {
+		g.shortages.met(short, e.Err)
+		return
+	}
 	record := g.logger().Info()
 	if e.Err != nil {
 		record = g.logger().Warn().Err(e.Err)
@@ -311,6 +317,7 @@ func (g *Gateway) Run(ctx context.Context) {
 	<-ctx.Done()
 	g.drain()
 	g.tendPools(&snapshot{})
+	g.shortages.stop()
 	stop()
 	relayed.Wait()
 }

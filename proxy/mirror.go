@@ -66,7 +66,8 @@ func (m *mirror) copy(x *exchange, path string) (send func()) {
 func (m *mirror) send(x *exchange, path string, body []byte, need backend.Need) {
 	ctx, cancel := context.WithTimeout(x.g.copies, x.svc.exchange.Response)
 	defer cancel()
-	lease, err := m.pool.Acquire(ctx, need, &backend.Tried{Began: x.started})
+	tried := x.tried()
+	lease, err := m.pool.Acquire(ctx, need, &tried)
 	if err != nil {
 		return
 	}
@@ -78,7 +79,7 @@ func (m *mirror) send(x *exchange, path string, body []byte, need backend.Need) 
 	e.Backend, e.Path, e.Origin, e.ID = lease, path, &x.origin, x.record.ID
 	e.Via, e.Edit, e.MinRate = x.s.via, x.edit, 0
 	result := e.Do(nobody{make(http.Header)}, r)
-	m.judge(lease, &result)
+	m.judge(lease, &tried, &result)
 }
 
 // keptBody is a body of which what was read is kept, up to a limit.
