@@ -33,6 +33,7 @@ type Gateway struct {
 	room      limit.Room
 	sessions  atomic.Int64 // from the handshake on
 	shortages *shortages
+	copied    *budget // of the copies of requests
 
 	handshakes sync.WaitGroup // requests that may become sessions
 
@@ -55,7 +56,7 @@ func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 	g.hurry, g.cut = context.WithCancel(context.Background())
 	g.copies, g.endCopies = context.WithCancel(context.Background())
 	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed})
-	g.shortages = newShortages(g.logger)
+	g.shortages, g.copied = newShortages(g.logger), newBudget()
 	g.current.Store(&snapshot{log: zerolog.Nop()})
 	return g
 }
