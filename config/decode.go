@@ -187,6 +187,9 @@ func (d *decoder) pairs(n *yaml.Node, at path, each func(key string, pos Pos, va
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, at path, f field) {
 	switch {
+	case f.off && isText(n) && n.Value == "off":
+		v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		return
 	case n.Kind != yaml.SequenceNode:
 		advice := ""
 		if isText(n) {

@@ -52,7 +52,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 			Pos: Pos{2, 21}, Name: "a:1", ConnectTimeout: 5 * time.Second,
 			Endpoints: []Endpoint{{Pos: Pos{2, 21}, Text: "a:1", Weight: 1, Network: "tcp", Address: "a:1"}},
 			Balance:   "least_connections", HashBy: "client", DrainTime: 30 * time.Second,
-			Passive:   Passive{Failures: 5, Window: 10 * time.Second, Statuses: []int{502, 503, 504}, Eject: 5 * time.Second, MaxEject: 5 * time.Minute},
+			Passive:   Passive{Failures: 5, Window: 10 * time.Second, Eject: 5 * time.Second, MaxEject: 5 * time.Minute},
 			Retry:     Retry{Tries: 3, Timeout: 10 * time.Second, Budget: 0.2},
 			Queue:     Queue{Timeout: 5 * time.Second},
 			Rebalance: Rebalance{First: "oldest"},
@@ -63,7 +63,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 		}},
 		Routes: []Route{{
 			Pos: Pos{2, 10}, Path: "/*", Backend: "a:1",
-			Timeouts: RouteTimeouts{Response: time.Minute}, MinBodyRate: 500,
+			Timeouts: RouteTimeouts{Response: time.Minute, Idle: time.Hour}, MinBodyRate: 500,
 			WebSocket: WebSocket{
 				HandshakeTimeout: 10 * time.Second, Compression: "pass", CloseCodeBadGateway: 1014,
 				PongTimeout: 20 * time.Second, KeepAlive: 15 * time.Second, BufferSize: 64 << 10,
@@ -109,10 +109,14 @@ func TestParse(t *testing.T) {
 			}, []int{100, 2, 1, 0, 0}},
 		{"trusted proxies", ok + "trusted_proxies: [10.0.0.0/8, '::1', 'fd00::/8', 192.0.2.1, 0.0.0.0/0]\nlisteners: [{ address: ':1', proxy_protocol: true }]",
 			func(c *Config) any { return fmt.Sprint(c.TrustedProxies, c.Listeners[0].ProxyProtocol) }, "[10.0.0.0/8 ::1/128 fd00::/8 192.0.2.1/32 0.0.0.0/0] true"},
-		{"limits of a route", "routes: [{ backend: 'a:1', timeouts: { response: 5m }, min_body_rate: 60KiB/m, max_body_size: 1MiB }]",
+		{"limits of a route", "routes: [{ backend: 'a:1', timeouts: { response: 5m, idle: off }, min_body_rate: 60KiB/m, max_body_size: 1MiB }]",
 			func(c *Config) any {
-				return fmt.Sprint(first(c).Timeouts.Response, first(c).MinBodyRate, first(c).MaxBodySize)
-			}, "5m0s 1024 1048576"},
+				return fmt.Sprint(first(c).Timeouts, first(c).MinBodyRate, first(c).MaxBodySize)
+			}, "{5m0s 0s} 1024 1048576"},
+		{"statuses of failures", ok + "backends: { a: { endpoints: ['a:1'] }, b: { endpoints: ['b:1'], passive: { statuses: off } }, c: { endpoints: ['c:1'], passive: { statuses: [500, 503] } } }",
+			func(c *Config) any {
+				return fmt.Sprintf("%#v %#v %#v", c.Backends[0].Passive.Statuses, c.Backends[1].Passive.Statuses, c.Backends[2].Passive.Statuses)
+			}, "[]int(nil) []int{} []int{500, 503}"},
 		{"limits switched off", "routes: [{ backend: 'a:1', min_body_rate: off, max_body_size: off, security: { hsts: off, frame_options: off } }, { path: /b, backend: 'a:1', min_body_rate: 0, max_body_size: 0, security: { hsts: 0s } }]",
 			func(c *Config) any {
 				a, b := first(c), &c.Routes[1]

@@ -93,7 +93,11 @@ func (s schema) value(t reflect.Type, f field) map[string]any {
 	case reflect.Struct:
 		return s.reference(t)
 	case reflect.Slice:
-		return map[string]any{"type": "array", "minItems": 1, "items": s.value(t.Elem(), f.element())}
+		list := map[string]any{"type": "array", "minItems": 1, "items": s.value(t.Elem(), f.element())}
+		if f.off {
+			return map[string]any{"anyOf": []any{list, map[string]any{"enum": []any{"off"}}}}
+		}
+		return list
 	case reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": map[string]any{"type": []string{"string", "number", "boolean"}}}
 	case reflect.Bool:

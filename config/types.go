@@ -14,7 +14,7 @@ import (
 // absent (with commas, for a list), "required" that it may not be, "enum" the
 // only values allowed, for a list of each element, "min" and "max" the bounds of
 // a number, duration, size, share or rate, for a list of each element, "off" that the word off stands for the zero
-// value, which is within any bounds, "short" the key that a bare scalar in place
+// value, which is within any bounds, for a list for an empty one, which is not nil, "short" the key that a bare scalar in place
 // of the mapping stands for, and "switch" that a bare true stands for the
 // mapping with all its defaults, false for none. A field tagged ",inline" is a
 // struct whose keys stand among those of the outer one. Decoding, the JSON Schema
@@ -160,6 +160,7 @@ type Headers struct {
 // RouteTimeouts bound how long a backend may take.
 type RouteTimeouts struct {
 	Response time.Duration `yaml:"response" default:"60s" min:"1ms" max:"1d" doc:"For the backend to take each piece of a request's body, and then until the head of its response. A WebSocket has 'handshake_timeout' instead."`
+	Idle     time.Duration `yaml:"idle" default:"1h" off:"" min:"1ms" max:"7d" doc:"For the backend to send more in the middle of a response, or to take more of the request. off: event streams and gRPC calls may pause for ever."`
 }
 
 // Compress says which responses are compressed, and how.

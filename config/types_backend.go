@@ -67,13 +67,13 @@ type Health struct {
 
 // Passive is how endpoints are judged by how they serve.
 type Passive struct {
-	Failures  int           `yaml:"failures" short:"" default:"5" off:"" min:"1" max:"10000" doc:"Failures in a row after which an endpoint gets no work for a while. A failure is an endpoint that cannot be reached, does not answer, breaks the protocol, or answers with one of 'statuses'."`
+	Failures  int           `yaml:"failures" short:"" default:"5" off:"" min:"1" max:"10000" doc:"Failures in a row after which an endpoint gets no work for a while. A failure is an endpoint that cannot be reached, does not answer, breaks the protocol, or answers with one of 'statuses'. All but the first kind count only when several clients have met some within 'window', or there was only one client."`
 	Ratio     Percent       `yaml:"ratio" default:"off" off:"" min:"1%" max:"100%" doc:"Share of failures within 'window', from 20 outcomes on, that does the same."`
-	Window    time.Duration `yaml:"window" default:"10s" min:"1s" max:"1h" doc:"Time that 'ratio' is about."`
-	Statuses  []int         `yaml:"statuses" default:"502,503,504" min:"500" max:"599" doc:"Status codes that count as failures."`
+	Window    time.Duration `yaml:"window" default:"10s" min:"1s" max:"1h" doc:"Time that 'ratio' is about, and in which clients are told apart."`
+	Statuses  []int         `yaml:"statuses" off:"" min:"500" max:"599" doc:"Status codes that count as failures. Absent or off: none, as they may be due to what was asked for."`
 	Eject     time.Duration `yaml:"eject" default:"5s" min:"100ms" max:"1h" doc:"Time without work, for the first time; twice as long each time it fails again as soon as it is back."`
 	MaxEject  time.Duration `yaml:"max_eject" default:"5m" min:"100ms" max:"1d" doc:"Longest time without work."`
-	EjectLast bool          `yaml:"eject_last" doc:"Also when no other endpoint is up."`
+	EjectLast bool          `yaml:"eject_last" doc:"Also when no other endpoint is up, and when a third of them is ejected already."`
 }
 
 // Retry bounds how often something is tried again.

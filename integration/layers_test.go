@@ -31,7 +31,7 @@ var layers = map[string][]string{
 	"tlsconf":        {"golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
 	"upgrade":        {"sluice/internal/hop", "sluice/internal/wire", "github.com/gobwas/httphead", "golang.org/x/net/http/httpguts"},
 	"proxy/answer":   {},
-	"proxy/backend":  {"sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/dns/dnsmessage", "golang.org/x/net/http2"},
+	"proxy/backend":  {"sluice/internal/limit", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/dns/dnsmessage", "golang.org/x/net/http2"},
 	"proxy/compress": {"github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
 	"proxy/forward":  {"sluice/internal/hop", "golang.org/x/net/http/httpguts"},
 	"proxy/relay":    {"sluice/internal/frame", "sluice/internal/limit", "sluice/internal/record", "sluice/internal/wire", "github.com/gobwas/ws", "golang.org/x/sys/unix"},

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"math"
 	"net/http"
 	"net/netip"
@@ -76,26 +77,27 @@ func (x *exchange) paceHandshakes() *upgrade.Refusal {
 // it takes is given back by leave. One client never gets all of it.
 func (x *exchange) enter() bool {
 	g, outside := x.g, x.g.engine.Memory()
+	share := ""
 	short, reading := g.room.Take(x.started, outside)
-	if x.reading = reading; short == "" {
+	if x.reading = reading; short == 0 {
 		most, scarcest := g.room.Requests(x.started, outside)
 		key := limit.Key(x.origin.Client)
-		share := most
+		own := most
 		if x.origin.Client.IsValid() {
-			share = max(most/2, 1)
+			own = max(most/2, 1)
 		}
 		switch {
 		case g.requests.Add(1) > most:
 			short = scarcest
-		case !g.clients.Acquire(key, int(min(share, math.MaxInt))):
-			short = scarcest + " for more requests of one address"
+		case !g.clients.Acquire(key, int(min(own, math.MaxInt))):
+			short, share = scarcest, " for more requests of one address"
 		default:
 			return true
 		}
 		g.requests.Add(-1)
 		g.room.Give(reading)
 	}
-	x.overload("the process is short of " + short)
+	x.overload(short, share)
 	return false
 }
 
@@ -107,9 +109,11 @@ func (x *exchange) leave() {
 
 // overload refuses the request in the cheapest way: without a body, which a
 // client could leave where it is.
-func (x *exchange) overload(detail string) {
-	x.record.Error = "limit: " + detail
-	x.own = true
+func (x *exchange) overload(short limit.Shortage, share string) {
+	err := fmt.Errorf("limit: the process is short of %s%s", short, share)
+	x.g.shortages.met(short, err)
+	x.record.Error = err.Error()
+	x.own, x.short = true, true
 	h := x.w.Header()
 	h.Set("Retry-After", retryRoom)
 	h.Set("Content-Length", "0")

@@ -36,6 +36,9 @@ func (b *builder) backend(s *snapshot, c *config.Backend) {
 		}}
 	}
 	s.supplies[c.Name] = u
+	if p := c.Passive; p.Statuses == nil && (p.Failures > 0 || p.Ratio > 0) && len(c.Endpoints) > 1 {
+		b.unread = append(b.unread, c.Name)
+	}
 	if c.TLS.Insecure {
 		s.notes = append(s.notes, fmt.Sprintf("backend %s: tls.insecure is set: the certificates of its endpoints are NOT verified, anyone in between can read and change everything", c.Name))
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/gobwas/ws"
 	"github.com/rs/zerolog"
@@ -26,7 +27,8 @@ type builder struct {
 	cfg      *config.Config
 	old      *snapshot // parts of it that are still the same live on
 	problems config.Problems
-	state    string // directory for what outlives the process
+	unread   []string // backends whose statuses are said neither to be failures nor not to be
+	state    string   // directory for what outlives the process
 	tell     func(backend.Event)
 	cookies  *signer // nil until it is needed
 
@@ -125,7 +127,8 @@ func (b *builder) service(c *config.Route, next *snapshot) *service {
 	s.minRate = float64(c.MinBodyRate)
 	s.secure, s.hsts = secure(c.Security)
 	s.exchange = forward.Exchange{
-		Reuse: backend.Settle, MaxBody: int64(c.MaxBodySize), Response: c.Timeouts.Response,
+		Reuse: backend.Settle, MaxBody: int64(c.MaxBodySize),
+		Response: c.Timeouts.Response, Silence: c.Timeouts.Idle,
 	}
 	var before *admission
 	if b.old != nil {
@@ -209,8 +212,16 @@ func policy(c *config.WebSocket) (upgrade.Policy, error) {
 	return p, nil
 }
 
+// hints says what has come to mean something else in a later version.
+func (b *builder) hints() []string {
+	if len(b.unread) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("passive: the statuses 502, 503 and 504 are no failures of an endpoint any more: write 'passive: { statuses: [502, 503, 504] }' where they shall be, else 'statuses: off' (backends %s)", strings.Join(b.unread, ", "))}
+}
+
 // Check runs the build step of a configuration without listening, and returns
-// its mistakes, and what is no mistake but may be wrong. It leaves nothing
+// its mistakes, and what is no mistake but may be wrong or new. It leaves nothing
 // behind: the local CA it makes is thrown away.
 func Check(cfg *config.Config) (config.Problems, []string) {
 	b := newBuilder(cfg, nil)
@@ -222,5 +233,5 @@ func Check(cfg *config.Config) (config.Problems, []string) {
 	defer os.RemoveAll(dir)
 	b.state = dir
 	s := b.build()
-	return slices.Clip(b.problems), s.warnings()
+	return slices.Clip(b.problems), append(s.warnings(), b.hints()...)
 }

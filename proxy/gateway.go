@@ -34,9 +34,10 @@ type Gateway struct {
 	sessions  atomic.Int64  // from the handshake on
 	requests  atomic.Int64  // in work, handshakes among them
 	clients   *limit.Counts // the same by address
+	shortages *shortages
+	copied    *budget // of the copies of requests
 
 	connections crowd
-	open        atomic.Int64 // connections of listeners without a limit of their own
 
 	handshakes sync.WaitGroup // requests that may become sessions
 
@@ -60,6 +61,7 @@ func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 	g.hurry, g.cut = context.WithCancel(context.Background())
 	g.copies, g.endCopies = context.WithCancel(context.Background())
 	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed})
+	g.shortages, g.copied = newShortages(g.logger), newBudget()
 	g.current.Store(&snapshot{log: zerolog.Nop()})
 	return g
 }
@@ -204,6 +206,10 @@ func (g *Gateway) tend(s *tlsconf.Store) {
 
 // certificateEvent logs what happens to certificates.
 func (g *Gateway) certificateEvent(e tlsconf.Event) {
+	if short := limit.ShortageOf(e.Err); short != 0 {
+		g.shortages.met(short, e.Err)
+		return
+	}
 	record := g.logger().Info()
 	if e.Err != nil {
 		record = g.logger().Warn().Err(e.Err)
@@ -317,6 +323,7 @@ func (g *Gateway) Run(ctx context.Context) {
 	<-ctx.Done()
 	g.drain()
 	g.tendPools(&snapshot{})
+	g.shortages.stop()
 	stop()
 	relayed.Wait()
 }

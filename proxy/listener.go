@@ -41,8 +41,9 @@ type listener struct {
 	tls      *tls.Config    // asks the store in force for each client's
 	server   *server        // of the settings in force; nil before it first serves
 
-	strangers seldom // refused, as no proxy in front
 	log       func() *zerolog.Logger
+	short     *shortages
+	strangers seldom // refused, as no proxy in front
 }
 
 // settings is how a listener serves. They are comparable.
@@ -135,7 +136,7 @@ func (g *Gateway) listen(name string, how *settings) (*listener, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %w", name, err)
 	}
 	l := &listener{
-		name: name, net: ln, log: g.logger, clients: limit.NewCounts(), all: &g.connections,
+		name: name, net: ln, log: g.logger, short: g.shortages, clients: limit.NewCounts(), all: &g.connections,
 		accepted: make(chan net.Conn), changed: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	l.close = sync.OnceFunc(func() {
@@ -337,26 +338,20 @@ func (l *listener) admit(c *wire.Conn, s *settings) {
 	}
 }
 
-// next accepts a connection. Shortage of descriptors or memory is waited out:
-// it is said once, and again when it is over.
+// next accepts a connection. Shortage of descriptors or memory is waited out.
 func (l *listener) next() (net.Conn, error) {
 	delay := 5 * time.Millisecond
-	short := false
 	for {
 		c, err := l.net.Accept()
 		if err == nil {
-			if short {
-				l.log().Info().Str("listener", l.name).Msg("accepting connections again")
-			}
 			return c, nil
 		}
-		if !temporary(err) {
+		short := limit.ShortageOf(err)
+		switch {
+		case short != 0:
+			l.short.met(short, fmt.Errorf("listener %s: %w", l.name, err))
+		case !errors.Is(err, syscall.ECONNABORTED) && !errors.Is(err, syscall.EINTR):
 			return nil, err
-		}
-		if !short {
-			short = true
-			l.log().Error().Err(err).Str("listener", l.name).Msg(
-				"cannot accept connections: the process is out of file descriptors or memory; raise its limit (ulimit -n, LimitNOFILE=)")
 		}
 		select {
 		case <-time.After(delay):
@@ -365,17 +360,6 @@ func (l *listener) next() (net.Conn, error) {
 		}
 		delay = min(2*delay, maxBackoff)
 	}
-}
-
-func temporary(err error) bool {
-	for _, e := range [...]error{
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.ECONNABORTED, syscall.EINTR,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }
 
 // greet reads the PROXY header that a trusted proxy sends first. It is not

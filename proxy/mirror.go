@@ -6,7 +6,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"sluice/config"
 	"sluice/proxy/backend"
@@ -15,6 +17,36 @@ import (
 // maxCopies is how many copies of a route's requests are under way at once;
 // more are dropped.
 const maxCopies = 64
+
+// Bounds of the memory of all copies together, in bytes: so much, and no more
+// than a share of the memory limit.
+const (
+	maxCopied   = 64 << 20
+	copiedShare = 16
+	copyCost    = 64 << 10 // of one, besides its body: the head, and buffers on the way
+)
+
+// budget is the bytes that copies of requests, of all routes and
+// configurations, take.
+type budget struct {
+	most int64
+	used atomic.Int64
+}
+
+func newBudget() *budget {
+	return &budget{most: min(maxCopied, debug.SetMemoryLimit(-1)/copiedShare)}
+}
+
+// take reports whether n more bytes may be used, and counts them.
+func (b *budget) take(n int64) bool {
+	if b.used.Add(n) > b.most {
+		b.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+func (b *budget) giveBack(n int64) { b.used.Add(-n) }
 
 // mirror sends copies of requests to a backend whose answers nobody sees.
 type mirror struct {
@@ -43,7 +75,11 @@ func (m *mirror) copy(x *exchange, path string) (send func()) {
 	default:
 		return nil
 	}
-	body := &keptBody{ReadCloser: x.r.Body, limit: m.maxBody}
+	if !x.g.copied.take(copyCost) {
+		<-m.slots
+		return nil
+	}
+	body := &keptBody{ReadCloser: x.r.Body, limit: m.maxBody, budget: x.g.copied}
 	whole := x.r.ContentLength == 0
 	if !whole {
 		x.r.Body = body
@@ -51,12 +87,16 @@ func (m *mirror) copy(x *exchange, path string) (send func()) {
 	need := x.need(m.supply, backend.Requests)
 	return func() {
 		kept, all := body.take()
-		if !whole && !all {
+		over := func() {
+			x.g.copied.giveBack(copyCost + int64(cap(kept)))
 			<-m.slots
+		}
+		if !whole && !all {
+			over()
 			return
 		}
 		x.g.serving.Go(func() {
-			defer func() { <-m.slots }()
+			defer over()
 			m.send(x, path, kept, need)
 		})
 	}
@@ -66,7 +106,8 @@ func (m *mirror) copy(x *exchange, path string) (send func()) {
 func (m *mirror) send(x *exchange, path string, body []byte, need backend.Need) {
 	ctx, cancel := context.WithTimeout(x.g.copies, x.svc.exchange.Response)
 	defer cancel()
-	lease, err := m.pool.Acquire(ctx, need, &backend.Tried{Began: x.started})
+	tried := x.tried()
+	lease, err := m.pool.Acquire(ctx, need, &tried)
 	if err != nil {
 		return
 	}
@@ -78,17 +119,18 @@ func (m *mirror) send(x *exchange, path string, body []byte, need backend.Need) 
 	e.Backend, e.Path, e.Origin, e.ID = lease, path, &x.origin, x.record.ID
 	e.Via, e.Edit = x.s.via, x.edit
 	result := e.Do(nobody{make(http.Header)}, r)
-	m.judge(lease, &result)
+	m.judge(lease, &tried, &result)
 }
 
 // keptBody is a body of which what was read is kept, up to a limit.
 type keptBody struct {
 	io.ReadCloser
-	limit int64
+	limit  int64
+	budget *budget // has the capacity of kept
 
 	mu    sync.Mutex // the transport may read on when the exchange is over
 	kept  []byte
-	over  bool // more came than is kept
+	over  bool // no more is kept
 	whole bool // read to its end, and all of it is kept
 }
 
@@ -96,17 +138,37 @@ func (b *keptBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if int64(len(b.kept)+n) > b.limit {
-		b.over, b.kept = true, nil
-	}
-	if !b.over {
-		b.kept = append(b.kept, p[:n]...)
+	switch {
+	case b.over:
+	case b.keep(p[:n]):
 		b.whole = err == io.EOF
+	default:
+		b.budget.giveBack(int64(cap(b.kept)))
+		b.over, b.kept = true, nil
 	}
 	return n, err
 }
 
+// keep adds p to what is kept, if there is room for it.
+func (b *keptBody) keep(p []byte) bool {
+	length := int64(len(b.kept) + len(p))
+	if length > b.limit {
+		return false
+	}
+	if more := min(2*length, b.limit) - int64(cap(b.kept)); length > int64(cap(b.kept)) {
+		if !b.budget.take(more) {
+			return false
+		}
+		grown := make([]byte, len(b.kept), int64(cap(b.kept))+more)
+		copy(grown, b.kept)
+		b.kept = grown
+	}
+	b.kept = append(b.kept, p...)
+	return true
+}
+
 // take returns what was read and whether that is all there was. No more is kept.
+// The budget's bytes are the caller's to give back.
 func (b *keptBody) take() (kept []byte, whole bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -37,6 +37,10 @@ func (g *Gateway) tendPools(s *snapshot) {
 
 // endpointEvent logs what happens to endpoints.
 func (g *Gateway) endpointEvent(e backend.Event) {
+	if short := backend.ShortageOf(e.Err); short != 0 {
+		g.shortages.met(short, e.Err)
+		return
+	}
 	record := g.logger().Info()
 	if e.Err != nil {
 		record = g.logger().Warn().Err(e.Err)

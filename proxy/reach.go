@@ -8,20 +8,25 @@ import (
 	"net/http"
 	"slices"
 
+	"sluice/internal/limit"
 	"sluice/proxy/backend"
 	"sluice/proxy/forward"
 	"sluice/upgrade"
 )
 
-// errSlowTry is an endpoint that took so long that another one is asked.
-var errSlowTry = &timeoutError{"no answer within try_timeout"}
+var (
+	// errSlowTry is an endpoint that took so long that another one is asked.
+	errSlowTry = &timeoutError{"no answer within try_timeout"}
+	// errStatus is an answer that the backend's settings count as a failure.
+	errStatus = errors.New("the status of the answer is among 'statuses'")
+)
 
 // offer reaches an endpoint that answers the handshake, the next one where one
 // does not (step 6 and 7). What it returns is the caller's.
 func (x *exchange) offer(ctx context.Context, q *upgrade.Request) (*upstream, *upgrade.Answer, error) {
 	s := x.choose()
 	need := x.need(s, backend.Sessions)
-	tried := backend.Tried{Began: x.started}
+	tried := x.tried()
 	for {
 		lease, err := s.pool.Acquire(ctx, need, &tried)
 		if err != nil {
@@ -30,7 +35,7 @@ func (x *exchange) offer(ctx context.Context, q *upgrade.Request) (*upstream, *u
 		x.use(lease, s, need.Sticky)
 		up, a, err := x.ask(ctx, s, lease, q)
 		if err == nil {
-			lease.Report(!slices.Contains(s.failures, a.Status))
+			lease.Report(&tried, s.verdict(a.Status))
 			return up, a, nil
 		}
 		if x.r.Context().Err() != nil || errors.Is(context.Cause(ctx), errGone) {
@@ -38,10 +43,15 @@ func (x *exchange) offer(ctx context.Context, q *upgrade.Request) (*upstream, *u
 			return nil, nil, err
 		}
 		lease.Fail(&tried, err)
-		if ctx.Err() != nil || !unanswered(err) {
+		if ctx.Err() != nil || helpless(err) || !unanswered(err) {
 			return nil, nil, err
 		}
 	}
+}
+
+// tried returns what the request has tried before it begins: nothing.
+func (x *exchange) tried() backend.Tried {
+	return backend.Tried{Began: x.started, From: limit.Key(x.origin.Client)}
 }
 
 // ask offers the handshake to one endpoint. After an error the lease is still
@@ -81,6 +91,13 @@ func offer(ctx context.Context, l *backend.Lease, q *upgrade.Request) (net.Conn,
 	return conn, a, nil
 }
 
+// helpless reports whether a try failed for want of something here that no
+// other endpoint gives.
+func helpless(err error) bool {
+	short := backend.ShortageOf(err)
+	return short != 0 && short != limit.NoPorts
+}
+
 // unanswered reports whether a handshake failed at an endpoint that had not
 // begun to answer.
 func unanswered(err error) bool {
@@ -93,7 +110,7 @@ func unanswered(err error) bool {
 func (x *exchange) forward(path string) {
 	s := x.choose()
 	need := x.need(s, backend.Requests)
-	tried := backend.Tried{Began: x.started}
+	tried := x.tried()
 	x.dropEmptyBody()
 	again := idempotent(x.r)
 	if send := x.svc.mirror.copy(x, path); send != nil {
@@ -120,7 +137,7 @@ func (x *exchange) forward(path string) {
 			continue
 		}
 		if x.r.Context().Err() == nil {
-			s.judge(lease, &result)
+			s.judge(lease, &tried, &result)
 		}
 		x.finish(&result)
 		return
@@ -147,7 +164,7 @@ func (x *exchange) dropEmptyBody() {
 func lost(r *forward.Result, again bool) bool {
 	var e *forward.Error
 	switch {
-	case r.Err == nil || r.Status != 0 || r.In != 0:
+	case r.Err == nil || r.Status != 0 || r.In != 0 || helpless(r.Err):
 		return false
 	case unreachable(r.Err):
 		return true
@@ -156,14 +173,22 @@ func lost(r *forward.Result, again bool) bool {
 }
 
 // judge reports how an endpoint has served a request.
-func (s *supply) judge(l *backend.Lease, r *forward.Result) {
+func (s *supply) judge(l *backend.Lease, t *backend.Tried, r *forward.Result) {
 	var e *forward.Error
 	switch {
 	case r.Err == nil:
-		l.Report(!slices.Contains(s.failures, r.Status))
+		l.Report(t, s.verdict(r.Status))
 	case errors.As(r.Err, &e) && !e.Client:
-		l.Report(false)
+		l.Report(t, r.Err)
 	}
+}
+
+// verdict returns what is wrong with an answer of that status, if anything is.
+func (s *supply) verdict(status int) error {
+	if slices.Contains(s.failures, status) {
+		return errStatus
+	}
+	return nil
 }
 
 // idempotent reports whether a request may be sent twice (RFC 9110, section

@@ -145,6 +145,10 @@ func (x *exchange) failRequest(err error) {
 
 // failBackend answers for a backend that could not be reached or is broken.
 func (x *exchange) failBackend(err error) {
+	if short := backend.ShortageOf(err); short != 0 {
+		x.failShort(short, err)
+		return
+	}
 	var none *backend.UnavailableError
 	if errors.As(err, &none) {
 		x.w.Header().Set("Retry-After", retryAfter(none.RetryAfter))

@@ -37,6 +37,7 @@ type exchange struct {
 	own     bool   // the answer is the gateway's own
 	through bool   // the handler came to its end
 	silent  bool   // no record is written
+	short   bool   // it failed by a shortage, which has a record of its own
 	started time.Time
 	number  uint64 // of the session it may become
 	reading uint64 // of the room that it was let in by
@@ -277,9 +278,10 @@ func (x *exchange) end() {
 }
 
 // log writes the record of a request that did not become a session. What the
-// gateway itself could not do is a warning, and said even without access logs.
+// gateway itself could not do is a warning, and said even without access logs,
+// unless it was for a shortage, which is met by all requests alike.
 func (x *exchange) log() {
-	failed := x.own && x.sent.status >= 500
+	failed := x.own && x.sent.status >= 500 && !x.short
 	if x.sent.taken || x.silent || !x.s.access && !failed {
 		return
 	}

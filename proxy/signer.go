@@ -19,7 +19,7 @@ import (
 type signer [32]byte
 
 // openSigner returns the signer whose key is in dir, where it is made if there
-// is none. Processes that share dir sign alike.
+// is none, whole or not at all. Processes that share dir sign alike.
 func openSigner(dir string) (*signer, error) {
 	if dir == "" {
 		return nil, errors.New("there is no default for it, as HOME is not set")
@@ -37,9 +37,9 @@ func openSigner(dir string) (*signer, error) {
 		return nil, err
 	}
 	defer os.Remove(f.Name())
-	fmt.Fprintf(f, "%x\n", *newSigner())
-	if err := f.Close(); err != nil {
-		return nil, err
+	_, err = fmt.Fprintf(f, "%x\n", *newSigner())
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return nil, fmt.Errorf("write the key of cookies: %w", err)
 	}
 	if err := os.Link(f.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
@@ -55,7 +55,7 @@ func readSigner(file string) (*signer, error) {
 	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	k := new(signer)
 	if copy(k[:], key); err != nil || len(key) != len(k) {
-		return nil, fmt.Errorf("%s holds something else than a key of cookies; remove it", file)
+		return nil, fmt.Errorf("%s holds something else than a key of cookies, or a part of one; remove it", file)
 	}
 	return k, nil
 }

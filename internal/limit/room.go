@@ -17,12 +17,6 @@ const (
 // roomInterval is how long a reading of what is used serves.
 const roomInterval = 100 * time.Millisecond
 
-// What the process is short of.
-const (
-	ShortOfDescriptors = "file descriptors"
-	ShortOfMemory      = "memory"
-)
-
 // What each takes of the memory, at the most, as long as nothing is read for
 // slow peers: a request that is answered, with its goroutine and its buffers,
 // and a connection, with TLS and HTTP.
@@ -37,17 +31,17 @@ type Room struct {
 	mu       sync.Mutex
 	until    time.Time // the last reading serves
 	reading  uint64    // its number
-	short    string    // by it
+	short    Shortage  // by it
 	free     int       // descriptors up to the mark by it, less those taken since
 	counted  bool      // free counts
 	requests int64     // at once, by it
-	scarcest string    // what allows no more
+	scarcest Shortage  // what allows no more
 }
 
-// Short returns what the process is short of, [ShortOfDescriptors] or [ShortOfMemory], or
-// "". Outside is as for [Memory]. The answer may be 100 ms old, but counts the
+// Short returns what the process is short of, [NoDescriptors] or [NoMemory], or
+// none. Outside is as for [Memory]. The answer may be 100 ms old, but counts the
 // descriptors that were taken with Take since.
-func (r *Room) Short(now time.Time, outside int64) (what string) {
+func (r *Room) Short(now time.Time, outside int64) (what Shortage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.look(now, outside)
@@ -55,10 +49,10 @@ func (r *Room) Short(now time.Time, outside int64) (what string) {
 
 // Take is Short for something that may take a descriptor, where the process is
 // not short. What it returns besides is for Give.
-func (r *Room) Take(now time.Time, outside int64) (what string, reading uint64) {
+func (r *Room) Take(now time.Time, outside int64) (what Shortage, reading uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if what = r.look(now, outside); what == "" {
+	if what = r.look(now, outside); what == 0 {
 		r.free--
 	}
 	return what, r.reading
@@ -76,35 +70,35 @@ func (r *Room) Give(reading uint64) {
 // Requests returns how many requests the process may have in work at once, and
 // what allows no more: they hold at most half of its memory, and each may need a
 // descriptor.
-func (r *Room) Requests(now time.Time, outside int64) (most int64, scarcest string) {
+func (r *Room) Requests(now time.Time, outside int64) (most int64, scarcest Shortage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.look(now, outside)
 	return r.requests, r.scarcest
 }
 
-func (r *Room) look(now time.Time, outside int64) string {
+func (r *Room) look(now time.Time, outside int64) Shortage {
 	if now.Before(r.until) {
 		if r.counted && r.free < 0 {
-			return ShortOfDescriptors
+			return NoDescriptors
 		}
 		return r.short
 	}
 	r.reading++
-	r.until, r.short, r.counted, r.requests = now.Add(roomInterval), "", false, math.MaxInt64
+	r.until, r.short, r.counted, r.requests = now.Add(roomInterval), 0, false, math.MaxInt64
 	if used, most, ok := Memory(outside); ok {
-		r.requests, r.scarcest = max(most/2/requestMemory, 1), ShortOfMemory
+		r.requests, r.scarcest = max(most/2/requestMemory, 1), NoMemory
 		if float64(used) > mostMemory*float64(most) {
-			r.short = ShortOfMemory
+			r.short = NoMemory
 		}
 	}
 	if used, most, ok := Descriptors(); ok {
 		r.free, r.counted = int(mostDescriptors*float64(most))-used, true
 		if n := max(int64(mostDescriptors*float64(most)), 1); n < r.requests {
-			r.requests, r.scarcest = n, ShortOfDescriptors
+			r.requests, r.scarcest = n, NoDescriptors
 		}
 		if r.free < 0 {
-			r.short = ShortOfDescriptors
+			r.short = NoDescriptors
 		}
 	}
 	return r.short

@@ -20,7 +20,7 @@ func TestMemoryWithoutALimit(t *testing.T) {
 	if used, most, ok := Memory(1 << 50); ok {
 		t.Errorf("Memory = %d of %d; want none, there is no limit", used, most)
 	}
-	if got := new(Room).Short(time.Unix(1, 0), 1<<50); got == "memory" {
+	if got := new(Room).Short(time.Unix(1, 0), 1<<50); got == NoMemory {
 		t.Error("short of memory, which has no limit")
 	}
 }
@@ -69,16 +69,16 @@ func TestRoomIsShortOfMemory(t *testing.T) {
 	tests := []struct {
 		name    string
 		outside int64
-		want    string
+		want    Shortage
 	}{
-		{"little", 0, ""},
-		{"below four fifths", most*79/100 - used, ""},
-		{"above", most*81/100 - used, "memory"},
+		{"little", 0, 0},
+		{"below four fifths", most*79/100 - used, 0},
+		{"above", most*81/100 - used, NoMemory},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := new(Room).Short(time.Unix(1, 0), tt.outside); got != tt.want {
-				t.Errorf("Short with %d outside of a limit of %d = %q; want %q", tt.outside, int64(most), got, tt.want)
+				t.Errorf("Short with %d outside of a limit of %d = %v; want %v", tt.outside, int64(most), got, tt.want)
 			}
 		})
 	}
@@ -92,17 +92,17 @@ func TestRoomReadsAtMostTenTimesASecond(t *testing.T) {
 	steps := []struct {
 		at      time.Duration
 		outside int64
-		want    string
+		want    Shortage
 	}{
-		{0, most, "memory"},
-		{99 * time.Millisecond, 0, "memory"},
-		{100 * time.Millisecond, 0, ""},
-		{199 * time.Millisecond, most, ""},
-		{200 * time.Millisecond, most, "memory"},
+		{0, most, NoMemory},
+		{99 * time.Millisecond, 0, NoMemory},
+		{100 * time.Millisecond, 0, 0},
+		{199 * time.Millisecond, most, 0},
+		{200 * time.Millisecond, most, NoMemory},
 	}
 	for _, s := range steps {
 		if got := r.Short(start.Add(s.at), s.outside); got != s.want {
-			t.Errorf("Short at %v with %d outside = %q; want %q", s.at, s.outside, got, s.want)
+			t.Errorf("Short at %v with %d outside = %v; want %v", s.at, s.outside, got, s.want)
 		}
 	}
 }

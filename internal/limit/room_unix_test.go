@@ -93,11 +93,44 @@ func TestRoomIsShortOfDescriptors(t *testing.T) {
 	used, _ := descriptors(t)
 	var r Room
 	open(t, 450-used)
-	if got := r.Short(time.Unix(1, 0), 0); got != "" {
-		t.Errorf("Short with 450 of 500 descriptors = %q; want nothing", got)
+	if got := r.Short(time.Unix(1, 0), 0); got != 0 {
+		t.Errorf("Short with 450 of 500 descriptors = %v; want nothing", got)
 	}
 	open(t, 1)
-	if got := r.Short(time.Unix(2, 0), 0); got != "file descriptors" {
-		t.Errorf("Short with 451 of 500 descriptors = %q; want file descriptors", got)
+	if got := r.Short(time.Unix(2, 0), 0); got != NoDescriptors {
+		t.Errorf("Short with 451 of 500 descriptors = %v; want file descriptors", got)
+	}
+}
+
+// Between two readings what was taken counts, and what was given back.
+func TestRoomCountsWhatIsTakenBetweenReadings(t *testing.T) {
+	limitDescriptors(t, 500)
+	open(t, 1)
+	used, _ := descriptors(t)
+	var r Room
+	now := time.Unix(1, 0)
+	var reading uint64
+	for n := range 450 - used + 1 {
+		short, last := r.Take(now, 0)
+		if short != 0 {
+			t.Fatalf("Take %d with %d of 500 in use = %v", n, used, short)
+		}
+		reading = last
+	}
+	if short, _ := r.Take(now, 0); short != NoDescriptors {
+		t.Errorf("Take beyond the mark = %v; want %v", short, NoDescriptors)
+	}
+	r.Give(reading)
+	if short, _ := r.Take(now, 0); short != 0 {
+		t.Errorf("Take when one was given back = %v", short)
+	}
+	later := now.Add(time.Second)
+	r.Take(later, 0)
+	r.Give(reading) // was counted by the reading since
+	for range 450 - used - 1 {
+		r.Take(later, 0)
+	}
+	if r.Take(later, 0); r.Short(later, 0) != NoDescriptors {
+		t.Error("what was given back counted twice")
 	}
 }

@@ -17,13 +17,7 @@ type health struct {
 	streak int       // probes in a row that speak against well
 	detail string    // of the last one that went wrong, "" when that is over
 
-	// What its work says.
-	failures  int       // in a row
-	ejected   time.Time // until when; zero when it is not
-	length    time.Duration
-	returned  time.Time // from being ejected
-	good, bad [2]int    // outcomes in this window, and in the one before
-	window    time.Time // when this one began
+	record // of its work
 }
 
 // unasked is for a member that is no longer asked.
@@ -67,7 +61,8 @@ func (p *Pool) ask(ctx context.Context, m *member, l *Lease, c Check) {
 	timed, cancel := context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("no answer within %v", c.Timeout))
 	defer cancel()
 	err := c.Probe(timed, l)
-	if timed.Err() != nil {
+	l.hangUp()
+	if timed.Err() != nil && ShortageOf(err) == 0 {
 		err = context.Cause(timed)
 	}
 	p.mu.Lock()
@@ -78,7 +73,11 @@ func (p *Pool) ask(ctx context.Context, m *member, l *Lease, c Check) {
 	}
 	now := time.Now()
 	m.next = now.Add(c.Interval*9/10 + rand.N(c.Interval/5+1))
-	p.judge(m, err, now)
+	if ShortageOf(err) != 0 {
+		p.event(m, "endpoint could not be asked", err)
+	} else {
+		p.judge(m, err, now)
+	}
 	p.rouse()
 }
 
@@ -105,106 +104,11 @@ func (p *Pool) judge(m *member, err error, now time.Time) {
 	m.streak = 0
 	m.well = err == nil
 	if m.well {
-		m.failures = 0
+		m.failed, m.unreached = 0, 0
 		p.join(m, now)
 		p.event(m, "endpoint is up", nil)
 	} else {
 		p.event(m, "endpoint is down", err)
 	}
 	p.arrange(now)
-}
-
-// report takes in how m has served.
-func (p *Pool) report(m *member, good bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := &p.settings.Passive
-	if s.Ratio > 0 {
-		m.count(good, s.Window)
-	}
-	if good {
-		m.failures = 0
-		return
-	}
-	m.failures++
-	if m.generation != p.generation || !m.up() {
-		return
-	}
-	switch n := m.outcomes(); {
-	case s.Failures > 0 && m.failures >= s.Failures:
-		p.eject(m, fmt.Errorf("it failed %d times in a row", m.failures))
-	case s.Ratio > 0 && n >= MinWindow && float64(m.bad[0]+m.bad[1]) >= s.Ratio*float64(n):
-		p.eject(m, fmt.Errorf("it failed %d times of %d", m.bad[0]+m.bad[1], n))
-	}
-}
-
-// count adds an outcome to the current window.
-func (h *health) count(good bool, length time.Duration) {
-	now := time.Now()
-	switch age := now.Sub(h.window); {
-	case age >= 2*length:
-		h.good, h.bad, h.window = [2]int{}, [2]int{}, now
-	case age >= length:
-		h.good, h.bad = [2]int{0, h.good[0]}, [2]int{0, h.bad[0]}
-		h.window = h.window.Add(length)
-	}
-	if good {
-		h.good[0]++
-	} else {
-		h.bad[0]++
-	}
-}
-
-func (h *health) outcomes() int { return h.good[0] + h.good[1] + h.bad[0] + h.bad[1] }
-
-// eject gives m no work for a while: longer if it fails again as soon as it is
-// back.
-func (p *Pool) eject(m *member, why error) {
-	if !p.settings.Passive.EjectLast && p.last(m) {
-		return
-	}
-	now := time.Now()
-	if m.length > 0 && now.Sub(m.returned) <= m.length {
-		m.length *= 2
-	} else {
-		m.length = p.settings.Passive.Eject
-	}
-	m.length = min(m.length, p.settings.Passive.MaxEject)
-	m.ejected = now.Add(m.length)
-	p.event(m, fmt.Sprintf("endpoint is ejected for %v", m.length), why)
-	p.arrange(now)
-	p.rouse()
-}
-
-// last reports whether no other member than m is up.
-func (p *Pool) last(m *member) bool {
-	for _, o := range p.current {
-		if o != m && o.up() {
-			return false
-		}
-	}
-	return true
-}
-
-// readmit brings back who was ejected for long enough. Who fails then has no
-// second chance.
-func (p *Pool) readmit(now time.Time, due *alarm) {
-	changed := false
-	for _, m := range p.current {
-		switch {
-		case m.ejected.IsZero():
-		case m.ejected.After(now):
-			due.at(m.ejected)
-		default:
-			m.ejected, m.returned = time.Time{}, now
-			m.failures = max(p.settings.Passive.Failures-1, 0)
-			m.good, m.bad = [2]int{}, [2]int{}
-			p.join(m, now)
-			p.event(m, "endpoint is tried again", nil)
-			changed = true
-		}
-	}
-	if changed {
-		p.arrange(now)
-	}
 }

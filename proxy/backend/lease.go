@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -27,12 +28,15 @@ type Need struct {
 	Client, Server netip.AddrPort // the two ends of the client's connection, for PROXY headers; may be zero
 }
 
-// Tried is what one request or handshake has tried. Began is when, the rest is
-// zero at first.
+// Tried is what one request or handshake has tried. Began is when, and From the
+// client's address as clients are counted, which may be zero; the rest is zero
+// at first.
 type Tried struct {
 	Began   time.Time
+	From    netip.Addr
 	members []*member
 	last    error
+	charged bool // an endpoint was blamed for what may be the request's own doing
 }
 
 func (t *Tried) has(m *member) bool {
@@ -46,6 +50,7 @@ type Lease struct {
 	link     *link
 	kind     Kind
 	final    bool
+	dialed   bool  // Dial's connection counts among those of the endpoint
 	client   *ends // for PROXY headers; nil where there are none
 	released atomic.Bool
 }
@@ -76,27 +81,56 @@ func (l *Lease) Draining() (bool, time.Duration) {
 // Release gives the endpoint back. Calling it again does nothing.
 func (l *Lease) Release() {
 	if !l.released.Swap(true) {
+		l.hangUp()
 		l.pool.giveBack(l.member, l.kind)
 	}
 }
 
-// Report tells how the endpoint has served: good, or not at all. What a client
-// did wrong is neither.
-func (l *Lease) Report(good bool) { l.pool.report(l.member, good) }
+// Report tells how the endpoint has served t: well, or not for the reason err.
+// What the client did wrong is not to be reported. Other than when an endpoint
+// cannot be reached, what goes wrong may be the request's doing: of all that
+// one request has tried, one endpoint is charged with it. A shortage here is
+// nobody's.
+func (l *Lease) Report(t *Tried, err error) {
+	switch {
+	case err == nil:
+		l.pool.report(l.member, served, t.From)
+	case ShortageOf(err) != 0:
+	case errors.As(err, new(*DialError)):
+		l.pool.report(l.member, unreached, t.From)
+	case !t.charged:
+		t.charged = true
+		l.pool.report(l.member, failed, t.From)
+	}
+}
 
 // Fail reports that the endpoint has not served, gives it back and notes that
 // it was tried.
 func (l *Lease) Fail(t *Tried, err error) {
-	l.Report(false)
+	l.Report(t, err)
 	t.members = append(t.members, l.member)
 	t.last = err
 	l.Release()
 }
 
 // Dial connects to the endpoint, TLS included. The error is a *[DialError]. The
-// connection is the caller's; it is a *wire.Conn, or a *tls.Conn over one.
+// connection is the caller's; it is a *wire.Conn, or a *tls.Conn over one. It
+// counts among those of the endpoint until the lease is released.
 func (l *Lease) Dial(ctx context.Context) (net.Conn, error) {
-	return l.link.connect(ctx, l.client, overHTTP1)
+	c, err := l.link.connect(ctx, l.client, overHTTP1)
+	if err == nil && !l.dialed {
+		l.dialed = true
+		l.link.open.Add(1)
+	}
+	return c, err
+}
+
+// hangUp is for when Dial's connection is over.
+func (l *Lease) hangUp() {
+	if l.dialed {
+		l.dialed = false
+		l.link.open.Add(-1)
+	}
 }
 
 // Stream opens a WebSocket over HTTP/2: it sends r, an extended CONNECT (RFC

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"sluice/internal/wire"
@@ -43,7 +44,8 @@ type way struct {
 // link connects to one endpoint, and keeps connections for requests.
 type link struct {
 	way
-	tls, tlsHTTP, tlsStreams *tls.Config // for WebSockets, for requests, and for WebSockets over HTTP/2; nil for plain
+	tls, tlsHTTP, tlsStreams *tls.Config   // for WebSockets, for requests, and for WebSockets over HTTP/2; nil for plain
+	open                     *atomic.Int64 // connections to the endpoint
 	transport                *http.Transport
 	sessions                 *streams // nil unless way.streams
 }
@@ -57,8 +59,9 @@ const (
 	overStreams            // many WebSockets
 )
 
-func newLink(how way, c *tls.Config) *link {
-	l := &link{way: how}
+// newLink returns a link that counts its connections in open.
+func newLink(how way, c *tls.Config, open *atomic.Int64) *link {
+	l := &link{way: how, open: open}
 	if c != nil {
 		l.tls = c.Clone()
 		l.tls.ServerName = cmp.Or(c.ServerName, how.serverName)
@@ -154,6 +157,7 @@ func Settle(c net.Conn) {
 type DialError struct {
 	Backend, Endpoint string
 	Err               error
+	NoPort            bool // no local port was left to connect from; others to the endpoint are open
 }
 
 func (e *DialError) Error() string {
@@ -175,17 +179,31 @@ func (l *link) openStream(ctx context.Context, r *http.Request) (net.Conn, *http
 func (l *link) connect(ctx context.Context, client *ends, of use) (net.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.timeout, fmt.Errorf("no connection within %v: %w", l.timeout, context.DeadlineExceeded))
 	defer cancel()
-	c, err := l.open(ctx, client, of)
+	c, err := l.prepare(ctx, client, of)
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
+		if cause := context.Cause(ctx); cause != nil && ShortageOf(err) == 0 {
 			err = cause
 		}
-		return nil, &DialError{Backend: l.backend, Endpoint: l.endpoint, Err: err}
+		return nil, l.failure(err)
+	}
+	if of != overHTTP1 {
+		l.open.Add(1)
+		wire.Of(c).Hold(l)
 	}
 	return c, nil
 }
 
-func (l *link) open(ctx context.Context, client *ends, of use) (net.Conn, error) {
+// failure returns the error of a connection that failed with err. Where others
+// to the endpoint are open there is a way to it: what lacks is a port.
+func (l *link) failure(err error) *DialError {
+	return &DialError{Backend: l.backend, Endpoint: l.endpoint, Err: err, NoPort: noAddress(err) && l.open.Load() > 0}
+}
+
+// Leave is for a connection that is closed, unless it was a session's alone.
+func (l *link) Leave() { l.open.Add(-1) }
+
+// prepare opens a connection that is ready for use.
+func (l *link) prepare(ctx context.Context, client *ends, of use) (net.Conn, error) {
 	c, err := l.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -233,7 +251,9 @@ func (l *link) open(ctx context.Context, client *ends, of use) (net.Conn, error)
 // dial connects to the first address or, when that fails or takes a while, to
 // the second (RFC 8305).
 func (l *link) dial(ctx context.Context) (net.Conn, error) {
-	var d net.Dialer
+	// A name may not have been looked up yet. The C library, which waits where it
+	// gets no descriptor, would not say so.
+	d := net.Dialer{Resolver: &net.Resolver{PreferGo: true}}
 	if l.second == "" {
 		return d.DialContext(ctx, l.network, l.first)
 	}
@@ -274,7 +294,7 @@ func (l *link) dial(ctx context.Context) (net.Conn, error) {
 		case <-delay.C:
 			begin = !second
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, errors.Join(append(failed, context.Cause(ctx))...)
 		}
 		if begin {
 			second = true

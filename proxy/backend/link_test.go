@@ -420,7 +420,7 @@ func TestDualStack(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			// Who fails does not have the second wait.
-			l := newLink(way{backend: "app", endpoint: "e1", network: "tcp", first: tt.first, second: tt.second, timeout: fallbackDelay * 4 / 5}, nil)
+			l := newLink(way{backend: "app", endpoint: "e1", network: "tcp", first: tt.first, second: tt.second, timeout: fallbackDelay * 4 / 5}, nil, new(atomic.Int64))
 			c, err := l.connect(t.Context(), nil, overHTTP1)
 			if (err == nil) != tt.ok || err == nil && c.RemoteAddr().String() != alive {
 				t.Fatalf("connect = %v, %v", c, err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,8 +32,9 @@ type member struct {
 	drained                  bool // by Drain
 	emptied                  bool // its sessions were told to end
 
-	busy   [2]int // by Kind
-	ending int    // sessions that were told to end for others, and have not
+	busy   [2]int       // by Kind
+	open   atomic.Int64 // connections, those of HTTP/1.1 for WebSockets by their leases; the lock does not guard it
+	ending int          // sessions that were told to end for others, and have not
 
 	index int       // in the pool's heap; -1 when it gets no work
 	turn  uint64    // when it was last picked
@@ -71,7 +73,7 @@ func (m *member) configure(backend string, e *Endpoint, t target, s *Settings) {
 		if m.link != nil {
 			m.link.retire()
 		}
-		m.link = newLink(how, e.TLS)
+		m.link = newLink(how, e.TLS, &m.open)
 	}
 }
 

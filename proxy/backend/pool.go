@@ -27,6 +27,7 @@ type Pool struct {
 	current    []*member          // by tier
 	ids        map[uint64]*member // of the current ones
 	pending    chan struct{}      // closed with the first answer of DNS; nil when there is nothing to wait for
+	short      error              // why the last look-up could not be made here; nil when it could
 	begun      bool               // was configured
 
 	ready   heap    // who gets work: the current ones that are up, of the lowest tier that has any
@@ -38,6 +39,9 @@ type Pool struct {
 	virtual float64 // time of round robin: how much work each unit of weight has had
 	budget  budget
 	waiting [2]queue // by kind
+
+	seen   [2]clients // of whom outcomes are known, in this window of Passive and in the one before
+	window time.Time  // when this one began
 
 	uneven    bool // endpoints joined, and sessions are not spread evenly yet
 	allowance float64
@@ -190,8 +194,9 @@ func (p *Pool) arrange(now time.Time) {
 
 // Acquire picks an endpoint that was not tried. Where all are full it waits for
 // one, if the settings have a queue, until ctx ends. The error is an
-// *[UnavailableError], the cause of ctx, or, where another try is one too many,
-// the error of the last one.
+// *[UnavailableError], the cause of ctx, a shortage ([ShortageOf]) where names
+// could not be looked up, or, where another try is one too many, the error of
+// the last one.
 func (p *Pool) Acquire(ctx context.Context, n Need, t *Tried) (*Lease, error) {
 	p.mu.Lock()
 	for p.pending != nil && len(p.current) == 0 {
@@ -201,6 +206,10 @@ func (p *Pool) Acquire(ctx context.Context, n Need, t *Tried) (*Lease, error) {
 			return nil, err
 		}
 		p.mu.Lock()
+		if err := p.short; err != nil {
+			p.mu.Unlock()
+			return nil, err
+		}
 	}
 	if !p.mayTry(t) {
 		p.mu.Unlock()

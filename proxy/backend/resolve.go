@@ -17,6 +17,7 @@ const (
 	lookupTimeout = 10 * time.Second // for all that an endpoint takes
 	maxTargets    = 256              // of an endpoint
 	maxServices   = 64               // SRV records of one, which are all looked up at once
+	shortRetry    = time.Second      // after a look-up for which there was no descriptor or no memory
 )
 
 // target is one address that an endpoint stands for, or two of the same host.
@@ -116,6 +117,13 @@ func (p *Pool) lookup(ctx context.Context, e Endpoint, a *answer, dns DNS) {
 	}
 	defer p.answered()
 	now := time.Now()
+	p.short = nil
+	if ShortageOf(err) != 0 {
+		a.next = now.Add(shortRetry)
+		p.short = fmt.Errorf("backend %s: endpoint %s: %w", p.name, e.Name, err)
+		p.tell(Event{Backend: p.name, Endpoint: e.Name, What: "name could not be looked up", Err: err})
+		return
+	}
 	if err != nil {
 		a.next = now.Add(min(dns.MinTTL<<min(a.failed, 16), dns.MaxTTL))
 		if a.failed++; a.failed == 1 {
@@ -144,6 +152,9 @@ func (d DNS) lookup(ctx context.Context, e *Endpoint) ([]target, time.Duration, 
 	} else {
 		host, port, _ := net.SplitHostPort(e.Address)
 		found, err = addresses(ctx, r, e.Name, host, port)
+	}
+	if short := ttl.shortage(); short != nil { // though some may have been found
+		err = short
 	}
 	if err != nil {
 		return nil, 0, err

@@ -10,18 +10,35 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// leastTTL is how long answers of DNS are valid. The resolver of package net
+// leastTTL is how long answers of DNS are valid, and whether all were asked for. The resolver of package net
 // does all that resolv.conf and the hosts file ask for, but keeps the TTLs to
 // itself: they are read from the messages on their way to it.
 type leastTTL struct {
 	mu    sync.Mutex
 	least time.Duration
+	short error // no server could be asked for want of something here
 }
 
 func (t *leastTTL) get() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.least
+}
+
+// shortage returns why a part of the answers may be missing, if that is for want
+// of something here.
+func (t *leastTTL) shortage() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.short
+}
+
+func (t *leastTTL) failed(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if ShortageOf(err) != 0 {
+		t.short = err
+	}
 }
 
 // resolver returns one that asks server, or those of the system for "".
@@ -33,6 +50,7 @@ func (t *leastTTL) resolver(server string) *net.Resolver {
 		var d net.Dialer
 		c, err := d.DialContext(ctx, network, address)
 		if err != nil {
+			t.failed(err)
 			return nil, err
 		}
 		context.AfterFunc(ctx, func() { c.Close() }) // the resolver only knows deadlines

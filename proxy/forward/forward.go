@@ -30,6 +30,7 @@ type Exchange struct {
 
 	MaxBody  int64         // bytes of the request's body; 0 means no limit
 	Response time.Duration // for taking each piece of the request, and then for the head of the answer; 0 means any
+	Silence  time.Duration // of the backend in the middle of an answer; 0 means any
 }
 
 // A Result is how an exchange ended.
@@ -107,6 +108,9 @@ func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 	case res.StatusCode < 100: // net/http reads such a status, and panics when it is to write one
 		return Result{Err: &Error{Stage: "reading the answer", Err: fmt.Errorf("%03d is no status", res.StatusCode)}}
 	}
+	if x.Silence > 0 {
+		res.Body = &patient{ReadCloser: res.Body, limit: x.Silence, taken: body.read.Load, giveUp: cancel}
+	}
 	result = x.answer(w, res)
 	var e *Error
 	if errors.As(result.Err, &e) && !e.Client {
@@ -129,6 +133,7 @@ func lastIfOpen(w http.ResponseWriter, r *http.Request, body *requestBody) {
 // backend.
 func (x *Exchange) failure(ctx context.Context, r *http.Request, body *requestBody, err *Error) *Error {
 	var slow errSlowAnswer
+	var silent errSilent
 	switch failed := body.failed(); {
 	case failed != nil:
 		return &Error{Client: true, Stage: "reading the request's body", Err: failed}
@@ -136,6 +141,8 @@ func (x *Exchange) failure(ctx context.Context, r *http.Request, body *requestBo
 		return &Error{Client: true, Stage: "waiting for the answer", Err: errors.New("the client went away")}
 	case errors.As(context.Cause(ctx), &slow):
 		return &Error{Stage: "waiting for the answer", Err: slow}
+	case errors.As(context.Cause(ctx), &silent):
+		return &Error{Stage: "reading the answer", Err: silent}
 	}
 	return err
 }

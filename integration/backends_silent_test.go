@@ -1,0 +1,72 @@
+package integration
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"sluice/internal/wstest"
+)
+
+// A backend that hangs in the middle of an answer is given up; the client must
+// not take what it got for all, and the log says which side it was and how long.
+// One that may be silent as long as it likes is waited for.
+func TestBackendsThatHangInAnAnswer(t *testing.T) {
+	t.Parallel()
+	for scheme, options := range map[string]string{"http": "", "https": "http2: true, tls: { insecure: true }", "h2c": ""} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			release := make(chan struct{})
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				io.WriteString(w, "some")
+				http.NewResponseController(w).Flush()
+				select {
+				case <-release:
+					io.WriteString(w, " more")
+				case <-r.Context().Done():
+				}
+			}))
+			s.EnableHTTP2 = true
+			s.Config.Protocols = new(http.Protocols)
+			s.Config.Protocols.SetHTTP1(scheme != "h2c")
+			s.Config.Protocols.SetHTTP2(true)
+			s.Config.Protocols.SetUnencryptedHTTP2(true)
+			if scheme == "https" {
+				s.StartTLS()
+			} else {
+				s.Start()
+			}
+			t.Cleanup(s.Close)
+			g := start(t, fmt.Sprintf(`
+backends: { app: { endpoints: ["%s://%s"], %s } }
+routes:
+  - { path: /hangs, backend: app, timeouts: { idle: 300ms } }
+  - { path: /pauses, backend: app, timeouts: { idle: off } }
+`, scheme, s.Listener.Addr(), options))
+			patient := wstest.Dial(t, g.http)
+			patient.WriteString(get("/pauses"))
+			for name, url := range map[string]string{"HTTP/1.1": "http://" + g.http.Address, "HTTP/2": "https://" + g.https.Address} {
+				r, err := g.client(t).Get(url + "/hangs?" + name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(r.Body)
+				r.Body.Close()
+				if string(body) != "some" || err == nil {
+					t.Errorf("over %s the client got %q, %v; want a part of the answer that is cut", name, body, err)
+				}
+				said := g.request("/hangs?" + name).text("error")
+				if !strings.HasPrefix(said, "backend: reading the answer: ") || !strings.Contains(said, "300ms") {
+					t.Errorf("over %s the error is %q; want the backend's, and for how long it was silent", name, said)
+				}
+			}
+			close(release)
+			if r, body := patient.Answer("GET"); r.StatusCode != 200 || body != "some more" {
+				t.Errorf("the answer with a pause is %s, %q", r.Status, body)
+			}
+		})
+	}
+}

@@ -1,0 +1,53 @@
+//go:build unix
+
+package proxy
+
+import (
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// limitFiles has writes to files fail at a size until the test ends, as on a
+// disk that is full.
+func limitFiles(t *testing.T, size uint64) {
+	t.Helper()
+	signal.Ignore(syscall.SIGXFSZ)
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	lower := before
+	lower.Cur = size
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &lower); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+			t.Error(err)
+		}
+		signal.Reset(syscall.SIGXFSZ)
+	})
+}
+
+// What is left of a key after a full disk would be refused at every start.
+func TestAKeyThatIsNotWholeIsNotKept(t *testing.T) {
+	dir := t.TempDir()
+	t.Run("full", func(t *testing.T) {
+		limitFiles(t, 10)
+		if k, err := openSigner(dir); err == nil {
+			t.Errorf("openSigner with room for 10 bytes = %v", k)
+		}
+	})
+	if all, _ := os.ReadDir(dir); len(all) != 0 {
+		t.Errorf("%v is left", all)
+	}
+	if _, err := openSigner(dir); err != nil {
+		t.Errorf("openSigner when there is room: %v", err)
+	}
+	if _, err := readSigner(filepath.Join(dir, "cookies")); err != nil {
+		t.Error(err)
+	}
+}
