@@ -47,11 +47,8 @@ func Explain(cfg *config.Config, q Question) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := q.URL.EscapedPath()
-	if path == "" {
-		path = "/"
-	}
-	if path, err = route.Clean(path); err != nil {
+	path, err := route.Clean(rawPath(q.URL))
+	if err != nil {
 		return nil, err
 	}
 	r := &route.Request{

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 
@@ -118,8 +117,12 @@ func (x *exchange) redirectHTTPS() {
 	if x.s.httpsPort != "443" {
 		host += ":" + x.s.httpsPort
 	}
-	to := url.URL{Scheme: "https", Host: host, Path: x.r.URL.Path, RawPath: x.r.URL.RawPath, RawQuery: x.r.URL.RawQuery}
-	x.w.Header().Set("Location", to.String())
+	path, err := route.Clean(rawPath(x.r.URL))
+	if err != nil {
+		x.fail(http.StatusBadRequest, "The path is malformed.", err)
+		return
+	}
+	x.w.Header().Set("Location", "https://"+host+withQuery(path, x.r.URL))
 	x.w.WriteHeader(http.StatusPermanentRedirect)
 }
 

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -140,7 +141,7 @@ func (x *exchange) match(websocket bool) bool {
 		x.fail(http.StatusBadRequest, "The Host header is not a host.", err)
 		return false
 	}
-	if x.path, err = route.Clean(rawPath(x.r)); err != nil {
+	if x.path, err = route.Clean(rawPath(x.r.URL)); err != nil {
 		x.fail(http.StatusBadRequest, "The path is malformed.", err)
 		return false
 	}
@@ -168,17 +169,25 @@ func (x *exchange) match(websocket bool) bool {
 	return false
 }
 
-// rawPath returns the path of r as it was sent. URL.EscapedPath would make one
+// rawPath returns the path of u as it was sent. URL.EscapedPath would make one
 // anew from the decoded path where the client's is not quite valid, and a %2F
 // in it would split.
-func rawPath(r *http.Request) string {
+func rawPath(u *url.URL) string {
 	switch {
-	case r.URL.RawPath != "":
-		return r.URL.RawPath
-	case r.URL.Path == "": // of a URL that ends with its host
+	case u.RawPath != "":
+		return u.RawPath
+	case u.Path == "": // of a URL that ends with its host
 		return "/"
 	}
-	return r.URL.EscapedPath()
+	return u.EscapedPath()
+}
+
+// withQuery returns an escaped path with the query of u.
+func withQuery(path string, u *url.URL) string {
+	if u.RawQuery != "" || u.ForceQuery {
+		return path + "?" + u.RawQuery
+	}
+	return path
 }
 
 // preflight answers a CORS preflight request whose own method, OPTIONS, no

@@ -104,10 +104,7 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 	if refusal != nil {
 		return nil, refusal
 	}
-	q.Path = path
-	if x.r.URL.RawQuery != "" || x.r.URL.ForceQuery {
-		q.Path += "?" + x.r.URL.RawQuery
-	}
+	q.Path = withQuery(path, x.r.URL)
 	x.origin.Set(q.Header)
 	q.Header["X-Request-Id"] = []string{x.record.ID}
 	if x.s.via {

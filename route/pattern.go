@@ -95,8 +95,6 @@ func (p Pattern) canonical() (Pattern, error) {
 	default:
 		return p, fmt.Errorf("protocol %q is neither %q nor %q", p.Protocol, plainOnly, webSocketOnly)
 	}
-	// Here a star of the path itself must not look like the one of a prefix.
-	path = strings.ReplaceAll(path, "*", "%2A")
 	if prefix {
 		path += "*"
 	}
@@ -120,7 +118,7 @@ func parsePath(pattern string) (path string, prefix bool, err error) {
 		pattern, prefix = strings.TrimSuffix(pattern, "*"), true
 	}
 	if strings.Contains(pattern, "*") {
-		return "", false, errors.New("path holds a '*' that is not a whole last segment: write a literal one as %2A")
+		return "", false, errors.New("path holds a '*' that is not a whole last segment: only a prefix such as /* takes requests with a bare one; %2A is an escaped one")
 	}
 	path, err = Clean(pattern)
 	return path, prefix, err

@@ -95,7 +95,7 @@ func meets(p route.Pattern, r route.Request) (rest string, ok bool) {
 		if rest, ok = strings.CutPrefix(r.Path, before); !ok {
 			return "", false
 		}
-	} else if strings.ReplaceAll(p.Path, "%2A", "*") != r.Path {
+	} else if p.Path != r.Path {
 		return "", false
 	}
 	for name, want := range p.Headers {
