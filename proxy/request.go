@@ -27,7 +27,6 @@ const (
 // edit makes the changes to a request that its backend sees. It comes after the
 // hop-by-hop headers are gone: Connection cannot name what it sets.
 func (x *exchange) edit(h http.Header) {
-	dropIdentity(h)
 	if s := x.r.TLS; s != nil && len(s.VerifiedChains) > 0 {
 		leaf := s.PeerCertificates[0]
 		h.Set(subjectHeader, escape(leaf.Subject.String(), ""))
@@ -36,17 +35,6 @@ func (x *exchange) edit(h http.Header) {
 		}
 	}
 	x.svc.request.apply(x, h)
-}
-
-// dropIdentity removes what only the gateway may say, in the spellings that
-// backends take for it (CGI cannot tell '_' from '-').
-func dropIdentity(h http.Header) {
-	for name := range h {
-		switch http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")) {
-		case subjectHeader, sanHeader:
-			delete(h, name)
-		}
-	}
 }
 
 // alternatives lists the subject alternative names of a certificate.

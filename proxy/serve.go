@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -32,6 +31,7 @@ type exchange struct {
 	client  *connection
 	r       *http.Request
 	origin  forward.Origin
+	host    string // clean, without its port
 	path    string // clean
 	rest    string // what the '*' of the route's path matched
 	own     bool   // the answer is the gateway's own
@@ -51,7 +51,6 @@ func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
 		x.fail(status, wrong, nil)
 		return
 	}
-	dropIdentity(r.Header)
 	how := l.settings.Load()
 	if store := x.s.store; store != nil && !how.tls && store.Challenge(x.w, r) {
 		return
@@ -87,11 +86,7 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request) *exchange 
 	x.w = &dresser{ResponseWriter: x.sent, dress: x.dress}
 	x.client = connectionOf(r)
 	x.client.requests.Add(1)
-	trusted := x.s.trusts
-	if x.client.wire.Anonymous() {
-		trusted = func(netip.Addr) bool { return false }
-	}
-	x.origin = forward.NewOrigin(r, x.client.wire.Peer().Addr(), trusted)
+	x.origin = forward.NewOrigin(r, x.client.wire.Peer().Addr(), x.s.believes(x.client.wire), x.s.trusts)
 	id := x.origin.ID
 	if id == "" {
 		id = requestID(x.number)
@@ -136,8 +131,8 @@ func (x *exchange) admit(rates *limit.Rates) bool {
 
 // match finds the route, or answers.
 func (x *exchange) match(websocket bool) bool {
-	host, err := route.CleanHost(x.r.Host)
-	if err != nil {
+	var err error
+	if x.host, err = route.CleanHost(x.r.Host); err != nil {
 		x.fail(http.StatusBadRequest, "The Host header is not a host.", err)
 		return false
 	}
@@ -145,10 +140,7 @@ func (x *exchange) match(websocket bool) bool {
 		x.fail(http.StatusBadRequest, "The path is malformed.", err)
 		return false
 	}
-	q := &route.Request{
-		Method: x.r.Method, Host: host, Path: x.path, Query: x.r.URL.RawQuery,
-		Header: x.r.Header, WebSocket: websocket,
-	}
+	q := x.question(websocket)
 	m, miss := x.s.routes.Match(q)
 	switch miss {
 	case route.None:
@@ -167,6 +159,14 @@ func (x *exchange) match(websocket bool) bool {
 		x.fail(http.StatusNotFound, "No route serves this host and path.", nil)
 	}
 	return false
+}
+
+// question is what the routes are asked.
+func (x *exchange) question(websocket bool) *route.Request {
+	return &route.Request{
+		Method: x.r.Method, Host: x.host, Path: x.path, Query: x.r.URL.RawQuery,
+		Header: x.r.Header, WebSocket: websocket,
+	}
 }
 
 // rawPath returns the path of u as it was sent. URL.EscapedPath would make one

@@ -99,7 +99,7 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 	}
 	q, refusal := upgrade.Check(x.r)
 	if refusal == nil {
-		refusal = x.svc.policy.Apply(q, x.origin.Proto == "https")
+		refusal = x.svc.policy.Apply(q, upgrade.Site{Host: x.origin.Host, Port: x.origin.ProxyPort, Secure: x.origin.Proto == "https"})
 	}
 	if refusal != nil {
 		return nil, refusal
