@@ -126,7 +126,7 @@ type Route struct {
 	Name     string            `yaml:"name" doc:"Identity of the route in logs and across reloads. Default: its matchers."`
 	Host     string            `yaml:"host" doc:"Exact host, '*.example.com' (any name below, not example.com itself), or absent for any. A port is not part of it."`
 	Path     string            `yaml:"path" default:"/*" doc:"Exact path, or a prefix when it ends in '/*': '/ws/*' matches '/ws/' and '/ws/a', not '/ws' or '/wsx'."`
-	Methods  []string          `yaml:"methods" doc:"Methods to match. GET covers HEAD. Absent: any."`
+	Methods  []string          `yaml:"methods" doc:"Methods to match. GET covers HEAD. Absent: any but TRACE."`
 	Headers  map[string]string `yaml:"headers" doc:"Request headers to match, name to value; '*' matches any value."`
 	Query    map[string]string `yaml:"query" doc:"Query parameters to match, name to value; '*' matches any value."`
 	Protocol string            `yaml:"protocol" enum:"http,websocket" doc:"Match only WebSocket handshakes, or only other requests. A plain request that only misses this gets 426."`

@@ -26,7 +26,14 @@ const (
 
 // edit makes the changes to a request that its backend sees. It comes after the
 // hop-by-hop headers are gone: Connection cannot name what it sets.
+//
+// A TRACE request gets nothing that its answer may not show.
 func (x *exchange) edit(h http.Header) {
+	if x.r.Method == http.MethodTrace {
+		x.svc.request.names.Strip(h)
+		credentials.Strip(h)
+		return
+	}
 	if s := x.r.TLS; s != nil && len(s.VerifiedChains) > 0 {
 		leaf := s.PeerCertificates[0]
 		h.Set(subjectHeader, escape(leaf.Subject.String(), ""))

@@ -151,7 +151,7 @@ func (x *exchange) match(websocket bool) bool {
 		if x.preflight(q) {
 			return false
 		}
-		x.w.Header().Set("Allow", strings.Join(x.s.routes.Allowed(q), ", "))
+		x.w.Header().Set("Allow", x.allow(q))
 		x.fail(http.StatusMethodNotAllowed, "This method is not allowed here.", nil)
 	case route.UpgradeRequired:
 		x.refuse(upgrade.UpgradeRequired("Only WebSocket handshakes are answered here."))
@@ -229,6 +229,8 @@ func (x *exchange) dispatch(websocket bool) {
 		x.svc.respond.ServeHTTP(x.w, x.r)
 	case x.svc.files != nil:
 		x.svc.files.Serve(x.w, x.r, x.record.ID, path)
+	case forward.Last(x.r):
+		x.answerLast()
 	default:
 		x.forward(path)
 	}
