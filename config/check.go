@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,7 +56,7 @@ func (k *checker) list(at path, values []string, clean func(value *string) (wron
 }
 
 func (k *checker) trustedProxies(at path) {
-	lines := map[netip.Prefix]int{}
+	lines := map[Proxy]int{}
 	for i, proxy := range k.config.TrustedProxies {
 		at := at.index(i)
 		if !k.good(at) {

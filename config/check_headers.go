@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"sluice/internal/fieldname"
 )
 
 // Which headers a change is for.
@@ -32,11 +34,11 @@ func (k *checker) headers(h *Headers, at path, request bool) {
 	k.variables(set, h.Set)
 	lines := map[string]int{}
 	for name := range h.Set {
-		lines[textproto.CanonicalMIMEHeaderKey(name)] = k.pos(set.key(name)).Line
+		lines[fieldname.Fold(name)] = k.pos(set.key(name)).Line
 	}
 	for name, file := range h.SetFile {
 		at := setFile.key(name)
-		if line, twice := lines[textproto.CanonicalMIMEHeaderKey(name)]; twice {
+		if line, twice := lines[fieldname.Fold(name)]; twice {
 			k.fail(at, "%s is set to a value too, at line %d", quote(name), line)
 		}
 		if k.resolve(at, &file); k.good(at) {
@@ -107,13 +109,14 @@ func (k *checker) headerValues(at path, headers map[string]string) {
 	}
 }
 
-// owned says why sluice alone decides about a header, or "".
+// owned says why sluice alone decides about a header, or "". A backend may take
+// another spelling for it too.
 func owned(name string) string {
-	switch lower := strings.ToLower(name); lower {
+	switch folded := fieldname.Fold(name); folded {
 	case "connection", "upgrade", "transfer-encoding", "content-length", "te", "trailer", "keep-alive", "proxy-connection":
 		return "belongs to the connection: sluice sets it itself"
 	default:
-		if strings.HasPrefix(lower, "sec-websocket-") {
+		if strings.HasPrefix(folded, "sec-websocket-") {
 			return "belongs to the WebSocket handshake: sluice sets it itself"
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"sluice/internal/fieldname"
 )
 
 // http checks what a route does with HTTP bodies and responses.
@@ -101,7 +103,7 @@ func (k *checker) cors(c *CORS, at path) {
 // settled refuses to set a header of responses that another key decides about.
 func (k *checker) settled(r *Route, at path) {
 	for name := range r.Response.Set {
-		by := r.settledBy(textproto.CanonicalMIMEHeaderKey(name))
+		by := r.settledBy(textproto.CanonicalMIMEHeaderKey(fieldname.Fold(name)))
 		if by == "" {
 			continue
 		}

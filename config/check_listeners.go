@@ -4,6 +4,7 @@ import (
 	"math"
 	"net"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -29,6 +30,7 @@ func (k *checker) listeners(at path) {
 		k.fail("tls", "no certificate: add 'acme', 'certificates' or 'self_signed'")
 	}
 
+	addresses := slices.ContainsFunc(c.TrustedProxies, func(p Proxy) bool { return !p.Unix })
 	lines := map[string]int{}
 	for i := range c.Listeners {
 		l, at := &c.Listeners[i], at.index(i)
@@ -44,7 +46,7 @@ func (k *checker) listeners(at path) {
 		case !(l.TLS && l.HTTP2) && k.has(at.key("max_streams")):
 			k.fail(at.key("max_streams"), "there are streams in HTTP/2 only, which this listener does not offer: remove the key")
 		}
-		if l.ProxyProtocol && !k.has("trusted_proxies") {
+		if l.ProxyProtocol && !addresses && !strings.HasPrefix(l.Address, "unix:") {
 			k.fail(at.key("proxy_protocol"), "every connection would be refused: list those who send PROXY headers in 'trusted_proxies'")
 		}
 		k.pace(l, at)

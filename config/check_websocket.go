@@ -49,8 +49,11 @@ func (k *checker) traffic(t *Traffic, at path) {
 // returns it in the spelling of browsers: lower case, without a default port.
 // The second result is what is wrong.
 func cleanOrigin(origin string) (string, string) {
-	if origin == "same-origin" || origin == "null" {
+	switch lower := strings.ToLower(origin); {
+	case origin == "same-origin" || origin == "null":
 		return origin, ""
+	case lower == "file://":
+		return lower, ""
 	}
 	scheme, rest, found := strings.Cut(strings.ToLower(origin), "://")
 	switch {

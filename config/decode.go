@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -45,8 +44,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at path, f field) {
 	case *[]Backend:
 		d.backends(n, to, at)
 		return
-	case *netip.Prefix:
-		d.prefix(n, to, at)
+	case *Proxy:
+		d.proxy(n, to, at)
 		return
 	}
 	switch v.Kind() {
@@ -254,12 +253,12 @@ func (d *decoder) newEndpoint(text string) Endpoint {
 	return e
 }
 
-func (d *decoder) prefix(n *yaml.Node, to *netip.Prefix, at path) {
+func (d *decoder) proxy(n *yaml.Node, to *Proxy, at path) {
 	text, ok := d.scalar(n, at, "an address or network")
 	if !ok {
 		return
 	}
-	p, wrong := parsePrefix(text)
+	p, wrong := parseProxy(text)
 	if wrong != "" {
 		d.reject(at, "%s", wrong)
 		return

@@ -83,7 +83,7 @@ func checkSpelling(t *testing.T, c *Config) {
 		}
 	}
 	for _, proxy := range c.TrustedProxies {
-		if again, wrong := parsePrefix(proxy.String()); again != proxy || wrong != "" {
+		if again, wrong := parseProxy(proxy.String()); again != proxy || wrong != "" {
 			t.Errorf("proxy %v becomes %v (%s)", proxy, again, wrong)
 		}
 	}

@@ -1,6 +1,6 @@
 // Package config is the file format: YAML in, plain data out, and every
 // mistake of the file at once, each with its position. It knows no sockets, no
-// certificates and no other package of sluice; it opens no file except the
+// certificates and no other package of sluice but fieldname; it opens no file except the
 // configuration itself and those of 'set_headers_file' and 'hmac_key_file'.
 package config
 

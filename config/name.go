@@ -106,22 +106,35 @@ func cleanHost(host string) (string, string) {
 	return strings.TrimSuffix(host, "."), wrong
 }
 
-// parsePrefix reads a network such as 10.0.0.0/8, or an address, which is a
-// network of one. The second result is what is wrong.
-func parsePrefix(text string) (netip.Prefix, string) {
+// parseProxy reads a network such as 10.0.0.0/8, an address, which is a network
+// of one, or the word unix. The second result is what is wrong.
+func parseProxy(text string) (Proxy, string) {
+	if text == "unix" {
+		return Proxy{Unix: true}, ""
+	}
 	p, err := netip.ParsePrefix(text)
 	if ip, notIP := netip.ParseAddr(text); notIP == nil && ip.Zone() == "" {
 		p, err = netip.PrefixFrom(ip, ip.BitLen()), nil
 	}
 	switch {
+	case strings.HasPrefix(strings.ToLower(text), "unix"):
+		return Proxy{}, "is not the word unix, which stands for the proxies on all Unix sockets"
 	case err != nil:
-		return p, "is not an IP address or network, as in 10.0.0.0/8"
+		return Proxy{}, "is not an IP address or network, as in 10.0.0.0/8"
 	case p.Addr().Is4In6():
-		return p, "is IPv4 in the form of IPv6: write it as IPv4"
+		return Proxy{}, "is IPv4 in the form of IPv6: write it as IPv4"
 	case p != p.Masked():
-		return p, "has bits set behind its first " + strconv.Itoa(p.Bits())
+		return Proxy{}, "has bits set behind its first " + strconv.Itoa(p.Bits())
 	}
-	return p, ""
+	return Proxy{Prefix: p}, ""
+}
+
+// String returns p as it is written.
+func (p Proxy) String() string {
+	if p.Unix {
+		return "unix"
+	}
+	return p.Prefix.String()
 }
 
 func isIP(s string) bool {

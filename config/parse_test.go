@@ -107,8 +107,8 @@ func TestParse(t *testing.T) {
 				}
 				return bursts
 			}, []int{100, 2, 1, 0, 0}},
-		{"trusted proxies", ok + "trusted_proxies: [10.0.0.0/8, '::1', 'fd00::/8', 192.0.2.1, 0.0.0.0/0]\nlisteners: [{ address: ':1', proxy_protocol: true }]",
-			func(c *Config) any { return fmt.Sprint(c.TrustedProxies, c.Listeners[0].ProxyProtocol) }, "[10.0.0.0/8 ::1/128 fd00::/8 192.0.2.1/32 0.0.0.0/0] true"},
+		{"trusted proxies", ok + "trusted_proxies: [10.0.0.0/8, '::1', 'fd00::/8', 192.0.2.1, 0.0.0.0/0, unix]\nlisteners: [{ address: ':1', proxy_protocol: true }]",
+			func(c *Config) any { return fmt.Sprint(c.TrustedProxies, c.Listeners[0].ProxyProtocol) }, "[10.0.0.0/8 ::1/128 fd00::/8 192.0.2.1/32 0.0.0.0/0 unix] true"},
 		{"limits of a route", "routes: [{ backend: 'a:1', timeouts: { response: 5m, idle: off }, min_body_rate: 60KiB/m, max_body_size: 1MiB }]",
 			func(c *Config) any {
 				return fmt.Sprint(first(c).Timeouts, first(c).MinBodyRate, first(c).MaxBodySize)
@@ -180,9 +180,9 @@ func TestParse(t *testing.T) {
 		{"number as text", ok + "tls: { self_signed: [a], min_version: 1.3 }", func(c *Config) any { return c.TLS.MinVersion }, "1.3"},
 		{"host in capitals with a dot", "routes: [{ host: WWW.Example.COM., respond: 200 }]", func(c *Config) any { return first(c).Host }, "www.example.com"},
 		{"IPv6 host", "routes: [{ host: '[0:0::1]', respond: 200 }]", func(c *Config) any { return first(c).Host }, "::1"},
-		{"origins in one spelling", "routes: [{ backend: 'a:1', websocket: { origins: [same-origin, 'null', 'HTTPS://*.A.b:443', 'http://[::1]:81', 'chrome-extension://abc'] } }]",
+		{"origins in one spelling", "routes: [{ backend: 'a:1', websocket: { origins: [same-origin, 'null', 'HTTPS://*.A.b:443', 'http://[::1]:81', 'chrome-extension://abc', 'File://'] } }]",
 			func(c *Config) any { return first(c).WebSocket.Origins },
-			[]string{"same-origin", "null", "https://*.a.b", "http://[::1]:81", "chrome-extension://abc"}},
+			[]string{"same-origin", "null", "https://*.a.b", "http://[::1]:81", "chrome-extension://abc", "file://"}},
 		{"days", ok + "shutdown_timeout: 0d1h", func(c *Config) any { return c.ShutdownTimeout }, time.Hour},
 		{"at once", ok + "shutdown_timeout: 0s", func(c *Config) any { return c.ShutdownTimeout }, time.Duration(0)},
 		{"variables", "routes: [{ host: '${NAME}', backend: 'a:${PORT}' }]\nlog: { access: '${NO}' }",

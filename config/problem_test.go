@@ -357,7 +357,7 @@ shutdown_timeout: ${SECRET}`, []string{
 		{"websocket of http", "routes: [{ backend: 'a:1', protocol: http, websocket: {} }]", []string{"1:44: routes[0].websocket: no WebSocket reaches this route: it has 'protocol: http'; remove one of the two"}},
 
 		// Proxies in front, and limits.
-		{"trusted proxies", ok + "trusted_proxies: [a, 10.0.0.1/8, '::ffff:10.0.0.0/104', '::ffff:1.2.3.4', 'fe80::1%eth0', 10.0.0.0/33, '::1', '::1/128', {}]", []string{
+		{"trusted proxies", ok + "trusted_proxies: [a, 10.0.0.1/8, '::ffff:10.0.0.0/104', '::ffff:1.2.3.4', 'fe80::1%eth0', 10.0.0.0/33, '::1', '::1/128', {}, 'unix:/run/a']", []string{
 			`2:19: trusted_proxies[0]: "a" is not an IP address or network, as in 10.0.0.0/8`,
 			`2:22: trusted_proxies[1]: "10.0.0.1/8" has bits set behind its first 8`,
 			`2:34: trusted_proxies[2]: "::ffff:10.0.0.0/104" is IPv4 in the form of IPv6: write it as IPv4`,
@@ -366,6 +366,16 @@ shutdown_timeout: ${SECRET}`, []string{
 			`2:91: trusted_proxies[5]: "10.0.0.0/33" is not an IP address or network, as in 10.0.0.0/8`,
 			`2:111: trusted_proxies[7]: "::1/128" is listed twice, first at line 2`,
 			`2:122: trusted_proxies[8]: expected an address or network, found a mapping`,
+			`2:126: trusted_proxies[9]: "unix:/run/a" is not the word unix, which stands for the proxies on all Unix sockets`,
+		}},
+		{"headers that are sluice's own, in another spelling", "routes: [{ backend: 'a:1', request: { set_headers: { Sec_WebSocket_Key: a, X_A: b }, set_headers_file: { x-a: c }, remove_headers: [Content_Length] }, security: true, response: { set_headers: { X_Frame_Options: a } } }]", []string{
+			`1:73: routes[0].request.set_headers.Sec_WebSocket_Key: "Sec_WebSocket_Key" belongs to the WebSocket handshake: sluice sets it itself`,
+			`1:111: routes[0].request.set_headers_file.x-a: "x-a" is set to a value too, at line 1`,
+			`1:133: routes[0].request.remove_headers[0]: "Content_Length" belongs to the connection: sluice sets it itself`,
+			`1:212: routes[0].response.set_headers.X_Frame_Options: "X_Frame_Options" is what 'security' of this route sets: keep one of the two`,
+		}},
+		{"PROXY headers of a Unix socket alone", ok + "trusted_proxies: [unix]\nlisteners: [{ address: ':1', proxy_protocol: true }, { address: 'unix:/run/a', proxy_protocol: true }]", []string{
+			"3:46: listeners[0].proxy_protocol: every connection would be refused: list those who send PROXY headers in 'trusted_proxies'",
 		}},
 		{"PROXY headers of nobody", ok + "listeners: [{ address: ':1', proxy_protocol: true }]", []string{
 			"2:46: listeners[0].proxy_protocol: every connection would be refused: list those who send PROXY headers in 'trusted_proxies'",

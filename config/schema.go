@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding/json"
-	"net/netip"
 	"reflect"
 	"strconv"
 	"strings"
@@ -75,7 +74,7 @@ func (s schema) value(t reflect.Type, f field) map[string]any {
 		return f.amount(`%`)
 	case reflect.TypeFor[PercentRate]():
 		return f.amount(`%/(min|h)`)
-	case reflect.TypeFor[netip.Prefix]():
+	case reflect.TypeFor[Proxy]():
 		return map[string]any{"type": "string"}
 	case reflect.TypeFor[[]Backend]():
 		return map[string]any{

@@ -22,16 +22,22 @@ import (
 type Config struct {
 	File string `yaml:"-"` // as given to Load; relative paths below it are already resolved
 
-	Listeners       []Listener     `yaml:"listeners" doc:"Addresses to accept connections on. Without it: ':443' with TLS and ':80' redirecting to it when 'tls' is set, else ':80'."`
-	TLS             *TLS           `yaml:"tls" doc:"Certificates and TLS policy. Needed by every listener with 'tls: true'."`
-	Backends        []Backend      `yaml:"backends" doc:"Named groups of endpoints, a mapping of name to backend."`
-	Routes          []Route        `yaml:"routes" required:"true" doc:"What to do with a request. The most specific route wins; the order in the file never matters."`
-	TrustedProxies  []netip.Prefix `yaml:"trusted_proxies" doc:"Addresses and networks of proxies in front of this one, as in 10.0.0.0/8 or '::1'. Only their Forwarded, X-Forwarded-* and X-Request-Id headers and PROXY headers are believed; what others send of them is replaced."`
-	Via             bool           `yaml:"via" doc:"Add a Via header to requests and responses."`
-	MaxSessions     int            `yaml:"max_sessions" default:"0" min:"0" max:"10000000" doc:"WebSocket sessions open at once, over all routes; 503 with Retry-After beyond. 0: no limit."`
-	Log             Log            `yaml:"log" doc:"What is logged, and how."`
-	StateDir        string         `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA, ordered certificates, session ticket keys). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
-	ShutdownTimeout time.Duration  `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
+	Listeners       []Listener    `yaml:"listeners" doc:"Addresses to accept connections on. Without it: ':443' with TLS and ':80' redirecting to it when 'tls' is set, else ':80'."`
+	TLS             *TLS          `yaml:"tls" doc:"Certificates and TLS policy. Needed by every listener with 'tls: true'."`
+	Backends        []Backend     `yaml:"backends" doc:"Named groups of endpoints, a mapping of name to backend."`
+	Routes          []Route       `yaml:"routes" required:"true" doc:"What to do with a request. The most specific route wins; the order in the file never matters."`
+	TrustedProxies  []Proxy       `yaml:"trusted_proxies" doc:"Proxies in front of this one: addresses and networks, as in 10.0.0.0/8 or '::1', and 'unix' for those that connect over a Unix socket. Only their Forwarded, X-Forwarded-* and X-Request-Id headers and PROXY headers are believed; what others send of them is replaced."`
+	Via             bool          `yaml:"via" doc:"Add a Via header to requests and responses."`
+	MaxSessions     int           `yaml:"max_sessions" default:"0" min:"0" max:"10000000" doc:"WebSocket sessions open at once, over all routes; 503 with Retry-After beyond. 0: no limit."`
+	Log             Log           `yaml:"log" doc:"What is logged, and how."`
+	StateDir        string        `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA, ordered certificates, session ticket keys). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
+}
+
+// Proxy is one or more proxies in front of this one.
+type Proxy struct {
+	netip.Prefix      // their addresses; invalid where Unix is set
+	Unix         bool // those on Unix sockets, which have none
 }
 
 // Pos is the place of an element in its file. Line and Column start at 1.
@@ -46,7 +52,7 @@ type Listener struct {
 	RedirectHTTPS    bool             `yaml:"redirect_https" doc:"Answer every request with a redirect to https on the first TLS listener's port."`
 	HTTP2            bool             `yaml:"http2" default:"true" doc:"Offer HTTP/2 on a TLS listener."`
 	MaxStreams       int              `yaml:"max_streams" default:"250" min:"1" max:"10000" doc:"HTTP/2 streams open at once on a connection."`
-	ProxyProtocol    bool             `yaml:"proxy_protocol" doc:"Require a PROXY header, version 1 or 2, in front of every connection. Connections from other addresses than 'trusted_proxies' are refused."`
+	ProxyProtocol    bool             `yaml:"proxy_protocol" doc:"Require a PROXY header, version 1 or 2, in front of every connection. Connections from other addresses than 'trusted_proxies' are refused; on a Unix socket the permissions of the file decide who may connect."`
 	Timeouts         ListenerTimeouts `yaml:"timeouts" doc:"How long clients may take."`
 	MaxHeaderBytes   Size             `yaml:"max_header_bytes" default:"64KiB" min:"4KiB" max:"16MiB" doc:"Largest head of a request; 431 beyond it."`
 	MaxConnections   int              `yaml:"max_connections" default:"0" min:"0" max:"10000000" doc:"Connections open at once; more wait to be accepted. 0: no limit."`
@@ -120,7 +126,7 @@ type Route struct {
 	Name     string            `yaml:"name" doc:"Identity of the route in logs and across reloads. Default: its matchers."`
 	Host     string            `yaml:"host" doc:"Exact host, '*.example.com' (any name below, not example.com itself), or absent for any. A port is not part of it."`
 	Path     string            `yaml:"path" default:"/*" doc:"Exact path, or a prefix when it ends in '/*': '/ws/*' matches '/ws/' and '/ws/a', not '/ws' or '/wsx'."`
-	Methods  []string          `yaml:"methods" doc:"Methods to match. GET covers HEAD. Absent: any."`
+	Methods  []string          `yaml:"methods" doc:"Methods to match. GET covers HEAD. Absent: any but TRACE."`
 	Headers  map[string]string `yaml:"headers" doc:"Request headers to match, name to value; '*' matches any value."`
 	Query    map[string]string `yaml:"query" doc:"Query parameters to match, name to value; '*' matches any value."`
 	Protocol string            `yaml:"protocol" enum:"http,websocket" doc:"Match only WebSocket handshakes, or only other requests. A plain request that only misses this gets 426."`
@@ -150,9 +156,9 @@ type Route struct {
 
 // Headers is a change to a header section: removals first, then settings.
 type Headers struct {
-	Set     map[string]string `yaml:"set_headers" doc:"Headers to set, replacing values that are there. {client_address}, {route}, {host}, {request_id}, {scheme}, {tls_version}, {tls_cipher}, {tls_server_name} and {client_subject} stand for what the request has."`
+	Set     map[string]string `yaml:"set_headers" doc:"Headers to set, replacing what is there under that name in any spelling. {client_address}, {route}, {host}, {request_id}, {scheme}, {tls_version}, {tls_cipher}, {tls_server_name} and {client_subject} stand for what the request has."`
 	SetFile map[string]string `yaml:"set_headers_file" doc:"Headers to set to the content of a file (a secret), name to file. A newline at its end is dropped."` // merged into Set by Load
-	Remove  []string          `yaml:"remove_headers" doc:"Headers to remove."`
+	Remove  []string          `yaml:"remove_headers" doc:"Headers to remove, in any spelling of their names, in trailers too."`
 
 	FromFile map[string]bool `yaml:"-"` // names in Set whose values come from files: they have no variables
 }
@@ -179,7 +185,7 @@ type Security struct {
 
 // CORS says which pages of other origins may read responses.
 type CORS struct {
-	Origins     []string      `yaml:"origins" short:"" required:"true" doc:"Origins whose pages may: 'https://app.example.com', 'https://*.example.com', 'null', or '*' for any."`
+	Origins     []string      `yaml:"origins" short:"" required:"true" doc:"Origins whose pages may: 'https://app.example.com', 'https://*.example.com', 'null', 'file://', or '*' for any."`
 	Methods     []string      `yaml:"methods" doc:"Methods they may use besides GET, HEAD and POST, which need no permission."`
 	Headers     []string      `yaml:"headers" doc:"Request headers they may set besides those that need no permission."`
 	Expose      []string      `yaml:"expose" doc:"Response headers they may read besides those that need no permission."`
@@ -209,7 +215,7 @@ type Files struct {
 
 // WebSocket is the policy of a route for handshakes and sessions.
 type WebSocket struct {
-	Origins             []string      `yaml:"origins" doc:"Origins whose pages may connect: 'same-origin', 'https://app.example.com', 'https://*.example.com', 'null'. Clients that send no Origin (not browsers) pass. Absent: the backend decides."`
+	Origins             []string      `yaml:"origins" doc:"Origins whose pages may connect: 'same-origin', 'https://app.example.com', 'https://*.example.com', 'null', 'file://'. Clients that send no Origin (not browsers) pass. Absent: the backend decides."`
 	Subprotocols        []string      `yaml:"subprotocols" doc:"Subprotocols to let through; a client must offer one of them. Absent: whatever client and backend agree on."`
 	HandshakeTimeout    time.Duration `yaml:"handshake_timeout" default:"10s" min:"1ms" max:"10m" doc:"Limit for the backend to answer a handshake, connecting included."`
 	Compression         string        `yaml:"compression" default:"pass" enum:"pass,strip" doc:"'pass' lets client and backend agree on permessage-deflate, 'strip' keeps the offer from the backend. Other extensions are never passed on."`

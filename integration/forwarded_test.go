@@ -57,6 +57,18 @@ func TestForwardedHeaders(t *testing.T) {
 		{name: "Forwarded", g: trusted, client: "203.0.113.7", lines: []string{"Forwarded: for=203.0.113.7;proto=https;host=public.test"},
 			want: map[string]string{"X-Forwarded-Proto": "https", "X-Forwarded-Host": "public.test"}},
 		{name: "Forwarded with IPv6 and a port", g: trusted, client: "2001:db8::7", lines: []string{`Forwarded: for="[2001:db8::7]:4711";proto=http`}},
+		{name: "the scheme of a WebSocket", g: trusted, client: "127.0.0.1", lines: []string{"X-Forwarded-Proto: wss"},
+			want: map[string]string{"X-Forwarded-Proto": "https", "X-Forwarded-Port": "443", "Forwarded": `for=127.0.0.1;proto=https;host="gateway.test"`}},
+		{name: "the way in X-Forwarded-For alone", g: trusted, client: "2001:db8::7", lines: []string{"X-Forwarded-For: 2001:db8::7, 10.1.2.3"},
+			want: map[string]string{"X-Forwarded-For": "2001:db8::7, 10.1.2.3, 127.0.0.1", "Forwarded": `for="[2001:db8::7]", for=10.1.2.3, for=127.0.0.1;proto=http;host="gateway.test"`}},
+		{name: "the way in Forwarded alone", g: trusted, client: "2001:db8::7", lines: []string{`Forwarded: for="[2001:db8::7]:99";proto=https, for=10.1.2.3`},
+			want: map[string]string{"X-Forwarded-For": "2001:db8::7, 10.1.2.3, 127.0.0.1", "Forwarded": `for="[2001:db8::7]:99";proto=https, for=10.1.2.3, for=127.0.0.1;proto=http;host="gateway.test"`}},
+		{name: "the way in both", g: trusted, client: "203.0.113.7", never: "6.6.6.6", lines: []string{"X-Forwarded-For: 203.0.113.7", "Forwarded: for=6.6.6.6;proto=https;host=evil.test"},
+			want: map[string]string{"Forwarded": `for=203.0.113.7, for=127.0.0.1;proto=http;host="gateway.test"`}},
+		{name: "Forwarded with an open quote", g: trusted, client: "127.0.0.1", never: "6.6.6.6", lines: []string{`Forwarded: for=6.6.6.6;host="x`},
+			want: map[string]string{"X-Forwarded-For": "127.0.0.1"}},
+		{name: "a trusted proxy's client in another spelling", g: trusted, client: "127.0.0.1", never: "6.6.6.6", lines: []string{"X_Forwarded_For: 6.6.6.6", "X-Forwarded_Host: 6.6.6.6", "X-Client-Subject: 6.6.6.6"}},
+		{name: "what more a trusted proxy says", g: trusted, client: "127.0.0.1", lines: []string{"X-Forwarded-Prefix: /app"}, want: map[string]string{"X-Forwarded-Prefix": "/app"}},
 		{name: "Forwarded in a list", g: trusted, client: "203.0.113.7", lines: []string{"Forwarded: for=6.6.6.6, for=203.0.113.7, for=10.1.2.3"}},
 	}
 	for i, tt := range tests {
@@ -80,6 +92,110 @@ func TestForwardedHeaders(t *testing.T) {
 			}
 			if r := tt.g.request(path); !fromAddress(r.text("client"), tt.client) {
 				t.Errorf("client = %q in the log, want %q", r.text("client"), tt.client)
+			}
+		})
+	}
+}
+
+// HTTP/1.0 may come without a host: then nothing is said of it.
+func TestForwardedHeadersWithoutAHost(t *testing.T) {
+	t.Parallel()
+	b := newRecorder(t)
+	g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", b.Address))
+	wstest.Ask(t, g.http, "GET /old HTTP/1.0\r\n\r\n")
+	q := b.all()[0]
+	if values := q.Values("X-Forwarded-Host"); values != nil || q.Get("Forwarded") != "for=127.0.0.1;proto=http" {
+		t.Errorf("X-Forwarded-Host %q, Forwarded %q; want none, and no host", values, q.Get("Forwarded"))
+	}
+}
+
+// Pages of the host that the browser asked for may connect, whatever Host a
+// trusted proxy makes of it.
+func TestSameOriginBehindAProxy(t *testing.T) {
+	t.Parallel()
+	b := newRecorder(t)
+	const route = "\nroutes: [{ path: /*, backend: %s, websocket: { origins: [same-origin] } }]"
+	strangers := start(t, fmt.Sprintf(route, b.Address))
+	trusted := start(t, fmt.Sprintf("trusted_proxies: [127.0.0.1, \"::1\"]"+route, b.Address))
+	tests := []struct {
+		name  string
+		lines []string
+		want  bool // behind a trusted proxy; of strangers nothing is believed
+	}{
+		{"another host", []string{"Origin: https://public.test", "X-Forwarded-Host: public.test"}, true},
+		{"another host with a port", []string{"Origin: https://public.test:8443", "X-Forwarded-Host: public.test:8443"}, true},
+		{"another host in Forwarded", []string{"Origin: https://public.test", "Forwarded: host=public.test"}, true},
+		{"a port", []string{"Origin: https://gateway.test:8443", "X-Forwarded-Port: 8443"}, true},
+		{"host and port", []string{"Origin: https://public.test:8443", "X-Forwarded-Host: public.test", "X-Forwarded-Port: 8443"}, true},
+		{"another page", []string{"Origin: https://evil.test", "X-Forwarded-Host: public.test"}, false},
+		{"another port", []string{"Origin: https://gateway.test:9443", "X-Forwarded-Port: 8443"}, false},
+		{"the host inside", []string{"Origin: https://gateway.test", "X-Forwarded-Host: public.test"}, false},
+		{"a plain page where the client speaks TLS", []string{"Origin: http://public.test", "X-Forwarded-Host: public.test", "X-Forwarded-Proto: wss"}, false},
+	}
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ask := func(g *gateway) bool {
+				r, _ := wstest.Ask(t, g.http, wstest.Handshake(fmt.Sprintf("/%d/accepted", i), tt.lines...))
+				return r.StatusCode == http.StatusSwitchingProtocols
+			}
+			if got := ask(trusted); got != tt.want {
+				t.Errorf("behind a trusted proxy accepted %t, want %t", got, tt.want)
+			}
+			if tt.want && ask(strangers) {
+				t.Errorf("a stranger was believed")
+			}
+		})
+	}
+}
+
+// The word unix trusts the proxies that connect over a Unix socket, but not
+// those whose address a PROXY header tells.
+func TestTrustedProxiesOnUnixSockets(t *testing.T) {
+	t.Parallel()
+	b := newRecorder(t)
+	dir := t.TempDir()
+	behind := func(trusted string) *gateway {
+		return startFile(t, fmt.Sprintf(`
+listeners:
+  - "unix:%[1]s/%[2]s.sock"
+  - { address: "unix:%[1]s/%[2]s-proxy.sock", proxy_protocol: true }
+trusted_proxies: [%[2]s]
+log: { format: json }
+state_dir: %[3]q
+routes: [{ path: /*, backend: %[4]s }]
+`, dir, trusted, t.TempDir(), b.Address))
+	}
+	believed, not := behind("unix"), behind("192.0.2.1")
+	const said = "X-Forwarded-For: 203.0.113.7"
+	tests := []struct {
+		name, socket, preface string
+		g                     *gateway
+		want                  string // X-Forwarded-For; "": none
+	}{
+		{name: "trusted", socket: "unix", g: believed, want: "203.0.113.7"},
+		{name: "not trusted", socket: "192.0.2.1", g: not},
+		{name: "trusted, with a PROXY header", socket: "unix-proxy", preface: "PROXY TCP4 192.0.2.9 10.0.0.1 5555 443\r\n", g: believed, want: "192.0.2.9"},
+		{name: "trusted, with one that tells nothing", socket: "unix-proxy", preface: "PROXY UNKNOWN\r\n", g: believed},
+		{name: "the proxy that a PROXY header tells is trusted", socket: "192.0.2.1-proxy", preface: "PROXY TCP4 192.0.2.1 10.0.0.1 5555 443\r\n", g: not, want: "203.0.113.7, 192.0.2.1"},
+	}
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := net.Dial("unix", dir+"/"+tt.socket+".sock")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			_, _ = io.WriteString(c, tt.preface+get(fmt.Sprintf("/%d", i), said))
+			if text, err := io.ReadAll(deadline{c}); !strings.HasPrefix(string(text), "HTTP/1.1 200 ") {
+				t.Fatalf("answered with %q, %v", text, err)
+			}
+			q := b.below(fmt.Sprintf("/%d", i))[0]
+			if got := q.Get("X-Forwarded-For"); got != tt.want {
+				t.Errorf("X-Forwarded-For = %q, want %q", got, tt.want)
+			}
+			client, _, _ := strings.Cut(tt.want, ",")
+			if r := tt.g.request(fmt.Sprintf("/%d", i)); r.text("client") != client {
+				t.Errorf("client = %q in the log, want %q", r.text("client"), client)
 			}
 		})
 	}

@@ -237,6 +237,7 @@ routes:
   - { path: /same, backend: %[1]s, websocket: { origins: [same-origin] } }
   - { path: /list, backend: %[1]s, websocket: { origins: ["https://app.example.com", "https://*.example.org"] } }
   - { path: /null, backend: %[1]s, websocket: { origins: ["null"] } }
+  - { path: /file, backend: %[1]s, websocket: { origins: ["file://"] } }
 `, b.Address))
 	tests := []struct {
 		path, origin string
@@ -261,6 +262,10 @@ routes:
 		{"/list", "https://gateway.test", 403},
 		{"/null", "null", 101},
 		{"/null", "https://gateway.test", 403},
+		{"/file", "file://", 101},
+		{"/file", "file:///", 403},
+		{"/file", "null", 403},
+		{"/null", "file://", 403},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%s %q", tt.path, tt.origin), func(t *testing.T) {

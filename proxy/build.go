@@ -116,7 +116,6 @@ func (b *builder) service(c *config.Route, next *snapshot) *service {
 		group:            &relay.Group{Name: name},
 		shares:           next.shares(c),
 		request:          newEdit(&c.Request),
-		response:         newEdit(&c.Response),
 		cacheControl:     c.CacheControl,
 		handshakeTimeout: c.WebSocket.HandshakeTimeout,
 		badGateway:       ws.StatusCode(c.WebSocket.CloseCodeBadGateway),
@@ -166,6 +165,8 @@ func (b *builder) service(c *config.Route, next *snapshot) *service {
 			Credentials: o.Credentials, MaxAge: o.MaxAge,
 		})
 	}
+	s.response = newEdit(&c.Response, s.decided()...)
+	s.exchange.ToBackend, s.exchange.ToClient = s.request.names, s.response.names
 	switch {
 	case c.Redirect != nil:
 		if s.redirect, err = answer.NewRedirect(c.Redirect.To, c.Redirect.Status); err != nil {

@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"sluice/config"
+	"sluice/internal/fieldname"
 	"sluice/proxy/answer"
 )
 
@@ -17,10 +20,16 @@ func (x *exchange) dress(h http.Header, status int) {
 		return
 	}
 	svc.response.apply(x, h)
+	for _, name := range [...]string{"Content-Type", "Date"} {
+		if _, ok := h[name]; !ok && svc.response.names.Has(name) {
+			h[name] = nil // or the server puts in its own
+		}
+	}
 	if !x.own {
 		x.setCookies(h)
 	}
 	if svc.cacheControl != "" && status < 400 {
+		cacheControl.Strip(h)
 		h.Set("Cache-Control", svc.cacheControl)
 	}
 	for name, value := range svc.secure {
@@ -32,6 +41,21 @@ func (x *exchange) dress(h http.Header, status int) {
 	if svc.cors != nil {
 		svc.cors.Apply(h, x.r)
 	}
+}
+
+var cacheControl = fieldname.NewSet("Cache-Control")
+
+// decided returns the names of the response headers that keys of a route set,
+// besides those of 'response', whatever the status is.
+func (s *service) decided() []string {
+	names := slices.Collect(maps.Keys(s.secure))
+	if s.hsts != "" {
+		names = append(names, "Strict-Transport-Security")
+	}
+	if s.cors != nil {
+		names = append(names, answer.CORSFields()...)
+	}
+	return names
 }
 
 // pages returns the route's own error pages, or nil.

@@ -2,23 +2,31 @@ package proxy
 
 import (
 	"crypto/tls"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"sluice/config"
+	"sluice/internal/fieldname"
 )
 
 // edit is a change to a header section: removals first, then settings.
 type edit struct {
-	remove []string
-	set    map[string]template
+	names fieldname.Set // that do not pass, whoever sent them: those removed and those set
+	set   map[string]template
 }
 
 // template is a value with variables in it.
 type template []config.Part
 
-func newEdit(c *config.Headers) edit {
-	e := edit{remove: c.Remove, set: make(map[string]template, len(c.Set))}
+// newEdit returns the change that c asks for, which others set the headers of
+// also after.
+func newEdit(c *config.Headers, also ...string) edit {
+	e := edit{
+		names: fieldname.NewSet(slices.Concat(c.Remove, slices.Collect(maps.Keys(c.Set)), also)...),
+		set:   make(map[string]template, len(c.Set)),
+	}
 	for name, value := range c.Set {
 		if c.FromFile[name] {
 			e.set[name] = template{{Text: value}}
@@ -30,9 +38,7 @@ func newEdit(c *config.Headers) edit {
 }
 
 func (e *edit) apply(x *exchange, h http.Header) {
-	for _, name := range e.remove {
-		h.Del(name)
-	}
+	e.names.Strip(h)
 	for name, value := range e.set {
 		h.Set(name, value.of(x))
 	}

@@ -47,11 +47,8 @@ func Explain(cfg *config.Config, q Question) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := q.URL.EscapedPath()
-	if path == "" {
-		path = "/"
-	}
-	if path, err = route.Clean(path); err != nil {
+	path, err := route.Clean(rawPath(q.URL))
+	if err != nil {
 		return nil, err
 	}
 	r := &route.Request{
@@ -92,11 +89,11 @@ func (e *Explanation) take(c *config.Route, q Question, path, rest string) error
 	if err != nil {
 		return err
 	}
-	hello := &upgrade.Request{Host: q.URL.Host, Origin: q.Header.Get("Origin")}
+	hello := &upgrade.Request{Origin: q.Header.Get("Origin")}
 	if len(p.Subprotocols) > 0 {
 		hello.Protocols = p.Subprotocols[:1] // which the client offers is not asked here
 	}
-	if refusal := p.Apply(hello, q.URL.Scheme == "wss" || q.URL.Scheme == "https"); refusal != nil {
+	if refusal := p.Apply(hello, upgrade.Site{Host: q.URL.Host, Secure: q.URL.Scheme == "wss" || q.URL.Scheme == "https"}); refusal != nil {
 		e.Refused = refusal.Reason
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 
@@ -27,8 +26,14 @@ const (
 
 // edit makes the changes to a request that its backend sees. It comes after the
 // hop-by-hop headers are gone: Connection cannot name what it sets.
+//
+// A TRACE request gets nothing that its answer may not show.
 func (x *exchange) edit(h http.Header) {
-	dropIdentity(h)
+	if x.r.Method == http.MethodTrace {
+		x.svc.request.names.Strip(h)
+		credentials.Strip(h)
+		return
+	}
 	if s := x.r.TLS; s != nil && len(s.VerifiedChains) > 0 {
 		leaf := s.PeerCertificates[0]
 		h.Set(subjectHeader, escape(leaf.Subject.String(), ""))
@@ -37,17 +42,6 @@ func (x *exchange) edit(h http.Header) {
 		}
 	}
 	x.svc.request.apply(x, h)
-}
-
-// dropIdentity removes what only the gateway may say, in the spellings that
-// backends take for it (CGI cannot tell '_' from '-').
-func dropIdentity(h http.Header) {
-	for name := range h {
-		switch http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")) {
-		case subjectHeader, sanHeader:
-			delete(h, name)
-		}
-	}
 }
 
 // alternatives lists the subject alternative names of a certificate.
@@ -118,8 +112,12 @@ func (x *exchange) redirectHTTPS() {
 	if x.s.httpsPort != "443" {
 		host += ":" + x.s.httpsPort
 	}
-	to := url.URL{Scheme: "https", Host: host, Path: x.r.URL.Path, RawPath: x.r.URL.RawPath, RawQuery: x.r.URL.RawQuery}
-	x.w.Header().Set("Location", to.String())
+	path, err := route.Clean(rawPath(x.r.URL))
+	if err != nil {
+		x.fail(http.StatusBadRequest, "The path is malformed.", err)
+		return
+	}
+	x.w.Header().Set("Location", "https://"+host+withQuery(path, x.r.URL))
 	x.w.WriteHeader(http.StatusPermanentRedirect)
 }
 

@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -32,6 +32,7 @@ type exchange struct {
 	r       *http.Request
 	body    *clientBody // of r; nil without one
 	origin  forward.Origin
+	host    string // clean, without its port
 	path    string // clean
 	rest    string // what the '*' of the route's path matched
 	own     bool   // the answer is the gateway's own
@@ -61,7 +62,6 @@ func (x *exchange) serve(how *settings) {
 		x.fail(status, wrong, nil)
 		return
 	}
-	dropIdentity(r.Header)
 	if store := x.s.store; store != nil && !how.tls && store.Challenge(x.w, r) {
 		return
 	}
@@ -105,11 +105,7 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request) *exchange 
 		x.sent.begin() // the request before may have left its own
 	}
 	x.w = &dresser{ResponseWriter: x.sent, dress: x.dress}
-	trusted := x.s.trusts
-	if x.client.wire.Anonymous() {
-		trusted = func(netip.Addr) bool { return false }
-	}
-	x.origin = forward.NewOrigin(r, x.client.wire.Peer().Addr(), trusted)
+	x.origin = forward.NewOrigin(r, x.client.wire.Peer().Addr(), x.s.believes(x.client.wire), x.s.trusts)
 	id := x.origin.ID
 	if id == "" {
 		id = requestID(x.number)
@@ -154,19 +150,16 @@ func (x *exchange) admit(rates *limit.Rates) bool {
 
 // match finds the route, or answers.
 func (x *exchange) match(websocket bool) bool {
-	host, err := route.CleanHost(x.r.Host)
-	if err != nil {
+	var err error
+	if x.host, err = route.CleanHost(x.r.Host); err != nil {
 		x.fail(http.StatusBadRequest, "The Host header is not a host.", err)
 		return false
 	}
-	if x.path, err = route.Clean(rawPath(x.r)); err != nil {
+	if x.path, err = route.Clean(rawPath(x.r.URL)); err != nil {
 		x.fail(http.StatusBadRequest, "The path is malformed.", err)
 		return false
 	}
-	q := &route.Request{
-		Method: x.r.Method, Host: host, Path: x.path, Query: x.r.URL.RawQuery,
-		Header: x.r.Header, WebSocket: websocket,
-	}
+	q := x.question(websocket)
 	m, miss := x.s.routes.Match(q)
 	switch miss {
 	case route.None:
@@ -178,7 +171,7 @@ func (x *exchange) match(websocket bool) bool {
 		if x.preflight(q) {
 			return false
 		}
-		x.w.Header().Set("Allow", strings.Join(x.s.routes.Allowed(q), ", "))
+		x.w.Header().Set("Allow", x.allow(q))
 		x.fail(http.StatusMethodNotAllowed, "This method is not allowed here.", nil)
 	case route.UpgradeRequired:
 		x.refuse(upgrade.UpgradeRequired("Only WebSocket handshakes are answered here."))
@@ -188,17 +181,33 @@ func (x *exchange) match(websocket bool) bool {
 	return false
 }
 
-// rawPath returns the path of r as it was sent. URL.EscapedPath would make one
+// question is what the routes are asked.
+func (x *exchange) question(websocket bool) *route.Request {
+	return &route.Request{
+		Method: x.r.Method, Host: x.host, Path: x.path, Query: x.r.URL.RawQuery,
+		Header: x.r.Header, WebSocket: websocket,
+	}
+}
+
+// rawPath returns the path of u as it was sent. URL.EscapedPath would make one
 // anew from the decoded path where the client's is not quite valid, and a %2F
 // in it would split.
-func rawPath(r *http.Request) string {
+func rawPath(u *url.URL) string {
 	switch {
-	case r.URL.RawPath != "":
-		return r.URL.RawPath
-	case r.URL.Path == "": // of a URL that ends with its host
+	case u.RawPath != "":
+		return u.RawPath
+	case u.Path == "": // of a URL that ends with its host
 		return "/"
 	}
-	return r.URL.EscapedPath()
+	return u.EscapedPath()
+}
+
+// withQuery returns an escaped path with the query of u.
+func withQuery(path string, u *url.URL) string {
+	if u.RawQuery != "" || u.ForceQuery {
+		return path + "?" + u.RawQuery
+	}
+	return path
 }
 
 // preflight answers a CORS preflight request whose own method, OPTIONS, no
@@ -240,6 +249,8 @@ func (x *exchange) dispatch(websocket bool) {
 		x.svc.respond.ServeHTTP(x.w, x.r)
 	case x.svc.files != nil:
 		x.svc.files.Serve(x.w, x.r, x.record.ID, path)
+	case forward.Last(x.r):
+		x.answerLast()
 	default:
 		x.forward(path)
 	}

@@ -118,15 +118,12 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 	}
 	q, refusal := upgrade.Check(x.r)
 	if refusal == nil {
-		refusal = x.svc.policy.Apply(q, x.origin.Proto == "https")
+		refusal = x.svc.policy.Apply(q, upgrade.Site{Host: x.origin.Host, Port: x.origin.ProxyPort, Secure: x.origin.Proto == "https"})
 	}
 	if refusal != nil {
 		return nil, refusal
 	}
-	q.Path = path
-	if x.r.URL.RawQuery != "" || x.r.URL.ForceQuery {
-		q.Path += "?" + x.r.URL.RawQuery
-	}
+	q.Path = withQuery(path, x.r.URL)
 	x.origin.Set(q.Header)
 	q.Header["X-Request-Id"] = []string{x.record.ID}
 	if x.s.via {

@@ -8,6 +8,8 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/rs/zerolog"
 
+	"sluice/config"
+	"sluice/internal/wire"
 	"sluice/proxy/answer"
 	"sluice/proxy/backend"
 	"sluice/proxy/compress"
@@ -31,7 +33,7 @@ type snapshot struct {
 	notes     []string       // for the operator
 	listeners map[string]*listener
 	httpsPort string         // of the first TLS listener, where redirects go
-	proxies   []netip.Prefix // trusted ones
+	proxies   []config.Proxy // trusted ones
 
 	log             zerolog.Logger
 	access          bool
@@ -43,7 +45,19 @@ type snapshot struct {
 
 // trusts reports whether a is the address of a proxy whose word counts.
 func (s *snapshot) trusts(a netip.Addr) bool {
-	return slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
+	return slices.ContainsFunc(s.proxies, func(p config.Proxy) bool { return p.Contains(a) })
+}
+
+// believes reports whether what the peer of c says of its requests' way counts.
+// A peer that a PROXY header named has an address, on a Unix socket too.
+func (s *snapshot) believes(c *wire.Conn) bool {
+	switch peer := c.Peer().Addr(); {
+	case c.Anonymous():
+		return false
+	case peer.IsValid():
+		return s.trusts(peer)
+	}
+	return slices.ContainsFunc(s.proxies, func(p config.Proxy) bool { return p.Unix })
 }
 
 // service is what a route does with the requests it takes: one of shares,

@@ -13,9 +13,11 @@ import (
 // The path is split at '/' before anything is decoded: an escaped slash, and a
 // backslash in any form, is data. Segments that then read "." or ".." are
 // resolved (RFC 3986, section 5.2.4), never above the root; empty segments are
-// kept. Unreserved characters, sub-delims, ':' and '@' are written as they
-// are, all other bytes as %XX in upper case. A clean path is returned as it is,
-// without allocation.
+// kept. Unreserved characters are written as they are. Reserved ones stay as
+// they came, escaped or not, for they may be delimiters to the backend:
+// "/a;b" and "/a%3Bb" are different paths (section 2.2). All other bytes are
+// written as %XX, and every escape is in upper case. A clean path is returned
+// as it is, without allocation.
 //
 // A path that does not start with '/', a broken escape, a NUL in any form and
 // a raw control character are errors.
@@ -59,11 +61,11 @@ func isClean(path string) bool {
 			}
 		case c == '%':
 			b, ok := unescape(path[i:])
-			if !ok || b == 0 || isLiteral(b) || isLowerHex(path[i+1]) || isLowerHex(path[i+2]) {
+			if !ok || b == 0 || isUnreserved(b) || isLowerHex(path[i+1]) || isLowerHex(path[i+2]) {
 				return false
 			}
 			i += len("XX")
-		case !isLiteral(c):
+		case !isUnreserved(c) && !isReserved(c):
 			return false
 		}
 	}
@@ -93,7 +95,7 @@ func appendSegment(dst []byte, segment string) ([]byte, error) {
 			return dst, errors.New("path holds a NUL")
 		case !escaped && (c < ' ' || c == 0x7f):
 			return dst, fmt.Errorf("path holds the control character 0x%02x", c)
-		case isLiteral(c):
+		case isUnreserved(c), isReserved(c) && !escaped:
 			dst = append(dst, c)
 		default:
 			dst = append(dst, '%', "0123456789ABCDEF"[c>>4], "0123456789ABCDEF"[c&15])
@@ -102,11 +104,16 @@ func appendSegment(dst []byte, segment string) ([]byte, error) {
 	return dst, nil
 }
 
-// isLiteral reports whether c stands for itself in a clean path: unreserved,
-// sub-delims, ':' and '@', the pchar of RFC 3986 without escapes.
-func isLiteral(c byte) bool {
-	return isAlphanumeric(c) || strings.IndexByte("-._~!$&'()*+,;=:@", c) >= 0
+// isUnreserved reports whether c means the same escaped and not (RFC 3986,
+// section 2.3).
+func isUnreserved(c byte) bool {
+	return isAlphanumeric(c) || strings.IndexByte("-._~", c) >= 0
 }
+
+// isReserved reports whether c may be a delimiter within a segment (RFC 3986,
+// section 2.2). Of the reserved characters these are all but '/', which ends
+// it, and '?' and '#', which end the path: bare, they are in none.
+func isReserved(c byte) bool { return strings.IndexByte("!$&'()*+,;=:@[]", c) >= 0 }
 
 // unescape returns the byte of the escape that s starts with.
 func unescape(s string) (c byte, ok bool) {

@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -36,11 +37,14 @@ func TestClean(t *testing.T) {
 		{name: "backslash is data", in: `/a\..\b`, want: "/a%5C..%5Cb"},
 		{name: "escaped backslash is data", in: "/a%5c..%5Cb", want: "/a%5C..%5Cb"},
 		{name: "parameter after dots is data", in: "/a/..;/b", want: "/a/..;/b"},
-		{name: "needless escape", in: "/%61%2D%40%3a", want: "/a-@:"},
+		{name: "needless escape", in: "/%61%2D%7e%5F%39", want: "/a-~_9"},
+		{name: "escaped delimiters stay escaped", in: "/a%3bb%2B%26%3d%40%3A%21%24%27%28%29%2a%2c%5b%5D%3f%23", want: "/a%3Bb%2B%26%3D%40%3A%21%24%27%28%29%2A%2C%5B%5D%3F%23"},
+		{name: "bare delimiters stay bare", in: "/%61;b+&=@:!$'()*,[]", want: "/a;b+&=@:!$'()*,[]"},
+		{name: "parameters behind escaped dots are data", in: "/a/%2e%2e;/%2e%3B/b", want: "/a/..;/.%3B/b"},
 		{name: "lower-case escape", in: "/caf%c3%a9", want: "/caf%C3%A9"},
 		{name: "raw UTF-8", in: "/café", want: "/caf%C3%A9"},
 		{name: "not UTF-8", in: "/\xff%fe", want: "/%FF%FE"},
-		{name: "space and delimiters", in: "/a b?c#d[e]", want: "/a%20b%3Fc%23d%5Be%5D"},
+		{name: "bytes that stand in no path", in: "/a b?c#d\"<>^`{|}", want: "/a%20b%3Fc%23d%22%3C%3E%5E%60%7B%7C%7D"},
 		{name: "escaped control character", in: "/%0a%7f", want: "/%0A%7F"},
 
 		{name: "empty", in: "", err: "does not start with '/'"},
@@ -108,8 +112,11 @@ func segments(escaped string) ([]string, bool) {
 	return stack, true
 }
 
+// delimiters are the reserved characters that may stand in a segment.
+const delimiters = "!$&'()*+,;=:@[]"
+
 func FuzzClean(f *testing.F) {
-	for _, seed := range []string{"/", "/a/../b", "//%2e%2E/.", "/..%2f%5C\\/%00", "/%7e%c3%A9é/%25", "/a//..//.", "*"} {
+	for _, seed := range []string{"/", "/a/../b", "//%2e%2E/.", "/a;b%3Bc/..;/%2a*", "/..%2f%5C\\/%00", "/%7e%c3%A9é/%25", "/a//..//.", "*"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
@@ -135,17 +142,33 @@ func FuzzClean(f *testing.F) {
 		if again, err := route.Clean(out); again != out || err != nil {
 			t.Errorf("Clean(%q) = %q, and of that %q, %v", in, out, again, err)
 		}
-		// Two paths are the same exactly when their spellings are: escaping
-		// every byte changes nothing.
+		// Escaping makes another path exactly where the character is reserved.
 		var b strings.Builder
-		for _, s := range want {
-			b.WriteByte('/')
-			for i := range len(s) {
-				b.WriteString("%" + strings.ToLower(string("0123456789ABCDEF"[s[i]>>4])) + string("0123456789ABCDEF"[s[i]&15]))
+		for rest := out; rest != ""; {
+			n := 1
+			switch c := rest[0]; {
+			case c == '%':
+				n = len("%XX")
+				b.WriteString(strings.ToLower(rest[:n]))
+			case c == '/' || strings.IndexByte(delimiters, c) >= 0:
+				b.WriteByte(c)
+			default:
+				fmt.Fprintf(&b, "%%%02x", c)
 			}
+			rest = rest[n:]
 		}
 		if other, err := route.Clean(b.String()); other != out || err != nil {
 			t.Errorf("Clean(%q) = %q, %v; want %q as of %q", b.String(), other, err, out, in)
+		}
+		// Dots may remove what is reserved; nothing else becomes of it.
+		for _, c := range delimiters {
+			escaped := fmt.Sprintf("%%%02X", c)
+			if bare, of := strings.Count(out, string(c)), strings.Count(in, string(c)); bare > of {
+				t.Errorf("Clean(%q) = %q has %d bare %q, of %d", in, out, bare, c, of)
+			}
+			if n, of := strings.Count(out, escaped), strings.Count(strings.ToUpper(in), escaped); n > of {
+				t.Errorf("Clean(%q) = %q has %d escaped %q, of %d", in, out, n, c, of)
+			}
 		}
 	})
 }

@@ -68,6 +68,10 @@ func (r *rule[T]) objections(q *Request) []string {
 	case NotFound:
 		object("the request is a WebSocket handshake")
 	case MethodNotAllowed:
+		if len(r.pattern.Methods) == 0 {
+			object("method %s is not named", q.method())
+			break
+		}
 		object("method %s is not among %s", q.method(), strings.Join(r.pattern.Methods, ", "))
 	}
 	for _, c := range r.headers {

@@ -24,7 +24,7 @@ const anyValue = "*"
 type Pattern struct {
 	Host     string            // exact, "*.example.com" for any name below, or "" for any
 	Path     string            // exact, or a prefix when it ends in "/*"; "" is "/*"
-	Methods  []string          // none means any; GET covers HEAD
+	Methods  []string          // none means any but TRACE; GET covers HEAD
 	Headers  map[string]string // name to value; "*" is any value
 	Query    map[string]string // name to value, both unescaped; "*" is any value
 	Protocol string            // "websocket" for handshakes only, "http" for the rest only, "" for both
@@ -95,8 +95,6 @@ func (p Pattern) canonical() (Pattern, error) {
 	default:
 		return p, fmt.Errorf("protocol %q is neither %q nor %q", p.Protocol, plainOnly, webSocketOnly)
 	}
-	// Here a star of the path itself must not look like the one of a prefix.
-	path = strings.ReplaceAll(path, "*", "%2A")
 	if prefix {
 		path += "*"
 	}
@@ -120,7 +118,7 @@ func parsePath(pattern string) (path string, prefix bool, err error) {
 		pattern, prefix = strings.TrimSuffix(pattern, "*"), true
 	}
 	if strings.Contains(pattern, "*") {
-		return "", false, errors.New("path holds a '*' that is not a whole last segment: write a literal one as %2A")
+		return "", false, errors.New("path holds a '*' that is not a whole last segment: only a prefix such as /* takes requests with a bare one; %2A is an escaped one")
 	}
 	path, err = Clean(pattern)
 	return path, prefix, err
@@ -158,9 +156,10 @@ func cleanHeaders(headers map[string]string) (map[string]string, error) {
 	return clean, nil
 }
 
-// takes reports whether the canonical methods hold method.
+// takes reports whether the canonical methods hold method. TRACE is held only
+// where it is named: its answer shows all that a backend is sent.
 func takes(methods []string, method string) bool {
-	return len(methods) == 0 || slices.Contains(methods, method) ||
+	return len(methods) == 0 && method != http.MethodTrace || slices.Contains(methods, method) ||
 		method == http.MethodHead && slices.Contains(methods, http.MethodGet)
 }
 

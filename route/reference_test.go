@@ -65,7 +65,7 @@ func (ref reference) match(r route.Request) (string, string, route.Miss) {
 		if r.WebSocket {
 			method = "GET"
 		}
-		allowed := len(p.Methods) == 0
+		allowed := len(p.Methods) == 0 && method != "TRACE"
 		for _, m := range p.Methods {
 			allowed = allowed || m == method || m == "GET" && method == "HEAD"
 		}
@@ -95,7 +95,7 @@ func meets(p route.Pattern, r route.Request) (rest string, ok bool) {
 		if rest, ok = strings.CutPrefix(r.Path, before); !ok {
 			return "", false
 		}
-	} else if strings.ReplaceAll(p.Path, "%2A", "*") != r.Path {
+	} else if p.Path != r.Path {
 		return "", false
 	}
 	for name, want := range p.Headers {
@@ -123,12 +123,12 @@ func meets(p route.Pattern, r route.Request) (rest string, ok bool) {
 var (
 	worldHosts   = []string{"", "b", "a.b", "*.b", "*.a.b", "c.a.b"}
 	worldPaths   = []string{"/*", "/", "/x", "/x/*", "/x/", "/x/y", "/x/y/*", "/x//*"}
-	worldMethods = [][]string{nil, nil, {"GET"}, {"HEAD"}, {"POST"}, {"GET", "POST"}, {"HEAD", "POST"}}
+	worldMethods = [][]string{nil, nil, {"GET"}, {"HEAD"}, {"POST"}, {"GET", "POST"}, {"HEAD", "POST"}, {"TRACE"}, {"GET", "TRACE"}}
 	worldValues  = []string{"1", "2", "*"}
 
 	askedHosts   = []string{"", "b", "a.b", "c.a.b", "d.c.a.b", "z"}
 	askedPaths   = []string{"/", "/x", "/x/", "/x/y", "/x/y/z", "/x//", "/x//y", "/z", "*"}
-	askedMethods = []string{"GET", "HEAD", "POST", "PUT"}
+	askedMethods = []string{"GET", "HEAD", "POST", "PUT", "TRACE"}
 	askedHeaders = headers()
 	askedQueries = []string{"", "k=1", "k=2", "k=3", "j=1&k=%31", "k=2&k=1", "k"}
 )

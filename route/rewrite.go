@@ -55,7 +55,7 @@ func replacing(prefix bool, to string) (Rewrite, error) {
 	literal, rest := strings.CutSuffix(to, "*")
 	switch {
 	case strings.Contains(literal, "*"):
-		return Rewrite{}, fmt.Errorf("rewrite %s holds a '*' that is not its end: write a literal one as %%2A", to)
+		return Rewrite{}, fmt.Errorf("rewrite %s holds a '*' that is not its end: only %%2A, an escaped one, may stand elsewhere", to)
 	case rest && !prefix:
 		return Rewrite{}, fmt.Errorf("rewrite %s ends in '*', but the path has none that it could stand for", to)
 	}

@@ -87,15 +87,20 @@ func (t *Table[T]) Match(r *Request) (Match[T], Miss) {
 }
 
 // Allowed returns the methods with which r would be taken, sorted: the Allow
-// header of the answer to a [MethodNotAllowed].
+// header of the answer to a [MethodNotAllowed], and to OPTIONS. For a route that
+// names none they are the common ones.
 func (t *Table[T]) Allowed(r *Request) []string {
 	var methods []string
 	t.visit(r, func(rule *rule[T], _ string) bool {
-		if rule.check(r) == MethodNotAllowed {
-			methods = append(methods, rule.pattern.Methods...)
-			if slices.Contains(rule.pattern.Methods, http.MethodGet) {
-				methods = append(methods, http.MethodHead)
-			}
+		if miss := rule.check(r); miss != None && miss != MethodNotAllowed {
+			return true
+		}
+		methods = append(methods, rule.pattern.Methods...)
+		if len(rule.pattern.Methods) == 0 {
+			methods = append(methods, "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+		}
+		if slices.Contains(rule.pattern.Methods, http.MethodGet) {
+			methods = append(methods, http.MethodHead)
 		}
 		return true
 	})

@@ -34,7 +34,7 @@ func newRule[T any](index int, e Entry[T]) (*rule[T], error) {
 		value:   e.Value,
 		index:   index,
 		host:    strings.TrimPrefix(p.Host, "*"),
-		path:    strings.ReplaceAll(path, "%2A", "*"),
+		path:    path,
 		prefix:  prefix,
 		headers: conditions(p.Headers),
 		query:   conditions(p.Query),

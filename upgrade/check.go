@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"sluice/internal/fieldname"
 	"sluice/internal/hop"
 )
 
@@ -133,16 +134,15 @@ func tokens(values []string) (list []string, ok bool) {
 	return list, true
 }
 
+// negotiation are the fields that this package writes itself.
+var negotiation = fieldname.NewSet("Sec-WebSocket-*")
+
 // endToEnd returns the headers that go on to the next hop, without those of
 // the handshake itself.
 func endToEnd(h http.Header) http.Header {
 	out := h.Clone()
 	hop.Strip(out)
 	delete(out, "Content-Length")
-	for name := range out {
-		if strings.HasPrefix(name, "Sec-Websocket-") {
-			delete(out, name)
-		}
-	}
+	negotiation.Strip(out)
 	return out
 }

@@ -16,11 +16,19 @@ type Policy struct {
 	StripCompression bool
 }
 
-// Apply checks q and takes out of it what the route does not pass on. secure
-// tells whether the client speaks TLS to the gateway.
-func (p *Policy) Apply(q *Request, secure bool) *Refusal {
+// A Site is what a client believes to be connected to, as far as the gateway
+// can tell: proxies in front may have changed Host.
+type Site struct {
+	Host   string // with its port
+	Port   string // that Host may lack, as a proxy in front named it; may be empty
+	Secure bool   // the client speaks TLS
+}
+
+// Apply checks q, which is for the site at, and takes out of it what the route
+// does not pass on.
+func (p *Policy) Apply(q *Request, at Site) *Refusal {
 	if len(p.Origins) > 0 && q.Origin != "" {
-		allowed := slices.ContainsFunc(p.Origins, func(o Origin) bool { return o.allows(q.Origin, q.Host, secure) })
+		allowed := slices.ContainsFunc(p.Origins, func(o Origin) bool { return o.allows(q.Origin, at) })
 		if !allowed {
 			return &Refusal{
 				Status: http.StatusForbidden,
@@ -43,20 +51,22 @@ func (p *Policy) Apply(q *Request, secure bool) *Refusal {
 
 // An Origin is a pattern for the Origin header (RFC 6454, section 7).
 type Origin struct {
-	same, null   bool
+	same         bool
+	opaque       string // "null" or "file://", which stand for no host
 	scheme, port string
 	host         string // without "*" when below
 	below        bool
 }
 
-// ParseOrigin reads a pattern: "same-origin", "null", or scheme://host[:port],
-// where the host may begin with "*." to mean every name below.
+// ParseOrigin reads a pattern: "same-origin", "null", "file://", or
+// scheme://host[:port], where the host may begin with "*." to mean every name
+// below.
 func ParseOrigin(text string) (Origin, error) {
 	switch text {
 	case "same-origin":
 		return Origin{same: true}, nil
-	case "null":
-		return Origin{null: true}, nil
+	case "null", "file://":
+		return Origin{opaque: text}, nil
 	}
 	host, below := strings.Replace(text, "://*.", "://", 1), strings.Contains(text, "://*.")
 	scheme, name, port, ok := splitOrigin(host)
@@ -66,11 +76,10 @@ func ParseOrigin(text string) (Origin, error) {
 	return Origin{scheme: scheme, host: name, port: port, below: below}, nil
 }
 
-// allows reports whether a page of origin may connect to host, the authority
-// the client asked for.
-func (o Origin) allows(origin, host string, secure bool) bool {
-	if origin == "null" {
-		return o.null
+// allows reports whether a page of origin may connect to the site at.
+func (o Origin) allows(origin string, at Site) bool {
+	if o.opaque != "" {
+		return origin == o.opaque
 	}
 	scheme, name, port, ok := splitOrigin(origin)
 	if !ok {
@@ -79,8 +88,11 @@ func (o Origin) allows(origin, host string, secure bool) bool {
 	if o.same {
 		// In front of a plain listener there may be another TLS terminator, so
 		// only TLS of our own rules the other scheme out.
-		_, self, selfPort, ok := splitOrigin(scheme + "://" + host)
-		return ok && name == self && port == selfPort && (scheme == "https" || scheme == "http" && !secure)
+		_, self, selfPort, ok := splitOrigin(scheme + "://" + at.Host)
+		if bare := strings.LastIndexByte(at.Host, ':') <= strings.LastIndexByte(at.Host, ']'); bare && port == at.Port {
+			selfPort = port
+		}
+		return ok && name == self && port == selfPort && (scheme == "https" || scheme == "http" && !at.Secure)
 	}
 	if scheme != o.scheme || port != o.port {
 		return false

@@ -8,6 +8,7 @@ import (
 func TestOrigins(t *testing.T) {
 	tests := []struct {
 		name, pattern, origin, host string
+		port                        string // told by a proxy in front
 		secure, want                bool
 	}{
 		{name: "same", pattern: "same-origin", origin: "https://a.test", host: "a.test", secure: true, want: true},
@@ -36,6 +37,13 @@ func TestOrigins(t *testing.T) {
 		{name: "empty names", pattern: "same-origin", origin: "https://.", host: "."},
 		{name: "user in Host", pattern: "same-origin", origin: "https://a.test", host: "x@a.test", secure: true},
 		{name: "path in Host", pattern: "same-origin", origin: "https://a.test", host: "a.test/x", secure: true},
+
+		{name: "same, on a port that only a proxy knows", pattern: "same-origin", origin: "https://a.test:8443", host: "a.test", port: "8443", secure: true, want: true},
+		{name: "same, IPv6 on such a port", pattern: "same-origin", origin: "https://[::1]:8443", host: "[::1]", port: "8443", secure: true, want: true},
+		{name: "same, the proxy's port is behind another one", pattern: "same-origin", origin: "https://a.test", host: "a.test", port: "8443", secure: true, want: true},
+		{name: "the proxy's port is not that of Host", pattern: "same-origin", origin: "https://a.test:8443", host: "a.test:9443", port: "8443", secure: true},
+		{name: "a third port", pattern: "same-origin", origin: "https://a.test:9443", host: "a.test", port: "8443", secure: true},
+		{name: "file is nobody's", pattern: "same-origin", origin: "file://", host: "", secure: true},
 
 		{name: "exact", pattern: "https://a.test", origin: "https://a.test", want: true},
 		{name: "exact, in any case", pattern: "HTTPS://A.test", origin: "https://a.TEST", want: true},
@@ -76,6 +84,11 @@ func TestOrigins(t *testing.T) {
 		{name: "not another scheme", pattern: "https://*.example.com", origin: "http://a.example.com"},
 		{name: "not another port", pattern: "https://*.example.com", origin: "https://a.example.com:444"},
 
+		{name: "file", pattern: "file://", origin: "file://", want: true},
+		{name: "file allows only file", pattern: "file://", origin: "null"},
+		{name: "file has no path", pattern: "file://", origin: "file:///a.html"},
+		{name: "file has no host", pattern: "file://", origin: "file://a.test"},
+		{name: "null does not allow file", pattern: "null", origin: "file://"},
 		{name: "null", pattern: "null", origin: "null", want: true},
 		{name: "null allows only null", pattern: "null", origin: "https://a.test", host: "a.test"},
 		{name: "null is written small", pattern: "null", origin: "NULL"},
@@ -87,7 +100,7 @@ func TestOrigins(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := &Policy{Origins: []Origin{o}}
-			refusal := p.Apply(&Request{Origin: tt.origin, Host: tt.host}, tt.secure)
+			refusal := p.Apply(&Request{Origin: tt.origin}, Site{Host: tt.host, Port: tt.port, Secure: tt.secure})
 			if (refusal == nil) != tt.want || refusal != nil && refusal.Status != 403 {
 				t.Errorf("%q lets %q connect to %q (TLS %v): %v; want %v", tt.pattern, tt.origin, tt.host, tt.secure, refusal, tt.want)
 			}
@@ -132,7 +145,7 @@ func TestPolicy(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			q := tt.q
-			refusal := tt.policy.Apply(&q, true)
+			refusal := tt.policy.Apply(&q, Site{Host: "a.test", Secure: true})
 			if tt.status != 0 || refusal != nil {
 				if refusal == nil || refusal.Status != tt.status {
 					t.Errorf("Apply = %v, want status %d", refusal, tt.status)

@@ -18,7 +18,7 @@ type progress struct {
 // So much more may come with the time, in bytes a second, and so much at once:
 // for what keeps a connection alive.
 const (
-	perSecond    = 1 << 10
+	perSecond  = 1 << 10
 	mostAtOnce = 256 << 10
 )
 

@@ -109,13 +109,19 @@ func (c *CORS) Preflight(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
+// CORSFields returns the names of the fields that CORS decides about.
+func CORSFields() []string {
+	return []string{
+		"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers",
+		"Access-Control-Expose-Headers", "Access-Control-Max-Age",
+	}
+}
+
 // Apply makes h, the headers of the answer to r, say who may read it.
 func (c *CORS) Apply(h http.Header, r *http.Request) {
-	for _, name := range [...]string{"Origin", "Credentials", "Methods", "Headers"} {
-		delete(h, "Access-Control-Allow-"+name)
+	for _, name := range CORSFields() {
+		delete(h, name)
 	}
-	delete(h, "Access-Control-Expose-Headers")
-	delete(h, "Access-Control-Max-Age")
 	if c.allow(h, r) {
 		set(h, "Access-Control-Expose-Headers", c.expose)
 	}

@@ -5,6 +5,7 @@
 package answer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,7 +64,8 @@ func (f *Files) Serve(w http.ResponseWriter, r *http.Request, id, name string) {
 	}
 	file, err := f.lookup(name)
 	if errors.Is(err, errNeedsSlash) {
-		if public := r.URL.EscapedPath(); !strings.HasSuffix(public, "/") {
+		// EscapedPath alone would write reserved characters anew.
+		if public := escape(cmp.Or(r.URL.RawPath, r.URL.EscapedPath()), pathBytes); !strings.HasSuffix(public, "/") {
 			redirect(w, http.StatusMovedPermanently, withQuery(local(public)+"/", r.URL.RawQuery))
 			return
 		}

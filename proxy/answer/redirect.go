@@ -33,10 +33,11 @@ func NewRedirect(to string, status int) (*Redirect, error) {
 	case u.Scheme != "" && (u.Host == "" || !slices.Contains([]string{"http", "https", "ws", "wss"}, u.Scheme)):
 		return nil, fmt.Errorf("redirect to %q: not a URL with http, https, ws or wss and a host", to)
 	}
-	if u.Path == "" && rest && u.RawQuery == "" {
-		u.Path = "/" // or the rest would continue the host's name
+	if u.Path == "" && rest && !strings.Contains(target, "?") {
+		target += "/" // or the rest would continue the host's name
 	}
-	d := &Redirect{status: status, base: escape(u.String(), pathBytes+"?[]"), rest: rest}
+	// URL.String would write what is escaped in the path anew.
+	d := &Redirect{status: status, base: escape(target, pathBytes+"?"), rest: rest}
 	if hasFragment {
 		d.fragment = "#" + escape(fragment, pathBytes+"?")
 	}
@@ -81,12 +82,12 @@ func withQuery(to, query string) string {
 	if query == "" {
 		return to
 	}
-	return to + "?" + escape(query, pathBytes+"?[]")
+	return to + "?" + escape(query, pathBytes+"?")
 }
 
 // pathBytes may stand unescaped in a path besides letters, digits and "-._~%"
-// (RFC 3986, section 3.3).
-const pathBytes = "!$&'()*+,;=:@/"
+// (RFC 3986, section 3.3), and the brackets, which browsers leave as they are.
+const pathBytes = "!$&'()*+,;=:@/[]"
 
 // escape percent-encodes the bytes of s, which may hold escapes already, that
 // are neither unreserved nor listed. Browsers read a backslash as a slash and

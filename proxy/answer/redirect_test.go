@@ -34,6 +34,7 @@ func TestRedirect(t *testing.T) {
 		{name: "rest cannot add a line", to: "/*", rest: "a\r\nSet-Cookie: b", want: "/a%0D%0ASet-Cookie:%20b"},
 		{name: "rest cannot add a query", to: "/*", rest: "a?b#c", query: "q", want: "/a%3Fb%23c?q"},
 		{name: "rest as a value", to: "/find?q=*", rest: "a/b&admin=1%20", query: "kept=no", want: "/find?q=a/b%26admin%3D1%20"},
+		{name: "delimiters stay as they came", to: "/a;b%3Bc!é/*", rest: "d;e%3Bf[1]%5B", want: "/a;b%3Bc!%C3%A9/d;e%3Bf[1]%5B"},
 		{name: "brackets of an address", to: "https://[::1]:8443/*", rest: "a", want: "https://[::1]:8443/a"},
 		{name: "bytes that no URL may hold", to: "/ä b", query: "\"ä #", want: "/%C3%A4%20b?%22%C3%A4%20%23"},
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"sluice/internal/fieldname"
 	"sluice/internal/hop"
 )
 
@@ -17,10 +18,11 @@ import (
 // go on reading after the exchange; the body is the server's again then.
 type requestBody struct {
 	request *http.Request
-	limit   int64       // bytes; 0 means none
-	trailer http.Header // of the request for the backend; filled in at the end; nil for none
-	proceed func()      // has the client send it, before the first read; may be nil
-	slow    alarm       // runs while the backend is waited for: it takes what was read, or answers
+	limit   int64          // bytes; 0 means none
+	trailer http.Header    // of the request for the backend; filled in at the end; nil for none
+	kept    *fieldname.Set // names that do not come into it
+	proceed func()         // has the client send it, before the first read; may be nil
+	slow    alarm          // runs while the backend is waited for: it takes what was read, or answers
 	read    atomic.Int64
 
 	mu    sync.Mutex // not held while the body is read
@@ -58,7 +60,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		b.whole = true
 		if b.trailer != nil {
-			fill(b.trailer, b.request.Trailer)
+			fill(b.trailer, b.request.Trailer, b.kept)
 		}
 	case err != nil:
 		b.err = err
@@ -96,8 +98,9 @@ func (b *requestBody) end() int64 {
 // transport does when the backend has asked for it, or taken too long.
 type informer struct {
 	w       http.ResponseWriter
-	passes  bool // HTTP/1.0 knows no informational answers
-	expects bool // the client waits for a 100 that is not the server's to send
+	passes  bool           // HTTP/1.0 knows no informational answers
+	expects bool           // the client waits for a 100 that is not the server's to send
+	kept    *fieldname.Set // names that do not pass
 
 	mu     sync.Mutex
 	passed int
@@ -107,9 +110,10 @@ type informer struct {
 // maxInformational bounds the informational answers to one request.
 const maxInformational = 32
 
-func newInformer(w http.ResponseWriter, r *http.Request) *informer {
+func newInformer(w http.ResponseWriter, r *http.Request, kept *fieldname.Set) *informer {
 	return &informer{
 		w:      w,
+		kept:   kept,
 		passes: r.ProtoAtLeast(1, 1),
 		expects: r.ProtoMajor == 1 && r.ProtoMinor >= 1 && r.ContentLength != 0 &&
 			httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue"),
@@ -137,6 +141,7 @@ func (i *informer) pass(code int, header textproto.MIMEHeader) error {
 	}
 	h := http.Header(header)
 	hop.Strip(h)
+	i.kept.Strip(h)
 	for name, values := range h {
 		i.w.Header()[name] = values
 	}

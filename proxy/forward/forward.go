@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"sluice/internal/fieldname"
 	"sluice/internal/hop"
 )
 
@@ -27,6 +28,11 @@ type Exchange struct {
 	Edit    func(http.Header) // changes what the backend sees; a Host in it becomes the request's
 	Via     bool              // add Via headers, both ways
 	Reuse   func(net.Conn)    // called before a kept connection is used again
+
+	// Names of fields that the gateway alone sends, to the backend and to the
+	// client: trailers and informational answers do not bring them in. Edit and
+	// the ResponseWriter see to the header sections.
+	ToBackend, ToClient fieldname.Set
 
 	MaxBody  int64         // bytes of the request's body; 0 means no limit
 	Response time.Duration // for taking each piece of the request, and then for the head of the answer; 0 means any
@@ -75,9 +81,9 @@ func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	early := newInformer(w, r)
+	early := newInformer(w, r, &x.ToClient)
 	body := &requestBody{
-		request: r, limit: x.MaxBody, proceed: early.proceed,
+		request: r, limit: x.MaxBody, proceed: early.proceed, kept: &x.ToBackend,
 		slow: alarm{after: x.Response, call: func() { cancel(errSlowAnswer(x.Response)) }},
 	}
 	defer func() { result.In = body.end() }()
@@ -168,7 +174,7 @@ func (x *Exchange) outgoing(ctx context.Context, r *http.Request, body *requestB
 	}
 	if r.ContentLength < 0 {
 		out.TransferEncoding = []string{"chunked"} // or the transport might try the body beside its other work
-		if body.trailer = announced(r.Trailer); body.trailer == nil {
+		if body.trailer = announced(r.Trailer, &x.ToBackend); body.trailer == nil {
 			body.trailer = make(http.Header)
 		}
 		out.Trailer = body.trailer
@@ -182,10 +188,10 @@ func (x *Exchange) outgoing(ctx context.Context, r *http.Request, body *requestB
 	if x.Via {
 		AddVia(out.Header, r.ProtoMajor, r.ProtoMinor)
 	}
+	x.Edit(out.Header)
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // or the transport puts in its own
 	}
-	x.Edit(out.Header)
 	if host := out.Header.Get("Host"); host != "" {
 		out.Host = host
 		out.Header.Del("Host")
@@ -206,7 +212,7 @@ func (x *Exchange) answer(w http.ResponseWriter, res *http.Response) Result {
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // or the server guesses one
 	}
-	trailer := announced(res.Trailer)
+	trailer := announced(res.Trailer, &x.ToClient)
 	for name := range trailer {
 		h.Add("Trailer", name)
 	}
@@ -222,7 +228,7 @@ func (x *Exchange) answer(w http.ResponseWriter, res *http.Response) Result {
 	for name, values := range res.Trailer {
 		if _, ok := trailer[name]; ok {
 			h[name] = values
-		} else if mayTrail(name) {
+		} else if mayTrail(name, &x.ToClient) {
 			h[http.TrailerPrefix+name] = values
 		}
 	}

@@ -46,7 +46,7 @@ func start(t testing.TB, address string, edits ...func(*Exchange)) *gateway {
 	g := &gateway{results: make(chan Result, 64)}
 	b := toward{address, &http.Transport{DisableCompression: true, ExpectContinueTimeout: wstest.Guard}}
 	g.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		origin := NewOrigin(r, netip.MustParseAddr("192.0.2.1"), func(netip.Addr) bool { return false })
+		origin := NewOrigin(r, netip.MustParseAddr("192.0.2.1"), false, func(netip.Addr) bool { return false })
 		x := &Exchange{Backend: b, Path: r.URL.EscapedPath(), Origin: &origin, ID: "id", Edit: func(http.Header) {}}
 		for _, edit := range edits {
 			edit(x)

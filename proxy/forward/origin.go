@@ -4,50 +4,58 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
+
+	"sluice/internal/fieldname"
 )
+
+// own are the fields of a request that say whose it is and what it is called.
+// Only the gateway sends them to backends.
+var own = fieldname.NewSet("Forwarded", "X-Forwarded-*", "X-Real-IP", "X-Request-Id", "X-Client-*")
 
 // An Origin is where a request comes from, as far as it can be believed.
 type Origin struct {
-	Client netip.Addr // invalid when unknown, as on a Unix socket
-	Proto  string     // "http" or "https", as the client spoke it
-	Host   string     // that the client asked for, with its port
-	Port   string     // that the client connected to
-	ID     string     // of the request, given by a proxy in front; else ""
+	Client    netip.Addr // invalid when unknown, as on a Unix socket
+	Proto     string     // "http" or "https", as the client spoke it
+	Host      string     // that the client asked for, with its port; "" when unknown
+	Port      string     // that the client connected to
+	ProxyPort string     // the same if a proxy in front named it; else ""
+	ID        string     // of the request, given by a proxy in front; else ""
 
-	peer    netip.Addr
-	trusted bool // the peer is a proxy whose word counts
+	peer netip.Addr // invalid on a Unix socket
+	way  way        // before the peer
 }
 
-// NewOrigin reads the origin of r, which peer sent. What the headers say counts
-// only when trusted(peer): then the client is the last address in
-// X-Forwarded-For, or else in Forwarded (RFC 7239), that is not trusted itself.
-func NewOrigin(r *http.Request, peer netip.Addr, trusted func(netip.Addr) bool) Origin {
-	o := Origin{Client: peer, Proto: "http", Host: r.Host, peer: peer, trusted: peer.IsValid() && trusted(peer)}
+// NewOrigin reads the origin of r, which peer sent, and removes from its
+// headers what only the gateway says. What they say counts only when the peer
+// is believed: then the client is the last address in X-Forwarded-For, or else
+// in Forwarded (RFC 7239), that is not trusted itself.
+func NewOrigin(r *http.Request, peer netip.Addr, believed bool, trusted func(netip.Addr) bool) Origin {
+	o := Origin{Client: peer, Proto: "http", Host: r.Host, peer: peer}
 	if r.TLS != nil {
 		o.Proto = "https"
 	}
-	if o.trusted {
+	if believed {
 		o.believe(r.Header, trusted)
 	}
 	if o.Port == "" {
 		o.Port = portOf(o.Host, o.Proto)
 	}
+	for name := range r.Header {
+		if own.Has(name) && !(believed && furtherForwarded(name)) {
+			delete(r.Header, name)
+		}
+	}
 	return o
 }
 
-// believe takes over what a trusted proxy says.
+// believe takes over what a trusted proxy says. What it says badly is as if it
+// had not: an unknown word for the scheme must not turn https into http.
 func (o *Origin) believe(h http.Header, trusted func(netip.Addr) bool) {
-	elements := forwarded(h["Forwarded"])
-	hops := list(h["X-Forwarded-For"])
-	if len(hops) > 0 {
-		elements = nil // a proxy that writes one passes the other on as anybody sent it
-	}
-	for _, e := range elements {
-		hops = append(hops, e["for"])
-	}
-	for i := len(hops) - 1; i >= 0; i-- {
-		a, ok := address(hops[i])
+	o.way = wayOf(h)
+	for i := len(o.way.hops) - 1; i >= 0; i-- {
+		a, ok := address(o.way.hops[i])
 		if !ok {
 			break // who is behind this one cannot be known
 		}
@@ -56,62 +64,54 @@ func (o *Origin) believe(h http.Header, trusted func(netip.Addr) bool) {
 			break
 		}
 	}
-	last := map[string]string{}
-	if len(elements) > 0 {
-		last = elements[len(elements)-1]
+	for _, word := range [...]string{o.way.proto, lastOf(h["X-Forwarded-Proto"])} {
+		switch strings.ToLower(word) {
+		case "https", "wss": // some proxies say what a WebSocket's URL does
+			o.Proto = "https"
+		case "http", "ws":
+			o.Proto = "http"
+		}
 	}
-	if p := lastOf(h["X-Forwarded-Proto"], last["proto"]); p == "http" || p == "https" {
-		o.Proto = p
+	for _, host := range [...]string{o.way.host, lastOf(h["X-Forwarded-Host"])} {
+		if validHost(host) {
+			o.Host = strings.ToLower(host)
+		}
 	}
-	if host := lastOf(h["X-Forwarded-Host"], last["host"]); validHost(host) {
-		o.Host = host
-	}
-	if p := lastOf(h["X-Forwarded-Port"], ""); validPort(p) {
-		o.Port = p
+	if p := lastOf(h["X-Forwarded-Port"]); validPort(p) {
+		o.Port, o.ProxyPort = p, p
 	}
 	if ids := h["X-Request-Id"]; len(ids) == 1 && validID(ids[0]) {
 		o.ID = ids[0]
 	}
 }
 
-// Set writes the origin into the headers for a backend. What a trusted proxy
-// said of the way before is kept in front; what anybody else said is replaced.
+// Set writes the origin into the headers for a backend. X-Forwarded-For and
+// Forwarded tell the same way, whichever of them came in.
 func (o *Origin) Set(h http.Header) {
-	var hops, elements []string
-	if o.trusted {
-		hops, elements = list(h["X-Forwarded-For"]), h["Forwarded"]
-	}
-	for _, name := range [...]string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
-		delete(h, name)
-	}
-	for name := range h { // many servers read '_' as '-' (RFC 3875, section 4.1.18)
-		if (!o.trusted || strings.Contains(name, "_")) && isForwarding(strings.ReplaceAll(name, "_", "-")) {
-			delete(h, name)
-		}
-	}
-	node := "unknown"
+	hops, node := o.way.hops, "unknown"
 	if o.peer.IsValid() {
-		node = o.peer.String()
-		h["X-Forwarded-For"] = []string{strings.Join(append(hops, node), ", ")}
-		if o.peer.Is6() {
-			node = `"[` + node + `]"`
-		}
+		hops, node = append(hops[:len(hops):len(hops)], o.peer.String()), nodeOf(o.peer)
 	}
 	element := "for=" + node + ";proto=" + o.Proto
+	delete(h, "X-Forwarded-For")
+	if len(hops) > 0 {
+		h["X-Forwarded-For"] = []string{strings.Join(hops, ", ")}
+	}
+	delete(h, "X-Forwarded-Host")
 	if validHost(o.Host) {
+		h["X-Forwarded-Host"] = []string{o.Host}
 		element += `;host="` + o.Host + `"`
 	}
-	h["Forwarded"] = []string{strings.Join(append(elements, element), ", ")}
+	elements := o.way.elements
+	h["Forwarded"] = []string{strings.Join(append(elements[:len(elements):len(elements)], element), ", ")}
 	h["X-Forwarded-Proto"] = []string{o.Proto}
-	h["X-Forwarded-Host"] = []string{o.Host}
 	h["X-Forwarded-Port"] = []string{o.Port}
 }
 
-// isForwarding reports whether name, in any case, is that of a header Set
-// writes, or of one that is taken for it.
-func isForwarding(name string) bool {
-	return len(name) > len("X-Forwarded-") && strings.EqualFold(name[:len("X-Forwarded-")], "X-Forwarded-") ||
-		strings.EqualFold(name, "X-Real-Ip") || strings.EqualFold(name, "X-Request-Id")
+// furtherForwarded reports whether name is, in its one spelling, that of a
+// field like X-Forwarded-Prefix, which a trusted proxy may tell the backend.
+func furtherForwarded(name string) bool {
+	return strings.HasPrefix(name, "X-Forwarded-") && only(name, letters+"-")
 }
 
 // list reads a comma-separated header.
@@ -126,54 +126,12 @@ func list(values []string) (all []string) {
 	return all
 }
 
-func lastOf(values []string, otherwise string) string {
+// lastOf returns the last element of a comma-separated header.
+func lastOf(values []string) string {
 	if all := list(values); len(all) > 0 {
-		return strings.ToLower(all[len(all)-1])
+		return all[len(all)-1]
 	}
-	return strings.ToLower(otherwise)
-}
-
-// maxForwarded bounds a Forwarded header that is read, in bytes.
-const maxForwarded = 4 << 10
-
-// forwarded reads the elements of a Forwarded header (RFC 7239, section 4), as
-// pairs with names in lower case.
-func forwarded(values []string) (elements []map[string]string) {
-	for _, v := range values {
-		if len(v) > maxForwarded {
-			return nil
-		}
-		for e := range splitQuoted(v, ',') {
-			pairs := make(map[string]string)
-			for pair := range splitQuoted(e, ';') {
-				name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-				pairs[strings.ToLower(name)] = strings.ReplaceAll(strings.Trim(value, `"`), `\`, "")
-			}
-			elements = append(elements, pairs)
-		}
-	}
-	return elements
-}
-
-// splitQuoted splits s at sep, but not inside quotes.
-func splitQuoted(s string, sep byte) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		quoted, start := false, 0
-		for i := 0; i < len(s); i++ {
-			switch {
-			case quoted && s[i] == '\\':
-				i++
-			case s[i] == '"':
-				quoted = !quoted
-			case s[i] == sep && !quoted:
-				if !yield(s[start:i]) {
-					return
-				}
-				start = i + 1
-			}
-		}
-		yield(s[start:])
-	}
+	return ""
 }
 
 // address reads a node of a forwarding header: an address, perhaps with a port
@@ -199,18 +157,21 @@ func portOf(host, proto string) string {
 }
 
 func validPort(s string) bool {
-	return s != "" && len(s) <= 5 && only(s, "")
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
+
+const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 // validHost accepts what may stand in a Host header, without what has a meaning
 // in the headers the host is put into.
 func validHost(s string) bool {
-	return s != "" && len(s) <= 260 && only(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_:[]")
+	return s != "" && len(s) <= 260 && only(s, letters+".-_:[]")
 }
 
 // validID accepts the ids of requests that can be written anywhere.
 func validID(s string) bool {
-	return s != "" && len(s) <= 128 && only(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_:+/=@")
+	return s != "" && len(s) <= 128 && only(s, letters+".-_:+/=@")
 }
 
 // only reports whether s holds nothing but digits and the bytes of others.

@@ -1,52 +1,187 @@
 package forward
 
 import (
+	"maps"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 )
 
-func TestOriginBelievesOneKindOfHeader(t *testing.T) {
+// fields reads "name: value" lines.
+func fields(lines string) http.Header {
+	h := make(http.Header)
+	for line := range strings.Lines(lines) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		h[name] = append(h[name], value)
+	}
+	return h
+}
+
+// What a trusted proxy says is believed where it is understood, and goes on in
+// both forms.
+func TestOriginOfATrustedProxy(t *testing.T) {
 	proxy := netip.MustParseAddr("10.0.0.1")
+	const known = "X-Forwarded-For: 192.0.2.1\n"
 	tests := []struct {
-		name, forwardedFor, forwarded string
-		client, proto, host           string
+		name, in    string
+		overTLS     bool
+		client      string // "": the proxy
+		proto, host string // "": http, a.test
+		port        string // "": that of proto
+		hops        string // before the proxy's, in X-Forwarded-For
+		elements    string // before the proxy's, in Forwarded
 	}{
-		{"neither", "", "", "10.0.0.1", "http", "a.test"},
-		{"Forwarded", "", "for=192.0.2.1;proto=https;host=b.test", "192.0.2.1", "https", "b.test"},
-		{"X-Forwarded-For, and what a client sent through", "192.0.2.1", "for=6.6.6.6;proto=https;host=evil.test", "192.0.2.1", "http", "a.test"},
+		{name: "nothing"},
+		{name: "nothing, over TLS", overTLS: true, proto: "https"},
+		{
+			name: "Forwarded", in: `Forwarded: for=192.0.2.1;proto=https;host="b.test"`, client: "192.0.2.1", proto: "https", host: "b.test",
+			hops: "192.0.2.1", elements: `for=192.0.2.1;proto=https;host="b.test"`,
+		},
+		{
+			name: "Forwarded of several", in: "Forwarded: for=192.0.2.1;by=_x , for=\"[2001:db8::1]:99\"\nForwarded: For=\"unknown\";Proto=\"http\"",
+			hops: "192.0.2.1, 2001:db8::1, unknown", elements: `for=192.0.2.1;by=_x, for="[2001:db8::1]:99", For="unknown";Proto="http"`,
+		},
+		{name: "Forwarded without a node", in: "Forwarded: proto=https", proto: "https", elements: "proto=https"},
+		{name: "Forwarded with a comma in quotes", in: `Forwarded: for="a, for=192.0.2.1"`, hops: "unknown", elements: `for="a, for=192.0.2.1"`},
+		{name: "Forwarded with an open quote", in: `Forwarded: for=192.0.2.1;host="b.test`},
+		{name: "Forwarded with an open quote in front", in: `Forwarded: for="x, for=192.0.2.1`},
+		{name: "Forwarded with a quote inside", in: `Forwarded: for=192.0.2.1";proto=https;host="b.test`},
+		{name: "Forwarded with a pair twice", in: "Forwarded: for=192.0.2.1;for=192.0.2.2"},
+		{name: "Forwarded with no pair", in: "Forwarded: 192.0.2.1"},
+		{name: "Forwarded that is too long", in: "Forwarded: for=192.0.2.1;x=" + strings.Repeat("a", maxForwarded)},
+		{name: "X-Forwarded-For", in: known, client: "192.0.2.1", hops: "192.0.2.1", elements: "for=192.0.2.1"},
+		{
+			name: "X-Forwarded-For of several", in: "X-Forwarded-For: <x>, 2001:db8::1,\nX-Forwarded-For: 192.0.2.1:99", client: "192.0.2.1",
+			hops: "<x>, 2001:db8::1, 192.0.2.1:99", elements: `for=unknown, for="[2001:db8::1]", for=192.0.2.1`,
+		},
+		{
+			name: "X-Forwarded-For, and what a client sent through", in: known + "Forwarded: for=6.6.6.6;proto=https;host=evil.test", client: "192.0.2.1",
+			hops: "192.0.2.1", elements: "for=192.0.2.1",
+		},
+		{name: "https", in: known + "X-Forwarded-Proto: HTTPS", client: "192.0.2.1", proto: "https", hops: "192.0.2.1", elements: "for=192.0.2.1"},
+		{name: "wss", in: "X-Forwarded-Proto: wss", proto: "https"},
+		{name: "ws", in: "X-Forwarded-Proto: WS", overTLS: true},
+		{name: "the last scheme", in: "X-Forwarded-Proto: http, wss", proto: "https"},
+		{name: "an unknown scheme", in: "X-Forwarded-Proto: h2", overTLS: true, proto: "https"},
+		{name: "an unknown scheme, in the clear", in: "X-Forwarded-Proto: h2"},
+		{name: "no scheme", in: "X-Forwarded-Proto: ", overTLS: true, proto: "https"},
+		{name: "an unknown scheme beside Forwarded", in: "X-Forwarded-Proto: h2\nForwarded: proto=https", proto: "https", elements: "proto=https"},
+		{name: "an unknown scheme in Forwarded", in: "Forwarded: proto=h2", overTLS: true, proto: "https", elements: "proto=h2"},
+		{name: "wss in Forwarded", in: "Forwarded: proto=wss", proto: "https", elements: "proto=wss"},
+		{name: "host", in: "X-Forwarded-Host: B_1.test:8443", host: "b_1.test:8443", port: "8443"},
+		{name: "host that is none", in: "X-Forwarded-Host: b.test/x\nForwarded: host=c.test", host: "c.test", elements: "host=c.test"},
+		{name: "port", in: "X-Forwarded-Port: 8443", port: "8443"},
+		{name: "port beside the host's", in: "X-Forwarded-Host: b.test:1\nX-Forwarded-Port: 8443", host: "b.test:1", port: "8443"},
+		{name: "ports that are none", in: "X-Forwarded-Port: 8443, 65536"},
+		{name: "port 0", in: "X-Forwarded-Port: 0"},
+		{name: "a sign", in: "X-Forwarded-Port: +1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := httptest.NewRequest("GET", "http://a.test/", nil)
-			if tt.forwardedFor != "" {
-				r.Header.Set("X-Forwarded-For", tt.forwardedFor)
+			scheme := map[bool]string{true: "https", false: "http"}[tt.overTLS]
+			r := httptest.NewRequest("GET", scheme+"://a.test/", nil)
+			r.Header = fields(tt.in)
+			o := NewOrigin(r, proxy, true, func(a netip.Addr) bool { return a == proxy })
+			h := make(http.Header)
+			o.Set(h)
+			or := func(s, otherwise string) string {
+				if s == "" {
+					return otherwise
+				}
+				return s
 			}
-			if tt.forwarded != "" {
-				r.Header.Set("Forwarded", tt.forwarded)
+			proto, host := or(tt.proto, "http"), or(tt.host, "a.test")
+			if o.Client.String() != or(tt.client, "10.0.0.1") || o.Proto != proto || o.Host != host {
+				t.Errorf("origin = %v, %s, %s; want %s, %s, %s", o.Client, o.Proto, o.Host, or(tt.client, "10.0.0.1"), proto, host)
 			}
-			o := NewOrigin(r, proxy, func(a netip.Addr) bool { return a == proxy })
-			if o.Client.String() != tt.client || o.Proto != tt.proto || o.Host != tt.host {
-				t.Errorf("origin = %v, %s, %s; want %s, %s, %s", o.Client, o.Proto, o.Host, tt.client, tt.proto, tt.host)
+			want := http.Header{
+				"X-Forwarded-For":   {strings.TrimPrefix(tt.hops+", 10.0.0.1", ", ")},
+				"X-Forwarded-Proto": {proto},
+				"X-Forwarded-Host":  {host},
+				"X-Forwarded-Port":  {or(tt.port, map[string]string{"http": "80", "https": "443"}[proto])},
+				"Forwarded":         {strings.TrimPrefix(tt.elements+`, for=10.0.0.1;proto=`+proto+`;host="`+host+`"`, ", ")},
+			}
+			for name := range want {
+				if !slices.Equal(h[name], want[name]) {
+					t.Errorf("%s = %q; want %q", name, h[name], want[name])
+				}
 			}
 		})
 	}
 }
 
 // What a backend may take for a word of the gateway does not come from anybody.
-func TestSetDropsForwardingHeadersOfStrangers(t *testing.T) {
-	names := []string{"X-Forwarded-Prefix", "X-Forwarded-Ssl", "X_Forwarded_Prefix", "X-Real-Ip"}
-	stranger := netip.MustParseAddr("192.0.2.1")
-	r := httptest.NewRequest("GET", "/", nil)
-	for _, name := range names {
-		r.Header[name] = []string{"evil"}
+func TestOriginRemovesWhatOnlyTheGatewaySays(t *testing.T) {
+	sent := []string{
+		"Forwarded", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X_Forwarded_Prefix", "X-Forwarded-Client_cert", "X.Forwarded.For", "X-Real-Ip", "X_real_ip",
+		"X-Request-Id", "X-Request_id", "X-Client-Subject", "X_client_san", "X-Client-Anything", "X-Forwarder", "X-Client", "Accept",
 	}
-	o := NewOrigin(r, stranger, func(netip.Addr) bool { return false })
-	o.Set(r.Header)
-	for name, values := range r.Header {
-		if strings.Contains(strings.Join(values, ","), "evil") {
-			t.Errorf("%s: %s is left", name, values)
+	for believed, want := range map[bool][]string{
+		false: {"Accept", "X-Client", "X-Forwarder"},
+		true:  {"Accept", "X-Client", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarder"},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		for _, name := range sent {
+			r.Header[name] = []string{"evil"}
+		}
+		NewOrigin(r, netip.MustParseAddr("192.0.2.1"), believed, func(netip.Addr) bool { return false })
+		if got := slices.Sorted(maps.Keys(r.Header)); !slices.Equal(got, want) {
+			t.Errorf("believed %t: left are %q; want %q", believed, got, want)
 		}
 	}
+}
+
+func TestOriginOnAUnixSocket(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                           `, for=unknown;proto=http`,
+		"X-Forwarded-For: 192.0.2.1": `192.0.2.1, for=192.0.2.1, for=unknown;proto=http`,
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Host, r.Header = "", fields(in)
+		o := NewOrigin(r, netip.Addr{}, true, func(netip.Addr) bool { return false })
+		o.Set(r.Header)
+		if got := r.Header.Get("X-Forwarded-For") + ", " + r.Header.Get("Forwarded"); got != want {
+			t.Errorf("%q becomes %q; want %q", in, got, want)
+		}
+		if values, ok := r.Header["X-Forwarded-Host"]; ok {
+			t.Errorf("X-Forwarded-Host = %q without a host", values)
+		}
+	}
+}
+
+// Whatever came in as Forwarded, what goes out has one element more, and says
+// of the others what X-Forwarded-For does.
+func FuzzForwarded(f *testing.F) {
+	for _, seed := range []string{"for=192.0.2.1;proto=https", `for="[::1]:1", ;,for=_a;host="a\"\\,b"`, `for="x`, "a", "=", `for="a"b`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header["Forwarded"] = []string{in}
+		o := NewOrigin(r, netip.MustParseAddr("192.0.2.1"), true, func(netip.Addr) bool { return true })
+		o.Set(r.Header)
+		if strings.ContainsAny(in, "\r\n") || len(in) > maxForwarded-100 {
+			return // none that net/http reads
+		}
+		before, after := len(forwarded([]string{in})), forwarded(r.Header["Forwarded"])
+		if len(after) != before+1 {
+			t.Fatalf("Forwarded %q becomes %q: %d elements of %d", in, r.Header["Forwarded"], len(after), before)
+		}
+		var nodes []string
+		for _, e := range after {
+			if node, ok := e.pairs["for"]; ok {
+				hop := "unknown"
+				if a, ok := address(node); ok {
+					hop = a.String()
+				}
+				nodes = append(nodes, hop)
+			}
+		}
+		if got := list(r.Header["X-Forwarded-For"]); !slices.Equal(got, nodes) {
+			t.Errorf("Forwarded %q becomes %q, but X-Forwarded-For %q", in, r.Header["Forwarded"], got)
+		}
+	})
 }

@@ -28,6 +28,10 @@ func Screen(r *http.Request, maxHead int) (status int, wrong string) {
 		return http.StatusBadRequest, "The Host header is empty."
 	case strings.Count(r.Host, ":") > 1 && !strings.HasPrefix(r.Host, "["):
 		return http.StatusBadRequest, "The Host header is not a host."
+	case r.Method == http.MethodTrace && r.ContentLength != 0:
+		return http.StatusBadRequest, "A TRACE request has no body." // RFC 9110, section 9.3.8
+	case !goodMaxForwards(r):
+		return http.StatusBadRequest, "The Max-Forwards header is malformed."
 	case r.ProtoMajor == 2 && !agrees(r):
 		return http.StatusBadRequest, "The request's headers contradict each other."
 	}
@@ -82,6 +86,37 @@ func agrees(r *http.Request) bool {
 		n, err := strconv.ParseUint(v, 10, 63)
 		return err != nil || int64(n) != r.ContentLength
 	})
+}
+
+// goodMaxForwards reports whether Max-Forwards is there at most once and is a
+// number, in the requests it means something in.
+func goodMaxForwards(r *http.Request) bool {
+	values := r.Header["Max-Forwards"]
+	return !counted(r) || len(values) == 1 && values[0] != "" && only(values[0], "")
+}
+
+// counted reports whether the recipients of r are counted (RFC 9110, section
+// 7.6.2).
+func counted(r *http.Request) bool {
+	return (r.Method == http.MethodOptions || r.Method == http.MethodTrace) && len(r.Header["Max-Forwards"]) > 0
+}
+
+// Last reports whether a screened request may go no further than this gateway.
+// If it may, that is counted in its Max-Forwards. Once it has been called for a
+// request, the count is the next recipient's.
+func Last(r *http.Request) bool {
+	if !counted(r) {
+		return false
+	}
+	n, err := strconv.ParseUint(r.Header["Max-Forwards"][0], 10, 31)
+	if n == 0 {
+		return true
+	}
+	if err == nil { // else it was more than can be counted, which n is now
+		n--
+	}
+	r.Header["Max-Forwards"] = []string{strconv.FormatUint(n, 10)}
+	return false
 }
 
 // Ambiguous reports whether the client may have meant another end of its
