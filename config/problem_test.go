@@ -137,6 +137,13 @@ shutdown_timeout: ${SECRET}`, []string{
 		{"acme account binding", ok + "tls: { acme: { eab: { key_id: k } } }", []string{`2:16: tls.acme.eab: no hmac_key: give it, or 'hmac_key_file'`}},
 		{"acme key twice", ok + "tls: { acme: { eab: { key_id: k, hmac_key: abcd, hmac_key_file: token } } }", []string{
 			`2:65: tls.acme.eab.hmac_key_file: the key is given as 'hmac_key' too, at line 2`}},
+		{"acme key file that is empty", ok + "tls: { acme: { eab: { key_id: k, hmac_key_file: empty } } }", []string{
+			`2:49: tls.acme.eab.hmac_key_file: "empty" is a file with nothing in it: write the value into it`}},
+		{"acme key file with two keys", ok + "tls: { acme: { eab: { key_id: k, hmac_key_file: keys } } }", []string{
+			`2:49: tls.acme.eab.hmac_key_file: the key is not base64url, as CAs give it out`}},
+		{"files of headers", "routes: [{ backend: 'a:1', request: { set_headers_file: { A: empty, B: utf16 } } }]", []string{
+			`1:62: routes[0].request.set_headers_file.A: "empty" is a file with nothing in it: write the value into it`,
+			`1:72: routes[0].request.set_headers_file.B: "utf16" is a file in UTF-16, or no text: save it as UTF-8`}},
 		{"acme key file", ok + "tls: { acme: { eab: { key_id: '', hmac_key_file: nope } } }", []string{
 			`2:31: tls.acme.eab.key_id: "" is empty: give it a value or remove the key`,
 			`2:50: tls.acme.eab.hmac_key_file: "nope" cannot be read: file does not exist`}},
