@@ -203,7 +203,7 @@ type Respond struct {
 
 // Files serves a directory.
 type Files struct {
-	Root     string `yaml:"root" short:"" required:"true" doc:"Directory to serve. Names that start with a dot, and links that lead out of it, are never served."`
+	Root     string `yaml:"root" short:"" required:"true" doc:"Directory to serve. Names that start with a dot, but for '.well-known' at its top, and links that lead out of it, are never served."`
 	Index    string `yaml:"index" default:"index.html" doc:"File served for a directory."`
 	Fallback string `yaml:"fallback" doc:"File below root served where none matches (for single-page apps)."`
 }
