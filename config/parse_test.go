@@ -199,6 +199,16 @@ func TestParse(t *testing.T) {
 				b := c.Backends[0]
 				return fmt.Sprint(b.Endpoints[0].MaxSessions, b.Sticky.Cookie, b.Health.Check, b.Passive.Failures, b.Retry.Tries, b.Queue.Length)
 			}, "0sluice_bhttp0 1 7"},
+		{"addresses in one spelling", ok + "listeners: ['unix:/a/./../b', '[::]:1', 'LOCALHOST:2', '[::]:0']", func(c *Config) any {
+			var all []string
+			for _, l := range c.Listeners {
+				all = append(all, l.Address)
+			}
+			return strings.Join(all, " ")
+		}, "unix:/b :1 localhost:2 :0"},
+		{"mode of a socket", ok + "listeners: [{ address: 'unix:/a', mode: '0660' }, { address: 'unix:/b', mode: \"600\" }, 'unix:/c']", func(c *Config) any {
+			return fmt.Sprintf("%o %o %o", c.Listeners[0].Mode, c.Listeners[1].Mode, c.Listeners[2].Mode)
+		}, "660 600 0"},
 		{"shares", ok + "backends: { b: { endpoints: ['a:1'], rebalance: 50%/h, retry: { budget: 5% } } }",
 			func(c *Config) any {
 				return fmt.Sprintf("%.5f %.2f", c.Backends[0].Rebalance.Rate, c.Backends[0].Retry.Budget)

@@ -44,6 +44,7 @@ type Listener struct {
 	Pos Pos `yaml:"-"`
 
 	Address          string           `yaml:"address" short:"" required:"true" doc:"'host:port', ':port' (all addresses, IPv4 and IPv6), '[::1]:port', or 'unix:/path'. Port 0 picks a free port and logs it."`
+	Mode             FileMode         `yaml:"mode" doc:"Permissions of the socket of 'unix:/path', in octal and in quotes, as in '0660'; to connect takes the right to write. Linux only. Absent: what the umask leaves."` // 0 when absent
 	TLS              bool             `yaml:"tls" doc:"Terminate TLS on this listener."`
 	RedirectHTTPS    bool             `yaml:"redirect_https" doc:"Answer every request with a redirect to https on the first TLS listener's port."`
 	HTTP2            bool             `yaml:"http2" default:"true" doc:"Offer HTTP/2 on a TLS listener."`
