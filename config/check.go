@@ -89,6 +89,26 @@ func (k *checker) resolve(at path, name *string) {
 	}
 }
 
+// secret returns the text of the file that the value at names, without a byte
+// order mark and the line break at its end. Not ok means that there is none;
+// why is reported.
+func (k *checker) secret(at path, file string) (text string, ok bool) {
+	content, err := k.readFile(file)
+	text = strings.TrimPrefix(string(content), "\ufeff")
+	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
+	switch {
+	case err != nil:
+		k.reject(at, "cannot be read: %s", cause(err))
+	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"), strings.ContainsRune(text, 0):
+		k.reject(at, "is a file in UTF-16, or no text: save it as UTF-8")
+	case strings.TrimSpace(text) == "":
+		k.reject(at, "is a file with nothing in it: write the value into it")
+	default:
+		return text, true
+	}
+	return "", false
+}
+
 func (k *checker) stateDir(at path) {
 	dir := &k.config.StateDir
 	if k.has(at) {

@@ -59,12 +59,10 @@ func (k *checker) headers(h *Headers, at path, request bool) {
 
 // headerFile sets a header to the content of its file.
 func (k *checker) headerFile(h *Headers, name string, at path) {
-	content, err := k.readFile(h.SetFile[name])
-	if err != nil {
-		k.reject(at, "cannot be read: %s", cause(err))
+	value, ok := k.secret(at, h.SetFile[name])
+	if !ok {
 		return
 	}
-	value := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 	if !isHeaderValue(value) {
 		k.reject(at, "is a file whose content is "+notHeaderValue)
 		return

@@ -49,6 +49,9 @@ func (k *checker) listeners(at path) {
 		if l.ProxyProtocol && !addresses && !strings.HasPrefix(l.Address, "unix:") {
 			k.fail(at.key("proxy_protocol"), "every connection would be refused: list those who send PROXY headers in 'trusted_proxies'")
 		}
+		if mode := at.key("mode"); k.good(mode) && !strings.HasPrefix(l.Address, "unix:") && k.good(at.key("address")) {
+			k.fail(mode, "only the socket of an address 'unix:/path' has a mode: remove the key")
+		}
 		k.pace(l, at)
 		if k.good(at.key("address")) {
 			k.listen(l, at.key("address"), lines)
@@ -70,20 +73,26 @@ func (k *checker) pace(l *Listener, at path) {
 }
 
 // listen checks the address of a listener against those before it, whose lines
-// it keeps.
+// it keeps, and brings it into one spelling: by that a reload tells which
+// listeners are the same.
 func (k *checker) listen(l *Listener, at path, lines map[string]int) {
 	network, address, wrong := splitAddress(l.Address)
-	switch host, port, _ := net.SplitHostPort(address); {
+	host, port, _ := net.SplitHostPort(address)
+	switch {
 	case wrong != "" && strings.HasPrefix(l.Address, "*:"):
 		wrong = "has a host that is no address: write ':port' for all addresses"
-	case wrong != "" || network == "unix":
-	case port == "0": // each gets a port of its own
-		return
+	case wrong != "":
+	case network == "unix":
+		address = "unix:" + address
 	case host == "::":
 		address = ":" + port
 	}
 	if wrong != "" {
 		k.rejectName(at, wrong)
+		return
+	}
+	l.Address = address
+	if network == "tcp" && port == "0" { // each gets a port of its own
 		return
 	}
 	if line, twice := lines[address]; twice {

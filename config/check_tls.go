@@ -14,6 +14,7 @@ func (k *checker) tls(at path) {
 	}
 	for i := range t.Certificates {
 		at := at.key("certificates").index(i)
+		t.Certificates[i].Index = i
 		k.resolve(at.key("cert"), &t.Certificates[i].Cert)
 		k.resolve(at.key("key"), &t.Certificates[i].Key)
 	}
@@ -94,12 +95,11 @@ func (k *checker) eab(e *EAB, at path) {
 		if k.resolve(file, &e.HMACKeyFile); !k.good(file) {
 			return
 		}
-		content, err := k.readFile(e.HMACKeyFile)
-		if err != nil {
-			k.reject(file, "cannot be read: %s", cause(err))
+		text, ok := k.secret(file, e.HMACKeyFile)
+		if !ok {
 			return
 		}
-		e.HMACKey = strings.TrimSpace(string(content))
+		e.HMACKey = strings.TrimSpace(text)
 	case !k.has(key):
 		k.fail(at, "no hmac_key: give it, or 'hmac_key_file'")
 		return
@@ -107,7 +107,7 @@ func (k *checker) eab(e *EAB, at path) {
 	decoded, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(e.HMACKey, "="))
 	switch {
 	case !k.good(key):
-	case err != nil || len(decoded) == 0:
+	case err != nil || len(decoded) == 0 || strings.ContainsAny(e.HMACKey, "\r\n"): // which decoding passes over
 		k.fail(key, "the key is not base64url, as CAs give it out")
 	}
 	e.Key = decoded

@@ -47,6 +47,9 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at path, f field) {
 	case *Proxy:
 		d.proxy(n, to, at)
 		return
+	case *FileMode:
+		d.mode(n, to, at)
+		return
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -264,6 +267,22 @@ func (d *decoder) proxy(n *yaml.Node, to *Proxy, at path) {
 		return
 	}
 	*to = p
+}
+
+func (d *decoder) mode(n *yaml.Node, to *FileMode, at path) {
+	text, ok := d.scalar(n, at, "a mode")
+	if !ok {
+		return
+	}
+	m, wrong := parseMode(text)
+	if n.Tag == "!!int" {
+		wrong = likeMode
+	}
+	if wrong != "" {
+		d.reject(at, "%s", wrong)
+		return
+	}
+	*to = m
 }
 
 // defaults sets what the tags give for absent keys of the struct v, and of the

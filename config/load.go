@@ -64,6 +64,10 @@ func Parse(file string, text []byte, o Options) (*Config, error) {
 		d.root(root, c)
 		(&checker{decoder: d, config: c, dir: o.Dir, readFile: o.ReadFile}).check()
 		r.dropBroken(c)
+		c.places = make(map[path]Pos, len(r.sources))
+		for at, s := range r.sources {
+			c.places[at] = s.pos
+		}
 	}
 	if len(r.problems) > 0 {
 		return c, r.problems.Sorted()

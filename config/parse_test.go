@@ -16,6 +16,7 @@ func parse(text string) (*Config, error) {
 	env := map[string]string{"SECRET": "s3cr3t", "NAME": "app.example.com", "EMPTY": "", "PORT": "8080", "NO": "false", "YAML": "a: [b]", "BRACES": "{s}"}
 	files := map[string]string{
 		"/etc/sluice/token": "abc\n", "/etc/sluice/crlf": "abc\r\n", "/etc/sluice/two": "abc\n\n", "/run/token": "t0ken",
+		"/etc/sluice/bom": "\ufeffabc\r\n", "/etc/sluice/empty": "\ufeff\n", "/etc/sluice/utf16": "\xff\xfea\x00b\x00", "/etc/sluice/keys": "abcd\nefgh\n",
 	}
 	return Parse("f", []byte(text), Options{
 		Dir: "/etc/sluice",
@@ -74,6 +75,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 		StateDir:        "/etc/sluice/state",
 		ShutdownTimeout: 30 * time.Second,
 	}
+	c.places = nil // TestPlace is about them
 	if err != nil || !reflect.DeepEqual(c, want) {
 		t.Errorf("parse = %+v, %v; want %+v", c, err, want)
 	}
@@ -168,13 +170,14 @@ func TestParse(t *testing.T) {
 		{"short files", "routes: [{ files: www }]", func(c *Config) any { return *first(c).Files }, Files{Root: "/etc/sluice/www", Index: "index.html"}},
 		{"absolute root", "routes: [{ files: /www }]", func(c *Config) any { return first(c).Files.Root }, "/www"},
 		{"certificate files", ok + "tls: { certificates: [{ cert: a.pem, key: /k.pem }] }",
-			func(c *Config) any { return c.TLS.Certificates }, []Certificate{{Pos: Pos{2, 23}, Cert: "/etc/sluice/a.pem", Key: "/k.pem"}}},
+			func(c *Config) any { return c.TLS.Certificates }, []Certificate{{Cert: "/etc/sluice/a.pem", Key: "/k.pem"}}},
 		{"acme", "state_dir: /s\n" + ok + "tls: { acme: true }", func(c *Config) any { return *c.TLS.ACME },
 			ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory", Cache: "/s/acme"}},
 		{"acme files", ok + "tls: { acme: { root_ca: r.pem, cache: c, hosts: [A.B] } }", func(c *Config) any { return *c.TLS.ACME },
 			ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory", RootCA: "/etc/sluice/r.pem", Cache: "/etc/sluice/c", Hosts: []string{"a.b"}}},
 		{"acme key", ok + "tls: { acme: { eab: { key_id: k, hmac_key: '_-8=' } } }", func(c *Config) any { return c.TLS.ACME.EAB.Key }, []byte{0xff, 0xef}},
 		{"acme key file", ok + "tls: { acme: { eab: { key_id: k, hmac_key_file: token } } }", func(c *Config) any { return string(c.TLS.ACME.EAB.Key) }, "\x69\xb7"},
+		{"acme key file with a byte order mark", ok + "tls: { acme: { eab: { key_id: k, hmac_key_file: bom } } }", func(c *Config) any { return string(c.TLS.ACME.EAB.Key) }, "\x69\xb7"},
 		{"client certificates", ok + "tls: { self_signed: [a], client_auth: { ca: c.pem, crl: /r } }", func(c *Config) any { return *c.TLS.ClientAuth },
 			ClientAuth{Mode: "require", CA: "/etc/sluice/c.pem", CRL: "/r"}},
 		{"number as text", ok + "tls: { self_signed: [a], min_version: 1.3 }", func(c *Config) any { return c.TLS.MinVersion }, "1.3"},
@@ -193,13 +196,23 @@ func TestParse(t *testing.T) {
 		{"default of a variable", "routes: [{ respond: { body: '${NOPE:-x}${EMPTY:-y}${EMPTY}${NAME:-z}' } }]",
 			func(c *Config) any { return first(c).Respond.Body }, "xyapp.example.com"},
 		{"escaped variable", "routes: [{ respond: { body: '$${NAME} $ $$ $${' } }]", func(c *Config) any { return first(c).Respond.Body }, "${NAME} $ $$ ${"},
-		{"headers from files", "routes: [{ backend: 'a:1', request: { set_headers: { A: b }, set_headers_file: { B: token, C: crlf, D: /run/token } } }]",
-			func(c *Config) any { return first(c).Request.Set }, map[string]string{"A": "b", "B": "abc", "C": "abc", "D": "t0ken"}},
+		{"headers from files", "routes: [{ backend: 'a:1', request: { set_headers: { A: b }, set_headers_file: { B: token, C: crlf, D: /run/token, E: bom } } }]",
+			func(c *Config) any { return first(c).Request.Set }, map[string]string{"A": "b", "B": "abc", "C": "abc", "D": "t0ken", "E": "abc"}},
 		{"short forms of backends", ok + "backends: { b: { endpoints: [{ address: 'a:1', max_sessions: off }], sticky: true, health: http, passive: off, retry: 1, queue: 7 } }",
 			func(c *Config) any {
 				b := c.Backends[0]
 				return fmt.Sprint(b.Endpoints[0].MaxSessions, b.Sticky.Cookie, b.Health.Check, b.Passive.Failures, b.Retry.Tries, b.Queue.Length)
 			}, "0sluice_bhttp0 1 7"},
+		{"addresses in one spelling", ok + "listeners: ['unix:/a/./../b', '[::]:1', 'LOCALHOST:2', '[::]:0']", func(c *Config) any {
+			var all []string
+			for _, l := range c.Listeners {
+				all = append(all, l.Address)
+			}
+			return strings.Join(all, " ")
+		}, "unix:/b :1 localhost:2 :0"},
+		{"mode of a socket", ok + "listeners: [{ address: 'unix:/a', mode: '0660' }, { address: 'unix:/b', mode: \"600\" }, 'unix:/c']", func(c *Config) any {
+			return fmt.Sprintf("%o %o %o", c.Listeners[0].Mode, c.Listeners[1].Mode, c.Listeners[2].Mode)
+		}, "660 600 0"},
 		{"shares", ok + "backends: { b: { endpoints: ['a:1'], rebalance: 50%/h, retry: { budget: 5% } } }",
 			func(c *Config) any {
 				return fmt.Sprintf("%.5f %.2f", c.Backends[0].Rebalance.Rate, c.Backends[0].Retry.Budget)
@@ -346,5 +359,19 @@ f:1:37: routes[1]: can never match
 f:2:15: log.level: "x" is not one of debug, info, warn, error`
 	if got := problems.Sorted().Error(); got != want {
 		t.Errorf("merged problems:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestPlace(t *testing.T) {
+	c, err := parse("backends:\n  app:\n    endpoints: ['https://a']\n    tls:\n      ca: a.pem\nroutes: [{ backend: app }]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[string]Pos{
+		"backends.app.tls.ca": {5, 11}, "backends.app.tls.cert": {4, 5}, "backends.app.tls": {4, 5}, "tls.certificates[0]": start, "": start,
+	} {
+		if got := c.Place(at); got != want {
+			t.Errorf("Place(%q) = %v, want %v", at, got, want)
+		}
 	}
 }

@@ -57,3 +57,14 @@ func (p Pos) compare(q Pos) int {
 func (c *Config) Problem(pos Pos, path, format string, args ...any) Problem {
 	return Problem{File: c.File, Pos: pos, Path: path, Message: fmt.Sprintf(format, args...)}
 }
+
+// Place returns where the value at a path stands, as backends.api.tls.ca, or
+// what is around it when the file does not have it.
+func (c *Config) Place(at string) Pos {
+	for at := path(at); at != ""; at = at.parent() {
+		if pos, ok := c.places[at]; ok {
+			return pos
+		}
+	}
+	return start
+}

@@ -137,6 +137,24 @@ shutdown_timeout: ${SECRET}`, []string{
 		{"acme account binding", ok + "tls: { acme: { eab: { key_id: k } } }", []string{`2:16: tls.acme.eab: no hmac_key: give it, or 'hmac_key_file'`}},
 		{"acme key twice", ok + "tls: { acme: { eab: { key_id: k, hmac_key: abcd, hmac_key_file: token } } }", []string{
 			`2:65: tls.acme.eab.hmac_key_file: the key is given as 'hmac_key' too, at line 2`}},
+		{"modes of sockets", ok + "listeners: [{ address: 'unix:/a', mode: 0660 }, { address: 'unix:/b', mode: '0o660' }, { address: 'unix:/c', mode: '1777' }, { address: 'unix:/d', mode: '0444' }, { address: ':1', mode: '0660' }, { address: 'unix:/e', mode: 432 }]", []string{
+			`2:41: listeners[0].mode: "0660" is not a mode: write it in octal and in quotes, as in "0660"`,
+			`2:77: listeners[1].mode: "0o660" is not a mode: write it in octal and in quotes, as in "0660"`,
+			`2:116: listeners[2].mode: "1777" has more than the permissions of user, group and others: the most is "0777"`,
+			`2:154: listeners[3].mode: "0444" lets nobody connect: that takes the right to write, as in "0660"`,
+			`2:187: listeners[4].mode: only the socket of an address 'unix:/path' has a mode: remove the key`,
+			`2:225: listeners[5].mode: "432" is not a mode: write it in octal and in quotes, as in "0660"`}},
+		{"addresses that are the same", ok + "listeners: ['unix:/a/../b', 'unix:/b', '[::]:1', ':1', 'LOCALHOST:1', 'localhost:1']", []string{
+			`2:29: listeners[1].address: "unix:/b" is already the address of the listener at line 2`,
+			`2:50: listeners[3].address: ":1" is already the address of the listener at line 2`,
+			`2:71: listeners[5].address: "localhost:1" is already the address of the listener at line 2`}},
+		{"acme key file that is empty", ok + "tls: { acme: { eab: { key_id: k, hmac_key_file: empty } } }", []string{
+			`2:49: tls.acme.eab.hmac_key_file: "empty" is a file with nothing in it: write the value into it`}},
+		{"acme key file with two keys", ok + "tls: { acme: { eab: { key_id: k, hmac_key_file: keys } } }", []string{
+			`2:49: tls.acme.eab.hmac_key_file: the key is not base64url, as CAs give it out`}},
+		{"files of headers", "routes: [{ backend: 'a:1', request: { set_headers_file: { A: empty, B: utf16 } } }]", []string{
+			`1:62: routes[0].request.set_headers_file.A: "empty" is a file with nothing in it: write the value into it`,
+			`1:72: routes[0].request.set_headers_file.B: "utf16" is a file in UTF-16, or no text: save it as UTF-8`}},
 		{"acme key file", ok + "tls: { acme: { eab: { key_id: '', hmac_key_file: nope } } }", []string{
 			`2:31: tls.acme.eab.key_id: "" is empty: give it a value or remove the key`,
 			`2:50: tls.acme.eab.hmac_key_file: "nope" cannot be read: file does not exist`}},

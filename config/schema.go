@@ -74,6 +74,8 @@ func (s schema) value(t reflect.Type, f field) map[string]any {
 		return f.amount(`%`)
 	case reflect.TypeFor[PercentRate]():
 		return f.amount(`%/(min|h)`)
+	case reflect.TypeFor[FileMode]():
+		return f.orVariable(map[string]any{"type": "string", "pattern": "^0?[0-7]{3}$"})
 	case reflect.TypeFor[Proxy]():
 		return map[string]any{"type": "string"}
 	case reflect.TypeFor[[]Backend]():

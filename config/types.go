@@ -32,6 +32,8 @@ type Config struct {
 	Log             Log           `yaml:"log" doc:"What is logged, and how."`
 	StateDir        string        `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA, ordered certificates, session ticket keys). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
+
+	places map[path]Pos // of what the file has
 }
 
 // Proxy is one or more proxies in front of this one.
@@ -48,6 +50,7 @@ type Listener struct {
 	Pos Pos `yaml:"-"`
 
 	Address          string           `yaml:"address" short:"" required:"true" doc:"'host:port', ':port' (all addresses, IPv4 and IPv6), '[::1]:port', or 'unix:/path'. Port 0 picks a free port and logs it."`
+	Mode             FileMode         `yaml:"mode" doc:"Permissions of the socket of 'unix:/path', in octal and in quotes, as in '0660'; to connect takes the right to write. Linux only. Absent: what the umask leaves."` // 0 when absent
 	TLS              bool             `yaml:"tls" doc:"Terminate TLS on this listener."`
 	RedirectHTTPS    bool             `yaml:"redirect_https" doc:"Answer every request with a redirect to https on the first TLS listener's port."`
 	HTTP2            bool             `yaml:"http2" default:"true" doc:"Offer HTTP/2 on a TLS listener."`
@@ -74,7 +77,7 @@ type TLS struct {
 	Pos Pos `yaml:"-"`
 
 	ACME         *ACME         `yaml:"acme" switch:"" doc:"Order certificates for every host named in routes that the other keys have none for, from Let's Encrypt or another CA, and renew them: true, or how."`
-	Certificates []Certificate `yaml:"certificates" doc:"Certificate files, read again when they change. The client's server name picks one: an exact name, then a wildcard, then the first listed."`
+	Certificates []Certificate `yaml:"certificates" doc:"Certificate files, read again when they change. The client's server name picks one: an exact name, then a wildcard, then the first listed. One that is not valid now is served only while none for the name is."`
 	SelfSigned   []string      `yaml:"self_signed" doc:"Names and IP addresses to issue certificates for from a local CA in 'state_dir'. A browser has to trust its root once."`
 	MinVersion   string        `yaml:"min_version" default:"1.2" enum:"1.2,1.3" doc:"Lowest TLS version accepted."`
 	Records      string        `yaml:"records" default:"sluice" enum:"sluice,go" doc:"Who protects the TLS records of WebSocket sessions, of clients and of backends, once the handshake is done: 'sluice' keeps a session in some hundred bytes, 'go' leaves all of them to Go's crypto/tls, at tens of kilobytes each."`
@@ -111,7 +114,7 @@ type ClientAuth struct {
 
 // Certificate is a certificate chain and its key, both PEM files.
 type Certificate struct {
-	Pos Pos `yaml:"-"`
+	Index int `yaml:"-"` // in the file's list, as of a Route
 
 	Cert string `yaml:"cert" required:"true" doc:"PEM file with the certificate, then its intermediates."`
 	Key  string `yaml:"key" required:"true" doc:"PEM file with the private key."`
@@ -157,7 +160,7 @@ type Route struct {
 // Headers is a change to a header section: removals first, then settings.
 type Headers struct {
 	Set     map[string]string `yaml:"set_headers" doc:"Headers to set, replacing what is there under that name in any spelling. {client_address}, {route}, {host}, {request_id}, {scheme}, {tls_version}, {tls_cipher}, {tls_server_name} and {client_subject} stand for what the request has."`
-	SetFile map[string]string `yaml:"set_headers_file" doc:"Headers to set to the content of a file (a secret), name to file. A newline at its end is dropped."` // merged into Set by Load
+	SetFile map[string]string `yaml:"set_headers_file" doc:"Headers to set to the content of a file (a secret), name to file. A line break at its end is dropped; an empty file is a mistake."` // merged into Set by Load
 	Remove  []string          `yaml:"remove_headers" doc:"Headers to remove, in any spelling of their names, in trailers too."`
 
 	FromFile map[string]bool `yaml:"-"` // names in Set whose values come from files: they have no variables
@@ -208,7 +211,7 @@ type Respond struct {
 
 // Files serves a directory.
 type Files struct {
-	Root     string `yaml:"root" short:"" required:"true" doc:"Directory to serve. Names that start with a dot, and links that lead out of it, are never served."`
+	Root     string `yaml:"root" short:"" required:"true" doc:"Directory to serve. Names that start with a dot, but for '.well-known' at its top, and links that lead out of it, are never served."`
 	Index    string `yaml:"index" default:"index.html" doc:"File served for a directory."`
 	Fallback string `yaml:"fallback" doc:"File below root served where none matches (for single-page apps)."`
 }

@@ -22,7 +22,12 @@ type Percent float64
 // PercentRate is a share in a minute, written as in 5%/min. 0 means none.
 type PercentRate float64
 
+// FileMode is the permissions of a file, written in octal as in "0660". In YAML
+// they are in quotes, as some readers take 0660 for a decimal number.
+type FileMode uint32
+
 const (
+	likeMode     = "is not a mode: write it in octal and in quotes, as in \"0660\""
 	likeDuration = "is not a duration: write it as in 30s, 1h30m or 1d"
 	likeSize     = "is not a size: write it as in 512B, 64KiB, 1MiB or 10MB"
 	likeRate     = "is not a rate: write it as in 50/s, 600/m or 10/h"
@@ -177,4 +182,19 @@ func cutPeriod(text, none, unknown string) (amount string, seconds float64, wron
 		return "", 0, none
 	}
 	return "", 0, unknown
+}
+
+// parseMode reads the permissions of a socket. The second result is what is
+// wrong.
+func parseMode(text string) (FileMode, string) {
+	n, err := strconv.ParseUint(text, 8, 16)
+	switch {
+	case err != nil || len(text) < 3 || len(text) > 4:
+		return 0, likeMode
+	case n > 0o777:
+		return 0, "has more than the permissions of user, group and others: the most is \"0777\""
+	case n&0o222 == 0:
+		return 0, "lets nobody connect: that takes the right to write, as in \"0660\""
+	}
+	return FileMode(n), ""
 }

@@ -243,11 +243,27 @@ routes: [{ backend: %s }]
 	resume(true)
 	theirs.revoke(crl, alice)
 	g.wait("changed file refused", func(r record) bool { return strings.Contains(r.text("error"), "signed by none") })
+	// A list that is read in part is none: alice would get in.
+	ours.revoke(crl, mallory)
+	first := strings.TrimSpace(read(t, crl))
+	ours.revoke(crl, alice)
+	write(t, crl, first+"\n"+first+read(t, crl))
+	g.wait("changed file refused", func(r record) bool {
+		return strings.Contains(r.text("error"), crl+":") && strings.Contains(r.text("error"), "is not ended")
+	})
+	r := g.reload("configuration refused", "", "")
+	if !strings.Contains(r.text("error"), "tls.client_auth.crl: revocation list "+crl+":") {
+		t.Errorf("error = %q, want the key and the file with its line", r.text("error"))
+	}
+	before := len(g.log())
+	write(t, crl, "\ufeff"+strings.ReplaceAll(read(t, crl), "----------", "-----\r\n-----"))
+	g.waitFrom(before, "client authorities reloaded", nil)
+	resume(false)
 	ours.revoke(crl, mallory, alice)
 	g.wait("client authorities reloaded", nil)
 	resume(false)
 	ours.revoke(crl)
-	before := len(g.log())
+	before = len(g.log())
 	theirs.publish()
 	write(t, ours.file, read(t, theirs.file))
 	theirs.revoke(crl)

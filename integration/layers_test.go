@@ -28,7 +28,7 @@ var layers = map[string][]string{
 
 	"config":         {"sluice/internal/fieldname", "golang.org/x/net/idna", "gopkg.in/yaml.v3"},
 	"route":          {},
-	"tlsconf":        {"golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
+	"tlsconf":        {"sluice/internal/pemfile", "golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
 	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/wire", "github.com/gobwas/httphead", "golang.org/x/net/http/httpguts"},
 	"proxy/answer":   {},
 	"proxy/backend":  {"sluice/internal/limit", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/dns/dnsmessage", "golang.org/x/net/http2"},
@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	"internal/fieldname":       {},
 	"internal/hop":             {},
 	"internal/limit":           {"golang.org/x/sys/unix"},
+	"internal/pemfile":         {},
 	"internal/record":          {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},
 	"internal/wire":            {"golang.org/x/sys/unix"},
 	"internal/wstest":          {"github.com/gobwas/ws", "golang.org/x/net/dns/dnsmessage"},

@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 
 	"sluice/config"
 	"sluice/proxy/backend"
+	"sluice/tlsconf"
 )
 
 // backend makes the pool of a backend, or the settings of the one there is, and
@@ -151,22 +151,22 @@ func (b *builder) backendTLS(c *config.Backend) (*tls.Config, string) {
 	}
 	key := sha256.New()
 	fmt.Fprintf(key, "%#v", c.TLS)
-	fail := func(at string, err error) { b.fail(c.Pos, "backends."+c.Name+".tls."+at, err) }
+	at := "backends." + c.Name + ".tls"
 	if c.TLS.CA != "" {
-		pem, err := os.ReadFile(c.TLS.CA)
-		how.RootCAs = x509.NewCertPool()
-		if err == nil && !how.RootCAs.AppendCertsFromPEM(pem) {
-			err = fmt.Errorf("%s holds no PEM certificate", c.TLS.CA)
-		}
+		authorities, err := tlsconf.Authorities(c.TLS.CA)
 		if err != nil {
-			fail("ca", err)
+			b.failTLS(at+".ca", err)
 		}
-		key.Write(pem)
+		how.RootCAs = x509.NewCertPool()
+		for _, a := range authorities {
+			how.RootCAs.AddCert(a)
+			key.Write(a.Raw)
+		}
 	}
 	if c.TLS.Cert != "" {
-		own, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
-		if err != nil {
-			fail("cert", err)
+		own, mistakes := tlsconf.LoadKeyPair(tlsconf.File{Cert: c.TLS.Cert, Key: c.TLS.Key, Option: at})
+		for _, err := range mistakes {
+			b.failTLS(at, err)
 		}
 		how.Certificates = []tls.Certificate{own}
 		for _, der := range own.Certificate {

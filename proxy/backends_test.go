@@ -423,14 +423,42 @@ routes: [{backend: app}]
 }
 
 func TestBackendsThatCannotBe(t *testing.T) {
-	tests := []struct{ name, tls, want string }{
-		{"no authorities", "{ca: none.pem}", "backends.app.tls.ca"},
-		{"no certificate", "{cert: none.pem, key: none.key}", "backends.app.tls.cert"},
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	ca := wstest.NewCA(t)
+	cert, key := ca.Issue(t, "gateway.test")
+	authority, err := os.ReadFile(ca.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := file("ca.pem", string(authority)+strings.TrimSpace(string(authority))+string(authority))
+	tests := []struct {
+		name, tls string
+		want      []string // a part of each problem
+	}{
+		{"no authorities", "{ca: none.pem}", []string{"test.yaml:1:54: backends.app.tls.ca: "}},
+		{"authorities of which some would be lost", fmt.Sprintf("{ca: %q}", damaged), []string{"test.yaml:1:54: backends.app.tls.ca: " + damaged + ":"}},
+		{"no certificate", "{cert: none.pem, key: none.key}", []string{"test.yaml:1:56: backends.app.tls.cert: ", "test.yaml:1:71: backends.app.tls.key: "}},
+		{"a key with a bad byte", fmt.Sprintf("{cert: %q, key: %q}", cert, file("key", "-----BEGIN PRIVATE KEY-----\n?\n-----END PRIVATE KEY-----\n")), []string{"backends.app.tls.key: "}},
+		{"no pair", fmt.Sprintf("{cert: %q, key: %q}", ca.File, key), []string{"test.yaml:1:44: backends.app.tls: "}},
 	}
 	for _, tt := range tests {
 		cfg := parse(t, "backends: {app: {endpoints: ['https://a'], tls: "+tt.tls+"}}\nroutes: [{backend: app}]")
-		if problems, _ := Check(cfg); len(problems) != 1 || !strings.Contains(problems[0].Error(), tt.want) {
-			t.Errorf("%s: %v, want a problem at %s", tt.name, problems, tt.want)
+		problems, _ := Check(cfg)
+		if len(problems) != len(tt.want) {
+			t.Errorf("%s: %v, want %d problems", tt.name, problems, len(tt.want))
+			continue
+		}
+		for i, want := range tt.want {
+			if !strings.Contains(problems[i].Error(), want) {
+				t.Errorf("%s: %v, want %s", tt.name, problems[i], want)
+			}
 		}
 	}
 }

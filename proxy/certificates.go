@@ -22,7 +22,7 @@ func (b *builder) certificates(s *snapshot, c *config.TLS) *tlsconf.Store {
 		o.MinVersion = tls.VersionTLS13
 	}
 	for _, f := range c.Certificates {
-		o.Files = append(o.Files, tlsconf.File{Cert: f.Cert, Key: f.Key})
+		o.Files = append(o.Files, tlsconf.File{Cert: f.Cert, Key: f.Key, Option: fmt.Sprintf("tls.certificates[%d]", f.Index)})
 	}
 	if a := c.ClientAuth; a != nil {
 		o.ClientAuth = &tlsconf.ClientAuth{Require: a.Mode == "require", CA: a.CA, CRL: a.CRL}
@@ -38,19 +38,19 @@ func (b *builder) certificates(s *snapshot, c *config.TLS) *tlsconf.Store {
 		}
 		return store
 	}
-	mistakes := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		mistakes = joined.Unwrap()
-	}
-	for _, err := range mistakes {
-		var f *tlsconf.FileError
-		if errors.As(err, &f) {
-			b.fail(c.Certificates[f.Index].Pos, fmt.Sprintf("tls.certificates[%d]", f.Index), err)
-		} else {
-			b.fail(c.Pos, "tls", err)
-		}
+	for _, err := range split(err) {
+		b.failTLS("tls", err)
 	}
 	return nil
+}
+
+// failTLS reports a mistake in what stands at at, more exactly if the mistake
+// tells.
+func (b *builder) failTLS(at string, err error) {
+	if f, ok := errors.AsType[*tlsconf.FileError](err); ok {
+		at = f.Option
+	}
+	b.fail(b.cfg.Place(at), at, err)
 }
 
 // acme returns what to order: certificates for the hosts of routes that can

@@ -6,8 +6,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
-	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -50,6 +48,7 @@ type Gateway struct {
 	copies    context.Context // of requests; ends when the shutdown begins
 	endCopies func()
 	tended    map[*backend.Pool]func() // stop looking after these
+	takeovers []*listener              // whose port another one has taken over, until they are closed
 	serving   sync.WaitGroup           // listeners, and those that finish their last requests
 }
 
@@ -97,11 +96,9 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	b := newBuilder(cfg, old)
 	b.tell = g.endpointEvent
 	next := b.build()
-	opened := g.openListeners(b, next)
+	cancel := g.openListeners(b, next)
 	if len(b.problems) > 0 {
-		for _, l := range opened {
-			l.close()
-		}
+		cancel()
 		return Change{}, b.problems.Sorted()
 	}
 	next.log = g.newLogger(cfg.Log)
@@ -130,45 +127,6 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 		next.log.Warn().Msg(w)
 	}
 	return change, nil
-}
-
-// keyed yields the listeners of a configuration with what tells them apart:
-// the address and, as only port 0 can be there more than once, a number.
-func keyed(all []config.Listener) iter.Seq2[string, *config.Listener] {
-	return func(yield func(string, *config.Listener) bool) {
-		seen := make(map[string]int)
-		for i := range all {
-			c := &all[i]
-			key := fmt.Sprintf("%s %d", c.Address, seen[c.Address])
-			seen[c.Address]++
-			if !yield(key, c) {
-				return
-			}
-		}
-	}
-}
-
-// openListeners fills in the listeners of next and returns the new ones.
-func (g *Gateway) openListeners(b *builder, next *snapshot) (opened []*listener) {
-	next.listeners = make(map[string]*listener)
-	index := -1
-	for key, c := range keyed(b.cfg.Listeners) {
-		index++
-		l := b.old.listeners[key]
-		if l == nil && len(b.problems) == 0 {
-			var err error
-			if l, err = g.listen(c.Address, settingsOf(b.cfg, c, nil)); err != nil {
-				b.fail(c.Pos, fmt.Sprintf("listeners[%d]", index), err)
-				continue
-			}
-			opened = append(opened, l)
-		}
-		next.listeners[key] = l
-		if l != nil && c.TLS && next.httpsPort == "" {
-			next.httpsPort = l.port()
-		}
-	}
-	return opened
 }
 
 // serveAll has every listener served as its settings say. Where those ask for
@@ -243,15 +201,7 @@ func (g *Gateway) trusted(a netip.Addr) bool { return g.current.Load().trusts(a)
 
 // retire ends what old had and next has not, and lets requests finish.
 func (g *Gateway) retire(old, next *snapshot) Change {
-	for key, l := range old.listeners {
-		if next.listeners[key] == l {
-			continue
-		}
-		l.close()
-		if l.server != nil {
-			g.finish(l.server, old.shutdownTimeout)
-		}
-	}
+	g.closeListeners(old, next)
 	for name, p := range old.pools {
 		if next.pools[name] != p {
 			p.Close()

@@ -228,7 +228,7 @@ routes: [{path: /, respond: {body: new}}]
 listeners: [{address: "127.0.0.1:0"}, {address: "127.0.0.2:0", tls: true}]
 tls: {certificates: [{cert: none.pem, key: none.key}]}
 routes: [{path: /, respond: {body: new}}]
-`, "tls.certificates[0]: "},
+`, "test.yaml:3:29: tls.certificates[0].cert: "},
 		{"shadowed route", `
 listeners: [{address: "127.0.0.1:0"}]
 routes:

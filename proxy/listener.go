@@ -5,10 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
-	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,7 +26,8 @@ const maxBackoff = time.Second // between accepts while descriptors are short
 // listener is an address the gateway accepts on. It lives as long as the
 // address is configured; how it serves may change under it.
 type listener struct {
-	name     string // as configured
+	name     string      // as configured
+	mode     fs.FileMode // of a unix socket, as configured
 	net      net.Listener
 	settings atomic.Pointer[settings]
 	accepted chan net.Conn // to whichever server serves now
@@ -116,64 +116,6 @@ func settingsOf(cfg *config.Config, c *config.Listener, old *settings) *settings
 
 // takesRecords reports whether the relay takes TLS records over from crypto/tls.
 func takesRecords(cfg *config.Config) bool { return cfg.TLS == nil || cfg.TLS.Records == "sluice" }
-
-// listen opens an address as configured.
-func (g *Gateway) listen(name string, how *settings) (*listener, error) {
-	network, address := "tcp", name
-	if path, ok := strings.CutPrefix(name, "unix:"); ok {
-		network, address = "unix", path
-		if err := removeStale(path); err != nil {
-			return nil, fmt.Errorf("cannot listen on %s: %w", name, err)
-		}
-	}
-	ln, err := wire.Listen(network, address)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("address %s is in use: another program listens there", name)
-	case errors.Is(err, syscall.EACCES) && network == "tcp":
-		return nil, fmt.Errorf("no permission to listen on %s: ports below 1024 need the CAP_NET_BIND_SERVICE capability", name)
-	case err != nil:
-		return nil, fmt.Errorf("cannot listen on %s: %w", name, err)
-	}
-	l := &listener{
-		name: name, net: ln, log: g.logger, short: g.shortages, clients: limit.NewCounts(), all: &g.connections,
-		accepted: make(chan net.Conn), changed: make(chan struct{}, 1), closed: make(chan struct{}),
-	}
-	l.close = sync.OnceFunc(func() {
-		close(l.closed)
-		ln.Close()
-	})
-	l.settings.Store(how)
-	l.tls = &tls.Config{
-		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-			store := g.current.Load().store
-			if store == nil {
-				return nil, errors.New("no certificate is configured")
-			}
-			return wire.Of(h.Conn).Configure(store.ConfigFor(h, l.settings.Load().http2)), nil
-		},
-	}
-	return l, nil
-}
-
-// removeStale removes the socket of a listener that is gone. Anything but a
-// socket is left there, and an error.
-func removeStale(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil // listening tells
-	case info.Mode()&os.ModeSocket == 0:
-		return errors.New("what is there is not a socket: remove it or choose another path")
-	}
-	c, err := net.Dial("unix", path)
-	if err == nil {
-		c.Close()
-	} else if errors.Is(err, syscall.ECONNREFUSED) {
-		os.Remove(path)
-	}
-	return nil
-}
 
 // address returns where the listener really listens, as a client dials it.
 func (l *listener) address() string {

@@ -98,6 +98,13 @@ func (o *ordered) certificate() (*tls.Certificate, error) {
 	return nil, fmt.Errorf("no certificate for %s yet", o.host)
 }
 
+func (o *ordered) valid(now time.Time) bool {
+	o.account.mu.Lock()
+	defer o.account.mu.Unlock()
+	c := o.account.name(o.host).certificate
+	return c != nil && isValid(c.Leaf, now)
+}
+
 func (o *ordered) status() Source {
 	o.account.mu.Lock()
 	defer o.account.mu.Unlock()
@@ -138,7 +145,7 @@ func (a *account) recall(hosts []string) error {
 // keep makes the certificate in data, as the cache has it, the one for host, if
 // it is good and none that lasts longer is there.
 func (a *account) keep(host string, data []byte) (kept bool) {
-	c, err := tls.X509KeyPair(data, data)
+	c, err := parseEntry(data)
 	if err != nil || c.Leaf.VerifyHostname(host) != nil || a.now().After(c.Leaf.NotAfter) {
 		return false
 	}

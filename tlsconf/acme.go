@@ -159,12 +159,14 @@ func newTransport(rootCA string) (http.RoundTripper, error) {
 	if rootCA == "" {
 		return t, nil
 	}
-	text, err := readPEM(rootCA, checkChain)
+	authorities, err := Authorities(rootCA)
 	if err != nil {
-		return nil, fmt.Errorf("root_ca %s: %w", rootCA, err)
+		return nil, &FileError{Option: "tls.acme.root_ca", Err: fmt.Errorf("root_ca %w", err)}
 	}
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(text)
+	for _, a := range authorities {
+		roots.AddCert(a)
+	}
 	t.TLSClientConfig = &tls.Config{RootCAs: roots}
 	return t, nil
 }
@@ -178,7 +180,7 @@ func isChallenge(h *tls.ClientHelloInfo) bool {
 // challengeCertificate is for the CA's handshake. Only names that are wanted may
 // make the Manager look into the cache.
 func (a *account) challengeCertificate(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if !a.wants(strings.ToLower(h.ServerName)) {
+	if !a.wants(strings.TrimSuffix(strings.ToLower(h.ServerName), ".")) {
 		return nil, fmt.Errorf("no certificate is ordered for %q", h.ServerName)
 	}
 	return a.manager.GetCertificate(h)

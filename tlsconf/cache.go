@@ -2,12 +2,15 @@ package tlsconf
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/crypto/acme/autocert"
+
+	"sluice/internal/pemfile"
 )
 
 // cache keeps what an account gets in files of its own directory, for every
@@ -44,6 +47,19 @@ func (c cache) remove(key string) error {
 		return err
 	}
 	return nil
+}
+
+// parseEntry reads a certificate of a cache: its key, then its chain. An entry
+// that is damaged is worth nothing, as another certificate can be ordered.
+func parseEntry(data []byte) (tls.Certificate, error) {
+	blocks, err := pemfile.Parse("entry", data)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	if err := only(blocks, keyBlock, certificateBlock); err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(data, data)
 }
 
 // lock waits until no other process holds the lock of name.

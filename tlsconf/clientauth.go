@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"math/big"
 	"slices"
 	"time"
+
+	"sluice/internal/pemfile"
 )
 
 // ClientAuth says which certificates clients have to show.
@@ -29,26 +30,18 @@ type clientAuth struct {
 
 func loadClientAuth(o ClientAuth) (*clientAuth, error) {
 	c := &clientAuth{options: o, pool: x509.NewCertPool()}
-	text, err := readPEM(o.CA, checkChain)
-	if err != nil {
-		return nil, fmt.Errorf("client authorities %s: %w", o.CA, err)
+	var err error
+	if c.roots, err = Authorities(o.CA); err != nil {
+		return nil, &FileError{Option: "tls.client_auth.ca", Err: fmt.Errorf("client authorities %w", err)}
 	}
-	for b := range blocks(text) {
-		if b.Type != "CERTIFICATE" {
-			continue
-		}
-		authority, err := x509.ParseCertificate(b.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("client authorities %s: %w", o.CA, err)
-		}
-		c.roots = append(c.roots, authority)
+	for _, authority := range c.roots {
 		c.pool.AddCert(authority)
 	}
 	if o.CRL == "" {
 		return c, nil
 	}
 	if c.lists, err = readRevoked(o.CRL, c.roots); err != nil {
-		return nil, fmt.Errorf("revocation list %s: %w", o.CRL, err)
+		return nil, &FileError{Option: "tls.client_auth.crl", Err: fmt.Errorf("revocation list %w", err)}
 	}
 	c.revoked = make(map[string]bool)
 	for _, list := range c.lists {
@@ -68,33 +61,19 @@ func (c *clientAuth) same(o *clientAuth) bool {
 // readRevoked reads the lists in a file. Each must be signed by one of the
 // authorities.
 func readRevoked(file string, authorities []*x509.Certificate) ([]*x509.RevocationList, error) {
-	text, err := readFile(file)
+	text, err := pemfile.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	var ders [][]byte
-	for b := range blocks(text) {
-		if b.Type == "X509 CRL" {
-			ders = append(ders, b.Bytes)
-		}
+	lists, err := revocationLists(file, text)
+	if err != nil {
+		return nil, err
 	}
-	if ders == nil {
-		ders = [][]byte{text}
-	}
-	var lists []*x509.RevocationList
-	for _, der := range ders {
-		list, err := x509.ParseRevocationList(der)
-		if err != nil {
-			return nil, errors.New("holds no revocation list, neither as PEM ('X509 CRL') nor as DER")
-		}
-		signed := false
-		for _, authority := range authorities {
-			signed = signed || list.CheckSignatureFrom(authority) == nil
-		}
+	for _, list := range lists {
+		signed := slices.ContainsFunc(authorities, func(a *x509.Certificate) bool { return list.CheckSignatureFrom(a) == nil })
 		if !signed {
-			return nil, fmt.Errorf("the list of %s is signed by none of the client authorities", list.Issuer)
+			return nil, fmt.Errorf("%s: the list of %s is signed by none of the client authorities", file, list.Issuer)
 		}
-		lists = append(lists, list)
 	}
 	return lists, nil
 }

@@ -3,24 +3,29 @@ package tlsconf
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
-	"iter"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
+	"time"
+
+	"sluice/internal/pemfile"
 )
 
 // File names the PEM files of a certificate chain, the server's own first, and
 // of its private key. Both may be the same file.
-type File struct{ Cert, Key string }
+type File struct {
+	Cert, Key string
+	Option    string // where the two are configured, for [FileError]
+}
 
-// FileError is a mistake in one of [Options].Files. Its text names the file.
+// FileError is a mistake in a file that [Options] name. Its text names the file
+// and, where it can, the line.
 type FileError struct {
-	Index int // into Options.Files
-	Err   error
+	Option string // that names the file, as in "tls.client_auth.crl"; for one of a [File], its Option and ".cert" or ".key"
+	Err    error
 }
 
 func (e *FileError) Error() string { return e.Err.Error() }
@@ -33,40 +38,61 @@ type pair struct {
 	exposed bool // every user of the machine can read the key file
 }
 
-// load reads and checks f, and reports the mistakes of both files.
-func load(f File) (*pair, []error) {
+// LoadKeyPair reads and checks f. It reports the mistakes of both files, each a
+// [*FileError]; the option of what is wrong between the two is that of f.
+func LoadKeyPair(f File) (tls.Certificate, []error) {
 	var mistakes []error
-	chain, err := readPEM(f.Cert, checkChain)
-	if err != nil {
-		mistakes = append(mistakes, fmt.Errorf("certificate %s: %w", f.Cert, err))
+	fail := func(option, format string, args ...any) {
+		mistakes = append(mistakes, &FileError{Option: f.Option + option, Err: fmt.Errorf(format, args...)})
 	}
-	key, err := readPEM(f.Key, checkKey)
+	chain, err := certificatePart(f.Cert)
 	if err != nil {
-		mistakes = append(mistakes, fmt.Errorf("key %s: %w", f.Key, err))
+		fail(".cert", "certificate %w", err)
 	}
+	key, err := keyPart(f.Key)
+	if err != nil {
+		fail(".key", "key %w", err)
+	}
+	if mistakes != nil {
+		return tls.Certificate{}, mistakes
+	}
+	c, err := join(chain, key)
+	if err == nil {
+		return c, nil
+	}
+	if misplaced(chain, key) {
+		err = errors.New("the certificate that belongs to the key must be the first in the file, its intermediates after it")
+	}
+	fail("", "certificate %s with key %s: %w", f.Cert, f.Key, err)
+	return tls.Certificate{}, mistakes
+}
+
+// load is LoadKeyPair for a server.
+func load(f File) (*pair, []error) {
+	c, mistakes := LoadKeyPair(f)
 	if mistakes != nil {
 		return nil, mistakes
 	}
-	c, err := tls.X509KeyPair(chain, key)
-	if err != nil {
-		if misplaced(chain, key) {
-			err = errors.New("the certificate that belongs to the key must be the first in the file, its intermediates after it")
-		}
-		return nil, []error{fmt.Errorf("certificate %s with key %s: %w", f.Cert, f.Key, err)}
-	}
 	exposed, err := readableByAll(f.Key)
 	if err != nil {
-		return nil, []error{fmt.Errorf("key %w", err)}
+		return nil, []error{&FileError{Option: f.Option + ".key", Err: fmt.Errorf("key %w", err)}}
 	}
 	return &pair{Certificate: c, file: f, exposed: exposed}, nil
 }
 
 func (p *pair) certificate() (*tls.Certificate, error) { return &p.Certificate, nil }
 
+func (p *pair) valid(now time.Time) bool { return isValid(p.Leaf, now) }
+
 func (p *pair) names() []string { return namesOf(p.Leaf) }
 
 func (p *pair) status() Source {
 	return Source{Names: p.names(), From: p.file.Cert, Expiry: p.Leaf.NotAfter}
+}
+
+// isValid reports whether now is within the time of a certificate.
+func isValid(leaf *x509.Certificate, now time.Time) bool {
+	return !now.Before(leaf.NotBefore) && !now.After(leaf.NotAfter)
 }
 
 // namesOf returns what a client may ask for to get a certificate: DNS names in
@@ -82,93 +108,13 @@ func namesOf(leaf *x509.Certificate) []string {
 	return names
 }
 
-// readPEM returns the text of a file that passes check, which knows the common
-// mistakes that deserve a better message than crypto/tls has for them. The
-// error leaves the name of the file to the caller.
-func readPEM(file string, check func(iter.Seq[*pem.Block]) error) ([]byte, error) {
-	text, err := readFile(file)
-	if err != nil {
-		return nil, err
-	}
-	if block, _ := pem.Decode(text); block == nil {
-		return nil, errors.New("not a PEM file")
-	}
-	return text, check(blocks(text))
-}
-
-// readFile is os.ReadFile with an error that leaves the name to the caller.
-func readFile(file string) ([]byte, error) {
-	text, err := os.ReadFile(file)
-	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
-		err = pathErr.Err
-	}
-	return text, err
-}
-
-// blocks yields the PEM blocks of text.
-func blocks(text []byte) iter.Seq[*pem.Block] {
-	return func(yield func(*pem.Block) bool) {
-		for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-			if !yield(block) {
-				return
-			}
-		}
-	}
-}
-
-func checkChain(all iter.Seq[*pem.Block]) error {
-	certificates, keys := 0, 0
-	for b := range all {
-		switch {
-		case b.Type == "CERTIFICATE":
-			certificates++
-			if _, err := x509.ParseCertificate(b.Bytes); err != nil {
-				return fmt.Errorf("number %d in the file: %w", certificates, err)
-			}
-		case isKey(b):
-			keys++
-		}
-	}
-	switch {
-	case certificates > 0:
-		return nil
-	case keys > 0:
-		return errors.New("holds a private key and no certificate; are cert and key swapped?")
-	}
-	return errors.New("holds no certificate")
-}
-
-func checkKey(all iter.Seq[*pem.Block]) error {
-	certificates := 0
-	for b := range all {
-		switch {
-		case b.Type == "CERTIFICATE":
-			certificates++
-		case b.Type == "ENCRYPTED PRIVATE KEY", isKey(b) && strings.Contains(b.Headers["Proc-Type"], "ENCRYPTED"):
-			return errors.New("is encrypted, and there is nobody to ask for its password; decrypt it with 'openssl pkey'")
-		case isKey(b):
-			return nil
-		}
-	}
-	if certificates > 0 {
-		return errors.New("holds a certificate and no private key; are cert and key swapped?")
-	}
-	return errors.New("holds no private key")
-}
-
-func isKey(b *pem.Block) bool {
-	return b.Type == "PRIVATE KEY" || strings.HasSuffix(b.Type, " PRIVATE KEY")
-}
-
 // misplaced reports whether key belongs to a certificate of chain that is not
 // the first.
-func misplaced(chain, key []byte) bool {
-	for b := range blocks(chain) {
-		if _, err := tls.X509KeyPair(pem.EncodeToMemory(b), key); err == nil {
-			return true
-		}
-	}
-	return false
+func misplaced(chain []pemfile.Block, key *pemfile.Block) bool {
+	return slices.ContainsFunc(chain, func(b pemfile.Block) bool {
+		_, err := join([]pemfile.Block{b}, key)
+		return err == nil
+	})
 }
 
 // readableByAll reports whether every user of the machine can read file. On

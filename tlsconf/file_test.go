@@ -35,17 +35,17 @@ func TestMistakesInFilesAreNamed(t *testing.T) {
 			"key KEY: holds a certificate and no private key; are cert and key swapped?",
 		}},
 		{name: "a request in place of a certificate", cert: block("CERTIFICATE REQUEST", []byte{1}), key: key,
-			want: []string{"certificate CERT: holds no certificate"}},
+			want: []string{"certificate CERT:1: a block \"CERTIFICATE REQUEST\" does not belong in this file: it asks a CA"}},
 		{name: "parameters in place of a key", cert: cert, key: block("EC PARAMETERS", []byte{1}),
 			want: []string{"key KEY: holds no private key"}},
 		{name: "damaged certificate", cert: cert + block("CERTIFICATE", []byte("junk")), key: key,
-			want: []string{"certificate CERT: number 2 in the file: x509: malformed certificate"}},
+			want: []string{"certificate CERT:10: number 2 of the certificates cannot be read: x509: malformed certificate"}},
 		{name: "damaged key", cert: cert, key: block("PRIVATE KEY", []byte("junk")),
 			want: []string{"certificate CERT with key KEY: tls: failed to parse private key"}},
 		{name: "encrypted key", cert: cert, key: block("ENCRYPTED PRIVATE KEY", []byte{1}),
-			want: []string{"key KEY: is encrypted"}},
+			want: []string{"key KEY:1: is encrypted"}},
 		{name: "encrypted key in the old format", cert: cert, key: string(pem.EncodeToMemory(legacy)),
-			want: []string{"key KEY: is encrypted"}},
+			want: []string{"key KEY:1: is encrypted"}},
 		{name: "key of another certificate", cert: cert, key: spec{key: "other"}.keyPEM(),
 			want: []string{"certificate CERT with key KEY: tls: private key does not match public key"}},
 		{name: "key of another kind", cert: cert, key: spec{key: "rsa"}.keyPEM(),
@@ -56,6 +56,7 @@ func TestMistakesInFilesAreNamed(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := writePair(t, "site", tt.cert, tt.key)
+			f.Option = "tls.certificates[1]"
 			_, err := New(Options{Files: []File{good.write(t, "good"), f}}, nil)
 			mistakes := unjoin(err)
 			if len(mistakes) != len(tt.want) {
@@ -64,8 +65,8 @@ func TestMistakesInFilesAreNamed(t *testing.T) {
 			for i, want := range tt.want {
 				want = strings.NewReplacer("CERT:", f.Cert+":", "CERT ", f.Cert+" ", "KEY:", f.Key+":").Replace(want)
 				var fileErr *FileError
-				if !errors.As(mistakes[i], &fileErr) || fileErr.Index != 1 || !strings.HasPrefix(fileErr.Error(), want) {
-					t.Errorf("mistake %d = %v; want a FileError of index 1 that starts with %q", i, mistakes[i], want)
+				if !errors.As(mistakes[i], &fileErr) || !strings.HasPrefix(fileErr.Option, f.Option) || !strings.HasPrefix(fileErr.Error(), want) {
+					t.Errorf("mistake %d = %v; want a FileError of %s that starts with %q", i, mistakes[i], f.Option, want)
 				}
 			}
 		})

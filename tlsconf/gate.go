@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"golang.org/x/crypto/acme/autocert"
 )
 
 // managerCache is an account's cache as its Manager sees it. The Manager looks
@@ -35,10 +37,14 @@ func (m managerCache) Get(ctx context.Context, key string) ([]byte, error) {
 		})
 	}
 	data, err := a.cache.get(key)
-	if err == nil && isHost(key) {
-		a.keep(key, data)
+	if err != nil || !isHost(key) {
+		return data, err
 	}
-	return data, err
+	if _, err := parseEntry(data); err != nil {
+		return nil, autocert.ErrCacheMiss // the Manager would read what it can, and serve a part of the chain
+	}
+	a.keep(key, data)
+	return data, nil
 }
 
 func (m managerCache) Put(_ context.Context, key string, data []byte) error {

@@ -137,9 +137,9 @@ func TestClientAuthMistakes(t *testing.T) {
 		want string
 	}{
 		{"no file", ClientAuth{CA: none}, "client authorities " + none + ": no such file or directory"},
-		{"a key", ClientAuth{CA: cert.Key}, "holds a private key and no certificate"},
+		{"a key", ClientAuth{CA: cert.Key}, "client authorities " + cert.Key + ":1: a block \"PRIVATE KEY\" does not belong in this file"},
 		{"no list", ClientAuth{CA: cert.Cert, CRL: none}, "revocation list " + none + ": no such file"},
-		{"junk for a list", ClientAuth{CA: cert.Cert, CRL: junk}, "revocation list " + junk + ": holds no revocation list"},
+		{"junk for a list", ClientAuth{CA: cert.Cert, CRL: junk}, "revocation list " + junk + ": not a PEM file"},
 	}
 	for _, tt := range tests {
 		if _, err := New(Options{ClientAuth: &tt.o}, nil); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -46,7 +46,7 @@ func (s *Store) Warnings() []string {
 		}
 		if names := p.names(); len(names) == 0 {
 			warn("certificate %s: has no subject alternative names, so no client accepts it", cert)
-		} else if st.shadowed(i) {
+		} else if st.shadowed(i, now) {
 			warn("certificate %s: never used; those listed before it have all its names and the same kind of key", cert)
 		}
 		if p.exposed {
@@ -65,12 +65,17 @@ func (s *Store) Warnings() []string {
 	return list
 }
 
-// shadowed reports whether every name of pairs[i] is served by certificates
-// listed before it that have the same kind of key.
-func (st *state) shadowed(i int) bool {
+// shadowed reports whether every name of pairs[i] is served, for as long as it
+// is valid, by certificates listed before it that have the same kind of key.
+func (st *state) shadowed(i int, now time.Time) bool {
+	last := st.pairs[i].Leaf
 	covered := func(name string) bool {
 		return slices.ContainsFunc(st.byName[name], func(source int) bool {
-			return source < i && st.pairs[source].Leaf.PublicKeyAlgorithm == st.pairs[i].Leaf.PublicKeyAlgorithm
+			if source >= i {
+				return false
+			}
+			leaf := st.pairs[source].Leaf
+			return leaf.PublicKeyAlgorithm == last.PublicKeyAlgorithm && isValid(leaf, now) && !leaf.NotAfter.Before(last.NotAfter)
 		})
 	}
 	return !slices.ContainsFunc(st.pairs[i].names(), func(name string) bool { return !covered(name) })

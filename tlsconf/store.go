@@ -63,6 +63,7 @@ type state struct {
 // source is where the certificate for some names comes from.
 type source interface {
 	certificate() (*tls.Certificate, error)
+	valid(now time.Time) bool // there is a certificate, it has begun and not expired
 	names() []string
 	status() Source
 }
@@ -70,7 +71,7 @@ type source interface {
 // New loads every certificate and opens the local CA, which it creates when
 // SelfSigned names something and there is none. It orders nothing: that is for
 // [Store.Run]. It reports every mistake at once, joined, those of Files as
-// [*FileError].
+// [*FileError], like those of other files that an option names.
 //
 // Old may be nil. What lives longer than a configuration is taken over from it:
 // session ticket keys, ACME accounts, and the unexpired self-signed certificate
@@ -85,11 +86,9 @@ func New(o Options, old *Store) (*Store, error) {
 	}
 	var mistakes []error
 	pairs := make([]*pair, 0, len(o.Files))
-	for i, f := range o.Files {
+	for _, f := range o.Files {
 		p, wrong := load(f)
-		for _, err := range wrong {
-			mistakes = append(mistakes, &FileError{Index: i, Err: err})
-		}
+		mistakes = append(mistakes, wrong...)
 		pairs = append(pairs, p)
 	}
 	if len(o.SelfSigned) > 0 {
@@ -125,7 +124,7 @@ func (s *Store) openIssuer(o Options, old *Store) error {
 	}
 	ca, err := openAuthority(o.StateDir, names, s.now())
 	if err != nil {
-		return fmt.Errorf("local CA: %w", err)
+		return &FileError{Option: "tls.self_signed", Err: fmt.Errorf("local CA: %w", err)}
 	}
 	s.issued = &issuer{ca: ca, list: names, now: s.now}
 	if old != nil && old.issued.serves(ca, names) {
@@ -189,27 +188,43 @@ func (st *state) candidates(name string) []int {
 	return slices.Concat(exact, above)
 }
 
+// served returns the candidates for a server name whose certificates are valid
+// now, or all of them when none is. For a name that no source has it is the
+// first source.
+func (st *state) served(name string, now time.Time) []int {
+	all := st.candidates(strings.TrimSuffix(strings.ToLower(name), "."))
+	if len(all) == 0 && len(st.sources) > 0 {
+		return []int{0}
+	}
+	invalid := func(i int) bool { return !st.sources[i].valid(now) }
+	if len(all) < 2 || !slices.ContainsFunc(all, invalid) {
+		return all
+	}
+	if valid := slices.DeleteFunc(slices.Clone(all), invalid); len(valid) > 0 {
+		return valid
+	}
+	return all
+}
+
 // Certificate picks the certificate for a handshake, as
 // [tls.Config.GetCertificate] asks for it: one for exactly this server name,
 // else one for the wildcard above it (a wildcard stands for one label, RFC
-// 9525, section 6.3), else the first of all. Where several carry the name, the
-// first that is there and whose key the client can verify wins. A client that
-// sends no server name, as one that connects to an IP address does, gets the
-// certificate for the address it connected to.
+// 9525, section 6.3), else the first of all. Where several carry the name,
+// those that are valid now go before all others, and of them the first that is
+// there and whose key the client can verify wins. A client that sends no server
+// name, as one that connects to an IP address does, gets the certificate for
+// the address it connected to.
 //
 // It never waits for a CA: a name whose certificate has not arrived yet fails.
 func (s *Store) Certificate(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	name := strings.ToLower(h.ServerName)
+	name := h.ServerName
 	if name == "" {
 		name = localAddress(h.Conn)
 	}
 	st := s.current.Load()
-	candidates := st.candidates(strings.TrimSuffix(name, "."))
+	candidates := st.served(name, s.now())
 	if len(candidates) == 0 {
-		if len(st.sources) == 0 {
-			return nil, errors.New("no certificate is configured")
-		}
-		return st.sources[0].certificate()
+		return nil, errors.New("no certificate is configured")
 	}
 	var best *tls.Certificate
 	var failed error
@@ -235,10 +250,7 @@ func (s *Store) Certificate(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 // may send requests for both over it (RFC 9113, section 9.1.1).
 func (s *Store) Covers(serverName, host string) bool {
 	st := s.current.Load()
-	candidates := st.candidates(strings.TrimSuffix(strings.ToLower(serverName), "."))
-	if len(candidates) == 0 && len(st.sources) > 0 {
-		candidates = []int{0}
-	}
+	candidates := st.served(serverName, s.now())
 	_, parent, _ := strings.Cut(host, ".")
 	return slices.ContainsFunc(candidates, func(i int) bool {
 		names := st.sources[i].names()

@@ -1,9 +1,16 @@
 package wire
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,7 +47,187 @@ func TestListenersPassKeepAliveOn(t *testing.T) {
 		defer s.Close()
 		return options(s)
 	}
-	if got, want := accept(Listen), accept(net.Listen); got != want || got[0] != 1 {
+	listen := func(network, address string) (net.Listener, error) { return Listen(network, address, ListenOptions{}) }
+	if got, want := accept(listen), accept(net.Listen); got != want || got[0] != 1 {
 		t.Errorf("keep-alive of what was accepted: %v; net.Listen has %v", got, want)
+	}
+}
+
+// open listens, for the time of the test.
+func open(t *testing.T, address string, beside ...net.Listener) net.Listener {
+	t.Helper()
+	l, err := Listen("tcp", address, ListenOptions{Beside: beside})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// overlapping are listening addresses of one port, of which each is in the way
+// of every other, but for the two loopback addresses.
+func overlapping(port int) []string {
+	var all []string
+	for _, host := range []string{"", "127.0.0.1", "0.0.0.0", "[::1]", "[::]"} {
+		all = append(all, fmt.Sprintf("%s:%d", host, port))
+	}
+	return all
+}
+
+func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
+
+func TestAnAddressOpensBesideOurOwn(t *testing.T) {
+	for i := range overlapping(0) {
+		for j := range overlapping(0) {
+			first := open(t, overlapping(0)[i])
+			from, to := overlapping(portOf(first))[i], overlapping(portOf(first))[j]
+			second := open(t, to, first)
+			for _, address := range []string{from, to} {
+				if third, err := net.Listen("tcp", address); !errors.Is(err, unix.EADDRINUSE) {
+					third.Close()
+					t.Errorf("%s opens a second time beside %s and %s: %v", address, from, to, err)
+				}
+			}
+			first.Close()
+			second.Close()
+		}
+	}
+}
+
+func TestAnAddressInUseByOthersStaysSo(t *testing.T) {
+	theirs, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	ours := open(t, fmt.Sprintf("[::1]:%d", portOf(theirs)))
+	address := fmt.Sprintf(":%d", portOf(theirs))
+	if l, err := Listen("tcp", address, ListenOptions{Beside: []net.Listener{ours}}); !errors.Is(err, unix.EADDRINUSE) {
+		l.Close()
+		t.Errorf("%s opens beside another's socket: %v", address, err)
+	}
+	accepts(t, ours, connect(t, ours.Addr().String()))
+}
+
+// What came before still arrives at the old one, what comes after at the new one.
+func TestADeafListenerLosesNoConnection(t *testing.T) {
+	for _, from := range overlapping(0) {
+		for j := range overlapping(0) {
+			if strings.HasPrefix(from, "[::1]") != strings.HasPrefix(overlapping(0)[j], "[::1]") {
+				continue // no client reaches both
+			}
+			host := "127.0.0.1"
+			if strings.HasPrefix(from, "[::1]") {
+				host = "::1"
+			}
+			t.Run(fmt.Sprint(from, " to ", overlapping(0)[j]), func(t *testing.T) {
+				old := open(t, from)
+				address := net.JoinHostPort(host, fmt.Sprint(portOf(old)))
+				before := connect(t, address)
+				next := open(t, overlapping(portOf(old))[j], old)
+				if err := Deafen(old); err != nil {
+					t.Skip(err)
+				}
+				after := connect(t, address)
+				accepts(t, old, before)
+				accepts(t, next, after)
+				old.Close()
+				accepts(t, next, connect(t, address))
+			})
+		}
+	}
+}
+
+// A handshake that has begun at the old listener ends there.
+func TestADeafListenerEndsHandshakes(t *testing.T) {
+	old := open(t, "127.0.0.1:0")
+	raw, err := old.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// With this the handshake is not over for the server before data has come.
+	if err := control(raw, func(s int) error { return unix.SetsockoptInt(s, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 20) }); err != nil {
+		t.Fatal(err)
+	}
+	begun := connect(t, old.Addr().String())
+	next := open(t, fmt.Sprintf(":%d", portOf(old)), old)
+	if err := Deafen(old); err != nil {
+		t.Skip(err)
+	}
+	if _, err := begun.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	accepts(t, old, begun)
+	accepts(t, next, connect(t, old.Addr().String()))
+}
+
+func connect(t *testing.T, address string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// accepts checks that l accepts the connection whose other end is c.
+func accepts(t *testing.T, l net.Listener, c net.Conn) {
+	t.Helper()
+	if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if s.RemoteAddr().String() != c.LocalAddr().String() {
+		t.Errorf("%s accepted %s, want %s", l.Addr(), s.RemoteAddr(), c.LocalAddr())
+	}
+}
+
+func TestSocketModes(t *testing.T) {
+	modeOf := func(file string) fs.FileMode {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Mode().Perm()
+	}
+	for _, mask := range []int{0, 0o022, 0o177} {
+		old := syscall.Umask(mask)
+		for _, mode := range []fs.FileMode{0, 0o600, 0o660, 0o666, 0o777} {
+			file := filepath.Join(t.TempDir(), "s")
+			// Before anything else can be done to it, it has no more than its mode.
+			first, err := listen("unix", file, mode, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := mode &^ fs.FileMode(mask)
+			if mode == 0 {
+				want = 0o777 &^ fs.FileMode(mask)
+			}
+			if got := modeOf(file); got != want {
+				t.Errorf("umask %03o, mode %03o: made with %03o, want %03o", mask, mode, got, want)
+			}
+			first.Close()
+
+			l, err := Listen("unix", file, ListenOptions{Mode: mode})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if mode != 0 {
+				want = mode
+			}
+			if got := modeOf(file); got != want {
+				t.Errorf("umask %03o, mode %03o: listens with %03o, want %03o", mask, mode, got, want)
+			}
+			if err := SetSocketMode(file, 0); err != nil || modeOf(file) != 0o777&^fs.FileMode(mask) {
+				t.Errorf("umask %03o: SetSocketMode(0) = %v, and the mode is %03o", mask, err, modeOf(file))
+			}
+			l.Close()
+		}
+		syscall.Umask(old)
 	}
 }

@@ -21,8 +21,9 @@ import (
 )
 
 // Files serves the regular files of a directory tree. Names that start with a
-// dot do not exist for it, nor does anything outside the tree, whatever links
-// say. It lists no directories.
+// dot do not exist for it, but for the directory ".well-known" at the top (RFC
+// 8615), nor does anything outside the tree, whatever links say. It lists no
+// directories.
 type Files struct {
 	Pages *Pages // for errors; may be nil
 
@@ -71,7 +72,7 @@ func (f *Files) Serve(w http.ResponseWriter, r *http.Request, id, name string) {
 		}
 		file, err = f.lookup(name + "/") // the route cut the slash off
 	}
-	if err != nil && f.fallback != "" && !errors.Is(err, errHidden) && !unavailable(err) {
+	if err != nil && f.fallback != "" && !errors.Is(err, errHidden) && !errors.Is(err, errNotKnown) && !unavailable(err) {
 		file, err = f.open(f.fallback)
 	}
 	switch {
@@ -88,6 +89,7 @@ func (f *Files) Serve(w http.ResponseWriter, r *http.Request, id, name string) {
 var (
 	errNeedsSlash = errors.New("a directory, named without a slash at its end")
 	errHidden     = errors.New("a name that starts with a dot")
+	errNotKnown   = errors.New("not below .well-known")
 	errNotFile    = errors.New("not a regular file")
 )
 
@@ -101,12 +103,23 @@ func unavailable(err error) bool {
 	return false
 }
 
-// lookup opens the file for an escaped path.
+// lookup opens the file for an escaped path. What is not below ".well-known" is
+// errNotKnown: programs ask there, to whom the fallback, a page, would look like
+// an answer.
 func (f *Files) lookup(escaped string) (*regular, error) {
 	name, directory, err := decode(escaped)
 	if err != nil {
 		return nil, err
 	}
+	file, err := f.find(name, directory)
+	if first, _, _ := strings.Cut(name, "/"); first == wellKnown && err != nil && !errors.Is(err, errNeedsSlash) && !unavailable(err) {
+		err = errNotKnown
+	}
+	return file, err
+}
+
+// find opens the file of a name, or the index of a directory.
+func (f *Files) find(name string, directory bool) (*regular, error) {
 	if !directory {
 		return f.open(name)
 	}
@@ -147,8 +160,15 @@ func decode(escaped string) (name string, directory bool, err error) {
 	return name, directory, nil
 }
 
-// hidden reports whether a segment of a name starts with a dot.
+// wellKnown is the directory at the top that is no hidden one.
+const wellKnown = ".well-known"
+
+// hidden reports whether a segment of a name starts with a dot and is not the
+// directory of that name at the top.
 func hidden(name string) bool {
+	if first, rest, _ := strings.Cut(name, "/"); first == wellKnown {
+		name = "/" + rest
+	}
 	return name[0] == '.' || strings.Contains(name, "/.")
 }
 

@@ -23,7 +23,8 @@ var (
 // [os.Root] follows links itself and lets none out, but it would also follow a
 // harmless name to a hidden one. Here a link may lead to a name that starts
 // with two dots, as the volumes of Kubernetes do ("index.html" is a link to
-// "..data/index.html" there), and to no other name that starts with a dot.
+// "..data/index.html" there), and to no other name that starts with a dot and
+// may not be asked for either.
 func follow(root *os.Root, name string) (string, fs.FileInfo, error) {
 	done, rest := ".", name
 	var info fs.FileInfo // of done; nil when done was reached by ".."
@@ -39,7 +40,7 @@ func follow(root *os.Root, name string) (string, fs.FileInfo, error) {
 			}
 			done, info = path.Dir(done), nil
 			continue
-		case segment[0] == '.' && !strings.HasPrefix(segment, ".."):
+		case segment[0] == '.' && !strings.HasPrefix(segment, "..") && (done != "." || segment != wellKnown):
 			return "", nil, errHidden
 		}
 		next := path.Join(done, segment)
