@@ -45,7 +45,8 @@ type link struct {
 	way
 	tls, tlsHTTP, tlsStreams *tls.Config // for WebSockets, for requests, and for WebSockets over HTTP/2; nil for plain
 	transport                *http.Transport
-	sessions                 *streams // nil unless way.streams
+	sessions                 *streams      // nil unless way.streams
+	fallback                 time.Duration // fallbackDelay
 }
 
 // use is what a connection is for.
@@ -58,7 +59,7 @@ const (
 )
 
 func newLink(how way, c *tls.Config) *link {
-	l := &link{way: how}
+	l := &link{way: how, fallback: fallbackDelay}
 	if c != nil {
 		l.tls = c.Clone()
 		l.tls.ServerName = cmp.Or(c.ServerName, how.serverName)
@@ -252,7 +253,7 @@ func (l *link) dial(ctx context.Context) (net.Conn, error) {
 	}
 	defer cancel()
 	start(l.first)
-	delay := time.NewTimer(fallbackDelay)
+	delay := time.NewTimer(l.fallback)
 	defer delay.Stop()
 	var failed []error
 	for second := false; ; {
