@@ -48,20 +48,15 @@ type options struct {
 // nowhere is a port that nothing listens on.
 const nowhere = "1"
 
-// ports returns addresses on loopback that were free a moment ago. Where the
-// gateway listens has to be known before it does.
+// ports returns addresses on loopback that are the test's. Where the gateway
+// listens has to be known before it does.
 func ports(t *testing.T, n int) []string {
 	t.Helper()
-	var free []string
+	var own []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		free = append(free, l.Addr().String())
+		own = append(own, wstest.Reserve(t))
 	}
-	return free
+	return own
 }
 
 func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
