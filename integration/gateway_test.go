@@ -43,7 +43,7 @@ func run(m *testing.M) int {
 	}
 	if executable = os.Getenv("SLUICE_BINARY"); executable == "" {
 		executable = filepath.Join(dir, "sluice")
-		if err := build(executable); err != nil {
+		if err := compile(executable); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -51,10 +51,10 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// build builds the binary with coverage and, as the tests were built, with the
+// compile builds the binary with coverage and, as the tests were built, with the
 // race detector, whose finds then fail them through the exit code, and with
 // build tags.
-func build(out string) error {
+func compile(out string) error {
 	args := []string{"build", "-cover", "-coverpkg=sluice/...", "-o", out}
 	if built("-race") == "true" {
 		args = append(args, "-race")
