@@ -90,7 +90,7 @@ func pebble(t *testing.T, o options) *authority {
 		client: &http.Client{Transport: &http.Transport{TLSClientConfig: own.Client("127.0.0.1"), DisableKeepAlives: true}, Timeout: wstest.Guard},
 	}
 	run := func(line func(string), env []string, name string, args ...string) (stop func()) {
-		cmd := exec.Command(name, args...)
+		cmd := wstest.DieWithParent(exec.Command(name, args...))
 		cmd.Env = append(os.Environ(), env...)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -510,7 +510,7 @@ func TestTrust(t *testing.T) {
 			startFile(t, "listeners: [{ address: 127.0.0.1:0, tls: true }]\n"+configs["self-signed"])
 		}
 		write(t, file, configs[tt.config])
-		cmd := exec.CommandContext(t.Context(), executable, append(tt.args, "--config", file)...)
+		cmd := command(t, executable, append(tt.args, "--config", file)...)
 		cmd.Env = append(environment(), "HOME="+home, "PATH="+bin)
 		text, _ := cmd.CombinedOutput() // its exit code says as much
 		if code := cmd.ProcessState.ExitCode(); code != tt.code {

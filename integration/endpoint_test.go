@@ -87,7 +87,7 @@ func startEndpoint(t testing.TB, address, mode string) *endpoint {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &endpoint{t: t, cmd: exec.Command(self)}
+	e := &endpoint{t: t, cmd: wstest.DieWithParent(exec.Command(self))}
 	e.cmd.Env = append(environment(), endpointAddress+"="+address, endpointMode+"="+mode)
 	e.cmd.Stderr = os.Stderr
 	out, err := e.cmd.StdoutPipe()

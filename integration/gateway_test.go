@@ -32,6 +32,10 @@ func run(m *testing.M) int {
 	if address := os.Getenv(endpointAddress); address != "" {
 		return endpointMain(address, os.Getenv(endpointMode))
 	}
+	if err := wstest.FollowParent(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "sluice-integration-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -85,7 +89,7 @@ func built(key string) string {
 // both outputs, and its exit code.
 func sluice(t *testing.T, args ...string) (output string, code int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), executable, args...)
+	cmd := command(t, executable, args...)
 	cmd.Env = environment()
 	b, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
@@ -172,7 +176,7 @@ func launch(t testing.TB, args ...string) *gateway {
 	t.Helper()
 	g := &gateway{
 		t:       t,
-		cmd:     exec.Command(executable, args...),
+		cmd:     wstest.DieWithParent(exec.Command(executable, args...)),
 		exited:  make(chan struct{}),
 		changed: make(chan struct{}),
 	}

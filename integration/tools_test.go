@@ -15,10 +15,15 @@ import (
 // python is Debian's own interpreter, because the packages are Debian's.
 const python = "/usr/bin/python3"
 
+// command is a program that ends with the test at the latest.
+func command(t *testing.T, name string, args ...string) *exec.Cmd {
+	return wstest.DieWithParent(exec.CommandContext(t.Context(), name, args...))
+}
+
 // need fails a test whose tool is missing, which it must not quietly do without.
 func need(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
+	if out, err := command(t, name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s\nrun integration/install.sh (make test does)", name, strings.Join(args, " "), err, out)
 	}
 }
@@ -44,7 +49,7 @@ func tool(t *testing.T, name string, args ...string) string {
 func toolReading(t *testing.T, in []byte, name string, args ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd := command(t, name, args...)
 	cmd.Stdin = bytes.NewReader(in)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -59,7 +64,7 @@ func toolReading(t *testing.T, in []byte, name string, args ...string) string {
 func server(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer
-	cmd := exec.Command(name, args...)
+	cmd := wstest.DieWithParent(exec.Command(name, args...))
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

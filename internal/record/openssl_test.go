@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sluice/internal/wire"
+	"sluice/internal/wstest"
 )
 
 // program is a run of openssl.
@@ -36,7 +37,7 @@ func openssl(t *testing.T, args ...string) *program {
 		t.Fatal(err)
 	}
 	r.SetReadDeadline(time.Now().Add(patience))
-	cmd := exec.Command(path, args...)
+	cmd := wstest.DieWithParent(exec.Command(path, args...))
 	cmd.Stdout, cmd.Stderr = w, w
 	in, err := cmd.StdinPipe()
 	if err != nil {
