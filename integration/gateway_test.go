@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -351,19 +350,6 @@ func expect(t *testing.T, r record, want record) {
 // schemes are both ways to the gateway, by name.
 func (g *gateway) schemes() map[string]wstest.Target {
 	return map[string]wstest.Target{"ws": g.http, "wss": g.https}
-}
-
-// client returns an HTTP client that reaches the gateway under gateway.test,
-// over HTTP/2 where it is offered, and follows no redirects.
-func (g *gateway) client(t *testing.T) *http.Client {
-	t.Helper()
-	transport := &http.Transport{TLSClientConfig: g.https.TLS.Clone(), ForceAttemptHTTP2: true}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{
-		Transport:     transport,
-		Timeout:       wstest.Guard,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 }
 
 func read(t testing.TB, file string) string {

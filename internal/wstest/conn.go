@@ -72,10 +72,16 @@ func (c *Conn) Encode(frames ...ws.Frame) []byte {
 
 // Write sends bytes as they are.
 func (c *Conn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(Guard)); err != nil {
-		return 0, err
+	const piece = 1 << 20 // has a guard of its own
+	for sent := 0; ; {
+		if err := c.SetWriteDeadline(time.Now().Add(Guard)); err != nil {
+			return sent, err
+		}
+		n, err := c.Conn.Write(b[sent:min(sent+piece, len(b))])
+		if sent += n; err != nil || sent == len(b) {
+			return sent, err
+		}
 	}
-	return c.Conn.Write(b)
 }
 
 // Next reads one frame. The header is as it came, mask key included; the
