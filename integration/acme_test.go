@@ -64,7 +64,7 @@ func port(address string) string { return address[strings.LastIndexByte(address,
 // pebble starts an authority to which every name leads to 127.0.0.1.
 func pebble(t *testing.T, o options) *authority {
 	t.Helper()
-	need(t, "sh", "-c", "command -v pebble pebble-challtestsrv")
+	needCommands(t, "pebble", "pebble-challtestsrv")
 	own, dir := wstest.NewCA(t), t.TempDir()
 	cert, key := own.Issue(t, "127.0.0.1")
 	free := ports(t, 4)

@@ -168,7 +168,7 @@ func TestOpenSSL(t *testing.T) {
 // testssl.sh finds nothing worse than LOW, but that the root is nobody's.
 func TestTestssl(t *testing.T) {
 	t.Parallel()
-	need(t, "sh", "-c", "command -v testssl")
+	needCommands(t, "testssl")
 	g := start(t, "routes: [{ respond: 204, security: true }]")
 	out := filepath.Join(t.TempDir(), "found.json")
 	cmd := command(t, "testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none",

@@ -11,7 +11,7 @@ import (
 // ways. Others do not notice.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
-	need(t, "sh", "-c", "command -v slowhttptest")
+	needCommands(t, "slowhttptest")
 	allowed := generous(96 << 20)
 	page := strings.Repeat("a page ", 100_000)
 	files := t.TempDir()

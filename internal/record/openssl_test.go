@@ -29,8 +29,11 @@ type program struct {
 func openssl(t *testing.T, args ...string) *program {
 	t.Helper()
 	path, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
+	switch {
+	case err != nil && testing.Short():
+		t.Skip(err)
+	case err != nil:
+		t.Fatalf("%v; run integration/install.sh (make test does)", err)
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
