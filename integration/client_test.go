@@ -22,28 +22,21 @@ func (g *gateway) client(t *testing.T) *http.Client {
 	}
 }
 
-// guarded is a connection on which something must happen from time to time. How
-// long an exchange takes is no test's business.
-type guarded struct{ net.Conn }
-
 func dialGuarded(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return guarded{c}, nil
+	return sending{wstest.Guarded(c)}, nil
 }
 
-func (c guarded) Read(b []byte) (int, error) {
-	if err := c.SetDeadline(time.Now().Add(wstest.Guard)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
-}
+// sending is a connection whose reader, which a transport always has, waits as long
+// as something is sent: the answer to a large body comes behind it.
+type sending struct{ net.Conn }
 
-func (c guarded) Write(b []byte) (int, error) {
-	if err := c.SetDeadline(time.Now().Add(wstest.Guard)); err != nil {
+func (s sending) Write(b []byte) (int, error) {
+	if err := s.SetReadDeadline(time.Now().Add(wstest.Guard)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Write(b)
+	return s.Conn.Write(b)
 }

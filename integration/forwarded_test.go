@@ -155,10 +155,10 @@ routes: [{ path: /*, backend: %s }]
 					t.Fatal(err)
 				}
 				defer c.Close()
-				in := io.Reader(deadline{c})
+				in := io.Reader(wstest.Guarded(c))
 				_, _ = io.WriteString(c, tt.header) // an end shows in the reading
 				if target.TLS != nil {
-					s := tls.Client(deadline{c}, target.TLS)
+					s := tls.Client(wstest.Guarded(c), target.TLS)
 					_, _ = io.WriteString(s, get(path))
 					in = s
 				} else {
