@@ -25,7 +25,7 @@ import (
 )
 
 // patience ends a test that would hang.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 const (
 	upgradeRequest  = "GET /upgrade HTTP/1.1\r\nHost: record.test\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n"

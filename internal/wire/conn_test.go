@@ -20,7 +20,7 @@ import (
 )
 
 // patience ends a test that would hang.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // pair returns both ends of a real connection of network, tcp or unix.
 func pair(t *testing.T, network string) (near, far net.Conn) {
