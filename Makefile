@@ -18,7 +18,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # What of the integration tests "make test" runs on the portable engine too.
 PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
-.PHONY: build demo test test-portable chaos soak lint fuzz bench microbench schema clean help
+.PHONY: build demo test test-short test-portable chaos soak lint fuzz bench microbench schema clean help
+.PHONY: run-tests run-portable show-coverage
+.NOTPARALLEL: # the parts of make test load the machine, and each other
 
 build: ## bin/sluice, one static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
@@ -26,16 +28,29 @@ build: ## bin/sluice, one static binary
 demo: build ## a page, an echo and a chat behind the gateway, on this machine only
 	bin/sluice demo
 
-# -count=1: the integration tests run a binary that the test cache does not see.
+# All parts run, whatever fails before; make fails at the end.
 test: ## all tests with the race detector, integration included
 	integration/install.sh
+	@$(MAKE) --no-print-directory --keep-going run-tests run-portable show-coverage
+
+# -count=1: the integration tests run a binary that the test cache does not see.
+run-tests:
 	rm -rf $(COVERAGE)
 	mkdir -p $(COVERAGE)
 	CGO_ENABLED=1 GOCOVERDIR=$(COVERAGE) go test -race -count=1 -timeout=15m ./...
-	CGO_ENABLED=1 go test -race -count=1 -tags=portable ./proxy ./proxy/relay
-	CGO_ENABLED=1 go test -race -count=1 -tags=portable -run='$(PORTABLE)' ./integration
+
+run-portable:
+	status=0; export CGO_ENABLED=1; \
+	go test -race -count=1 -tags=portable ./proxy ./proxy/relay || status=1; \
+	go test -race -count=1 -tags=portable -run='$(PORTABLE)' ./integration || status=1; \
+	exit $$status
+
+show-coverage:
 	@echo "covered by the integration tests:"
 	@go tool covdata percent -i=$(COVERAGE)
+
+test-short: ## the tests that use nothing but Go and gcc; the others say why they do not run
+	CGO_ENABLED=1 go test -race -short -count=1 -timeout=15m ./...
 
 chaos: ## endpoints come and go for CHAOS (5m); make test has a moment of it
 	CGO_ENABLED=1 SLUICE_CHAOS=$(CHAOS) go test -race -count=1 -timeout=15m -run='^TestChaos$$' -v ./proxy
@@ -48,12 +63,13 @@ soak: ## SOAK_SESSIONS (5000) come and go in every way for SOAK_TIME (10m), over
 	SOAK_TIME=$(SOAK_TIME) SOAK_SESSIONS=$(SOAK_SESSIONS) SOAK_SCHEME=$(SOAK_SCHEME) \
 		go test -v -count=1 -timeout=0 -run='^TestSoak$$' ./integration
 
+# A package at a version is run with the Go of its own go.mod unless told otherwise.
 lint: ## formatting, vet for three systems, staticcheck, go.mod
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted, run: gofmt -w" $$files >&2; exit 1; }
 	go vet ./...
 	GOOS=darwin go vet ./...
 	GOOS=windows go vet ./...
-	go run $(STATICCHECK) ./...
+	GOTOOLCHAIN=$$(go env GOVERSION) go run $(STATICCHECK) ./...
 	go mod tidy -diff
 
 fuzz: ## every fuzz target for FUZZTIME (10s)

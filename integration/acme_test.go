@@ -48,20 +48,15 @@ type options struct {
 // nowhere is a port that nothing listens on.
 const nowhere = "1"
 
-// ports returns addresses on loopback that were free a moment ago. Where the
-// gateway listens has to be known before it does.
+// ports returns addresses on loopback that are the test's. Where the gateway
+// listens has to be known before it does.
 func ports(t *testing.T, n int) []string {
 	t.Helper()
-	var free []string
+	var own []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		free = append(free, l.Addr().String())
+		own = append(own, wstest.Reserve(t))
 	}
-	return free
+	return own
 }
 
 func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
@@ -69,7 +64,7 @@ func port(address string) string { return address[strings.LastIndexByte(address,
 // pebble starts an authority to which every name leads to 127.0.0.1.
 func pebble(t *testing.T, o options) *authority {
 	t.Helper()
-	need(t, "sh", "-c", "command -v pebble pebble-challtestsrv")
+	needCommands(t, "pebble", "pebble-challtestsrv")
 	own, dir := wstest.NewCA(t), t.TempDir()
 	cert, key := own.Issue(t, "127.0.0.1")
 	free := ports(t, 4)
@@ -95,7 +90,7 @@ func pebble(t *testing.T, o options) *authority {
 		client: &http.Client{Transport: &http.Transport{TLSClientConfig: own.Client("127.0.0.1"), DisableKeepAlives: true}, Timeout: wstest.Guard},
 	}
 	run := func(line func(string), env []string, name string, args ...string) (stop func()) {
-		cmd := exec.Command(name, args...)
+		cmd := wstest.DieWithParent(exec.Command(name, args...))
 		cmd.Env = append(os.Environ(), env...)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -515,7 +510,7 @@ func TestTrust(t *testing.T) {
 			startFile(t, "listeners: [{ address: 127.0.0.1:0, tls: true }]\n"+configs["self-signed"])
 		}
 		write(t, file, configs[tt.config])
-		cmd := exec.CommandContext(t.Context(), executable, append(tt.args, "--config", file)...)
+		cmd := command(t, executable, append(tt.args, "--config", file)...)
 		cmd.Env = append(environment(), "HOME="+home, "PATH="+bin)
 		text, _ := cmd.CombinedOutput() // its exit code says as much
 		if code := cmd.ProcessState.ExitCode(); code != tt.code {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -157,7 +156,7 @@ func TestOpenSSL(t *testing.T) {
 	}
 	for _, tt := range tests {
 		args := append([]string{"s_client", "-connect", g.https.Address, "-servername", "gateway.test", "-CAfile", g.ca, "-verify_return_error"}, tt.args...)
-		cmd := exec.CommandContext(t.Context(), "openssl", args...)
+		cmd := command(t, "openssl", args...)
 		cmd.Stdin = strings.NewReader("Q\n")
 		text, err := cmd.CombinedOutput()
 		if (err == nil) != (tt.want != "") || !strings.Contains(string(text), tt.want) {
@@ -169,10 +168,10 @@ func TestOpenSSL(t *testing.T) {
 // testssl.sh finds nothing worse than LOW, but that the root is nobody's.
 func TestTestssl(t *testing.T) {
 	t.Parallel()
-	need(t, "sh", "-c", "command -v testssl")
+	needCommands(t, "testssl")
 	g := start(t, "routes: [{ respond: 204, security: true }]")
 	out := filepath.Join(t.TempDir(), "found.json")
-	cmd := exec.CommandContext(t.Context(), "testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none",
+	cmd := command(t, "testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none",
 		"--ip", "127.0.0.1", "--jsonfile", out, "--add-ca", g.ca, "--connect-timeout", "10", "--openssl-timeout", "10",
 		"--protocols", "--std", "--fs", "--server-defaults", "--renegotiation", "--heartbleed", "--ccs-injection",
 		"--ticketbleed", "--crime", "--sweet32", "--freak", "gateway.test:"+port(g.https.Address))

@@ -255,9 +255,9 @@ func TestUnknownCommandsFail(t *testing.T) {
 // health asks the gateway of a file, for container checks.
 func TestHealth(t *testing.T) {
 	t.Parallel()
-	for _, listener := range []string{`"127.0.0.1:%s"`, `{ address: "127.0.0.1:%s", tls: true }`} {
+	for _, listener := range []string{`%q`, `{ address: %q, tls: true }`} {
 		config := fmt.Sprintf("listeners: [%s]\ntls: { self_signed: [localhost] }\nlog: { format: json }\nstate_dir: %q\nroutes: [{ respond: { status: 503 } }]\n",
-			fmt.Sprintf(listener, free(t)), t.TempDir())
+			fmt.Sprintf(listener, wstest.Reserve(t)), t.TempDir())
 		f := file(t, config)
 		if output, code := sluice(t, "health", "--config", f); code != 1 || output == "" {
 			t.Errorf("health of a gateway that does not run: exit code %d, %q; want 1 and why", code, output)
@@ -281,7 +281,7 @@ func TestHealthOfListenersThatRefuse(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			f := file(t, fmt.Sprintf(tt.body+"log: { format: json }\nstate_dir: %q\nroutes: [{ respond: 204 }]\n", "127.0.0.1:"+free(t), t.TempDir()))
+			f := file(t, fmt.Sprintf(tt.body+"log: { format: json }\nstate_dir: %q\nroutes: [{ respond: 204 }]\n", wstest.Reserve(t), t.TempDir()))
 			if output, code := sluice(t, "health", "--config", f); code != 1 || output == "" {
 				t.Errorf("health of a gateway that does not run: exit code %d, %q; want 1 and why", code, output)
 			}
@@ -298,7 +298,7 @@ func TestHealthOfListenersThatRefuse(t *testing.T) {
 // what it has.
 func TestHealthSurvivesMistakesInTheFile(t *testing.T) {
 	t.Parallel()
-	config := fmt.Sprintf("listeners: [\"127.0.0.1:%s\"]\nlog: { format: json }\nroutes: [{ respond: 204 }]\n", free(t))
+	config := fmt.Sprintf("listeners: [%q]\nlog: { format: json }\nroutes: [{ respond: 204 }]\n", wstest.Reserve(t))
 	f := file(t, config)
 	g := launch(t, "run", "--config", f)
 	g.wait("ready", nil)
@@ -310,16 +310,4 @@ func TestHealthSurvivesMistakesInTheFile(t *testing.T) {
 	if output, code := sluice(t, "health", "--config", f); code != 1 || !strings.Contains(output, f) {
 		t.Errorf("health with a file that tells no listener: exit code %d, %q; want 1 and why", code, output)
 	}
-}
-
-// free returns a port nobody listens on.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }

@@ -79,15 +79,15 @@ type endpoint struct {
 	cmd     *exec.Cmd
 }
 
-// startEndpoint starts one on an address, whose port may be 0, and waits until
-// it listens. It is killed when the test ends.
+// startEndpoint starts one on an address and waits until it listens. It is killed
+// when the test ends.
 func startEndpoint(t testing.TB, address, mode string) *endpoint {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &endpoint{t: t, cmd: exec.Command(self)}
+	e := &endpoint{t: t, cmd: wstest.DieWithParent(exec.Command(self))}
 	e.cmd.Env = append(environment(), endpointAddress+"="+address, endpointMode+"="+mode)
 	e.cmd.Stderr = os.Stderr
 	out, err := e.cmd.StdoutPipe()
@@ -110,7 +110,7 @@ func startEndpoint(t testing.TB, address, mode string) *endpoint {
 func startEndpoints(t testing.TB, n int) (all []*endpoint) {
 	t.Helper()
 	for range n {
-		all = append(all, startEndpoint(t, "127.0.0.1:0", ""))
+		all = append(all, startEndpoint(t, wstest.Reserve(t), ""))
 	}
 	return all
 }

@@ -186,7 +186,7 @@ routes: [{ path: /*, backend: %[4]s }]
 			}
 			defer c.Close()
 			_, _ = io.WriteString(c, tt.preface+get(fmt.Sprintf("/%d", i), said))
-			if text, err := io.ReadAll(deadline{c}); !strings.HasPrefix(string(text), "HTTP/1.1 200 ") {
+			if text, err := io.ReadAll(wstest.Guarded(c)); !strings.HasPrefix(string(text), "HTTP/1.1 200 ") {
 				t.Fatalf("answered with %q, %v", text, err)
 			}
 			q := b.below(fmt.Sprintf("/%d", i))[0]
@@ -271,10 +271,10 @@ routes: [{ path: /*, backend: %s }]
 					t.Fatal(err)
 				}
 				defer c.Close()
-				in := io.Reader(deadline{c})
+				in := io.Reader(wstest.Guarded(c))
 				_, _ = io.WriteString(c, tt.header) // an end shows in the reading
 				if target.TLS != nil {
-					s := tls.Client(deadline{c}, target.TLS)
+					s := tls.Client(wstest.Guarded(c), target.TLS)
 					_, _ = io.WriteString(s, get(path))
 					in = s
 				} else {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +31,10 @@ func run(m *testing.M) int {
 	if address := os.Getenv(endpointAddress); address != "" {
 		return endpointMain(address, os.Getenv(endpointMode))
 	}
+	if err := wstest.FollowParent(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "sluice-integration-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -43,7 +46,7 @@ func run(m *testing.M) int {
 	}
 	if executable = os.Getenv("SLUICE_BINARY"); executable == "" {
 		executable = filepath.Join(dir, "sluice")
-		if err := build(executable); err != nil {
+		if err := compile(executable); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -51,10 +54,10 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// build builds the binary with coverage and, as the tests were built, with the
+// compile builds the binary with coverage and, as the tests were built, with the
 // race detector, whose finds then fail them through the exit code, and with
 // build tags.
-func build(out string) error {
+func compile(out string) error {
 	args := []string{"build", "-cover", "-coverpkg=sluice/...", "-o", out}
 	if built("-race") == "true" {
 		args = append(args, "-race")
@@ -85,7 +88,7 @@ func built(key string) string {
 // both outputs, and its exit code.
 func sluice(t *testing.T, args ...string) (output string, code int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), executable, args...)
+	cmd := command(t, executable, args...)
 	cmd.Env = environment()
 	b, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
@@ -172,7 +175,7 @@ func launch(t testing.TB, args ...string) *gateway {
 	t.Helper()
 	g := &gateway{
 		t:       t,
-		cmd:     exec.Command(executable, args...),
+		cmd:     wstest.DieWithParent(exec.Command(executable, args...)),
 		exited:  make(chan struct{}),
 		changed: make(chan struct{}),
 	}
@@ -347,19 +350,6 @@ func expect(t *testing.T, r record, want record) {
 // schemes are both ways to the gateway, by name.
 func (g *gateway) schemes() map[string]wstest.Target {
 	return map[string]wstest.Target{"ws": g.http, "wss": g.https}
-}
-
-// client returns an HTTP client that reaches the gateway under gateway.test,
-// over HTTP/2 where it is offered, and follows no redirects.
-func (g *gateway) client(t *testing.T) *http.Client {
-	t.Helper()
-	transport := &http.Transport{TLSClientConfig: g.https.TLS.Clone(), ForceAttemptHTTP2: true}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{
-		Transport:     transport,
-		Timeout:       wstest.Guard,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 }
 
 func read(t testing.TB, file string) string {

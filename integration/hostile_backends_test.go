@@ -172,7 +172,7 @@ func TestHostileAnswers(t *testing.T) {
 				p := wstest.Dial(t, target)
 				defer p.Close()
 				p.WriteString(fmt.Sprintf("%s /case/%d HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\n", method, i))
-				replies, err := readReplies(bufio.NewReader(deadline{p.Conn.Conn}), method+" ")
+				replies, err := readReplies(bufio.NewReader(wstest.Guarded(p.Conn.Conn)), method+" ")
 				if len(replies) != 1 {
 					if tt.cut && len(replies) == 0 {
 						return

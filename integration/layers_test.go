@@ -1,10 +1,11 @@
 package integration
 
 import (
-	"bytes"
-	"encoding/json"
+	"errors"
+	"go/build"
+	"io/fs"
 	"maps"
-	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -54,40 +55,57 @@ var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/xconnec
 
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "sluice/...").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	gone := maps.Clone(layers)
-	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
-		var p struct {
-			ImportPath                         string
-			Imports, TestImports, XTestImports []string
-		}
-		if err := d.Decode(&p); err != nil {
-			t.Fatal(err)
-		}
-		name := strings.TrimPrefix(p.ImportPath, "sluice/")
-		may, ok := layers[name]
-		if !ok {
-			t.Errorf("%s has no layer; give it one in layers_test.go and in docs/architecture.md", p.ImportPath)
-			continue
-		}
-		delete(gone, name)
-		for _, i := range p.Imports {
-			if !standard(i) && !slices.Contains(may, i) {
-				t.Errorf("%s imports %s", p.ImportPath, i)
+	for _, system := range []string{"linux", "darwin", "windows"} {
+		for name, p := range packages(t, system) {
+			may, ok := layers[name]
+			if !ok {
+				t.Errorf("%s has no layer; give it one in layers_test.go and in docs/architecture.md", name)
+				continue
 			}
-		}
-		for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
-			if !standard(i) && i != p.ImportPath && !slices.Contains(may, i) && !slices.Contains(inTests, i) {
-				t.Errorf("the tests of %s import %s", p.ImportPath, i)
+			delete(gone, name)
+			for _, i := range p.Imports {
+				if !standard(i) && !slices.Contains(may, i) {
+					t.Errorf("%s imports %s on %s", name, i, system)
+				}
+			}
+			for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
+				if !standard(i) && i != "sluice/"+name && !slices.Contains(may, i) && !slices.Contains(inTests, i) {
+					t.Errorf("the tests of %s import %s on %s", name, i, system)
+				}
 			}
 		}
 	}
 	for name := range gone {
 		t.Errorf("there is no package %s any more; remove its layer", name)
 	}
+}
+
+// packages reads those of the module from their files, by name without the
+// module's: go list would want every module, from the network where it must.
+func packages(t *testing.T, system string) map[string]*build.Package {
+	t.Helper()
+	context := build.Default
+	context.GOOS = system
+	found := make(map[string]*build.Package)
+	err := filepath.WalkDir("..", func(dir string, e fs.DirEntry, err error) error {
+		switch name := e.Name(); {
+		case err != nil || !e.IsDir():
+			return err
+		case name == "testdata" || name == "node_modules" || name != ".." && strings.HasPrefix(name, "."):
+			return filepath.SkipDir
+		}
+		p, err := context.ImportDir(dir, 0)
+		if none := new(build.NoGoError); errors.As(err, &none) {
+			return nil
+		}
+		found[filepath.ToSlash(strings.TrimPrefix(dir, ".."+string(filepath.Separator)))] = p
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 // standard tells a package of the standard library by its first path element,

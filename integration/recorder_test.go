@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"sluice/internal/wstest"
 )
@@ -324,21 +323,11 @@ func answers(t testing.TB, target wstest.Target, sent string, end bool) []reply 
 			_ = p.CloseWrite()
 		}
 	}()
-	replies, err := readReplies(bufio.NewReader(deadline{p.Conn.Conn}), sent)
+	replies, err := readReplies(bufio.NewReader(wstest.Guarded(p.Conn.Conn)), sent)
 	p.Close()
 	<-written
 	if err != nil {
 		t.Errorf("behind %d answers: %v", len(replies), err)
 	}
 	return replies
-}
-
-// deadline guards each read.
-type deadline struct{ net.Conn }
-
-func (d deadline) Read(b []byte) (int, error) {
-	if err := d.SetReadDeadline(time.Now().Add(wstest.Guard)); err != nil {
-		return 0, err
-	}
-	return d.Conn.Read(b)
 }

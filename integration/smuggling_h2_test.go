@@ -41,7 +41,7 @@ func dial2(t testing.TB, target wstest.Target, settings ...http2.Setting) *strea
 	if got := c.(*tls.Conn).ConnectionState().NegotiatedProtocol; got != "h2" {
 		t.Fatalf("ALPN chose %q, want h2", got)
 	}
-	s := &stream2{Framer: http2.NewFramer(c, deadline{c}), conn: c}
+	s := &stream2{Framer: http2.NewFramer(c, wstest.Guarded(c)), conn: c}
 	s.AllowIllegalWrites = true
 	s.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	s.encoder = hpack.NewEncoder(&s.block)

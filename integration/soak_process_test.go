@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
-	"testing"
 )
 
 // view is what a process has, as Linux tells.
@@ -63,16 +61,4 @@ func (v view) settled(before view) bool {
 		v.others <= before.others+2*loops &&
 		v.threads <= before.threads+32 &&
 		v.resident <= before.resident+generous(32<<20)
-}
-
-// goroutines ends a gateway as a last look at it: SIGQUIT has the Go runtime
-// list all goroutines. It returns how many there were beside the runtime's own.
-func goroutines(t *testing.T, g *gateway) int {
-	t.Helper()
-	g.signal(syscall.SIGQUIT)
-	if code := g.exit(); code != 2 {
-		t.Errorf("exit code %d after SIGQUIT, want 2", code)
-	}
-	list := g.stderr.String()
-	return strings.Count(list, "\ngoroutine ") - strings.Count(list, "\ncreated by runtime.")
 }

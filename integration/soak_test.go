@@ -115,7 +115,7 @@ func newSoak(t *testing.T, seed uint64, scheme string, sessions int) *soak {
 		}
 		s.running.Wait()
 	})
-	s.idle = goroutines(t, s.start())
+	s.idle = s.start().goroutines()
 	s.gateway = s.start()
 	s.target = s.gateway.schemes()[scheme]
 	return s
@@ -164,7 +164,7 @@ func (s *soak) run(length time.Duration) {
 	most := peak(s.t, s.gateway.pid)
 	defer func() { s.t.Logf("before: %v; after: %v; %d MiB resident at most", before, after, most>>20) }()
 	eventually(s.t, "only what was there before is left", func() bool { after = s.look(); return after.settled(before) })
-	if n := goroutines(s.t, s.gateway); n > s.idle+passing {
+	if n := s.gateway.goroutines(); n > s.idle+passing {
 		s.t.Errorf("%d goroutines are left, want about the %d of a gateway without a session; its log lists them", n, s.idle)
 	}
 }

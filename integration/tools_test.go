@@ -15,11 +15,36 @@ import (
 // python is Debian's own interpreter, because the packages are Debian's.
 const python = "/usr/bin/python3"
 
+// command is a program that ends with the test at the latest.
+func command(t *testing.T, name string, args ...string) *exec.Cmd {
+	return wstest.DieWithParent(exec.CommandContext(t.Context(), name, args...))
+}
+
+// foreign skips a test of a program that nobody of sluice wrote if the run is short.
+func foreign(t *testing.T, name string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skipf("it needs %s, which make test installs", name)
+	}
+}
+
 // need fails a test whose tool is missing, which it must not quietly do without.
 func need(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
+	foreign(t, name)
+	if out, err := command(t, name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s\nrun integration/install.sh (make test does)", name, strings.Join(args, " "), err, out)
+	}
+}
+
+// needCommands is need for programs that cannot be asked what they are.
+func needCommands(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		foreign(t, name)
+		if _, err := exec.LookPath(name); err != nil {
+			t.Fatalf("%v\nrun integration/install.sh (make test does)", err)
+		}
 	}
 }
 
@@ -43,8 +68,9 @@ func tool(t *testing.T, name string, args ...string) string {
 // toolReading is tool for a program that reads its standard input.
 func toolReading(t *testing.T, in []byte, name string, args ...string) string {
 	t.Helper()
+	foreign(t, name)
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd := command(t, name, args...)
 	cmd.Stdin = bytes.NewReader(in)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -58,8 +84,9 @@ func toolReading(t *testing.T, in []byte, name string, args ...string) string {
 // returns that. The program is killed when the test ends.
 func server(t *testing.T, name string, args ...string) string {
 	t.Helper()
+	foreign(t, name)
 	var stderr bytes.Buffer
-	cmd := exec.Command(name, args...)
+	cmd := wstest.DieWithParent(exec.Command(name, args...))
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

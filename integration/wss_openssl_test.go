@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -20,16 +21,33 @@ import (
 // connection it writes.
 type openssl struct {
 	t    *testing.T
-	in   io.WriteCloser
+	in   io.Writer
 	out  *bufio.Reader
 	errs chan string // lines of its standard error, which tell of commands
+}
+
+// pipe is an end of a pipe to a program. Each wait for the program has a guard.
+type pipe struct{ file *os.File }
+
+func (p pipe) Read(b []byte) (int, error) {
+	if err := p.file.SetReadDeadline(time.Now().Add(wstest.Guard)); err != nil {
+		return 0, err
+	}
+	return p.file.Read(b)
+}
+
+func (p pipe) Write(b []byte) (int, error) {
+	if err := p.file.SetWriteDeadline(time.Now().Add(wstest.Guard)); err != nil {
+		return 0, err
+	}
+	return p.file.Write(b)
 }
 
 // runOpenSSL starts one; it ends with the test at the latest.
 func runOpenSSL(t *testing.T, args ...string) *openssl {
 	t.Helper()
 	need(t, "openssl", "version")
-	cmd := exec.Command("openssl", args...)
+	cmd := wstest.DieWithParent(exec.Command("openssl", args...))
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -45,8 +63,7 @@ func runOpenSSL(t *testing.T, args ...string) *openssl {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	guard := time.AfterFunc(wstest.Guard, func() { _ = cmd.Process.Kill() })
-	o := &openssl{t: t, in: in, out: bufio.NewReader(out), errs: make(chan string, 1000)}
+	o := &openssl{t: t, in: pipe{in.(*os.File)}, out: bufio.NewReader(pipe{out.(*os.File)}), errs: make(chan string, 1000)}
 	go func() {
 		defer close(o.errs)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
@@ -54,7 +71,6 @@ func runOpenSSL(t *testing.T, args ...string) *openssl {
 		}
 	}()
 	t.Cleanup(func() {
-		guard.Stop()
 		_ = cmd.Process.Kill()
 		for range o.errs { // or Wait would cut it short
 		}
@@ -63,16 +79,23 @@ func runOpenSSL(t *testing.T, args ...string) *openssl {
 	return o
 }
 
-// told waits for a line that has text in it.
+// told waits for a line of its standard error that has text in it.
 func (o *openssl) told(text string) {
 	o.t.Helper()
 	var all []string
-	for line := range o.errs {
-		if all = append(all, line); strings.Contains(line, text) {
-			return
+	for guard := time.After(wstest.Guard); ; {
+		select {
+		case line, ok := <-o.errs:
+			if all = append(all, line); strings.Contains(line, text) {
+				return
+			}
+			if ok {
+				continue
+			}
+		case <-guard:
 		}
+		o.t.Fatalf("openssl never said %q, but\n%s", text, strings.Join(all, "\n"))
 	}
-	o.t.Fatalf("openssl never said %q, but\n%s", text, strings.Join(all, "\n"))
 }
 
 // line reads up to a line of what it writes that begins with text.
@@ -153,7 +176,7 @@ func TestOpenSSLClientOverTLS(t *testing.T) {
 		t.Run(records, func(all *testing.T) {
 			all.Parallel()
 			s := startSecured(all, records, "", wstest.Echo)
-			open := 0
+			open, closed := 0, 0
 			for name, args := range opensslSuites {
 				session := filepath.Join(all.TempDir(), "session.pem")
 				args = append([]string{"s_client", "-brief", "-connect", s.https.Address, "-servername", "gateway.test", "-CAfile", s.ca, "-verify_return_error"}, args...)
@@ -190,9 +213,12 @@ func TestOpenSSLClientOverTLS(t *testing.T) {
 						if rest, err := io.ReadAll(o.out); len(rest) > 0 || err != nil {
 							t.Errorf("behind the Close frame: %q, %v", rest, err)
 						}
+						closed++
 					})
 				}
 			}
+			ended := 0
+			s.wait("session ended", func(record) bool { ended++; return ended == closed })
 			want := 0
 			if records == "go" {
 				want = 2 * open

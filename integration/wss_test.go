@@ -63,21 +63,6 @@ func (s *secured) pair(t *testing.T, uri string) (client, backend wstest.Peer) {
 // portable reports whether the binary has the portable engine alone.
 func portable() bool { return strings.Contains(built("-tags"), "portable") }
 
-// pumps ends the gateway the hard way and returns how many goroutines served its
-// sessions: none on the event loops, and there are TLS sessions only if their
-// records were taken over; two for each elsewhere.
-func (g *gateway) pumps() int {
-	g.t.Helper()
-	g.signal(syscall.SIGQUIT) // the Go runtime prints every goroutine
-	g.exit()
-	n := strings.Count(g.stderr.String(), "relay.(*session).pump(")
-	if !strings.Contains(g.stderr.String(), "goroutine 1 ") {
-		g.t.Errorf("no goroutines in\n%.1000s", &g.stderr)
-	}
-	g.stderr.Reset()
-	return n
-}
-
 // Whatever handshake there was, the records of the session behind it are taken
 // over, of its backend too; or those of none, as the configuration says.
 func TestRecordsOfEverySessionAreTakenOver(t *testing.T) {

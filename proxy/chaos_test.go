@@ -19,6 +19,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
+
+	"sluice/internal/wstest"
 )
 
 // flapping is an endpoint that comes and goes, is slow and resets connections.
@@ -34,23 +36,14 @@ type flapping struct {
 
 func newFlapping(t *testing.T) *flapping {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &flapping{address: ln.Addr().String(), open: make(map[net.Conn]struct{})}
+	f := &flapping{address: wstest.Reserve(t), open: make(map[net.Conn]struct{})}
 	f.server.Handler = http.HandlerFunc(f.answer)
 	f.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, f, c) }
-	f.serve(ln)
+	if err := f.back(); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { f.leave(); f.server.Close() })
 	return f
-}
-
-func (f *flapping) serve(ln net.Listener) {
-	f.mu.Lock()
-	f.ln = ln
-	f.mu.Unlock()
-	go f.server.Serve(&troubled{ln, f})
 }
 
 // leave closes the listener, and resets what is open.
@@ -68,14 +61,20 @@ func (f *flapping) leave() {
 	}
 }
 
-// back listens again, if somebody else has not taken the port.
-func (f *flapping) back() {
+// back listens again, if it is gone.
+func (f *flapping) back() error {
 	f.mu.Lock()
-	gone := f.ln == nil
-	f.mu.Unlock()
-	if ln, err := net.Listen("tcp", f.address); gone && err == nil {
-		f.serve(ln)
+	defer f.mu.Unlock()
+	if f.ln != nil {
+		return nil
 	}
+	ln, err := net.Listen("tcp", f.address)
+	if err != nil {
+		return err
+	}
+	f.ln = ln
+	go f.server.Serve(&troubled{ln, f})
+	return nil
 }
 
 // answer echoes messages, or says ok.
@@ -267,7 +266,9 @@ routes: [{backend: app}]
 			case 0, 1:
 				e.leave()
 			case 2:
-				e.back()
+				if err := e.back(); err != nil {
+					t.Error(err)
+				}
 			case 3:
 				e.trouble.Store(rand.Int64N(50))
 			default:

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sluice/internal/wstest"
 )
 
 // offered is what every Offer in these tests asks for.
@@ -46,32 +48,12 @@ func script(t testing.TB, c net.Conn, pieces ...string) {
 // is the client's end; it is closed with the test.
 func offerTo(t testing.TB, pieces ...string) (*Answer, net.Conn, error) {
 	t.Helper()
-	c, s := pair(t)
+	c, s := wstest.Sockets(t, "tcp")
 	var backend sync.WaitGroup
 	backend.Go(func() { script(t, s, pieces...) })
 	t.Cleanup(func() { c.Close(); backend.Wait() })
 	a, err := Offer(t.Context(), c, offered())
 	return a, c, err
-}
-
-// pair returns the two ends of a connection on loopback.
-func pair(t testing.TB) (net.Conn, net.Conn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close(); s.Close() })
-	return c, s
 }
 
 const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n"

@@ -1,9 +1,9 @@
 // Headless Chromium on one page: a JSON object on standard input says which, and
 // what its talk() is called with; the results go to standard output.
-import { readFileSync } from 'node:fs';
+import { json } from 'node:stream/consumers';
 import { chromium } from 'playwright-core';
 
-const { page: url, spki, resolve, talks } = JSON.parse(readFileSync(0));
+const { page: url, spki, resolve, talks } = await json(process.stdin);
 
 const browser = await chromium.launch({
   executablePath: '/usr/bin/chromium',

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sluice/internal/wire"
+	"sluice/internal/wstest"
 )
 
 // program is a run of openssl.
@@ -28,15 +29,18 @@ type program struct {
 func openssl(t *testing.T, args ...string) *program {
 	t.Helper()
 	path, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
+	switch {
+	case err != nil && testing.Short():
+		t.Skip(err)
+	case err != nil:
+		t.Fatalf("%v; run integration/install.sh (make test does)", err)
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.SetReadDeadline(time.Now().Add(patience))
-	cmd := exec.Command(path, args...)
+	cmd := wstest.DieWithParent(exec.Command(path, args...))
 	cmd.Stdout, cmd.Stderr = w, w
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -25,7 +25,7 @@ import (
 )
 
 // patience ends a test that would hang.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 const (
 	upgradeRequest  = "GET /upgrade HTTP/1.1\r\nHost: record.test\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n"
@@ -221,7 +221,8 @@ func serve(t testing.TB, config *tls.Config, plain bool) *site {
 		early = bytes.Clone(early)
 		c.SetDeadline(time.Now().Add(patience)) // net/http has taken the first one off
 		c.Write([]byte(upgradeResponse))
-		sessions.Go(func() {
+		go func() {
+			defer sessions.Done()
 			defer c.Close()
 			if plain {
 				s.taken <- nil
@@ -241,8 +242,17 @@ func serve(t testing.TB, config *tls.Config, plain bool) *site {
 			x.SetDeadline(time.Now().Add(patience))
 			io.Copy(struct{ io.Writer }{x}, struct{ io.Reader }{x})
 			x.finish()
-		})
+		}()
 	})}
+	// Serve makes a connection new before it returns: none begins while the cleanup waits.
+	server.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			sessions.Add(1)
+		case http.StateClosed: // one that was hijacked ends with its session
+			sessions.Done()
+		}
+	}
 	outer := &tls.Config{
 		NextProtos: config.NextProtos,
 		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {

@@ -12,34 +12,20 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"sluice/internal/wstest"
 )
 
 // patience ends a test that would hang.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // pair returns both ends of a real connection of network, tcp or unix.
 func pair(t *testing.T, network string) (near, far net.Conn) {
 	t.Helper()
-	address := "127.0.0.1:0"
-	if network == "unix" {
-		address = filepath.Join(t.TempDir(), "s")
-	}
-	ln, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	if far, err = net.Dial(network, ln.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	if near, err = ln.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { near.Close(); far.Close() })
+	far, near = wstest.Sockets(t, network)
 	deadline := time.Now().Add(patience)
 	near.SetDeadline(deadline)
 	far.SetDeadline(deadline)

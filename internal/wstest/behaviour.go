@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -94,10 +93,7 @@ func Refusing(status, body string, lines ...string) Behaviour {
 
 // Hanging never answers. It ends when the other side does.
 func Hanging(c *Conn) {
-	// As long as a test may last, not one wait.
-	if err := c.Conn.SetReadDeadline(time.Time{}); err == nil {
-		_, _ = io.Copy(io.Discard, c.in)
-	}
+	_, _ = io.Copy(io.Discard, c)
 }
 
 // HeadersForEver starts an answer whose header section has no end.

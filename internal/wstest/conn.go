@@ -18,13 +18,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"time"
 
 	"github.com/gobwas/ws"
 )
-
-// Guard bounds every wait for the other side. A test that reaches it has failed.
-const Guard = 20 * time.Second
 
 // maxPayload bounds a frame that is read into memory.
 const maxPayload = 128 << 20
@@ -40,16 +36,11 @@ type Conn struct {
 }
 
 func newConn(c net.Conn, client bool) *Conn {
-	return &Conn{Conn: c, in: bufio.NewReader(c), client: client}
+	return &Conn{Conn: c, in: bufio.NewReader(Guarded(c)), client: client}
 }
 
 // Read returns bytes behind everything parsed so far.
-func (c *Conn) Read(b []byte) (int, error) {
-	if err := c.Conn.SetReadDeadline(time.Now().Add(Guard)); err != nil {
-		return 0, err
-	}
-	return c.in.Read(b)
-}
+func (c *Conn) Read(b []byte) (int, error) { return c.in.Read(b) }
 
 // Send writes frames in one piece. At a client's end it masks those that are
 // not masked yet; what is to go out unmasked there is written with Write.
@@ -71,12 +62,7 @@ func (c *Conn) Encode(frames ...ws.Frame) []byte {
 }
 
 // Write sends bytes as they are.
-func (c *Conn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(Guard)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(b)
-}
+func (c *Conn) Write(b []byte) (int, error) { return Guarded(c.Conn).Write(b) }
 
 // Next reads one frame. The header is as it came, mask key included; the
 // payload is unmasked. The error is io.EOF only at a frame's boundary.
@@ -101,9 +87,6 @@ func (c *Conn) Next() (ws.Frame, error) {
 // header reads a frame header: io.EOF before its first byte, another error
 // inside it.
 func (c *Conn) header() (ws.Header, error) {
-	if err := c.Conn.SetReadDeadline(time.Now().Add(Guard)); err != nil {
-		return ws.Header{}, err
-	}
 	if _, err := c.in.Peek(1); err != nil {
 		return ws.Header{}, err
 	}

@@ -117,9 +117,6 @@ func Ask(t testing.TB, a Target, request string) (*http.Response, string) {
 func (p Peer) Answer(request string) (*http.Response, string) {
 	p.t.Helper()
 	method, _, _ := strings.Cut(request, " ")
-	if err := p.Conn.Conn.SetReadDeadline(time.Now().Add(Guard)); err != nil {
-		p.t.Fatal(err)
-	}
 	r, err := http.ReadResponse(p.in, &http.Request{Method: method})
 	if err != nil {
 		p.t.Fatalf("no answer to %q: %v", firstLine(request), err)
@@ -142,9 +139,6 @@ func firstLine(s string) string {
 // ReadHead reads the start line and headers of the other side into Head.
 func (p Peer) ReadHead() {
 	p.t.Helper()
-	if err := p.Conn.Conn.SetReadDeadline(time.Now().Add(Guard)); err != nil {
-		p.t.Fatal(err)
-	}
 	head, err := readHead(p.in)
 	if err != nil {
 		p.t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
@@ -104,4 +105,25 @@ func TestBothEndsInOneTest(t *testing.T) {
 	backend.Expect(Close(1000, ""))
 	backend.Close()
 	client.ExpectEnd()
+}
+
+// An address that is reserved refuses connections, before and after it is used.
+func TestReserve(t *testing.T) {
+	address := Reserve(t)
+	for range 2 {
+		if c, err := net.Dial("tcp", address); err == nil {
+			c.Close()
+			t.Fatalf("%s takes a connection, and nobody listens there", address)
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := net.Dial("tcp", address); err != nil {
+			t.Error(err)
+		} else {
+			c.Close()
+		}
+		l.Close()
+	}
 }

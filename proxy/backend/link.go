@@ -47,7 +47,8 @@ type link struct {
 	tls, tlsHTTP, tlsStreams *tls.Config   // for WebSockets, for requests, and for WebSockets over HTTP/2; nil for plain
 	open                     *atomic.Int64 // connections to the endpoint
 	transport                *http.Transport
-	sessions                 *streams // nil unless way.streams
+	sessions                 *streams      // nil unless way.streams
+	fallback                 time.Duration // fallbackDelay
 }
 
 // use is what a connection is for.
@@ -61,7 +62,7 @@ const (
 
 // newLink returns a link that counts its connections in open.
 func newLink(how way, c *tls.Config, open *atomic.Int64) *link {
-	l := &link{way: how, open: open}
+	l := &link{way: how, open: open, fallback: fallbackDelay}
 	if c != nil {
 		l.tls = c.Clone()
 		l.tls.ServerName = cmp.Or(c.ServerName, how.serverName)
@@ -277,7 +278,7 @@ func (l *link) dial(ctx context.Context) (net.Conn, error) {
 	}
 	defer cancel()
 	start(l.first)
-	delay := time.NewTimer(fallbackDelay)
+	delay := time.NewTimer(l.fallback)
 	defer delay.Stop()
 	var failed []error
 	for second := false; ; {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"sluice/internal/wire"
+	"sluice/internal/wstest"
 )
 
 // one returns a lease of the only endpoint e.
@@ -55,17 +56,6 @@ func listen(t testing.TB, network, address string) string {
 		}
 	})
 	t.Cleanup(func() { ln.Close(); running.Wait() })
-	return ln.Addr().String()
-}
-
-// refused is an address where nobody listens.
-func refused(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
 	return ln.Addr().String()
 }
 
@@ -127,7 +117,7 @@ func TestDialErrors(t *testing.T) {
 		text     string
 		timedOut bool
 	}{
-		{name: "refused", endpoint: Endpoint{Network: "tcp", Address: refused(t)}, text: "connection refused"},
+		{name: "refused", endpoint: Endpoint{Network: "tcp", Address: wstest.Reserve(t)}, text: "connection refused"},
 		{name: "no socket", endpoint: Endpoint{Network: "unix", Address: filepath.Join(t.TempDir(), "none")}, text: "no such file"},
 		{name: "plain server", endpoint: Endpoint{Network: "tcp", Address: plain(t), TLS: trusting}, text: "TLS handshake: "},
 		{name: "unknown authority", endpoint: Endpoint{Network: "tcp", Address: secure, TLS: &tls.Config{ServerName: "example.com", RootCAs: x509.NewCertPool()}}, text: "TLS handshake: "},
@@ -237,7 +227,7 @@ func TestRoundTrip(t *testing.T) {
 
 // A request that reached no endpoint can go to the next: its body is whole.
 func TestRoundTripToNobodyReadsNothing(t *testing.T) {
-	l := one(t, Endpoint{Network: "tcp", Address: refused(t)}, Settings{})
+	l := one(t, Endpoint{Network: "tcp", Address: wstest.Reserve(t)}, Settings{})
 	body := strings.NewReader("body")
 	r, _ := http.NewRequestWithContext(t.Context(), "POST", "http://a.test/", io.NopCloser(body))
 	res, err := l.RoundTrip(r)
@@ -407,7 +397,7 @@ func TestPROXYHeaders(t *testing.T) {
 
 // A host is reached over whichever of its addresses works.
 func TestDualStack(t *testing.T) {
-	alive, dead := listen(t, "tcp", "127.0.0.1:0"), refused(t)
+	alive, dead := listen(t, "tcp", "127.0.0.1:0"), wstest.Reserve(t)
 	tests := []struct {
 		name, first, second string
 		ok                  bool
@@ -419,8 +409,8 @@ func TestDualStack(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			// Who fails does not have the second wait.
-			l := newLink(way{backend: "app", endpoint: "e1", network: "tcp", first: tt.first, second: tt.second, timeout: fallbackDelay * 4 / 5}, nil, new(atomic.Int64))
+			l := newLink(way{backend: "app", endpoint: "e1", network: "tcp", first: tt.first, second: tt.second, timeout: wstest.Guard}, nil, new(atomic.Int64))
+			l.fallback = time.Hour // a first one that fails does not let the second wait
 			c, err := l.connect(t.Context(), nil, overHTTP1)
 			if (err == nil) != tt.ok || err == nil && c.RemoteAddr().String() != alive {
 				t.Fatalf("connect = %v, %v", c, err)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sluice/internal/limit"
+	"sluice/internal/wstest"
 )
 
 // socket is the error of a system call that package net reports.
@@ -150,7 +151,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 	expect("when it is", 1)
 	l.pool.Close()
 	expect("when none is kept", 0)
-	if _, err := one(t, Endpoint{Network: "tcp", Address: refused(t)}, Settings{}).Dial(t.Context()); err == nil {
+	if _, err := one(t, Endpoint{Network: "tcp", Address: wstest.Reserve(t)}, Settings{}).Dial(t.Context()); err == nil {
 		t.Fatal("somebody listens")
 	}
 	expect("with one that failed", 0)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"sluice/internal/wire"
+	"sluice/internal/wstest"
 	_ "sluice/internal/wstest/xconnect"
 )
 
@@ -243,8 +244,8 @@ func TestStreamsThatAreNotOffered(t *testing.T) {
 	}{
 		{"HTTP/1.1 alone", Endpoint{Network: "tcp", Address: secure, TLS: trust, Streams: true}, ErrNoStreams},
 		{"not in the settings", Endpoint{Network: "tcp", Address: speaking(t, 1), HTTP2: true, Streams: true}, ErrNoStreams},
-		{"not wanted", Endpoint{Network: "tcp", Address: refused(t)}, ErrNoStreams},
-		{"nobody there", Endpoint{Network: "tcp", Address: refused(t), HTTP2: true, Streams: true}, nil},
+		{"not wanted", Endpoint{Network: "tcp", Address: wstest.Reserve(t)}, ErrNoStreams},
+		{"nobody there", Endpoint{Network: "tcp", Address: wstest.Reserve(t), HTTP2: true, Streams: true}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -33,9 +33,9 @@ func TestWhatCameBeforeAResetOfAPausedSideArrives(t *testing.T) {
 		from, to link
 		gone     func(p *peer)
 	}{
-		{"tcp reset", loopback, tight, reset},
-		{"unix closed", unixSocket, tight, func(p *peer) { p.Close() }},
-		{"tcp reset under TLS", overTLS(t, loopback), overTLS(t, tight), reset},
+		{"tcp reset", loopback, stuck, reset},
+		{"unix closed", unixSocket, stuck, func(p *peer) { p.Close() }},
+		{"tcp reset under TLS", overTLS(t, loopback), overTLS(t, stuck), reset},
 	}
 	for _, tt := range tests {
 		for _, x := range []Side{Client, Backend} {

@@ -9,8 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -38,24 +36,20 @@ func tight(t testing.TB, side Side) (gateway, peer net.Conn) {
 
 func unixSocket(t testing.TB, _ Side) (gateway, peer net.Conn) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "") // t.TempDir is too long a path for some names
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	l, err := net.Listen("unix", filepath.Join(dir, "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if peer, err = net.Dial("unix", l.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	if gateway, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { peer.Close(); gateway.Close() })
+	peer, gateway = wstest.Sockets(t, "unix")
 	return wire.New(gateway), peer
+}
+
+// stuck is a unix socket that takes little from the gateway. Once it is full it
+// stays so until the peer reads; with TCP, what was written may still move on to
+// the peer's buffer.
+func stuck(t testing.TB, side Side) (gateway, peer net.Conn) {
+	t.Helper()
+	gateway, peer = unixSocket(t, side)
+	if err := wire.Of(gateway).Conn.(*net.UnixConn).SetWriteBuffer(32 << 10); err != nil {
+		t.Fatal(err)
+	}
+	return gateway, peer
 }
 
 // pass lets time go by for the loops: what is due within d from now happens.

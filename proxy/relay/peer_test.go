@@ -146,20 +146,7 @@ func memoryLink(limit int) link {
 
 func loopback(t testing.TB, _ Side) (gateway, peer net.Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	peer, err = net.DialTimeout("tcp", l.Addr().String(), wstest.Guard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	gateway, err = l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { peer.Close(); gateway.Close() })
+	peer, gateway = wstest.Sockets(t, "tcp")
 	return wire.New(gateway), peer
 }
 

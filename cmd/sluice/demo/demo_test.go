@@ -15,7 +15,7 @@ import (
 )
 
 // guard bounds every wait of these tests; reaching it is a failure.
-const guard = 10 * time.Second
+const guard = 30 * time.Second
 
 // serve runs the demo until the test ends and returns its address, and a
 // function that stops it and returns what Serve did.

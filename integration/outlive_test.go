@@ -1,0 +1,64 @@
+package integration
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/internal/wstest"
+)
+
+// endlessTest is the variable that makes the test below one that is cut.
+const endlessTest = "SLUICE_TEST_ENDLESS"
+
+// Tests that are killed, as by a time-out of go test, take along what they started.
+func TestNothingOutlivesTheTests(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(endlessTest) != "" {
+		e := startEndpoint(t, wstest.Reserve(t), "")
+		g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", e.address))
+		fmt.Println("started", g.pid, e.cmd.Process.Pid)
+		select {}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := command(t, self, "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(environment(), endlessTest+"=1", "SLUICE_BINARY="+executable)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var started [2]int
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if n, _ := fmt.Sscanf(lines.Text(), "started %d %d", &started[0], &started[1]); n == 2 {
+			break
+		}
+	}
+	if started[1] == 0 {
+		t.Fatal("the test that is to be cut did not begin")
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // killed: nothing to learn
+	for _, pid := range started {
+		for guard := time.Now().Add(wstest.Guard); lives(pid); {
+			if time.Now().After(guard) {
+				t.Fatalf("process %d still lives", pid)
+			}
+		}
+	}
+}
+
+// lives reports whether there is a process that has not ended. One that has is a
+// zombie until its new parent asks.
+func lives(pid int) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && !strings.Contains(string(status), "State:\tZ")
+}
