@@ -208,7 +208,9 @@ func (d *Direction) run(in []byte, l *Limits, now int64) (pos int) {
 		size, n := 2+key, int(b[1]&maskLen)
 		switch n {
 		case 126:
-			size, n = size+2, int(b[2])<<8|int(b[3])
+			if size, n = size+2, int(b[2])<<8|int(b[3]); n < 126 {
+				n = len(in) // for parse
+			}
 		case 127:
 			n = len(in) // for parse
 		}
