@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	closeTimeout = 5 * time.Second        // for the answer to a Close frame
+	closeTimeout = 5 * time.Second        // for the answer to a Close frame, and for what the other side says before its own
 	lingerTime   = 2 * time.Second        // for the peer to close its end, once all is said
 	cutTime      = 200 * time.Millisecond // the same when the engine stops
 
@@ -83,10 +83,15 @@ func (c core) due(now int64) int64 {
 // over, and the session with it.
 func (c core) tick(now int64, paused [2]bool) (expired bool) {
 	if c.closing() {
-		if expired = c.deadline != 0 && c.deadline <= now; expired {
-			c.expire()
+		switch {
+		case c.deadline == 0 || c.deadline > now:
+			return false
+		case c.hush():
+			c.deadline = now + int64(closeTimeout) // for the end of the frame under way
+			return false
 		}
-		return expired
+		c.expire()
+		return true
 	}
 	if c.deadline != 0 && c.deadline <= now {
 		c.end(c.planned, Gateway)
@@ -148,7 +153,7 @@ func (c core) lifeEnd(r *terms) int64 {
 func (c core) next(to Side, dst []byte, now int64) []byte {
 	e := &c.ends[to]
 	switch {
-	case e.notice.code == 0 && !e.ping, !c.between(to):
+	case e.notice.code == 0 && !e.ping, !c.between(to), e.notice.last && !c.ready(to):
 		return dst
 	}
 	return c.inject(to, dst, now)

@@ -55,6 +55,7 @@ type notice struct {
 	code  ws.StatusCode // 0 means there is none
 	cause Cause
 	broke frame.Violation
+	last  bool // it goes behind all that the other side still says
 	due   bool // the stream to the side stands between frames, and is mute from there on
 }
 
@@ -102,7 +103,7 @@ func (c core) begin(s *Session, now int64) {
 func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 	x, y := &c.ends[from], &c.ends[from.other()]
 	mute, counts := y.told, x.dir.Counts
-	if y.notice.code != 0 {
+	if c.ready(from.other()) {
 		// The frame under way goes first, and nothing behind it.
 		if y.notice.due = y.notice.due || x.dir.Boundary(); y.notice.due {
 			mute = true
@@ -120,15 +121,13 @@ func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 		return c.feed(from, in, now) // without limits now
 	case frame.End:
 		x.heard = true
-		c.first(Violation, from, v.Violation.Code(), v.Violation.String(), fmt.Sprintf("the %s sent %s", from, v.Violation))
-		c.tell(from, notice{code: v.Violation.Code(), broke: v.Violation})
-		c.tell(from.other(), notice{code: ws.StatusGoingAway})
+		c.offend(from, Violation, v.Violation)
 		return nil, len(in)
 	case frame.Close:
 		code, reason := frame.ParseClose(in[:v.Take])
 		c.first(Closed, from, code, reason, "")
 		x.heard = true
-		if !mute {
+		if mute = mute || y.notice.code != 0; !mute {
 			y.told = true
 		}
 	}
@@ -213,14 +212,27 @@ func (c core) tell(to Side, n notice) {
 	}
 }
 
+// ready reports whether there is a Close frame whose turn it is to go to a side.
+func (c core) ready(to Side) bool {
+	n := &c.ends[to].notice
+	return n.code != 0 && (!n.last || c.ends[to.other()].heard)
+}
+
 // excess ends the session of a side that is over a limit.
 func (c core) excess(by Side, v frame.Violation) {
 	cause := TooFast
 	if v.Code() == ws.StatusMessageTooBig {
 		cause = TooLarge
 	}
+	c.offend(by, cause, v)
+}
+
+// offend ends the session for what a side sent. The other one is told at once.
+// A client is told behind what the backend still says: answers to what it sent
+// before are among that.
+func (c core) offend(by Side, cause Cause, v frame.Violation) {
 	c.first(cause, by, v.Code(), v.String(), fmt.Sprintf("the %s sent %s", by, v))
-	c.tell(by, notice{code: v.Code(), broke: v})
+	c.tell(by, notice{code: v.Code(), broke: v, last: by == Client})
 	c.tell(by.other(), notice{code: ws.StatusGoingAway})
 }
 
@@ -289,6 +301,18 @@ func (c core) unwritable(side Side, err error) {
 	e := &c.ends[side]
 	e.told, e.notice, e.ping, e.broken = true, notice{}, false, true
 	c.wordy().broken[side] = err
+}
+
+// hush ends the time in which a side may go on while a Close frame waits behind
+// it for the other one. It reports whether there was such a frame.
+func (c core) hush() bool {
+	for side := range c.ends {
+		if x := &c.ends[Side(side).other()]; c.ends[side].notice.last && !x.heard {
+			x.heard, x.cut = true, true
+			return true
+		}
+	}
+	return false
 }
 
 // expire gives up waiting: who was not told yet is told now, if a Close frame

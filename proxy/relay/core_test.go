@@ -407,6 +407,49 @@ func TestCore(t *testing.T) {
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
+			name: "a violation of the client: what the backend says until it answers comes before the code",
+			events: []event{
+				comes(Client, ten, bad), comes(Backend, ten), comes(Client, ten, bye), part(Backend, 0, 5, ten), wait(closeTimeout - instant),
+				part(Backend, 5, 12, ten), comes(Backend, wstest.Ping("p"), bye, ten), comes(Client, bye),
+			},
+			client: `text "0123456789", text "0123456789", ping "p", close 1002 "a frame with reserved bits set"`, backend: `text "0123456789", close 1001`,
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name: "a violation of the client: a backend that talks on is heard no longer than it may take to answer",
+			events: []event{
+				comes(Client, bad), comes(Backend, ten), wait(closeTimeout), comes(Backend, ten, bye),
+			},
+			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`, cut: true,
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name: "a violation of the client: the frame under way at that moment ends first",
+			events: []event{
+				comes(Client, bad), part(Backend, 0, 5, ten), wait(2*closeTimeout - instant), raw(Backend, string(sent(Backend, ten)[5:])+string(sent(Backend, ten))),
+			},
+			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`, cut: true,
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name:   "a violation of the client: it leaves before it was told",
+			events: []event{comes(Client, bad), comes(Backend, ten), reset(Client), comes(Backend, ten, bye)},
+			client: `text "0123456789"`, backend: `close 1001`,
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name:   "a violation of the client: the backend is lost before it has answered",
+			events: []event{comes(Client, bad), comes(Backend, ten), reset(Backend)},
+			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name:   "a reason of the client that is not UTF-8",
+			events: []event{comes(Client, wstest.Close(1000, "\xff")), comes(Backend, ten, bye)},
+			client: `text "0123456789", close 1007 (45)`, backend: `close 1001`,
+			report: "protocol violation client 1007 a close frame with a reason that is not UTF-8", detail: "the client sent a close frame with a reason that is not UTF-8",
+		},
+		{
 			name:   "a violation of the backend",
 			events: []event{comes(Backend, ten, bad), comes(Client, wstest.Close(1001, ""))},
 			client: `text "0123456789", close 1001`, backend: `close 1002 "a frame with reserved bits set"`,
@@ -415,7 +458,7 @@ func TestCore(t *testing.T) {
 		{
 			name:   "a violation while the other side is inside a frame waits for its end",
 			events: []event{part(Backend, 0, 7, ten), comes(Client, bad), part(Backend, 7, 12, ten), comes(Backend, ten, bye)},
-			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
+			client: `text "0123456789", text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
