@@ -352,6 +352,38 @@ func TestNextCoversWhatItCanAtOnce(t *testing.T) {
 	}
 }
 
+// A pong answers the ping whose payload it has, whichever mask they have.
+func TestPingsAndTheirPongs(t *testing.T) {
+	long := strings.Repeat("p", 125)
+	for _, tt := range []struct {
+		name, ping string
+		answers    []string
+		owes       bool
+	}{
+		{"no answer", "a", nil, true},
+		{"the answer", "a", []string{"a"}, false},
+		{"an empty one", "", []string{""}, false},
+		{"a long one", long, []string{long}, false},
+		{"another", "a", []string{"b", "", "aa"}, true},
+		{"among others", "a", []string{"b", "a", "c"}, false},
+	} {
+		for _, asker := range []bool{true, false} { // whether the client asks
+			from, to := direction(asker, false), direction(!asker, false)
+			from.Next(slices.Concat(build(asker, fin|ping, "first"), build(asker, fin|text, "x"), build(asker, fin|ping, tt.ping)), nil, 0)
+			if from.Asks == 0 {
+				t.Fatalf("%s: a ping went on and is not known", tt.name)
+			}
+			to.Owes = from.Asks
+			for _, a := range tt.answers {
+				to.Next(build(!asker, fin|pong, a), nil, 0)
+			}
+			if owes := to.Owes != 0; owes != tt.owes || from.Owes != 0 || to.Asks != 0 {
+				t.Errorf("%s: owes %t; want %t", tt.name, owes, tt.owes)
+			}
+		}
+	}
+}
+
 func TestDirectionIsFlatAndCopyable(t *testing.T) {
 	a := FromClient(false)
 	stream := valid(true, false)
@@ -362,8 +394,8 @@ func TestDirectionIsFlatAndCopyable(t *testing.T) {
 	if a != b {
 		t.Errorf("a copy went on to %+v; want %+v", b, a)
 	}
-	if size := unsafe.Sizeof(a); size > 96 {
-		t.Errorf("a Direction has %d bytes; want at most 96", size)
+	if size := unsafe.Sizeof(a); size > 104 {
+		t.Errorf("a Direction has %d bytes; want at most 104", size)
 	}
 }
 

@@ -40,10 +40,11 @@ type flow struct {
 // end is one side of a session as the core sees it.
 type end struct {
 	dir    frame.Direction // of what comes from it
-	seen   int64           // moment of the last bytes from it that said something, or of the gateway's ping since
+	seen   int64           // moment from which its silence counts: of the last bytes from it that said something, or of what excuses it
+	pinged int64           // moment at which the last ping of the other side went to it
 	notice notice          // a Close frame of the gateway's own, until it is written
 	ping   bool            // a ping is to be written to it
-	asked  bool            // a ping was, and nothing has come since
+	asked  bool            // one was, of the gateway's or of the other side's, and nothing has come since
 	heard  bool            // nothing more is awaited from it: its Close frame or its last byte has come
 	told   bool            // nothing more goes to it: a Close frame did, or nothing can
 	broken bool            // a write to it failed
@@ -113,7 +114,7 @@ func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 	}
 	v := x.dir.Next(in, c.limits(from), now)
 	if v.Take > 0 { // the same bytes may come again
-		x.seen, x.asked = now, false
+		x.speaks(now)
 	}
 	switch v.Do {
 	case frame.Excess:
@@ -136,6 +137,10 @@ func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 		x.dir.Counts = counts
 	case v.Do != frame.Drop:
 		out = in[:v.Take]
+		if x.dir.Asks != 0 {
+			y.hears(x.dir.Asks, now)
+			x.dir.Asks = 0
+		}
 	}
 	return out, v.Take
 }
@@ -180,7 +185,7 @@ func (c core) ahead(from Side) int64 {
 // passed tells that n of those bytes went on.
 func (c core) passed(from Side, n, now int64) {
 	x := &c.ends[from]
-	x.seen, x.asked = now, false
+	x.speaks(now)
 	if x.dir.Passed(n, c.limits(from), now) {
 		c.excess(from, frame.ByteRate)
 	}
@@ -208,7 +213,7 @@ func (c core) wordy() *words {
 // tell puts a Close frame in line for a side.
 func (c core) tell(to Side, n notice) {
 	if e := &c.ends[to]; !e.told && e.notice.code == 0 {
-		e.notice = n
+		e.notice, e.ping = n, false
 	}
 }
 

@@ -73,7 +73,8 @@ func (l *loop) splice(k joint, from Side) bool {
 		return false
 	}
 	to := from.other()
-	l.heat(k)[to].pipe = p
+	h := l.heat(k)
+	h[to].pipe, h[to].since = p, l.now
 	defer l.unpipe(k, to)
 	for range spliceTurns {
 		ahead := k.ahead(from)
@@ -116,6 +117,7 @@ func (l *loop) drain(k joint, to Side) bool {
 			return false
 		}
 		p.length -= n
+		k.hot[to].since = l.now
 	}
 	return true
 }

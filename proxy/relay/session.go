@@ -12,6 +12,7 @@ import (
 const (
 	idleBuffer = 512      // bytes a waiting direction holds
 	busyBuffer = 64 << 10 // bytes borrowed while data keeps coming
+	onePiece   = 16 << 10 // bytes written at once: what a slow reader takes shows
 )
 
 // session is a Session that the portable engine runs. A goroutine a direction
@@ -30,7 +31,7 @@ type session struct {
 	core
 	flow
 	tie
-	writing [2]bool     // by Side: bytes are on their way to it
+	writing [2]int64    // by Side: moment since which it takes nothing of the bytes that are on their way to it; 0 while none are
 	shut    [2]bool     // by Side: it was sent the end of the stream
 	closed  bool        // nothing is written any more
 	alarm   *time.Timer // calls tick; nil until there is something to wait for
@@ -107,7 +108,7 @@ func (s *session) relay(from Side, in []byte) (held int, over bool) {
 	defer s.mu.Unlock()
 	rest, to := in, from.other()
 	for {
-		for s.ended == 0 && (s.writing[to] || s.until(from) > s.engine.clock.now()) {
+		for s.ended == 0 && (s.writing[to] != 0 || s.until(from) > s.engine.clock.now()) {
 			s.settle()
 			s.changed.Wait()
 		}
@@ -124,7 +125,7 @@ func (s *session) relay(from Side, in []byte) (held int, over bool) {
 			s.settle()
 			continue
 		}
-		s.writing[to] = true
+		s.writing[to] = now
 		s.settle()
 		s.write(to, out)
 	}
@@ -134,13 +135,19 @@ func (s *session) relay(from Side, in []byte) (held int, over bool) {
 // write writes b to a side that is marked as being written to. It is called
 // with the lock held and gives it back while it waits.
 func (s *session) write(to Side, b []byte) {
-	s.mu.Unlock()
-	_, err := s.conns[to].Write(b)
-	s.mu.Lock()
-	s.writing[to] = false
-	if err != nil {
-		s.unwritable(to, err)
+	for len(b) > 0 {
+		n := min(len(b), onePiece)
+		s.mu.Unlock()
+		_, err := s.conns[to].Write(b[:n])
+		s.mu.Lock()
+		if err != nil {
+			s.unwritable(to, err)
+			break
+		}
+		b = b[n:]
+		s.writing[to] = s.engine.clock.now()
 	}
+	s.writing[to] = 0
 	s.settle()
 	s.changed.Broadcast()
 }
@@ -151,7 +158,7 @@ func (s *session) notify(to Side, b []byte) {
 	if s.closed {
 		return
 	}
-	s.writing[to] = true
+	s.writing[to] = s.engine.clock.now()
 	s.notices.Go(func() {
 		if b == nil {
 			wire.CloseWrite(s.conns[to])
@@ -172,18 +179,18 @@ func (s *session) settle() {
 		s.changed.Broadcast() // no rate holds a side now
 	}
 	for side := range s.writing {
-		if s.writing[side] {
+		if s.writing[side] != 0 {
 			continue
 		}
 		if b := s.next(Side(side), nil, now); b != nil {
 			s.notify(Side(side), b)
 		}
 	}
-	if s.ended == 0 && s.over() && !s.writing[Client] && !s.writing[Backend] {
+	if s.ended == 0 && s.over() && s.writing == [2]int64{} {
 		s.finish(now, lingerTime)
 	}
 	for side := range s.shut {
-		if s.ended != 0 && !s.writing[side] && !s.shut[side] && s.hangsUp(Side(side)) {
+		if s.ended != 0 && s.writing[side] == 0 && !s.shut[side] && s.hangsUp(Side(side)) {
 			s.shut[side] = true
 			s.notify(Side(side), nil)
 		}
@@ -215,8 +222,7 @@ func (s *session) ring() {
 	s.rings = 0
 	switch {
 	case s.ended == 0:
-		// A side is not read while what came from it is written on.
-		if s.tick(now, [2]bool{Client: s.writing[Backend], Backend: s.writing[Client]}) {
+		if s.tick(now, s.writing) {
 			s.finish(now, lingerTime)
 		}
 		s.settle()
