@@ -209,7 +209,7 @@ func (l *loop) unwritable(k joint, side Side, err error) {
 		h := &k.hot[side]
 		h.out = nil
 		if h.pipe != nil {
-			h.pipe.close()
+			l.pipes.giveBack(h.pipe)
 			h.pipe = nil
 		}
 	}
@@ -371,7 +371,7 @@ func (l *loop) drop(k joint) {
 	k.gone = true
 	for side := range k.sockets {
 		if k.hot != nil && k.hot[side].pipe != nil {
-			k.hot[side].pipe.close()
+			l.pipes.giveBack(k.hot[side].pipe)
 			k.hot[side].pipe = nil
 		}
 		if !k.busy(Side(side)) {
