@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"crypto/tls"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -33,6 +34,7 @@ type session struct {
 	tie
 	writing [2]int64    // by Side: moment since which it takes nothing of the bytes that are on their way to it; 0 while none are
 	shut    [2]bool     // by Side: it was sent the end of the stream
+	alerted [2]bool     // by Side: its TLS has ended with a fatal alert
 	closed  bool        // nothing is written any more
 	alarm   *time.Timer // calls tick; nil until there is something to wait for
 	rings   int64       // the moment at which it does; 0 while it does not
@@ -54,9 +56,10 @@ func (s *session) run(fromClient, fromBackend []byte) {
 	both.Wait()
 	s.mu.Lock()
 	s.closed = true
+	conns := [...]net.Conn{s.conn(Client), s.conn(Backend)}
 	s.mu.Unlock()
 	s.notices.Wait()
-	for _, c := range s.conns {
+	for _, c := range conns {
 		c.Close()
 	}
 	s.mu.Lock()
@@ -159,9 +162,10 @@ func (s *session) notify(to Side, b []byte) {
 		return
 	}
 	s.writing[to] = s.engine.clock.now()
+	conn := s.conn(to)
 	s.notices.Go(func() {
 		if b == nil {
-			wire.CloseWrite(s.conns[to])
+			wire.CloseWrite(conn)
 			return
 		}
 		s.mu.Lock()
@@ -260,8 +264,18 @@ func (s *session) drop() {
 func (s *session) lost(side Side, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.alerted[side] = wire.Alerted(err)
 	s.core.lost(side, err)
 	s.settle()
+}
+
+// conn returns the connection to close for a side: behind a fatal alert the one
+// below TLS, which would say close_notify. It is called with the lock held.
+func (s *session) conn(side Side) net.Conn {
+	if t, ok := s.conns[side].(*tls.Conn); ok && s.alerted[side] {
+		return t.NetConn()
+	}
+	return s.conns[side]
 }
 
 // end ends the session for a cause of the gateway's own, at a random moment
