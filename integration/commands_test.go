@@ -141,6 +141,29 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
+// A mode of Go's cryptography that no handshake survives is refused at the start,
+// one that does without it serves.
+func TestFIPS(t *testing.T) {
+	t.Setenv("GODEBUG", "fips140=only")
+	for _, args := range [][]string{{"run", "--config", file(t, "listeners: [127.0.0.1:0]\nroutes: [{ path: /, respond: {} }]")}, {"demo"}} {
+		output, code := sluice(t, args...)
+		if code != 1 || !strings.Contains(output, "SHA-1") || strings.Count(output, "\n") != 1 {
+			t.Errorf("sluice %s: exit code %d, %q; want 1 and a line that names SHA-1", args[0], code, output)
+		}
+	}
+	t.Setenv("GODEBUG", "fips140=on")
+	b := wstest.NewBackend(t, wstest.Echo)
+	g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", b.Address))
+	for _, target := range g.schemes() {
+		p := wstest.Open(t, target, wstest.Handshake("/"))
+		p.Send(wstest.Text("hello"))
+		p.Expect(wstest.Text("hello"))
+		p.Send(wstest.Close(1000, ""))
+		p.ExpectClose(1000)
+		p.ExpectEnd()
+	}
+}
+
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	f := file(t, `

@@ -1,7 +1,10 @@
 package integration
 
 import (
+	"cmp"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +20,11 @@ type violation struct {
 	deflate bool       // with permessage-deflate agreed on
 	before  []ws.Frame // reaches the other side
 	bad     func(wstest.Peer) []byte
+	code    int // that the offender is told; 0 means 1002
 }
+
+// told is the code that the offender is told.
+func (v violation) told() int { return cmp.Or(v.code, 1002) }
 
 // frame is a frame as the side sends its frames, masked or not.
 func frame(f ws.Frame) func(wstest.Peer) []byte {
@@ -39,6 +46,17 @@ func endless(p wstest.Peer) []byte {
 	b := p.Encode(ws.NewBinaryFrame(make([]byte, 1<<16)))[:14]
 	b[2] |= 0x80
 	return b
+}
+
+// wordy is a masked or unmasked text frame whose length stands in more bytes than
+// it needs: two, or eight.
+func wordy(bytes int, payload string) func(wstest.Peer) []byte {
+	return func(p wstest.Peer) []byte {
+		b := p.Encode(wstest.Text(payload))
+		length := binary.BigEndian.AppendUint64(nil, uint64(len(payload)))[8-bytes:]
+		b[1] = b[1]&0x80 | map[int]byte{2: 126, 8: 127}[bytes]
+		return slices.Concat(b[:2], length, b[2:])
+	}
 }
 
 func violations() []violation {
@@ -71,9 +89,12 @@ func violations() []violation {
 		{name: "binary inside a fragmented message", before: begun, bad: frame(ws.NewBinaryFrame(nil))},
 		{name: "close with one byte", bad: frame(ws.NewCloseFrame([]byte{3}))},
 		{name: "close inside a message with one byte", before: begun, bad: frame(ws.NewCloseFrame([]byte{3}))},
-		{name: "close with a reason that is not UTF-8", bad: frame(wstest.Close(1000, "caf\xe9"))},
-		{name: "close with a reason that is cut inside a rune", bad: frame(wstest.Close(1000, "caf\xc3"))},
-		{name: "close with a surrogate in its reason", bad: frame(wstest.Close(1000, "\xed\xa0\x80"))},
+		{name: "close with a reason that is not UTF-8", bad: frame(wstest.Close(1000, "caf\xe9")), code: 1007},
+		{name: "close with a reason that is cut inside a rune", bad: frame(wstest.Close(1000, "caf\xc3")), code: 1007},
+		{name: "close with a surrogate in its reason", bad: frame(wstest.Close(1000, "\xed\xa0\x80")), code: 1007},
+		{name: "16-bit length of an empty frame", bad: wordy(2, "")},
+		{name: "16-bit length of 125 bytes", bad: wordy(2, strings.Repeat("x", 125))},
+		{name: "64-bit length of 3 bytes", bad: wordy(8, "bad")},
 		{name: "64-bit length with the top bit", bad: endless},
 	}
 	for _, op := range []ws.OpCode{3, 4, 5, 6, 7, 0xb, 0xc, 0xd, 0xe, 0xf} {
@@ -85,8 +106,8 @@ func violations() []violation {
 	return list
 }
 
-// The other side gets exactly what was valid and then 1001, the offender 1002,
-// and the log tells who did what.
+// The other side gets exactly what was valid and then 1001, the offender 1002 or
+// 1007, and the log tells who did what.
 func TestViolationsNeverReachTheOtherSide(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"ws", "wss"} {
@@ -115,12 +136,12 @@ func TestViolationsNeverReachTheOtherSide(t *testing.T) {
 
 						to.Expect(valid...)
 						to.ExpectClose(1001)
-						from.ExpectClose(1002)
+						from.ExpectClose(v.told())
 						client.ExpectEnd()
 						backend.ExpectEnd()
 
 						r := g.ended(uri)
-						expect(t, r, record{"close_code": 1002, "ended_by": offender, "cause": "protocol violation"})
+						expect(t, r, record{"close_code": v.told(), "ended_by": offender, "cause": "protocol violation"})
 						if got := r.text("detail"); !strings.Contains(got, offender+" sent") {
 							t.Errorf("detail = %q, want it to tell what the %s sent", got, offender)
 						}
@@ -129,4 +150,63 @@ func TestViolationsNeverReachTheOtherSide(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A client that breaks a rule still gets the answers to what it sent before: all
+// that the backend says until it has answered its own Close frame. Nothing that
+// the client sends behind the violation counts.
+func TestAViolationOfAClientLosesNoAnswer(t *testing.T) {
+	t.Parallel()
+	ways := map[string]func(wstest.Peer, []byte, []byte){
+		"in one piece": func(p wstest.Peer, valid, bad []byte) { p.WriteString(string(valid) + string(bad)) },
+		"apart": func(p wstest.Peer, valid, bad []byte) {
+			p.WriteString(string(valid))
+			p.WriteString(string(bad))
+		},
+		"chopped": func(p wstest.Peer, valid, bad []byte) { p.Trickle(slices.Concat(valid, bad)) },
+	}
+	wrongs := []violation{
+		{name: "RSV", bad: frame(wstest.Reserved(wstest.Text("bad"), false, true, true))},
+		{name: "reserved opcode", bad: frame(ws.NewFrame(5, true, nil))},
+		{name: "reserved control opcode", bad: frame(ws.NewFrame(0xb, true, []byte("bad")))},
+		{name: "continuation of nothing", bad: frame(wstest.Last("bad"))},
+		{name: "length in too many bytes", bad: wordy(2, "bad")},
+		{name: "reason that is not UTF-8", bad: frame(wstest.Close(1000, "\xff")), code: 1007},
+		{name: "over a limit", bad: frame(wstest.Text(strings.Repeat("x", 101))), code: 1009},
+	}
+	overBoth(t, nil, "routes: [{ path: /*, backend: BACKEND, websocket: { limits: { message_size: 100B } } }]", func(t *testing.T, g *gateway, target wstest.Target, b *wstest.Backend) {
+		for way, send := range ways {
+			for _, v := range wrongs {
+				t.Run(way+" "+v.name, func(t *testing.T) {
+					uri := "/" + strings.ReplaceAll(way+v.name, " ", "-")
+					client, backend := wstest.Pair(t, target, b, wstest.Handshake(uri))
+					hello, behind := wstest.Text("hello"), client.Encode(wstest.Text("too late"), wstest.Close(1000, "too late"))
+					send(client, client.Encode(hello), append(v.bad(client), behind...))
+					backend.Expect(hello, wstest.Close(1001, ""))
+					echo := []ws.Frame{wstest.Part(ws.OpText, "hel"), wstest.Ping("p"), wstest.Last("lo")}
+					backend.Send(append(echo, wstest.Close(1001, ""))...)
+					client.Expect(echo...)
+					client.ExpectClose(v.told())
+					client.ExpectEnd()
+					backend.ExpectEnd()
+					expect(t, g.ended(uri), record{"close_code": v.told(), "ended_by": "client", "client_messages": 1, "backend_messages": 1})
+				})
+			}
+		}
+	})
+}
+
+// A backend that never answers its 1001 is waited for some seconds only.
+func TestAViolationIsToldAlthoughTheBackendNeverAnswers(t *testing.T) {
+	t.Parallel()
+	overBoth(t, nil, "routes: [{ path: /*, backend: BACKEND }]", func(t *testing.T, g *gateway, target wstest.Target, b *wstest.Backend) {
+		client, backend := wstest.Pair(t, target, b, wstest.Handshake("/"))
+		client.WriteString(string(client.Encode(ws.NewFrame(5, true, nil))))
+		backend.Expect(wstest.Close(1001, ""))
+		backend.Send(wstest.Text("and another thing"))
+		client.Expect(wstest.Text("and another thing"))
+		client.ExpectClose(1002)
+		client.ExpectEnd()
+		expect(t, g.ended("/"), record{"close_code": 1002, "ended_by": "client", "cause": "protocol violation"})
+	})
 }

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -168,4 +169,24 @@ func TestShutdownFinishesRequests(t *testing.T) {
 	if code := g.exit(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
+}
+
+// A record holds only so much of what the client wrote, and so does the session
+// that is kept for it.
+func TestRecordsCutWhatIsLong(t *testing.T) {
+	t.Parallel()
+	b := wstest.NewBackend(t, wstest.Echo)
+	g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", b.Address))
+	long := "/" + strings.Repeat("u", 12<<10)
+	p := wstest.Open(t, g.http, wstest.Handshake(long))
+	p.Send(wstest.Close(1000, ""))
+	p.ExpectClose(1000)
+	p.ExpectEnd()
+	_, _ = wstest.Ask(t, g.http, strings.Repeat("M", 3000)+" "+long+" HTTP/1.1\r\nHost: "+strings.Repeat("h", 3000)+"\r\nConnection: close\r\n\r\n")
+	cut := record{"uri": long[:1021] + "..."}
+	for _, name := range []string{"session opened", "session ended"} {
+		expect(t, g.wait(name, nil), cut)
+	}
+	cut["method"], cut["host"] = strings.Repeat("M", 253)+"...", strings.Repeat("h", 253)+"..."
+	expect(t, g.wait("request", nil), cut)
 }

@@ -194,6 +194,62 @@ func TestUnansweredPings(t *testing.T) {
 	})
 }
 
+// A side may answer only the last of several pings (RFC 6455, section 5.5.3): one
+// of the gateway's own does not come behind another that waits for its pong.
+func TestOwnPingsDoNotOvertakeAnAnswer(t *testing.T) {
+	t.Parallel()
+	overBoth(t, nil, "routes: [{ path: /*, backend: BACKEND, websocket: { ping_interval: 50ms, pong_timeout: 1m } }]", func(t *testing.T, g *gateway, target wstest.Target, b *wstest.Backend) {
+		for _, side := range []string{"client", "backend"} {
+			t.Run(side, func(t *testing.T) {
+				client, backend := wstest.Pair(t, target, b, wstest.Handshake("/"+side))
+				slow, other := client, backend
+				if side == "backend" {
+					slow, other = backend, client
+				}
+				other.Send(wstest.Ping("mine"))
+				const silences = 5
+				for range silences { // as long as the slow side is silent too
+					f, err := other.Next()
+					if err != nil || f.Header.OpCode != ws.OpPing {
+						t.Fatalf("got %+v, %v; want a ping", f.Header, err)
+					}
+					other.Send(ws.NewPongFrame(f.Payload))
+				}
+				other.Send(wstest.Text("still there"))
+				slow.Expect(wstest.Ping("mine"), wstest.Text("still there"))
+				slow.Send(wstest.Pong("mine"))
+				if f, err := spoken(other); err != nil || f.Header.OpCode != ws.OpPong || string(f.Payload) != "mine" {
+					t.Fatalf("got %+v %q, %v; want the pong", f.Header, f.Payload, err)
+				}
+			})
+		}
+	})
+}
+
+// A side that has stopped reading is not alive, although its ping waits behind the
+// data that it does not take.
+func TestASideThatStoppedReading(t *testing.T) {
+	t.Parallel()
+	overBoth(t, nil, "routes: [{ path: /*, backend: BACKEND, websocket: { ping_interval: 500ms, pong_timeout: 2s } }]", func(t *testing.T, g *gateway, target wstest.Target, b *wstest.Backend) {
+		for side := range sides {
+			t.Run(side, func(t *testing.T) {
+				client, backend := wstest.Pair(t, target, b, wstest.Handshake("/"+side))
+				flood := backend
+				if side == "backend" {
+					flood = client
+				}
+				if err := flood.Conn.Conn.SetDeadline(time.Now().Add(2 * wstest.Guard)); err != nil {
+					t.Fatal(err)
+				}
+				for piece, err := flood.Encode(wstest.Text(string(make([]byte, 256<<10)))), error(nil); err == nil; {
+					_, err = flood.Conn.Conn.Write(piece)
+				}
+				expect(t, g.ended("/"+side), record{"ended_by": side, "cause": "ping unanswered"})
+			})
+		}
+	})
+}
+
 // Sessions that are open are held to new limits as soon as a reload is done,
 // and freed of old ones.
 func TestReloadChangesTheLimitsOfOpenSessions(t *testing.T) {

@@ -161,10 +161,10 @@ func TestViolationsOverTLSOnBothSides(t *testing.T) {
 					from.WriteString(string(from.Encode(valid...)) + string(v.bad(from)) + string(from.Encode(wstest.Text("too late"))))
 					to.Expect(valid...)
 					to.ExpectClose(1001)
-					from.ExpectClose(1002)
+					from.ExpectClose(v.told())
 					client.ExpectEnd()
 					backend.ExpectEnd()
-					expect(t, s.ended(uri), record{"close_code": 1002, "ended_by": offender, "cause": "protocol violation"})
+					expect(t, s.ended(uri), record{"close_code": v.told(), "ended_by": offender, "cause": "protocol violation"})
 				}
 			})
 		}

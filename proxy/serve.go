@@ -18,9 +18,6 @@ import (
 	"sluice/upgrade"
 )
 
-// maxLogged bounds a request target in the log, in bytes.
-const maxLogged = 4 << 10
-
 // exchange is one request on its way through the gateway.
 type exchange struct {
 	g       *Gateway
@@ -299,9 +296,6 @@ func (x *exchange) log() {
 	x.record.Status, x.record.Out = x.sent.status, x.sent.written
 	x.record.Duration = time.Since(x.started)
 	x.record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.s.redact)
-	if len(x.record.URI) > maxLogged {
-		x.record.URI = x.record.URI[:maxLogged] + "..."
-	}
 	level := zerolog.InfoLevel
 	if failed {
 		level = zerolog.WarnLevel

@@ -43,10 +43,13 @@ func deflateOffers(values []string) (offers string, ok bool) {
 }
 
 // deflateAnswer reads the response to offers that RFC 7692, section 7.1,
-// allows, and returns it as one header value.
+// allows, and returns it as one header value: "" where it names no extension.
 func deflateAnswer(values []string, offers string) (answer string, ok bool) {
 	list, ok := extensions(values)
-	if !ok || len(list) != 1 {
+	if !ok || len(list) == 0 {
+		return "", ok
+	}
+	if len(list) > 1 {
 		return "", false
 	}
 	a, ok := list[0].deflate()

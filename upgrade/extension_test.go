@@ -65,14 +65,18 @@ func TestDeflateAnswer(t *testing.T) {
 	tests := []struct {
 		name, offers string
 		answer       []string
-		want         string // "" when it is not allowed
+		want         string
+		none         bool // there is no answer; else it is not allowed where nothing is wanted
 	}{
 		{name: "plain", offers: "permessage-deflate", answer: []string{"permessage-deflate"}, want: "permessage-deflate"},
 		{name: "not offered", answer: []string{"permessage-deflate"}},
 		{name: "another extension", offers: "permessage-deflate", answer: []string{"x-webkit-deflate-frame"}},
 		{name: "one more extension", offers: "permessage-deflate", answer: []string{"permessage-deflate, foo"}},
 		{name: "accepted twice", offers: "permessage-deflate, permessage-deflate", answer: []string{"permessage-deflate", "permessage-deflate"}},
-		{name: "nothing", offers: "permessage-deflate", answer: []string{""}},
+		{name: "no header", offers: "permessage-deflate", none: true},
+		{name: "nothing", offers: "permessage-deflate", answer: []string{""}, none: true},
+		{name: "an empty list", offers: "permessage-deflate", answer: []string{" , ", "\t"}, none: true},
+		{name: "nothing, and nothing offered", answer: []string{""}, none: true},
 		{name: "malformed", offers: "permessage-deflate", answer: []string{"permessage-deflate foo"}},
 		{name: "canonical for the client", offers: "permessage-deflate", answer: []string{`permessage-deflate;server_max_window_bits="10",`}, want: "permessage-deflate; server_max_window_bits=10"},
 		{name: "server may add flags unasked", offers: "permessage-deflate", answer: []string{"permessage-deflate; client_no_context_takeover; server_no_context_takeover"},
@@ -94,7 +98,7 @@ func TestDeflateAnswer(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got, ok := deflateAnswer(tt.answer, tt.offers); got != tt.want || ok != (tt.want != "") {
+			if got, ok := deflateAnswer(tt.answer, tt.offers); got != tt.want || ok != (tt.want != "" || tt.none) {
 				t.Errorf("deflateAnswer(%q, %q) = %q, %v; want %q", tt.answer, tt.offers, got, ok, tt.want)
 			}
 		})

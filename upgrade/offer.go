@@ -136,11 +136,7 @@ func (q *Request) verify(resp *http.Response, br *bufio.Reader, accept string) (
 // agree reads what the headers h of an acceptance choose from the offer.
 func (q *Request) agree(h http.Header) (*Answer, error) {
 	protocol := h.Get("Sec-Websocket-Protocol")
-	var agreed string
-	fits := true
-	if values, ok := h["Sec-Websocket-Extensions"]; ok {
-		agreed, fits = deflateAnswer(values, q.Extensions)
-	}
+	agreed, fits := deflateAnswer(h["Sec-Websocket-Extensions"], q.Extensions)
 	switch {
 	case len(h["Sec-Websocket-Protocol"]) > 1 || protocol != "" && !slices.Contains(q.Protocols, protocol):
 		return nil, &BackendError{fmt.Sprintf("the backend chose the subprotocol %q, which was not offered", protocol)}

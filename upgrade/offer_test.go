@@ -77,6 +77,7 @@ func TestOfferAccepted(t *testing.T) {
 		{name: "subprotocol", pieces: []string{switching + "Sec-WebSocket-Protocol: v2\r\n\r\n"}, protocol: "v2"},
 		{name: "empty subprotocol is none", pieces: []string{switching + "Sec-WebSocket-Protocol: \r\n\r\n"}},
 		{name: "extension, canonical", pieces: []string{switching + "Sec-WebSocket-Extensions: permessage-deflate;client_max_window_bits=\"10\"\r\n\r\n"}, agreed: "permessage-deflate; client_max_window_bits=10"},
+		{name: "empty extensions are none", pieces: []string{switching + "Sec-WebSocket-Extensions: \r\n\r\n"}},
 		{name: "end-to-end headers", pieces: []string{switching + "Set-Cookie: a\r\nSet-Cookie: b\r\nKeep-Alive: 5\r\nContent-Length: 0\r\n\r\n"}, header: http.Header{"Set-Cookie": {"a", "b"}}},
 		{name: "a length is meaningless", pieces: []string{switching + "Content-Length: 3\r\n\r\nabc"}, stream: "abc"},
 		{name: "chunks are meaningless", pieces: []string{switching + "Transfer-Encoding: chunked\r\n\r\nabc"}, stream: "abc"},

@@ -20,9 +20,10 @@ import (
 func demoCommand() *cobra.Command {
 	var plain, secure, state string
 	c := &cobra.Command{
-		Use:   "demo",
-		Short: "Run a page with an echo and a chat behind a gateway on this machine",
-		Args:  cobra.NoArgs,
+		Use:     "demo",
+		Short:   "Run a page with an echo and a chat behind a gateway on this machine",
+		Args:    cobra.NoArgs,
+		PreRunE: checkFIPS,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return runDemo(c.Context(), c.OutOrStdout(), plain, secure, state)
 		},

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/fips140"
+	"errors"
 	"log"
 	"os"
 	"os/signal"
@@ -22,14 +24,23 @@ import (
 func runCommand() *cobra.Command {
 	var path string
 	c := &cobra.Command{
-		Use:   "run",
-		Short: "Run the gateway until SIGTERM; SIGHUP reloads the configuration, SIGUSR1 logs what goes on",
-		Args:  cobra.NoArgs,
+		Use:     "run",
+		Short:   "Run the gateway until SIGTERM; SIGHUP reloads the configuration, SIGUSR1 logs what goes on",
+		Args:    cobra.NoArgs,
+		PreRunE: checkFIPS,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return run(c.Context(), func() (*config.Config, error) { return load(path) }, nil)
 		},
 	}
 	return configFlag(c, &path)
+}
+
+// checkFIPS refuses a mode of Go's cryptography in which no session could begin.
+func checkFIPS(*cobra.Command, []string) error {
+	if fips140.Enforced() {
+		return errors.New("GODEBUG=fips140=only: a WebSocket handshake needs SHA-1 (RFC 6455, section 4.2.2), which this mode forbids; fips140=on uses the same module and allows it")
+	}
+	return nil
 }
 
 // process is the running program: one gateway and where its configuration

@@ -30,6 +30,7 @@ const (
 	StrayContinuation
 	MissingContinuation
 	LengthOverflow
+	LongLength
 	ShortClose
 	CloseCode
 	CloseReason
@@ -62,6 +63,8 @@ func (v Violation) String() string {
 		return "a new message inside a fragmented one"
 	case LengthOverflow:
 		return "a frame length above 2^63-1"
+	case LongLength:
+		return "a frame length in more bytes than it needs"
 	case ShortClose:
 		return "a close frame with half a code"
 	case CloseCode:
@@ -87,6 +90,8 @@ func (v Violation) Code() ws.StatusCode {
 		return ws.StatusMessageTooBig
 	case MessageRate, ByteRate:
 		return ws.StatusPolicyViolation
+	case CloseReason:
+		return ws.StatusInvalidFramePayloadData
 	}
 	return ws.StatusProtocolError
 }

@@ -34,6 +34,19 @@ func TestViolationsHaveWords(t *testing.T) {
 	}
 }
 
+func TestCodesOfViolations(t *testing.T) {
+	others := map[Violation]ws.StatusCode{CloseReason: 1007, FrameSize: 1009, MessageSize: 1009, MessageRate: 1008, ByteRate: 1008}
+	for v := None + 1; v <= ByteRate; v++ {
+		want, ok := others[v]
+		if !ok {
+			want = 1002
+		}
+		if got := v.Code(); got != want {
+			t.Errorf("Code of %q = %d; want %d", v, got, want)
+		}
+	}
+}
+
 func TestAppendClose(t *testing.T) {
 	mask := [4]byte{1, 2, 3, 4}
 	tests := []struct {

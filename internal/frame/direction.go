@@ -62,6 +62,8 @@ type Direction struct {
 	Counts
 	Last int64  // moment of the last bytes of a data frame
 	Ping uint64 // payload of the pings of the gateway's own, whose pongs go no further; 0 when it sends none
+	Asks uint32 // mark of the last ping that went on; the caller sets it to 0
+	Owes uint32 // mark of a ping that the sender has to answer; 0 once it has, the caller sets it
 
 	left       int64 // payload of the current data frame that is still to pass
 	size       int64 // payload of the current message's frames, the current one included
@@ -181,6 +183,7 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 			d.over = true
 			return Verdict{Do: Close, Take: size}
 		}
+		d.note(&h, in[pos+h.size:pos+size])
 		d.Controls++
 		pos += size
 	}
@@ -208,7 +211,9 @@ func (d *Direction) run(in []byte, l *Limits, now int64) (pos int) {
 		size, n := 2+key, int(b[1]&maskLen)
 		switch n {
 		case 126:
-			size, n = size+2, int(b[2])<<8|int(b[3])
+			if size, n = size+2, int(b[2])<<8|int(b[3]); n < 126 {
+				n = len(in) // for parse
+			}
 		case 127:
 			n = len(in) // for parse
 		}
@@ -243,6 +248,26 @@ func (d *Direction) answers(h *header, body []byte) bool {
 	plain := [8]byte(body)
 	ws.Cipher(plain[:], h.mask, 0)
 	return binary.BigEndian.Uint64(plain[:]) == d.Ping
+}
+
+// note notes a ping or a pong that goes on.
+func (d *Direction) note(h *header, body []byte) {
+	switch m := mark(body, h.mask); {
+	case h.op == ws.OpPing:
+		d.Asks = m
+	case m == d.Owes:
+		d.Owes = 0
+	}
+}
+
+// mark stands for the payload of a ping and of its pong, which have it in common
+// (RFC 6455, section 5.5.3). It is the FNV-1a hash, and never 0.
+func mark(body []byte, mask [4]byte) uint32 {
+	h := uint32(2166136261)
+	for i, b := range body {
+		h = (h ^ uint32(b^mask[i%4])) * 16777619
+	}
+	return max(h, 1)
 }
 
 func (d *Direction) begin(h *header, now int64) {

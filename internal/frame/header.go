@@ -60,27 +60,41 @@ func (d *Direction) parse(in []byte) (h header, v Violation) {
 	if d.masked {
 		size += 4
 	}
-	if len(in) < size {
-		if short == 127 && len(in) > 2 && in[2]&0x80 != 0 {
-			return h, LengthOverflow
-		}
+	switch {
+	case short == 127 && len(in) > 2 && in[2]&0x80 != 0:
+		return h, LengthOverflow
+	case len(in) < at:
 		return h, None
-	}
-	switch short {
-	case 126:
+	case short == 126:
 		h.length = int64(binary.BigEndian.Uint16(in[2:]))
-	case 127:
-		if h.length = int64(binary.BigEndian.Uint64(in[2:])); h.length < 0 {
-			return h, LengthOverflow
-		}
+	case short == 127:
+		h.length = int64(binary.BigEndian.Uint64(in[2:]))
 	default:
 		h.length = int64(short)
+	}
+	if h.length < least(short) {
+		return h, LongLength
+	}
+	if len(in) < size {
+		return h, None
 	}
 	if d.masked {
 		h.mask = [4]byte(in[at:])
 	}
 	h.size = size
 	return h, None
+}
+
+// least returns the smallest length that may be written as short says: "the
+// minimal number of bytes MUST be used" (RFC 6455, section 5.2).
+func least(short byte) int64 {
+	switch short {
+	case 126:
+		return 126
+	case 127:
+		return 1 << 16
+	}
+	return 0
 }
 
 // check applies the rules that the first two bytes decide.

@@ -103,18 +103,26 @@ func reference(stream []byte, fromClient, compressed bool, rules house) outcome 
 		if masked {
 			header += 4
 		}
-		if len(b) < header {
+		if len(b) < key {
 			return wait()
 		}
 		length := uint64(length7)
 		switch length7 {
 		case 126:
-			length = uint64(b[2])<<8 | uint64(b[3])
+			if length = uint64(b[2])<<8 | uint64(b[3]); length < 126 { // the minimal number of bytes MUST be used
+				return bad(LongLength)
+			}
 		case 127:
 			length = 0
 			for _, octet := range b[2:10] {
 				length = length<<8 | uint64(octet)
 			}
+			if length < 1<<16 {
+				return bad(LongLength)
+			}
+		}
+		if len(b) < header {
+			return wait()
 		}
 
 		if control {

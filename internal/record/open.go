@@ -201,6 +201,7 @@ func (s *State) alert(b []byte, now int64) (Kind, error) {
 	case level != fatal:
 		return 0, &AlertError{Alert: DecodeError, reason: "an alert of no known level"}
 	}
+	s.ended = true
 	return 0, &AlertError{Alert: a, Remote: true}
 }
 

@@ -235,6 +235,12 @@ func TestEveryAlertIsUnderstood(t *testing.T) {
 					}
 				case a == nil || !a.Remote || a.Alert != Alert(code):
 					t.Errorf("%s: alert %d, level %d: %+v, %v; want the peer's alert", tls.CipherSuiteName(id), code, level, r, err)
+				default:
+					// Nothing follows a fatal alert, in neither direction.
+					last := server.Alert(&server.Hot, nil, CloseNotify)
+					if data, err := server.Seal(&server.Hot, nil, []byte("x")); len(last) > 0 || len(data) > 0 || err == nil {
+						t.Errorf("%s: behind alert %d, level %d, %d bytes of an alert and %d of data, %v; want none", tls.CipherSuiteName(id), code, level, len(last), len(data), err)
+					}
 				}
 			}
 		}

@@ -57,7 +57,7 @@ type State struct {
 	client   bool   // this end is the client
 	owed     bool   // the peer wants our keys updated before more data
 	received bool   // a close_notify was received
-	sent     bool   // the last alert was sent
+	ended    bool   // nothing more is sealed: the last alert was sent, or a fatal one received
 	idle     uint8  // records without content in this second
 	second   uint32 // which one
 	message  message
@@ -102,7 +102,7 @@ const (
 
 // An AlertError is a connection's end by an alert. After one that is not Remote
 // the Alert is to be sent ([State.Alert]) before the connection is closed; after
-// a Remote one there is nobody left to tell.
+// a Remote one nothing is sent (RFC 8446, section 6.2).
 type AlertError struct {
 	Alert  Alert
 	Remote bool   // the peer sent it

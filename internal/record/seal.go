@@ -18,7 +18,7 @@ var errClosed = errors.New("TLS: nothing may follow an alert")
 // An error means that the connection is over: its keys are used up, or an alert
 // was sent.
 func (s *State) Seal(h *Hot, dst, plain []byte) ([]byte, error) {
-	if s.sent {
+	if s.ended {
 		return dst, errClosed
 	}
 	dst = slices.Grow(dst, SealedSize(len(plain)))
@@ -40,9 +40,9 @@ func (s *State) Seal(h *Hot, dst, plain []byte) ([]byte, error) {
 
 // Alert appends an alert: [CloseNotify] before the end of what this side sends,
 // or what an [*AlertError] says. Nothing can be sealed after it, and a second
-// one appends nothing.
+// one appends nothing, nor does one behind a fatal alert of the peer.
 func (s *State) Alert(h *Hot, dst []byte, a Alert) []byte {
-	if s.sent {
+	if s.ended {
 		return dst
 	}
 	level := byte(2) // fatal
@@ -51,7 +51,7 @@ func (s *State) Alert(h *Hot, dst []byte, a Alert) []byte {
 		level = 1
 	}
 	sealed, err := s.encrypt(&h.out, dst, typeAlert, []byte{level, byte(a)})
-	s.sent = true
+	s.ended = true
 	if err != nil {
 		return dst // as good as lost on its way
 	}

@@ -250,7 +250,7 @@ func TestTakeOverInTheMiddle(t *testing.T) {
 						t.Fatal(err)
 					}
 					expect(t, x, tt.echo)
-					if !x.sent {
+					if !x.ended {
 						converse(t, x)
 						answered(t, x, first)
 						x.finish()

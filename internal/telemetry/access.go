@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 	"github.com/rs/zerolog"
@@ -13,8 +14,30 @@ import (
 	"sluice/internal/frame"
 )
 
+// What a record holds of what a client chose, in bytes, and what is kept of it as
+// long as a session lives.
+const (
+	maxURI  = 1 << 10
+	maxWord = 256 // of a method, a host, a subprotocol
+)
+
+// cut returns s, or its beginning and "..." where s is longer than most bytes.
+// That is a copy: what was cut off is not kept by it.
+func cut(s string, most int) string {
+	const sign = "..."
+	if len(s) <= most {
+		return s
+	}
+	n := most - len(sign)
+	for back := 0; back < utf8.UTFMax-1 && !utf8.RuneStart(s[n]); back++ {
+		n--
+	}
+	return s[:n] + sign
+}
+
 // An Exchange is what the records of a request and of its session have in
-// common. Empty fields are left out.
+// common. Empty fields are left out, and long ones cut: of a URI records hold 1 KiB,
+// of what else a client may choose 256 bytes.
 type Exchange struct {
 	ID, Route, Backend, Endpoint string
 	Client                       netip.Addr
@@ -24,7 +47,7 @@ type Exchange struct {
 func (x *Exchange) fields(e *zerolog.Event) *zerolog.Event {
 	for _, f := range [...]struct{ name, value string }{
 		{"id", x.ID}, {"route", x.Route}, {"backend", x.Backend}, {"endpoint", x.Endpoint},
-		{"method", x.Method}, {"host", x.Host}, {"uri", x.URI}, {"proto", x.Proto},
+		{"method", cut(x.Method, maxWord)}, {"host", cut(x.Host, maxWord)}, {"uri", cut(x.URI, maxURI)}, {"proto", x.Proto},
 	} {
 		if f.value != "" {
 			e.Str(f.name, f.value)
@@ -72,7 +95,7 @@ type Session struct {
 func (s *Session) fields(e *zerolog.Event) *zerolog.Event {
 	e = s.Exchange.fields(e)
 	if s.Subprotocol != "" {
-		e = e.Str("subprotocol", s.Subprotocol)
+		e = e.Str("subprotocol", cut(s.Subprotocol, maxWord))
 	}
 	return e.Bool("compression", s.Deflate)
 }

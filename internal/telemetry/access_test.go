@@ -17,6 +17,50 @@ import (
 	"sluice/internal/frame"
 )
 
+func TestCut(t *testing.T) {
+	tests := []struct {
+		name, in string
+		most     int
+		want     string
+	}{
+		{"nothing", "", 8, ""},
+		{"as long as it may be", "12345678", 8, "12345678"},
+		{"longer", "123456789", 8, "12345..."},
+		{"in front of a character", "1234é6789", 8, "1234..."},
+		{"behind a character", "123é6789", 8, "123é..."},
+		{"no text", strings.Repeat("\xbf", 20), 8, "\xbf\xbf..."},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := cut(tt.in, tt.most)
+			if got != tt.want {
+				t.Errorf("cut(%q, %d) = %q; want %q", tt.in, tt.most, got, tt.want)
+			}
+			if again := cut(got, tt.most); again != got {
+				t.Errorf("cut again it is %q; want %q", again, got)
+			}
+		})
+	}
+}
+
+// The fields that a client chooses are as long as records hold.
+func TestRecordsCutWhatIsLong(t *testing.T) {
+	long := strings.Repeat("x", 20<<10)
+	x := &Exchange{Method: long, Host: long, URI: long}
+	for name, log := range map[string]func(*zerolog.Logger){
+		"request":        (&Request{Exchange: x}).info,
+		"session opened": (&Session{Exchange: x, Subprotocol: long}).LogOpened,
+		"session ended":  (&Session{Exchange: x, Subprotocol: long}).LogEnded,
+	} {
+		var out bytes.Buffer
+		l := zerolog.New(&out)
+		log(&l)
+		if n := out.Len(); n > 2500 {
+			t.Errorf("%s: a record of %d bytes; want at most 2500", name, n)
+		}
+	}
+}
+
 func TestRecords(t *testing.T) {
 	all := &Exchange{
 		ID: "000000000000002a", Route: "chat", Backend: "b", Endpoint: "10.0.0.1:80", Client: netip.MustParseAddr("2001:db8::7"),

@@ -26,7 +26,8 @@ const (
 const numberSize = 8 // bytes of an ID that is a number
 
 // Pack packs what is known of s when it begins, but for Route, Backend and
-// Endpoint, which many sessions have in common. The Exchange of s is not nil.
+// Endpoint, which many sessions have in common. What records do not hold is cut
+// off, so that it costs nothing while the session lives. The Exchange of s is not nil.
 func (s *Session) Pack() Packed {
 	var space [512]byte // so that mostly the result is all that is allocated
 	b := append(space[:0], s.flags())
@@ -38,15 +39,15 @@ func (s *Session) Pack() Packed {
 	var address [64]byte
 	client, _ := s.Client.AppendBinary(address[:0]) // there is no error
 	b = appendPart(b, client)
-	b = appendPart(b, s.Host)
+	b = appendPart(b, cut(s.Host, maxWord))
 	if b[0]&packedGet == 0 {
-		b = appendPart(b, s.Method)
+		b = appendPart(b, cut(s.Method, maxWord))
 	}
 	if b[0]&packedHTTP11 == 0 {
 		b = appendPart(b, s.Proto)
 	}
-	b = appendPart(b, s.Subprotocol)
-	return Packed(append(b, s.URI...))
+	b = appendPart(b, cut(s.Subprotocol, maxWord))
+	return Packed(append(b, cut(s.URI, maxURI)...))
 }
 
 func (s *Session) flags() (flags byte) {

@@ -31,7 +31,9 @@ func TestPackedKeepsTheSession(t *testing.T) {
 		{"IPv6 with a zone", func(s *Session) { s.Client = netip.MustParseAddr("fe80::1%" + strings.Repeat("z", 200)) }},
 		{"over HTTP/2", func(s *Session) { s.Method, s.Proto = "CONNECT", "HTTP/2.0" }},
 		{"agreed on", func(s *Session) { s.Subprotocol, s.Deflate = "chat.v2", true }},
-		{"long", func(s *Session) { s.Host, s.URI = strings.Repeat("h", 255), "/"+strings.Repeat("u", 8<<10) }},
+		{"as long as records hold", func(s *Session) {
+			s.Method, s.Host, s.URI, s.Subprotocol = strings.Repeat("M", 256), strings.Repeat("h", 256), "/"+strings.Repeat("u", 1023), strings.Repeat("p", 256)
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -49,6 +51,25 @@ func TestPackedLeavesOutWhatSessionsShare(t *testing.T) {
 	s.Route, s.Backend, s.Endpoint = "chat", "b", "a:1"
 	if got := s.Pack().Session(); !reflect.DeepEqual(got, want) {
 		t.Errorf("packed and unpacked: %+v; want %+v", got.Exchange, want.Exchange)
+	}
+}
+
+// However long a request is, what is kept of it while the session lives is not.
+func TestPackedHasALimit(t *testing.T) {
+	s := typical()
+	long := strings.Repeat("/a long one", 3000)
+	s.Method, s.Host, s.URI, s.Subprotocol = long, long, long, long
+	if n := len(s.Pack()); n > 2<<10 {
+		t.Errorf("a session with %d bytes in each field is packed into %d; want at most 2 KiB", len(long), n)
+	}
+	got := s.Pack().Session()
+	for _, f := range []struct {
+		name, value string
+		length      int
+	}{{"method", got.Method, 256}, {"host", got.Host, 256}, {"URI", got.URI, 1024}, {"subprotocol", got.Subprotocol, 256}} {
+		if begins, cut := strings.CutSuffix(f.value, "..."); !cut || len(f.value) != f.length || !strings.HasPrefix(long, begins) {
+			t.Errorf("the %s has %d bytes, %q; want %d that end with dots", f.name, len(f.value), f.value, f.length)
+		}
 	}
 }
 
@@ -88,7 +109,8 @@ func TestWhatIsNotPackedIsAnEmptySession(t *testing.T) {
 	}
 }
 
-// Every session survives packing, and any bytes unpack to one that does.
+// Every session that is as short as records hold survives packing, others do once
+// they were cut, and any bytes unpack to one of them.
 func FuzzPacked(f *testing.F) {
 	s := typical()
 	f.Add(string(s.Pack()), s.ID, "fe80::1%eth0", "HEAD", s.Host, s.URI, "HTTP/2.0", "chat.v2", true)
@@ -99,6 +121,9 @@ func FuzzPacked(f *testing.F) {
 			Exchange:    &Exchange{ID: id, Client: address, Method: method, Host: host, URI: uri, Proto: proto},
 			Subprotocol: subprotocol, Deflate: deflate,
 		}} {
+			if len(s.URI) > maxURI || max(len(s.Method), len(s.Host), len(s.Subprotocol)) > maxWord {
+				s = s.Pack().Session()
+			}
 			if got := s.Pack().Session(); !reflect.DeepEqual(got, s) {
 				t.Fatalf("%+v %+v became %+v %+v", s, s.Exchange, got, got.Exchange)
 			}

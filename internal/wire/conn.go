@@ -132,6 +132,17 @@ func CloseWrite(c net.Conn) error {
 	return c.Close()
 }
 
+// Alerted reports whether err, of a Read from a [tls.Conn], means that a fatal
+// alert was sent or received. Nothing may follow it (RFC 8446, section 6.2), but
+// the end of the connection below: CloseWrite and Close of TLS say close_notify.
+func Alerted(err error) bool {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return true
+	}
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && (e.Op == "local error" || e.Op == "remote error")
+}
+
 // A Side is one end of a session after the handshake.
 type Side struct {
 	Conn  net.Conn // *Conn, *tls.Conn over one, or a stream

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	closeTimeout = 5 * time.Second        // for the answer to a Close frame
+	closeTimeout = 5 * time.Second        // for the answer to a Close frame, and for what the other side says before its own
 	lingerTime   = 2 * time.Second        // for the peer to close its end, once all is said
 	cutTime      = 200 * time.Millisecond // the same when the engine stops
 
@@ -78,15 +78,21 @@ func (c core) due(now int64) int64 {
 	return when
 }
 
-// tick does what is due. Paused sides are not read at present: what they have
-// to say cannot be heard. It reports whether the time to wait for answers is
-// over, and the session with it.
-func (c core) tick(now int64, paused [2]bool) (expired bool) {
+// tick does what is due. Stuck is, by side, the moment since which it has taken
+// nothing of the bytes that wait for it, 0 where none do; while they do, the
+// other side is not read. It reports whether the time to wait for answers is over,
+// and the session with it.
+func (c core) tick(now int64, stuck [2]int64) (expired bool) {
 	if c.closing() {
-		if expired = c.deadline != 0 && c.deadline <= now; expired {
-			c.expire()
+		switch {
+		case c.deadline == 0 || c.deadline > now:
+			return false
+		case c.hush():
+			c.deadline = now + int64(closeTimeout) // for the end of the frame under way
+			return false
 		}
-		return expired
+		c.expire()
+		return true
 	}
 	if c.deadline != 0 && c.deadline <= now {
 		c.end(c.planned, Gateway)
@@ -103,20 +109,33 @@ func (c core) tick(now int64, paused [2]bool) (expired bool) {
 		c.end(Idle, Gateway)
 		return false
 	}
-	for side := range c.ends {
-		e := &c.ends[side]
-		switch when := e.silent(r); {
-		case when == 0 || when > now:
-		case paused[side], c.until(Side(side)) > now:
-			e.seen = now
-		case e.asked:
-			c.end(Unanswered, Side(side))
-			return false
-		default:
-			e.ping = true
-		}
-	}
+	c.probe(Client, r, now, stuck)
+	c.probe(Backend, r, now, stuck)
 	return false
+}
+
+// probe asks a side that is silent for a sign of life, or ends the session when
+// none has come in time. Bytes that it takes, of those that wait for it, are one.
+func (c core) probe(side Side, r *terms, now int64, stuck [2]int64) {
+	e := &c.ends[side]
+	asked := e.ping || e.asked
+	if asked {
+		e.seen = max(e.seen, stuck[side])
+	}
+	when := e.silent(r)
+	unheard := stuck[side.other()] != 0 || c.until(side) > now
+	switch {
+	case when == 0 || when > now:
+	case stuck[side] == 0 && (unheard || e.ping && !c.between(side)):
+		e.seen = now // it is not read, or the other side is slow to end its frame
+	case asked:
+		c.end(Unanswered, side)
+	default:
+		// A side may answer only the last of several pings (RFC 6455, section
+		// 5.5.3): while it owes the other side an answer, that ping serves.
+		e.seen, e.asked = now, e.owes(r, now)
+		e.ping = !e.asked
+	}
 }
 
 // silent returns the moment from which on a side has said nothing for too long:
@@ -124,12 +143,29 @@ func (c core) tick(now int64, paused [2]bool) (expired bool) {
 // it to speak.
 func (e *end) silent(r *terms) int64 {
 	switch {
-	case r.ping == 0 || e.ping:
+	case r.ping == 0:
 		return 0
-	case e.asked:
+	case e.ping || e.asked:
 		return e.seen + r.pong
+	case e.dir.Owes != 0 && e.pinged < e.seen: // it speaks, and may still answer
+		return max(e.seen+r.ping, e.pinged+r.pong)
 	}
 	return e.seen + r.ping
+}
+
+// owes reports whether a side may still answer the last ping of the other one.
+func (e *end) owes(r *terms, now int64) bool { return e.dir.Owes != 0 && e.pinged+r.pong > now }
+
+// speaks notes that something came from a side.
+func (e *end) speaks(now int64) { e.seen, e.ping, e.asked = now, false, false }
+
+// hears notes that a ping of the other side goes to a side. It serves as the one
+// of the gateway's that waits, if any.
+func (e *end) hears(mark uint32, now int64) {
+	e.dir.Owes, e.pinged = mark, now
+	if e.ping {
+		e.ping, e.asked, e.seen = false, true, now
+	}
 }
 
 // last returns the moment of the last data frame in either direction.
@@ -148,7 +184,7 @@ func (c core) lifeEnd(r *terms) int64 {
 func (c core) next(to Side, dst []byte, now int64) []byte {
 	e := &c.ends[to]
 	switch {
-	case e.notice.code == 0 && !e.ping, !c.between(to):
+	case e.notice.code == 0 && !e.ping, !c.between(to), e.notice.last && !c.ready(to):
 		return dst
 	}
 	return c.inject(to, dst, now)

@@ -144,9 +144,9 @@ func TestCoreByTheClock(t *testing.T) {
 		{
 			name: "answers are swallowed, and silence counts from them", rules: pings,
 			events: []event{
-				wait(10 * s), wait(3 * s), pongs(Client), pongs(Backend), wait(10*s - instant), comes(Client, wstest.Ping("x")), wait(instant),
+				wait(10 * s), wait(3 * s), pongs(Client), pongs(Backend), wait(10*s - instant), comes(Client, wstest.Text("x")), wait(instant),
 			},
-			client: `ping "gateway!"`, backend: `ping "gateway!", ping "x", ping "gateway!"`, report: "none client 0", open: true,
+			client: `ping "gateway!"`, backend: `ping "gateway!", text "x", ping "gateway!"`, report: "none client 0", open: true,
 		},
 		{
 			name: "the client does not answer", rules: pings,
@@ -194,12 +194,86 @@ func TestCoreByTheClock(t *testing.T) {
 			client: `text- "a", ping "gateway!", more "b"`, backend: `ping "gateway!"`, report: "none client 0", open: true,
 		},
 		{
-			name: "a ping waits while its reader stalls, and blames nobody", rules: pings,
+			name: "a reader that stalls and speaks is alive", rules: pings,
 			events: []event{
 				stalls(Backend, ten), wait(10 * s), comes(Client, wstest.Ping("alive")), wait(9 * s), comes(Client, wstest.Ping("alive")),
 				wait(9 * s), flows(Client), wait(5*s - instant), pongs(Client), wait(instant),
 			},
 			client: `text "0123456789", ping "gateway!"`, backend: `ping "alive", ping "alive", ping "gateway!"`, report: "none client 0", open: true,
+		},
+		{
+			name: "a reader that takes nothing while its ping waits", rules: pings,
+			events:  []event{stalls(Backend, ten), wait(15*s - instant), wait(instant)},
+			backend: `close 1001`, report: "ping unanswered client 1001 ping unanswered", at: 15 * s, open: true,
+		},
+		{
+			name: "a reader that takes nothing behind its ping", rules: pings,
+			events:  []event{wait(10 * s), wait(s), pongs(Backend), stalls(Backend, ten), wait(5 * s)},
+			client:  `ping "gateway!"`,
+			backend: `ping "gateway!", close 1001`, report: "ping unanswered client 1001 ping unanswered", at: 16 * s, open: true,
+		},
+		{
+			name: "a slow reader is alive", rules: pings,
+			events: []event{stalls(Backend, ten), wait(14 * s), takes(Client), wait(4 * s), takes(Client), wait(5*s - instant), flows(Client), wait(5*s - instant), pongs(Client)},
+			client: `text "0123456789", ping "gateway!"`, report: "none client 0", open: true,
+		},
+		{
+			name: "a slow reader that takes no more", rules: pings,
+			events:  []event{stalls(Backend, ten), wait(14 * s), takes(Client), wait(5 * s)},
+			backend: `close 1001`, report: "ping unanswered client 1001 ping unanswered", at: 19 * s, open: true,
+		},
+		{
+			name: "two readers that wait for each other", rules: pings,
+			events: []event{stalls(Backend, ten), stalls(Client, ten), wait(15 * s)},
+			report: "ping unanswered client 1001 ping unanswered", at: 15 * s, open: true,
+		},
+
+		{
+			name: "while a side owes the other one a pong it gets no ping of the gateway's", rules: pings,
+			events: []event{
+				wait(9 * s), comes(Backend, wstest.Ping("p")), wait(5 * s), comes(Client, wstest.Pong("p")), wait(4 * s), comes(Backend, ten), wait(6 * s),
+			},
+			client: `ping "p", text "0123456789", ping "gateway!"`, backend: `pong "p"`, report: "none client 0", open: true,
+		},
+		{
+			name: "the other side's ping is not answered", rules: pings,
+			events: []event{wait(9 * s), comes(Backend, wstest.Ping("p")), wait(6 * s), eof(Client), eof(Backend)},
+			client: `ping "p", close 1001 "ping unanswered"`, backend: `close 1001`,
+			report: "ping unanswered client 1001 ping unanswered", at: 15 * s,
+		},
+		{
+			name: "the other side's pings do not put the end off", rules: pings,
+			events: []event{
+				wait(9 * s), comes(Backend, wstest.Ping("p")), wait(3 * s), comes(Backend, wstest.Ping("q")), wait(2 * s), comes(Backend, wstest.Ping("r")), wait(s),
+				eof(Client), eof(Backend),
+			},
+			client: `ping "p", ping "q", ping "r", close 1001 "ping unanswered"`, backend: `close 1001`,
+			report: "ping unanswered client 1001 ping unanswered", at: 15 * s,
+		},
+		{
+			name: "the answer to an older ping is not the answer to the last one", rules: Rules{Ping: 2 * s, Pong: 8 * s},
+			events: []event{
+				comes(Backend, wstest.Ping("p"), wstest.Ping("q")), wait(s), comes(Client, wstest.Pong("p")), comes(Backend, ten), wait(2*s - instant), comes(Backend, ten),
+				wait(2*s - instant), comes(Backend, ten), wait(2*s - instant), comes(Client, wstest.Pong("q")), comes(Backend, ten), wait(2*s - instant),
+			},
+			client: `ping "p", ping "q", text "0123456789", text "0123456789", text "0123456789", text "0123456789"`, backend: `pong "p", pong "q"`,
+			report: "none client 0", open: true,
+		},
+		{
+			name: "a side that answers with another pong is asked later", rules: Rules{Ping: 2 * s, Pong: 8 * s},
+			events: []event{
+				comes(Backend, wstest.Ping("p")), wait(s), comes(Client, wstest.Pong("")), wait(s), comes(Backend, ten), wait(2 * s), pongs(Backend),
+				wait(2 * s), pongs(Backend), wait(2 * s), pongs(Backend), comes(Backend, ten), wait(2 * s), pongs(Backend), pongs(Client),
+			},
+			client: `ping "p", text "0123456789", ping "gateway!", text "0123456789"`, backend: `pong, ping "gateway!", ping "gateway!", ping "gateway!", ping "gateway!", ping "gateway!"`, report: "none client 0", open: true,
+		},
+		{
+			name: "a ping of the other side serves as the one that waits for the end of its frame", rules: pings,
+			events: []event{
+				part(Backend, 0, 5, ten), wait(9 * s), part(Backend, 5, 6, ten), wait(8 * s), raw(Backend, string(sent(Backend, ten)[6:])+string(sent(Backend, wstest.Ping("p")))),
+				wait(5*s - instant), comes(Client, wstest.Pong("p")), wait(s),
+			},
+			client: `text "0123456789", ping "p"`, backend: `pong "p"`, report: "none client 0", open: true,
 		},
 		{
 			name: "a side that is not read is not blamed", rules: pings,
@@ -356,10 +430,10 @@ func TestLivesEndInTheLastTenth(t *testing.T) {
 		if again := c.due(when - 1); again != when {
 			t.Errorf("session %x: due at %d, then at %d", id, when, again)
 		}
-		if c.tick(when-1, [2]bool{}); c.cause != 0 {
+		if c.tick(when-1, [2]int64{}); c.cause != 0 {
 			t.Errorf("session %x ended before %d", id, when)
 		}
-		if c.tick(when, [2]bool{}); c.cause != Lifetime || c.by != Gateway {
+		if c.tick(when, [2]int64{}); c.cause != Lifetime || c.by != Gateway {
 			t.Errorf("session %x: cause %s by the %s at %d; want its life", id, c.cause, c.by, when)
 		}
 		return when

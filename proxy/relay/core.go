@@ -40,10 +40,11 @@ type flow struct {
 // end is one side of a session as the core sees it.
 type end struct {
 	dir    frame.Direction // of what comes from it
-	seen   int64           // moment of the last bytes from it that said something, or of the gateway's ping since
+	seen   int64           // moment from which its silence counts: of the last bytes from it that said something, or of what excuses it
+	pinged int64           // moment at which the last ping of the other side went to it
 	notice notice          // a Close frame of the gateway's own, until it is written
 	ping   bool            // a ping is to be written to it
-	asked  bool            // a ping was, and nothing has come since
+	asked  bool            // one was, of the gateway's or of the other side's, and nothing has come since
 	heard  bool            // nothing more is awaited from it: its Close frame or its last byte has come
 	told   bool            // nothing more goes to it: a Close frame did, or nothing can
 	broken bool            // a write to it failed
@@ -55,6 +56,7 @@ type notice struct {
 	code  ws.StatusCode // 0 means there is none
 	cause Cause
 	broke frame.Violation
+	last  bool // it goes behind all that the other side still says
 	due   bool // the stream to the side stands between frames, and is mute from there on
 }
 
@@ -102,7 +104,7 @@ func (c core) begin(s *Session, now int64) {
 func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 	x, y := &c.ends[from], &c.ends[from.other()]
 	mute, counts := y.told, x.dir.Counts
-	if y.notice.code != 0 {
+	if c.ready(from.other()) {
 		// The frame under way goes first, and nothing behind it.
 		if y.notice.due = y.notice.due || x.dir.Boundary(); y.notice.due {
 			mute = true
@@ -112,7 +114,7 @@ func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 	}
 	v := x.dir.Next(in, c.limits(from), now)
 	if v.Take > 0 { // the same bytes may come again
-		x.seen, x.asked = now, false
+		x.speaks(now)
 	}
 	switch v.Do {
 	case frame.Excess:
@@ -120,15 +122,13 @@ func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 		return c.feed(from, in, now) // without limits now
 	case frame.End:
 		x.heard = true
-		c.first(Violation, from, v.Violation.Code(), v.Violation.String(), fmt.Sprintf("the %s sent %s", from, v.Violation))
-		c.tell(from, notice{code: v.Violation.Code(), broke: v.Violation})
-		c.tell(from.other(), notice{code: ws.StatusGoingAway})
+		c.offend(from, Violation, v.Violation)
 		return nil, len(in)
 	case frame.Close:
 		code, reason := frame.ParseClose(in[:v.Take])
 		c.first(Closed, from, code, reason, "")
 		x.heard = true
-		if !mute {
+		if mute = mute || y.notice.code != 0; !mute {
 			y.told = true
 		}
 	}
@@ -137,6 +137,10 @@ func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 		x.dir.Counts = counts
 	case v.Do != frame.Drop:
 		out = in[:v.Take]
+		if x.dir.Asks != 0 {
+			y.hears(x.dir.Asks, now)
+			x.dir.Asks = 0
+		}
 	}
 	return out, v.Take
 }
@@ -181,7 +185,7 @@ func (c core) ahead(from Side) int64 {
 // passed tells that n of those bytes went on.
 func (c core) passed(from Side, n, now int64) {
 	x := &c.ends[from]
-	x.seen, x.asked = now, false
+	x.speaks(now)
 	if x.dir.Passed(n, c.limits(from), now) {
 		c.excess(from, frame.ByteRate)
 	}
@@ -209,8 +213,14 @@ func (c core) wordy() *words {
 // tell puts a Close frame in line for a side.
 func (c core) tell(to Side, n notice) {
 	if e := &c.ends[to]; !e.told && e.notice.code == 0 {
-		e.notice = n
+		e.notice, e.ping = n, false
 	}
+}
+
+// ready reports whether there is a Close frame whose turn it is to go to a side.
+func (c core) ready(to Side) bool {
+	n := &c.ends[to].notice
+	return n.code != 0 && (!n.last || c.ends[to.other()].heard)
 }
 
 // excess ends the session of a side that is over a limit.
@@ -219,8 +229,15 @@ func (c core) excess(by Side, v frame.Violation) {
 	if v.Code() == ws.StatusMessageTooBig {
 		cause = TooLarge
 	}
+	c.offend(by, cause, v)
+}
+
+// offend ends the session for what a side sent. The other one is told at once.
+// A client is told behind what the backend still says: answers to what it sent
+// before are among that.
+func (c core) offend(by Side, cause Cause, v frame.Violation) {
 	c.first(cause, by, v.Code(), v.String(), fmt.Sprintf("the %s sent %s", by, v))
-	c.tell(by, notice{code: v.Code(), broke: v})
+	c.tell(by, notice{code: v.Code(), broke: v, last: by == Client})
 	c.tell(by.other(), notice{code: ws.StatusGoingAway})
 }
 
@@ -289,6 +306,18 @@ func (c core) unwritable(side Side, err error) {
 	e := &c.ends[side]
 	e.told, e.notice, e.ping, e.broken = true, notice{}, false, true
 	c.wordy().broken[side] = err
+}
+
+// hush ends the time in which a side may go on while a Close frame waits behind
+// it for the other one. It reports whether there was such a frame.
+func (c core) hush() bool {
+	for side := range c.ends {
+		if x := &c.ends[Side(side).other()]; c.ends[side].notice.last && !x.heard {
+			x.heard, x.cut = true, true
+			return true
+		}
+	}
+	return false
 }
 
 // expire gives up waiting: who was not told yet is told now, if a Close frame

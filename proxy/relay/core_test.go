@@ -29,10 +29,12 @@ type play struct {
 	pings   [2]string     // by Side: payload of the last ping among them, until it is answered
 	fed     [2]int64      // by Side: moment at which the core last had bytes from it, before the end began
 	waiting [2][]byte     // by Side: on its way to it
+	stuck   [2]int64      // by Side: since when it takes nothing of that; 0 while nothing waits
 	now     int64
-	closed  int64 // moment at which the session's end began; 0 before
-	expired bool  // nothing is awaited any more
-	changed bool  // the rules did
+	closed  int64    // moment at which the session's end began; 0 before
+	stalled [2]int64 // stuck, when that was
+	expired bool     // nothing is awaited any more
+	changed bool     // the rules did
 }
 
 // injected is a frame of the gateway's own.
@@ -83,7 +85,7 @@ func (p *play) bytes(from Side, b []byte, slow bool) {
 			break
 		}
 		if len(out) > 0 {
-			p.waiting[to] = bytes.Clone(out)
+			p.waiting[to], p.stuck[to] = bytes.Clone(out), p.now
 		}
 		if p.held[from] = p.held[from][used:]; p.closed == 0 {
 			p.fed[from] = p.now
@@ -122,7 +124,7 @@ func (p *play) pass(d time.Duration) {
 			break
 		}
 		p.now = max(p.now, when)
-		p.expired = p.tick(p.now, [2]bool{Client: p.waiting[Backend] != nil, Backend: p.waiting[Client] != nil})
+		p.expired = p.tick(p.now, p.stuck)
 		p.settle()
 		for side := range p.ends {
 			p.bytes(Side(side), nil, false)
@@ -136,14 +138,14 @@ func (p *play) pass(d time.Duration) {
 
 func (p *play) written(to Side) {
 	p.passed[to] = append(p.passed[to], p.waiting[to]...)
-	p.waiting[to] = nil
+	p.waiting[to], p.stuck[to] = nil, 0
 	p.settle()
 }
 
 func (p *play) settle() {
 	if p.closing() {
 		if p.closed == 0 {
-			p.closed = p.now
+			p.closed, p.stalled = p.now, p.stuck
 		}
 		p.await(p.now)
 	}
@@ -184,6 +186,9 @@ func expires(p *play)          { p.expire() }
 func stalls(from Side, frames ...ws.Frame) event {
 	return func(p *play) { p.bytes(from, sent(from, frames...), true) }
 }
+
+// takes is a side that takes some of what waits for it.
+func takes(to Side) event        { return func(p *play) { p.stuck[to] = p.now } }
 func flows(to Side) event        { return func(p *play) { p.written(to); p.bytes(to.other(), nil, false) } }
 func wait(d time.Duration) event { return func(p *play) { p.pass(d) } }
 func sets(r Rules) event         { return func(p *play) { p.group.Set(r); p.changed = true } }
@@ -407,6 +412,49 @@ func TestCore(t *testing.T) {
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
+			name: "a violation of the client: what the backend says until it answers comes before the code",
+			events: []event{
+				comes(Client, ten, bad), comes(Backend, ten), comes(Client, ten, bye), part(Backend, 0, 5, ten), wait(closeTimeout - instant),
+				part(Backend, 5, 12, ten), comes(Backend, wstest.Ping("p"), bye, ten), comes(Client, bye),
+			},
+			client: `text "0123456789", text "0123456789", ping "p", close 1002 "a frame with reserved bits set"`, backend: `text "0123456789", close 1001`,
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name: "a violation of the client: a backend that talks on is heard no longer than it may take to answer",
+			events: []event{
+				comes(Client, bad), comes(Backend, ten), wait(closeTimeout), comes(Backend, ten, bye),
+			},
+			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`, cut: true,
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name: "a violation of the client: the frame under way at that moment ends first",
+			events: []event{
+				comes(Client, bad), part(Backend, 0, 5, ten), wait(2*closeTimeout - instant), raw(Backend, string(sent(Backend, ten)[5:])+string(sent(Backend, ten))),
+			},
+			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`, cut: true,
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name:   "a violation of the client: it leaves before it was told",
+			events: []event{comes(Client, bad), comes(Backend, ten), reset(Client), comes(Backend, ten, bye)},
+			client: `text "0123456789"`, backend: `close 1001`,
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name:   "a violation of the client: the backend is lost before it has answered",
+			events: []event{comes(Client, bad), comes(Backend, ten), reset(Backend)},
+			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
+			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
+		},
+		{
+			name:   "a reason of the client that is not UTF-8",
+			events: []event{comes(Client, wstest.Close(1000, "\xff")), comes(Backend, ten, bye)},
+			client: `text "0123456789", close 1007 (45)`, backend: `close 1001`,
+			report: "protocol violation client 1007 a close frame with a reason that is not UTF-8", detail: "the client sent a close frame with a reason that is not UTF-8",
+		},
+		{
 			name:   "a violation of the backend",
 			events: []event{comes(Backend, ten, bad), comes(Client, wstest.Close(1001, ""))},
 			client: `text "0123456789", close 1001`, backend: `close 1002 "a frame with reserved bits set"`,
@@ -415,7 +463,7 @@ func TestCore(t *testing.T) {
 		{
 			name:   "a violation while the other side is inside a frame waits for its end",
 			events: []event{part(Backend, 0, 7, ten), comes(Client, bad), part(Backend, 7, 12, ten), comes(Backend, ten, bye)},
-			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
+			client: `text "0123456789", text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
@@ -611,7 +659,7 @@ func game(seed uint64) (script []string, wrong string) {
 			p.lost(side, errReset)
 		case n == 17:
 			step("%s takes no more", side)
-			p.waiting[side] = nil
+			p.waiting[side], p.stuck[side] = nil, 0
 			p.unwritable(side, errReset)
 		case n == 18:
 			step("end")
@@ -717,7 +765,7 @@ func (p *play) wrong() string {
 	switch {
 	case p.cause == Unanswered && p.closed < p.fed[p.by]+rules.pong:
 		return fmt.Sprintf("no answer of the %s at %d: it was heard at %d", p.by, p.closed, p.fed[p.by])
-	case p.cause == Unanswered && len(p.own[p.by]) == 0:
+	case p.cause == Unanswered && len(p.own[p.by]) == 0 && p.stalled[p.by] == 0 && !strings.Contains(passed(p, p.by), "ping"):
 		return fmt.Sprintf("no answer of the %s, which had no ping", p.by)
 	case p.cause == Lifetime && p.closed != 1+rules.lifetime:
 		return fmt.Sprintf("the life of the session ended at %d", p.closed)
@@ -725,6 +773,12 @@ func (p *play) wrong() string {
 		return fmt.Sprintf("the session was idle at %d", p.closed)
 	}
 	return ""
+}
+
+// passed returns the frames of the other side that a side got.
+func passed(p *play, to Side) string {
+	r := read(to.other(), p.deflate, p.passed[to])
+	return r.String()
 }
 
 // excessive says which limit an open session broke, if any.

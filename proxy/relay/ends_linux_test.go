@@ -272,16 +272,15 @@ func TestWithoutDescriptorsForPipesPayloadIsCopied(t *testing.T) {
 	h := newHall(t)
 	c, b := h.join(loopback, loopback, Session{})
 	whole := sent(Client, binary(noise(2<<20)))
-	transfer := func() (pipes int) {
+	transfer := func() int {
 		go cuts(c, whole, 1)
 		got := make([]byte, len(whole))
 		if _, err := io.ReadFull(b, got); err != nil || !bytes.Equal(got, whole) {
 			t.Fatalf("the frame arrived changed: %v", err)
 		}
-		for _, l := range h.loops {
-			l.wait(func() { pipes += len(l.pipes) })
-		}
-		return pipes
+		h.pipes.mu.Lock()
+		defer h.pipes.mu.Unlock()
+		return h.pipes.open
 	}
 	free := fill(t)
 	if n := transfer(); n != 0 {

@@ -27,6 +27,7 @@ import (
 type Engine struct {
 	portable *Portable
 	loops    []*loop
+	pipes    *pipes
 	taken    atomic.Uint64 // TLS connections whose records the loops protect
 	left     atomic.Uint64 // sessions that stayed with crypto/tls
 }
@@ -34,9 +35,9 @@ type Engine struct {
 // New returns the engine for this system, which tells sink of every session's
 // end.
 func New(sink Sink) *Engine {
-	e := &Engine{portable: NewPortable(sink)}
+	e := &Engine{portable: NewPortable(sink), pipes: newPipes()}
 	for range runtime.GOMAXPROCS(0) {
-		e.loops = append(e.loops, newLoop(sink, e.portable.clock))
+		e.loops = append(e.loops, newLoop(sink, e.portable.clock, e.pipes))
 	}
 	return e
 }
@@ -44,6 +45,7 @@ func New(sink Sink) *Engine {
 // Run runs the loops until ctx ends, cuts the sessions that are left and
 // returns when all of them are reported and their sockets closed.
 func (e *Engine) Run(ctx context.Context) error {
+	defer e.pipes.close()
 	var all sync.WaitGroup
 	defer all.Wait()
 	for _, l := range e.loops {

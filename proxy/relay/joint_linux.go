@@ -14,6 +14,15 @@ func (k joint) busy(side Side) bool {
 	return k.hot != nil && (len(k.hot[side].out) > 0 || k.hot[side].pipe != nil)
 }
 
+// stuck returns the moment since which a side takes nothing of what is on its
+// way to it; 0 if nothing is.
+func (k joint) stuck(side Side) int64 {
+	if !k.busy(side) {
+		return 0
+	}
+	return k.hot[side].since
+}
+
 // paused reports whether a side is not read: what came from it before has not
 // gone on, or it is over a rate. When the session is over it is read to be
 // dropped.
@@ -163,6 +172,9 @@ func (l *loop) put(k joint, to Side, b []byte) {
 	}
 	if len(b) > 0 {
 		h := l.heat(k)
+		if !k.busy(to) {
+			h[to].since = l.now
+		}
 		h[to].out = append(h[to].out, b...)
 	}
 }
@@ -181,6 +193,7 @@ func (l *loop) flush(k joint, to Side) {
 			l.unwritable(k, to, err)
 			return
 		}
+		h.since = l.now
 		if h.out = h.out[n:]; len(h.out) > 0 {
 			return
 		}
@@ -196,7 +209,7 @@ func (l *loop) unwritable(k joint, side Side, err error) {
 		h := &k.hot[side]
 		h.out = nil
 		if h.pipe != nil {
-			h.pipe.close()
+			l.pipes.giveBack(h.pipe)
 			h.pipe = nil
 		}
 	}
@@ -326,7 +339,7 @@ func (l *loop) tick(k joint) {
 		}
 		return
 	}
-	if k.tick(l.now, [2]bool{k.paused(Client, l.now), k.paused(Backend, l.now)}) {
+	if k.tick(l.now, [2]int64{Client: k.stuck(Client), Backend: k.stuck(Backend)}) {
 		l.giveUp(k, lingerTime)
 		return
 	}
@@ -358,7 +371,7 @@ func (l *loop) drop(k joint) {
 	k.gone = true
 	for side := range k.sockets {
 		if k.hot != nil && k.hot[side].pipe != nil {
-			k.hot[side].pipe.close()
+			l.pipes.giveBack(k.hot[side].pipe)
 			k.hot[side].pipe = nil
 		}
 		if !k.busy(Side(side)) {

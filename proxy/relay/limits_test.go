@@ -33,7 +33,7 @@ func TestCoreUnderLimits(t *testing.T) {
 		{
 			name: "a frame of the client", rules: both,
 			events: []event{comes(Client, ten, over, ten), comes(Backend, ten, bye), comes(Client, wstest.Close(1009, ""))},
-			client: `close 1009 "a frame over the size limit"`, backend: `text "0123456789", close 1001`,
+			client: `text "0123456789", close 1009 "a frame over the size limit"`, backend: `text "0123456789", close 1001`,
 			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
 		},
 		{
@@ -80,12 +80,12 @@ func TestCoreUnderLimits(t *testing.T) {
 		{
 			name: "while the other side is inside a frame: its end goes first", rules: both,
 			events: []event{part(Backend, 0, 7, ten), comes(Client, over), part(Backend, 7, 12, ten), comes(Backend, ten, bye), eof(Client)},
-			client: `text "0123456789", close 1009 "a frame over the size limit"`, backend: `close 1001`,
+			client: `text "0123456789", text "0123456789", close 1009 "a frame over the size limit"`, backend: `close 1001`,
 			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
 		},
 		{
 			name: "while the other side is inside a frame that never ends", rules: both,
-			events: []event{part(Backend, 0, 7, ten), comes(Client, over), wait(closeTimeout)},
+			events: []event{part(Backend, 0, 7, ten), comes(Client, over), wait(2 * closeTimeout)},
 			client: `+7 bytes`, backend: `close 1001`, cut: true,
 			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
 		},

@@ -34,6 +34,7 @@ const (
 type loop struct {
 	sink  Sink
 	clock clock
+	pipes *pipes       // the engine's
 	load  atomic.Int64 // sessions with open sockets
 
 	mu      sync.Mutex
@@ -62,13 +63,12 @@ type loop struct {
 	own      [frame.MaxControl]byte // for a frame of the gateway's own
 	dropped  []joint                // their sockets are closed
 	hots     []*hot                 // spare ones, empty
-	pipes    []*pipe                // spare ones, empty
 	told     uint64                 // events of sockets
 	spliced  uint64                 // bytes that went through pipes
 }
 
-func newLoop(sink Sink, c clock) *loop {
-	return &loop{sink: sink, clock: c, first: make(chan struct{})}
+func newLoop(sink Sink, c clock, p *pipes) *loop {
+	return &loop{sink: sink, clock: c, pipes: p, first: make(chan struct{})}
 }
 
 // reserve keeps the loop running until a call of join. It is false when the
@@ -215,9 +215,6 @@ func (l *loop) finish() bool {
 		return false
 	}
 	l.closed = true
-	for _, p := range l.pipes {
-		p.close()
-	}
 	return true
 }
 

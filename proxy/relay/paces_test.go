@@ -51,6 +51,39 @@ func (p *peer) ping() string {
 	return string(f.Payload)
 }
 
+// An act is what happens on a stage, and how the session ends.
+type act struct {
+	name  string
+	rules Rules
+	play  func(s *stage)
+	cause Cause
+	by    Side
+	code  ws.StatusCode
+}
+
+// stoppedReading is a side that takes nothing of what waits for it for longer than
+// an answer to a ping may take.
+func stoppedReading(side Side) act {
+	return act{
+		name: "the " + side.String() + " has stopped reading", rules: Rules{Ping: time.Hour, Pong: time.Minute},
+		play: func(s *stage) {
+			from := s.peer(side.other())
+			go from.Write(sent(side.other(), binary(noise(bulk))))
+			s.full(side)
+			s.pass(time.Hour)
+			s.pass(time.Minute)
+			want := "close 1001"
+			if side == Backend {
+				want = `close 1001 "ping unanswered"`
+			}
+			from.hear(want)
+			s.pass(closeTimeout)
+			s.pass(lingerTime)
+		},
+		cause: Unanswered, by: side, code: 1001,
+	}
+}
+
 // closes reads the gateway's Close frames and answers them.
 func (s *stage) closes(client, backend string) {
 	var both sync.WaitGroup
@@ -60,14 +93,7 @@ func (s *stage) closes(client, backend string) {
 }
 
 // plays are what both engines have to do alike.
-var plays = []struct {
-	name  string
-	rules Rules
-	play  func(s *stage)
-	cause Cause
-	by    Side
-	code  ws.StatusCode
-}{
+var plays = []act{
 	{
 		name: "pings are answered, and nobody else sees it", rules: Rules{Ping: time.Hour, Pong: time.Minute},
 		play: func(s *stage) {
@@ -112,9 +138,7 @@ var plays = []struct {
 			message := binary(noise(bulk))
 			go s.b.Write(sent(Backend, message))
 			s.full(Client)
-			for range 3 {
-				s.pass(time.Hour)
-			}
+			s.pass(time.Hour)
 			s.c.take(message)
 			s.c.send(wstest.Pong(s.c.ping()))
 			s.calm()
@@ -123,6 +147,7 @@ var plays = []struct {
 		},
 		cause: Shutdown, by: Gateway, code: 1001,
 	},
+	stoppedReading(Client), stoppedReading(Backend),
 	{
 		name: "nobody answers a ping", rules: Rules{Ping: time.Hour, Pong: time.Minute},
 		play: func(s *stage) {

@@ -4,6 +4,7 @@ package relay
 
 import (
 	"io"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +12,9 @@ import (
 const (
 	spliceMin   = 64 << 10  // bytes still to come from which on a pipe is worth it
 	pipeSize    = 256 << 10 // bytes asked for; the system may give less
-	sparePipes  = 64        // kept by a loop
+	mostPipes   = 64        // of an engine
+	sparePipes  = 16        // of those, empty ones that are kept
+	perPipe     = 64        // descriptors that the process may have, for each pipe of two
 	spliceTurns = 4         // before others get their turn
 	spareHots   = 64        // kept by a loop
 )
@@ -42,38 +45,79 @@ func (p *pipe) close() {
 	unix.Close(p.w)
 }
 
-// borrow returns a pipe, or nil when there is none to be had.
-func (l *loop) borrow() *pipe {
-	if n := len(l.pipes); n > 0 {
-		p := l.pipes[n-1]
-		l.pipes = l.pipes[:n-1]
+// pipes is the pipes of an engine, for all of its loops. Sessions whose readers
+// stall hold theirs, so there is a limit: without a pipe, payload is copied.
+type pipes struct {
+	most int
+
+	mu    sync.Mutex
+	open  int     // spare ones included
+	spare []*pipe // empty
+}
+
+// newPipes returns room for some pipes: their descriptors are a small share of
+// those that the process may have.
+func newPipes() *pipes {
+	most := uint64(mostPipes)
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil {
+		most = min(most, files.Cur/perPipe)
+	}
+	return &pipes{most: int(most)}
+}
+
+// borrow returns an empty pipe, or nil when there is none to be had.
+func (s *pipes) borrow() *pipe {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.spare); n > 0 {
+		p := s.spare[n-1]
+		s.spare = s.spare[:n-1]
 		return p
+	}
+	if s.open >= s.most {
+		return nil
 	}
 	p, err := newPipe()
 	if err != nil {
 		return nil
 	}
+	s.open++
 	return p
 }
 
-// giveBack takes an empty pipe.
-func (l *loop) giveBack(p *pipe) {
-	if len(l.pipes) >= sparePipes {
-		p.close()
+// giveBack takes a pipe back. It is of use to others if it is empty.
+func (s *pipes) giveBack(p *pipe) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.length == 0 && len(s.spare) < sparePipes {
+		s.spare = append(s.spare, p)
 		return
 	}
-	l.pipes = append(l.pipes, p)
+	s.open--
+	p.close()
+}
+
+// close closes the spare pipes.
+func (s *pipes) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.spare {
+		p.close()
+	}
+	s.open, s.spare = s.open-len(s.spare), nil
 }
 
 // splice moves payload that comes from a side to the other one without seeing
 // it. It is false when it has to be copied.
 func (l *loop) splice(k joint, from Side) bool {
-	p := l.borrow()
+	p := l.pipes.borrow()
 	if p == nil {
 		return false
 	}
 	to := from.other()
-	l.heat(k)[to].pipe = p
+	h := l.heat(k)
+	h[to].pipe, h[to].since = p, l.now
 	defer l.unpipe(k, to)
 	for range spliceTurns {
 		ahead := k.ahead(from)
@@ -116,6 +160,7 @@ func (l *loop) drain(k joint, to Side) bool {
 			return false
 		}
 		p.length -= n
+		k.hot[to].since = l.now
 	}
 	return true
 }
@@ -124,6 +169,6 @@ func (l *loop) drain(k joint, to Side) bool {
 func (l *loop) unpipe(k joint, to Side) {
 	if p := k.hot[to].pipe; p != nil && p.length == 0 {
 		k.hot[to].pipe = nil
-		l.giveBack(p)
+		l.pipes.giveBack(p)
 	}
 }

@@ -47,6 +47,7 @@ type hot [2]struct { // by Side
 	record []byte // came from it: the beginning of a TLS record
 	held   []byte // came from it, and waits for more or for its time
 	out    []byte // on its way to it, not taken by the socket
+	since  int64  // moment since which the socket has taken nothing of out or of pipe
 	end    error  // why nothing comes from it behind what is held
 	pipe   *pipe  // payload on its way to it; nil while there is none
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"crypto/tls"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -12,6 +13,7 @@ import (
 const (
 	idleBuffer = 512      // bytes a waiting direction holds
 	busyBuffer = 64 << 10 // bytes borrowed while data keeps coming
+	onePiece   = 16 << 10 // bytes written at once: what a slow reader takes shows
 )
 
 // session is a Session that the portable engine runs. A goroutine a direction
@@ -30,8 +32,9 @@ type session struct {
 	core
 	flow
 	tie
-	writing [2]bool     // by Side: bytes are on their way to it
+	writing [2]int64    // by Side: moment since which it takes nothing of the bytes that are on their way to it; 0 while none are
 	shut    [2]bool     // by Side: it was sent the end of the stream
+	alerted [2]bool     // by Side: its TLS has ended with a fatal alert
 	closed  bool        // nothing is written any more
 	alarm   *time.Timer // calls tick; nil until there is something to wait for
 	rings   int64       // the moment at which it does; 0 while it does not
@@ -53,9 +56,10 @@ func (s *session) run(fromClient, fromBackend []byte) {
 	both.Wait()
 	s.mu.Lock()
 	s.closed = true
+	conns := [...]net.Conn{s.conn(Client), s.conn(Backend)}
 	s.mu.Unlock()
 	s.notices.Wait()
-	for _, c := range s.conns {
+	for _, c := range conns {
 		c.Close()
 	}
 	s.mu.Lock()
@@ -107,7 +111,7 @@ func (s *session) relay(from Side, in []byte) (held int, over bool) {
 	defer s.mu.Unlock()
 	rest, to := in, from.other()
 	for {
-		for s.ended == 0 && (s.writing[to] || s.until(from) > s.engine.clock.now()) {
+		for s.ended == 0 && (s.writing[to] != 0 || s.until(from) > s.engine.clock.now()) {
 			s.settle()
 			s.changed.Wait()
 		}
@@ -124,7 +128,7 @@ func (s *session) relay(from Side, in []byte) (held int, over bool) {
 			s.settle()
 			continue
 		}
-		s.writing[to] = true
+		s.writing[to] = now
 		s.settle()
 		s.write(to, out)
 	}
@@ -134,13 +138,19 @@ func (s *session) relay(from Side, in []byte) (held int, over bool) {
 // write writes b to a side that is marked as being written to. It is called
 // with the lock held and gives it back while it waits.
 func (s *session) write(to Side, b []byte) {
-	s.mu.Unlock()
-	_, err := s.conns[to].Write(b)
-	s.mu.Lock()
-	s.writing[to] = false
-	if err != nil {
-		s.unwritable(to, err)
+	for len(b) > 0 {
+		n := min(len(b), onePiece)
+		s.mu.Unlock()
+		_, err := s.conns[to].Write(b[:n])
+		s.mu.Lock()
+		if err != nil {
+			s.unwritable(to, err)
+			break
+		}
+		b = b[n:]
+		s.writing[to] = s.engine.clock.now()
 	}
+	s.writing[to] = 0
 	s.settle()
 	s.changed.Broadcast()
 }
@@ -151,10 +161,11 @@ func (s *session) notify(to Side, b []byte) {
 	if s.closed {
 		return
 	}
-	s.writing[to] = true
+	s.writing[to] = s.engine.clock.now()
+	conn := s.conn(to)
 	s.notices.Go(func() {
 		if b == nil {
-			wire.CloseWrite(s.conns[to])
+			wire.CloseWrite(conn)
 			return
 		}
 		s.mu.Lock()
@@ -172,18 +183,18 @@ func (s *session) settle() {
 		s.changed.Broadcast() // no rate holds a side now
 	}
 	for side := range s.writing {
-		if s.writing[side] {
+		if s.writing[side] != 0 {
 			continue
 		}
 		if b := s.next(Side(side), nil, now); b != nil {
 			s.notify(Side(side), b)
 		}
 	}
-	if s.ended == 0 && s.over() && !s.writing[Client] && !s.writing[Backend] {
+	if s.ended == 0 && s.over() && s.writing == [2]int64{} {
 		s.finish(now, lingerTime)
 	}
 	for side := range s.shut {
-		if s.ended != 0 && !s.writing[side] && !s.shut[side] && s.hangsUp(Side(side)) {
+		if s.ended != 0 && s.writing[side] == 0 && !s.shut[side] && s.hangsUp(Side(side)) {
 			s.shut[side] = true
 			s.notify(Side(side), nil)
 		}
@@ -215,8 +226,7 @@ func (s *session) ring() {
 	s.rings = 0
 	switch {
 	case s.ended == 0:
-		// A side is not read while what came from it is written on.
-		if s.tick(now, [2]bool{Client: s.writing[Backend], Backend: s.writing[Client]}) {
+		if s.tick(now, s.writing) {
 			s.finish(now, lingerTime)
 		}
 		s.settle()
@@ -254,8 +264,18 @@ func (s *session) drop() {
 func (s *session) lost(side Side, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.alerted[side] = wire.Alerted(err)
 	s.core.lost(side, err)
 	s.settle()
+}
+
+// conn returns the connection to close for a side: behind a fatal alert the one
+// below TLS, which would say close_notify. It is called with the lock held.
+func (s *session) conn(side Side) net.Conn {
+	if t, ok := s.conns[side].(*tls.Conn); ok && s.alerted[side] {
+		return t.NetConn()
+	}
+	return s.conns[side]
 }
 
 // end ends the session for a cause of the gateway's own, at a random moment

@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +30,6 @@ func (h *hall) ledger() (x ledger) {
 		l.wait(func() {
 			x.told += l.told
 			x.spliced += l.spliced
-			x.pipes += len(l.pipes)
 			l.sessions.each(func(k joint) {
 				for side := Client; side <= Backend; side++ {
 					if k.hot != nil && k.hot[side].pipe != nil {
@@ -39,6 +39,9 @@ func (h *hall) ledger() (x ledger) {
 			})
 		})
 	}
+	h.pipes.mu.Lock()
+	defer h.pipes.mu.Unlock()
+	x.pipes = len(h.pipes.spare)
 	return x
 }
 
@@ -80,6 +83,66 @@ func TestLargeMessagesGoThroughPipes(t *testing.T) {
 	h.stop()
 	if after := descriptors(t); after != before+2*sessions { // the peers'
 		t.Errorf("%d descriptors when the engine has stopped; want %d", after, before+2*sessions)
+	}
+}
+
+// Readers that stall hold no more pipes than there may be: the frames of the
+// others are copied, and all arrive as they were sent.
+func TestPipesHaveALimit(t *testing.T) {
+	const sessions, most, size = 12, 3, 4 << 20
+	before := descriptors(t)
+	h := newHall(t)
+	h.pipes.most = most
+	message := binary(noise(size))
+	var clients []*peer
+	var sending sync.WaitGroup
+	for range sessions {
+		c, b := h.join(loopback, loopback, Session{})
+		clients = append(clients, c)
+		sending.Go(func() { b.Write(sent(Backend, message)) })
+	}
+	for id := range uint64(sessions) {
+		h.until(id+1, "stalled", func(_ *loop, k joint) bool { return k.busy(Client) })
+	}
+	h.calm()
+	if x := h.ledger(); x.borrowed != most || x.pipes != 0 {
+		t.Errorf("%d pipes are in use, %d spare; want %d in use", x.borrowed, x.pipes, most)
+	}
+	for _, c := range clients {
+		c.take(message)
+	}
+	sending.Wait()
+	h.calm()
+	if x := h.ledger(); x.borrowed != 0 || x.pipes != most {
+		t.Errorf("%d pipes are in use, %d spare; want %d spare", x.borrowed, x.pipes, most)
+	}
+	h.stop()
+	if after := descriptors(t); after != before+2*sessions { // the peers'
+		t.Errorf("%d descriptors when the engine has stopped; want %d", after, before+2*sessions)
+	}
+}
+
+// Of the pipes that were in use at once, few are kept.
+func TestSparePipesDoNotPileUp(t *testing.T) {
+	before := descriptors(t)
+	all := &pipes{most: mostPipes}
+	var used []*pipe
+	for p := all.borrow(); p != nil; p = all.borrow() {
+		used = append(used, p)
+	}
+	if len(used) != mostPipes {
+		t.Fatalf("%d pipes; want %d", len(used), mostPipes)
+	}
+	used[0].length = 1 // the pipe of a side that was lost
+	for _, p := range used {
+		all.giveBack(p)
+	}
+	if now := descriptors(t); now != before+2*sparePipes || all.open != sparePipes {
+		t.Errorf("%d descriptors, %d pipes open; want %d and %d", now, all.open, before+2*sparePipes, sparePipes)
+	}
+	all.close()
+	if now := descriptors(t); now != before || all.open != 0 {
+		t.Errorf("%d descriptors, %d pipes open; want %d and none", now, all.open, before)
 	}
 }
 

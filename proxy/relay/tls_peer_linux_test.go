@@ -272,3 +272,55 @@ func (h *hall) secrets() (n int) {
 	}
 	return n
 }
+
+// Nothing follows a fatal alert, whoever sent it and whoever protects the records
+// (RFC 8446, section 6.2).
+func TestNothingFollowsAFatalAlert(t *testing.T) {
+	tests := []struct {
+		name string
+		sent func(f *forger) []byte
+		want string // what the peer gets in front of the end
+	}{
+		{"one of the peer's", func(f *forger) []byte { return f.seal(typeAlert, 2, 40) }, "an end without close_notify"},
+		{"one of the gateway's", func(f *forger) []byte {
+			b := f.seal(typeData, 1, 2, 3)
+			b[len(b)-1]++
+			return b
+		}, "alert 20, an end without close_notify"},
+		{"a record that is none", func(f *forger) []byte { return []byte{typeData, 3, 3, 0xff, 0xff} }, "alert 22, an end without close_notify"},
+	}
+	for _, tt := range tests {
+		for _, side := range []Side{Client, Backend} {
+			for _, portable := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, %s, portable %t", tt.name, side, portable), func(t *testing.T) {
+					t.Parallel()
+					h := newHall(t)
+					kinds := [2]link{loopback, loopback}
+					kinds[side] = forgedTLS(t, loopback)
+					ends := [2]*peer{{t: t, side: Client}, {t: t, side: Backend}}
+					o := Session{ID: 1, Group: &h.group}
+					o.Client.Conn, ends[Client].Conn = kinds[Client](t, Client)
+					o.Backend.Conn, ends[Backend].Conn = kinds[Backend](t, Backend)
+					if portable {
+						h.portable.Join(o)
+					} else {
+						h.Join(o)
+					}
+					p, other := ends[side], ends[side.other()]
+					p.record(tt.sent(p.forger()))
+					other.answer(fmt.Sprint("close ", lostCode(side)), wstest.Close(1001, ""))
+					var got []string
+					for err := error(alert(0)); errors.As(err, new(alert)); {
+						err = p.forger().open()
+						got = append(got, fmt.Sprint(err))
+					}
+					if s := strings.Join(got, ", "); s != tt.want {
+						t.Errorf("the %s got %s; want %s", side, s, tt.want)
+					}
+					p.Close()
+					h.expect(Lost, side, lostCode(side))
+				})
+			}
+		}
+	}
+}

@@ -122,6 +122,12 @@ func legalStart(from Side, deflate, message bool, b []byte) bool {
 	case !control && (op == 0) != message:
 		return false
 	}
+	if length == 126 {
+		return len(b) < 4 || b[2] > 0 || b[3] >= 126
+	}
+	if length == 127 && len(b) >= 10 && [6]byte(b[2:]) == [6]byte{} {
+		return false
+	}
 	return length != 127 || len(b) < 3 || b[2]&0x80 == 0
 }
 
