@@ -57,8 +57,8 @@ type Listener struct {
 	MaxStreams       int              `yaml:"max_streams" default:"250" min:"1" max:"10000" doc:"HTTP/2 streams open at once on a connection."`
 	ProxyProtocol    bool             `yaml:"proxy_protocol" doc:"Require a PROXY header, version 1 or 2, in front of every connection. Connections from other addresses than 'trusted_proxies' are refused; on a Unix socket the permissions of the file decide who may connect."`
 	Timeouts         ListenerTimeouts `yaml:"timeouts" doc:"How long clients may take."`
-	MaxHeaderBytes   Size             `yaml:"max_header_bytes" default:"64KiB" min:"4KiB" max:"16MiB" doc:"Largest head of a request; 431 beyond it."`
-	MaxConnections   int              `yaml:"max_connections" default:"0" min:"0" max:"10000000" doc:"Connections open at once; more wait to be accepted. 0: no limit."`
+	MaxHeaderBytes   Size             `yaml:"max_header_bytes" default:"64KiB" min:"4KiB" max:"16MiB" doc:"Largest head of a request; 431 beyond it, 414 when its target alone is larger."`
+	MaxConnections   int              `yaml:"max_connections" default:"0" min:"0" max:"10000000" doc:"Connections open at once; more wait to be accepted. 0: what the process may have, see docs/operations.md."`
 	ConnectionsPerIP int              `yaml:"connections_per_ip" default:"0" min:"0" max:"1000000" doc:"Connections open at once from one client address, for IPv6 from one /64; more are refused. 0: no limit."`
 	ConnectionRate   Rate             `yaml:"connection_rate" default:"off" off:"" max:"1000000/s" doc:"New connections of one client address, for IPv6 of one /64, as in 10/s or 60/m; more are refused. 0 or off: no limit."`
 	ConnectionBurst  int              `yaml:"connection_burst" min:"1" max:"1000000" doc:"New connections of one client address that may come at once before 'connection_rate' holds. Default: what the rate gives in a second, at least 1."`
@@ -147,7 +147,7 @@ type Route struct {
 	Request      Headers           `yaml:"request" doc:"Changes to the headers the backend sees."`
 	Response     Headers           `yaml:"response" doc:"Changes to the headers the client sees."`
 	Timeouts     RouteTimeouts     `yaml:"timeouts" doc:"How long the backend may take."`
-	MinBodyRate  ByteRate          `yaml:"min_body_rate" default:"500B/s" off:"" doc:"Slowest average at which a client may send the body of a request or take that of a response, counted while the client is waited for, after 10s of grace. 0 or off: as slow as it likes."`
+	MinBodyRate  ByteRate          `yaml:"min_body_rate" default:"500B/s" off:"" doc:"Slowest average at which a client may send the body of a request or take that of a response, counted while the client is waited for, with 10s of credit at first and 1m at most. 0 or off: as slow as it likes."`
 	MaxBodySize  Size              `yaml:"max_body_size" default:"off" off:"" doc:"Largest body of a request; 413 beyond it. 0 or off: no limit."`
 	ErrorPages   map[string]string `yaml:"error_pages" doc:"Files to answer the gateway's own errors with, by status ('404') or class ('4xx', '5xx')."`
 	Compress     *Compress         `yaml:"compress" switch:"" doc:"Compress responses: true, or how."`

@@ -44,6 +44,10 @@ func (w *recorder) WriteHeader(status int) {
 			w.Header().Set("Connection", "close")
 		}
 	}
+	if status < 200 { // goes out at once
+		w.watch().wait()
+		defer w.credit.done()
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 

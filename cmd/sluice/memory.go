@@ -11,20 +11,42 @@ import (
 )
 
 // limitMemory gives the garbage collector nine tenths of what the control group
-// allows the process, unless GOMEMLIMIT says otherwise. The rest is for what the
-// runtime does not count. Root is the root of the file system. It returns the
-// limit, 0 when none was set.
-func limitMemory(root fs.FS) (bytes int64) {
+// allows the process, or of what the machine has, unless GOMEMLIMIT says
+// otherwise. The rest is for what the runtime does not count. Root is the root
+// of the file system. It returns the limit and whose it is, 0 when none was set.
+func limitMemory(root fs.FS) (bytes int64, of string) {
 	if os.Getenv("GOMEMLIMIT") != "" {
-		return 0
+		return 0, ""
 	}
-	allowed := groupMemory(root)
+	allowed, of := groupMemory(root), "the control group"
+	if machine := machineMemory(root); allowed == 0 || machine != 0 && machine < allowed {
+		allowed, of = machine, "the machine"
+	}
 	if allowed == 0 {
-		return 0
+		return 0, ""
 	}
 	bytes = allowed - allowed/10
 	debug.SetMemoryLimit(bytes)
-	return bytes
+	return bytes, of
+}
+
+// machineMemory returns how many bytes of memory the machine has, 0 where the
+// system does not tell.
+func machineMemory(root fs.FS) (bytes int64) {
+	text, err := fs.ReadFile(root, "proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "MemTotal:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 53)
+			if err != nil {
+				return 0
+			}
+			return kib << 10
+		}
+	}
+	return 0
 }
 
 // groupMemory returns how many bytes the control group of the process, of

@@ -12,22 +12,31 @@ import (
 
 func TestLimitMemory(t *testing.T) {
 	const none = math.MaxInt64
+	const two = "MemTotal:       2048 kB\nMemFree:        17 kB\n"
 	tests := []struct {
-		name, environment, allowed string
-		limit, set                 int64
+		name, environment, group, machine string
+		limit, set                        int64
+		of                                string
 	}{
-		{"nine tenths", "", "1048576", 1<<20 - 1<<20/10, 1<<20 - 1<<20/10},
-		{"no limit", "", "max", 0, none},
-		{"GOMEMLIMIT goes first", "1GiB", "1048576", 0, none},
-		{"GOMEMLIMIT is off", "off", "1048576", 0, none},
+		{"of the group", "", "1048576", two, 1<<20 - 1<<20/10, 1<<20 - 1<<20/10, "the control group"},
+		{"of the machine, without a group's", "", "max", two, 2<<20 - 2<<20/10, 2<<20 - 2<<20/10, "the machine"},
+		{"of the machine, which has less", "", "1073741824", two, 2<<20 - 2<<20/10, 2<<20 - 2<<20/10, "the machine"},
+		{"a system that does not tell", "", "max", "", 0, none, ""},
+		{"what is no number", "", "max", "MemTotal: much kB\n", 0, none, ""},
+		{"GOMEMLIMIT goes first", "1GiB", "1048576", two, 0, none, ""},
+		{"GOMEMLIMIT is off", "off", "1048576", two, 0, none, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv("GOMEMLIMIT", tt.environment)
 			before := debug.SetMemoryLimit(none)
-			limit := limitMemory(group{t, "0::/", tt.allowed})
-			if set := debug.SetMemoryLimit(before); limit != tt.limit || set != tt.set {
-				t.Errorf("limitMemory = %d, and the limit is %d; want %d and %d", limit, set, tt.limit, tt.set)
+			limit, of := limitMemory(fstest.MapFS{
+				"proc/self/cgroup":         {Data: []byte("0::/\n")},
+				"sys/fs/cgroup/memory.max": {Data: []byte(tt.group)},
+				"proc/meminfo":             {Data: []byte(tt.machine)},
+			})
+			if set := debug.SetMemoryLimit(before); limit != tt.limit || set != tt.set || of != tt.of {
+				t.Errorf("limitMemory = %d of %q, and the limit is %d; want %d of %q and %d", limit, of, set, tt.limit, tt.of, tt.set)
 			}
 		})
 	}

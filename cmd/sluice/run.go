@@ -92,8 +92,8 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	log.SetFlags(0)
 	log.SetOutput(p)
 	p.announce(change)
-	if limit := limitMemory(os.DirFS("/")); limit > 0 {
-		p.log().Info().Int64("bytes", limit).Msg("memory limit: nine tenths of the control group's (GOMEMLIMIT overrides it)")
+	if limit, of := limitMemory(os.DirFS("/")); limit > 0 {
+		p.log().Info().Int64("bytes", limit).Msg("memory limit: nine tenths of what " + of + " has (GOMEMLIMIT overrides it)")
 	}
 	p.log().Info().Str("version", version).Str("config", cfg.File).Msg("ready")
 	if ready != nil {
