@@ -76,33 +76,31 @@ func (x *exchange) paceHandshakes() *upgrade.Refusal {
 // enter admits the request while the process has room for it, or answers. What
 // it takes is given back by leave. One client never gets all of it.
 func (x *exchange) enter() bool {
-	g, outside := x.g, x.g.engine.Memory()
-	share := ""
-	short, reading := g.room.Take(x.started, outside)
-	if x.reading = reading; short == 0 {
-		most, scarcest := g.room.Requests(x.started, outside)
-		key := limit.Key(x.origin.Client)
-		own := most
+	g := x.g
+	x.room = g.room.Take(x.started, g.engine.Memory())
+	short, share := x.room.Short, ""
+	if short == 0 {
+		own := x.room.Requests
 		if x.origin.Client.IsValid() {
-			own = max(most/2, 1)
+			own = max(own/2, 1)
 		}
 		switch {
-		case g.requests.Add(1) > most:
-			short = scarcest
-		case !g.clients.Acquire(key, int(min(own, math.MaxInt))):
-			short, share = scarcest, " for more requests of one address"
+		case g.requests.Add(1) > x.room.Requests:
+			short = x.room.Scarcest
+		case !g.clients.Acquire(limit.Key(x.origin.Client), int(min(own, math.MaxInt))):
+			short, share = x.room.Scarcest, " for more requests of one address"
 		default:
 			return true
 		}
 		g.requests.Add(-1)
-		g.room.Give(reading)
+		g.room.Give(x.room)
 	}
 	x.overload(short, share)
 	return false
 }
 
 func (x *exchange) leave() {
-	x.g.room.Give(x.reading)
+	x.g.room.Give(x.room)
 	x.g.requests.Add(-1)
 	x.g.clients.Release(limit.Key(x.origin.Client))
 }

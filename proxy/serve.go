@@ -37,9 +37,9 @@ type exchange struct {
 	silent  bool   // no record is written
 	short   bool   // it failed by a shortage, which has a record of its own
 	started time.Time
-	number  uint64 // of the session it may become
-	reading uint64 // of the room that it was let in by
-	cookies []kept // for the client, with a backend's answer
+	number  uint64        // of the session it may become
+	room    limit.Reading // that it was let in by
+	cookies []kept        // for the client, with a backend's answer
 	record  telemetry.Request
 }
 

@@ -28,80 +28,84 @@ const (
 // Room tells whether the process has room for more. The zero value is ready, and
 // safe for concurrent use.
 type Room struct {
-	mu       sync.Mutex
-	until    time.Time // the last reading serves
-	reading  uint64    // its number
-	short    Shortage  // by it
-	free     int       // descriptors up to the mark by it, less those taken since
-	counted  bool      // free counts
-	requests int64     // at once, by it
-	scarcest Shortage  // what allows no more
+	mu      sync.Mutex
+	until   time.Time // the last reading serves
+	last    Reading
+	free    int  // descriptors up to the mark by it, less those taken since
+	counted bool // free counts
 }
 
-// Short returns what the process is short of, [NoDescriptors] or [NoMemory], or
-// none. Outside is as for [Memory]. The answer may be 100 ms old, but counts the
-// descriptors that were taken with Take since.
-func (r *Room) Short(now time.Time, outside int64) (what Shortage) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.look(now, outside)
+// A Reading is what the process has room for at a moment.
+type Reading struct {
+	Short    Shortage // [NoDescriptors] or [NoMemory], or none
+	Requests int64    // that it may have in work at once: they hold at most half of its memory, and each may need a descriptor
+	Scarcest Shortage // what allows no more of them
+
+	number uint64
 }
 
-// Take is Short for something that may take a descriptor, where the process is
-// not short. What it returns besides is for Give.
-func (r *Room) Take(now time.Time, outside int64) (what Shortage, reading uint64) {
+// Short returns what the process is short of. Outside is as for [Memory]. The
+// answer may be 100 ms old, but counts the descriptors that were taken with Take
+// since.
+func (r *Room) Short(now time.Time, outside int64) Shortage {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if what = r.look(now, outside); what == 0 {
+	return r.look(now, outside).Short
+}
+
+// Take counts a descriptor as taken, unless the process is short of something.
+// What it returns is for Give.
+func (r *Room) Take(now time.Time, outside int64) Reading {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	reading := r.look(now, outside)
+	if reading.Short == 0 {
 		r.free--
 	}
-	return what, r.reading
+	return reading
 }
 
 // Give is for something that Take has let in and that is over.
-func (r *Room) Give(reading uint64) {
+func (r *Room) Give(of Reading) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if reading == r.reading { // else the descriptors were counted since
+	if of.number == r.last.number { // else the descriptors were counted since
 		r.free++
 	}
 }
 
-// Requests returns how many requests the process may have in work at once, and
-// what allows no more: they hold at most half of its memory, and each may need a
-// descriptor.
-func (r *Room) Requests(now time.Time, outside int64) (most int64, scarcest Shortage) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.look(now, outside)
-	return r.requests, r.scarcest
+func (r *Room) look(now time.Time, outside int64) Reading {
+	if !now.Before(r.until) {
+		r.until = now.Add(roomInterval)
+		r.read(outside)
+	}
+	reading := r.last
+	if r.counted && r.free < 0 && reading.Short == 0 {
+		reading.Short = NoDescriptors
+	}
+	return reading
 }
 
-func (r *Room) look(now time.Time, outside int64) Shortage {
-	if now.Before(r.until) {
-		if r.counted && r.free < 0 {
-			return NoDescriptors
-		}
-		return r.short
-	}
-	r.reading++
-	r.until, r.short, r.counted, r.requests = now.Add(roomInterval), 0, false, math.MaxInt64
+func (r *Room) read(outside int64) {
+	r.last = Reading{Requests: math.MaxInt64, number: r.last.number + 1}
 	if used, most, ok := Memory(outside); ok {
-		r.requests, r.scarcest = max(most/2/requestMemory, 1), NoMemory
+		r.last.Requests, r.last.Scarcest = max(most/2/requestMemory, 1), NoMemory
 		if float64(used) > mostMemory*float64(most) {
-			r.short = NoMemory
+			r.last.Short = NoMemory
 		}
 	}
-	if used, most, ok := Descriptors(); ok {
-		r.free, r.counted = int(mostDescriptors*float64(most))-used, true
-		if n := max(int64(mostDescriptors*float64(most)), 1); n < r.requests {
-			r.requests, r.scarcest = n, NoDescriptors
-		}
-		if r.free < 0 {
-			r.short = NoDescriptors
-		}
+	used, most, ok := Descriptors()
+	if r.counted = ok; !ok {
+		return
 	}
-	return r.short
+	mark := int(mostDescriptors * float64(most))
+	r.free = mark - used
+	if n := max(int64(mark), 1); n < r.last.Requests {
+		r.last.Requests, r.last.Scarcest = n, NoDescriptors
+	}
+	if r.free < 0 {
+		r.last.Short = NoDescriptors
+	}
 }
 
 // Connections returns how many connections of clients the process may have open

@@ -109,20 +109,18 @@ func TestRoomCountsWhatIsTakenBetweenReadings(t *testing.T) {
 	used, _ := descriptors(t)
 	var r Room
 	now := time.Unix(1, 0)
-	var reading uint64
+	var reading Reading
 	for n := range 450 - used + 1 {
-		short, last := r.Take(now, 0)
-		if short != 0 {
-			t.Fatalf("Take %d with %d of 500 in use = %v", n, used, short)
+		if reading = r.Take(now, 0); reading.Short != 0 {
+			t.Fatalf("Take %d with %d of 500 in use = %v", n, used, reading.Short)
 		}
-		reading = last
 	}
-	if short, _ := r.Take(now, 0); short != NoDescriptors {
-		t.Errorf("Take beyond the mark = %v; want %v", short, NoDescriptors)
+	if got := r.Take(now, 0); got.Short != NoDescriptors {
+		t.Errorf("Take beyond the mark = %v; want %v", got.Short, NoDescriptors)
 	}
 	r.Give(reading)
-	if short, _ := r.Take(now, 0); short != 0 {
-		t.Errorf("Take when one was given back = %v", short)
+	if got := r.Take(now, 0); got.Short != 0 {
+		t.Errorf("Take when one was given back = %v", got.Short)
 	}
 	later := now.Add(time.Second)
 	r.Take(later, 0)
