@@ -68,7 +68,6 @@ func tool(t *testing.T, name string, args ...string) string {
 // toolReading is tool for a program that reads its standard input.
 func toolReading(t *testing.T, in []byte, name string, args ...string) string {
 	t.Helper()
-	foreign(t, name)
 	var stderr bytes.Buffer
 	cmd := command(t, name, args...)
 	cmd.Stdin = bytes.NewReader(in)

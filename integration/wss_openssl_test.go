@@ -46,7 +46,6 @@ func (p pipe) Write(b []byte) (int, error) {
 // runOpenSSL starts one; it ends with the test at the latest.
 func runOpenSSL(t *testing.T, args ...string) *openssl {
 	t.Helper()
-	need(t, "openssl", "version")
 	cmd := wstest.DieWithParent(exec.Command("openssl", args...))
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -172,6 +171,7 @@ var opensslSuites = map[string][]string{
 // every way in the middle of traffic.
 func TestOpenSSLClientOverTLS(t *testing.T) {
 	t.Parallel()
+	need(t, "openssl", "version")
 	for _, records := range settings {
 		t.Run(records, func(all *testing.T) {
 			all.Parallel()
@@ -234,6 +234,7 @@ func TestOpenSSLClientOverTLS(t *testing.T) {
 // changed keys; internal/record has tests of that.
 func TestOpenSSLBackendOverTLS(t *testing.T) {
 	t.Parallel()
+	need(t, "openssl", "version")
 	for _, records := range settings {
 		t.Run(records, func(t *testing.T) {
 			t.Parallel()
