@@ -24,7 +24,7 @@ func TestDescriptorsUsedUp(t *testing.T) {
 	}
 	a, b := wstest.NewBackend(t, saying("served")), wstest.NewBackend(t, saying("served"))
 	g := startFile(t, fmt.Sprintf(`
-listeners: [127.0.0.1:0]
+listeners: [{ address: "127.0.0.1:0", max_connections: 1000 }]
 log: { format: json, access: false }
 state_dir: %q
 backends:
