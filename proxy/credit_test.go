@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"cmp"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,13 +10,13 @@ import (
 // scriptedClient is a client whose progress a test decides.
 type scriptedClient struct {
 	*credit
-	moved int64
-	cutAt time.Duration // since the start; 0: never
+	moved atomic.Int64
+	cutAt atomic.Int64 // ns since the start; 0: never
 }
 
 func newScriptedClient(rate float64, streams bool) *scriptedClient {
 	c, start := new(scriptedClient), time.Now()
-	c.credit = newCredit(rate, streams, func() int64 { return c.moved }, func() { c.cutAt = cmp.Or(c.cutAt, time.Since(start)) })
+	c.credit = newCredit(rate, streams, c.moved.Load, func() { c.cutAt.CompareAndSwap(0, int64(time.Since(start))) })
 	return c
 }
 
@@ -51,33 +51,33 @@ func TestHowLongAClientIsWaitedFor(t *testing.T) {
 		}},
 		{name: "exactly fast enough", rate: 500, do: func(c *scriptedClient) {
 			for range 1000 {
-				c.moved += 500
+				c.moved.Add(500)
 				c.waitFor(time.Second)
 			}
 		}},
 		{name: "half as fast as asked", rate: 500, do: func(c *scriptedClient) {
 			for range 100 {
-				c.moved += 250
+				c.moved.Add(250)
 				c.waitFor(time.Second)
 			}
 		}, cut: 19 * time.Second},
 		{name: "what moved at once earns no more than a minute", rate: 500, do: func(c *scriptedClient) {
 			c.waitFor(time.Second)
-			c.moved += 4 << 20
+			c.moved.Add(4 << 20)
 			c.waitFor(time.Hour)
 		}, cut: time.Second + mostCredit},
 		{name: "a pause after progress", rate: 500, do: func(c *scriptedClient) {
 			c.waitFor(time.Second)
-			c.moved += 1 << 20
+			c.moved.Add(1 << 20)
 			c.waitFor(40 * time.Second)
-			c.moved += 1 << 20
+			c.moved.Add(1 << 20)
 			c.waitFor(40 * time.Second)
 		}},
 		{name: "a stream that stands while others move", rate: 500, streams: true, do: func(c *scriptedClient) {
 			c.wait()
 			defer c.done()
 			for range 600 {
-				c.moved += 60_000
+				c.moved.Add(60_000)
 				time.Sleep(time.Second)
 			}
 		}, cut: streamStall},
@@ -85,7 +85,7 @@ func TestHowLongAClientIsWaitedFor(t *testing.T) {
 			c.wait()
 			defer c.done()
 			for range 600 {
-				c.moved += 100
+				c.moved.Add(100)
 				time.Sleep(time.Second)
 			}
 		}, cut: piece * time.Second / 100},
@@ -101,8 +101,9 @@ func TestHowLongAClientIsWaitedFor(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newScriptedClient(tt.rate, tt.streams)
 				tt.do(c)
-				if d := c.cutAt - tt.cut; tt.cut == 0 && c.cutAt != 0 || d < 0 || d > 2*time.Second {
-					t.Errorf("cut after %v; want %v", c.cutAt, tt.cut)
+				at := time.Duration(c.cutAt.Load())
+				if d := at - tt.cut; tt.cut == 0 && at != 0 || d < 0 || d > 2*time.Second {
+					t.Errorf("cut after %v; want %v", at, tt.cut)
 				}
 			})
 		})
