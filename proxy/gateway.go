@@ -32,6 +32,7 @@ type Gateway struct {
 	draining  atomic.Bool
 	room      limit.Room
 	sessions  atomic.Int64 // from the handshake on
+	stayed    *tally       // sessions whose TLS stays with crypto/tls
 
 	handshakes sync.WaitGroup // requests that may become sessions
 
@@ -53,7 +54,8 @@ func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 	g := &Gateway{newLogger: newLogger, untend: func() {}, tended: make(map[*backend.Pool]func()), quit: make(chan struct{})}
 	g.hurry, g.cut = context.WithCancel(context.Background())
 	g.copies, g.endCopies = context.WithCancel(context.Background())
-	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed})
+	g.stayed = newTally(g.tellStayed)
+	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed, Stayed: g.stayed.count})
 	g.current.Store(&snapshot{log: zerolog.Nop()})
 	return g
 }
