@@ -425,3 +425,45 @@ func TestHTTP2BesideSessions(t *testing.T) {
 		})
 	}
 }
+
+// A session whose TLS the relay cannot take over is served all the same, and the
+// log says why it costs more: once a minute, however many there are.
+func TestSessionsThatStayWithGo(t *testing.T) {
+	t.Parallel()
+	for _, records := range settings {
+		t.Run(records, func(t *testing.T) {
+			t.Parallel()
+			s := startSecured(t, records, "", wstest.Echo)
+			target := s.https
+			target.TLS = target.TLS.Clone()
+			target.TLS.MaxVersion = tls.VersionTLS12
+			target.TLS.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+			for i := range 3 {
+				uri := fmt.Sprintf("/ws/%d", i)
+				p := open(t, target, uri)
+				p.Send(wstest.Text("hello"))
+				p.Expect(wstest.Text("hello"))
+				p.Send(wstest.Close(1000, ""))
+				p.ExpectClose(1000)
+				p.ExpectEnd()
+				s.ended(uri)
+			}
+			var said []string
+			for _, r := range s.log() {
+				if r.number("sessions") > 0 {
+					said = append(said, r.text("reason"))
+				}
+			}
+			reason := "CBC"
+			if portable() {
+				reason = "no event loops"
+			}
+			switch {
+			case records == "go" && len(said) != 0:
+				t.Errorf("the log says %q; want nothing, as was asked for", said)
+			case records == "sluice" && (len(said) == 0 || !strings.Contains(said[0], reason)):
+				t.Errorf("the log says %q; want a line with %q", said, reason)
+			}
+		})
+	}
+}

@@ -33,6 +33,7 @@ type Gateway struct {
 	requests  atomic.Int64  // in work, handshakes among them
 	clients   *limit.Counts // the same by address
 	shortages *shortages
+	stayed    *tally  // sessions whose TLS stays with crypto/tls
 	copied    *budget // of the copies of requests
 
 	connections crowd
@@ -59,7 +60,8 @@ func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 	g.connections.sessions = &g.sessions
 	g.hurry, g.cut = context.WithCancel(context.Background())
 	g.copies, g.endCopies = context.WithCancel(context.Background())
-	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed})
+	g.stayed = newTally(g.tellStayed)
+	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed, Stayed: g.stayed.count})
 	g.shortages, g.copied = newShortages(g.logger), newBudget()
 	g.current.Store(&snapshot{log: zerolog.Nop()})
 	return g

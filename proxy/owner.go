@@ -75,6 +75,12 @@ func (g *Gateway) ended(r relay.Report) {
 // closed is told when the sockets of a session are closed.
 func (g *Gateway) closed(of any) { of.(*owner).client.Leave() }
 
+// tellStayed says how many sessions cost more than 'records: sluice' promises.
+func (g *Gateway) tellStayed(why string, since, total uint64) {
+	g.logger().Info().Str("reason", why).Uint64("sessions", since).Uint64("total", total).
+		Msg("TLS records stay with crypto/tls although 'records' is sluice: such a session costs tens of kilobytes")
+}
+
 // rulesOf returns what the sessions of a route are held to.
 func rulesOf(c *config.WebSocket) relay.Rules {
 	return relay.Rules{

@@ -66,6 +66,12 @@ func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	return s, early, true
 }
 
+// Covers reports whether t has a cipher suite whose records a [State] protects.
+func Covers(t *tls.Conn) bool {
+	_, ok := suiteOf(t.ConnectionState().CipherSuite)
+	return ok
+}
+
 // drain reads the plaintext that t has. Its connection is frozen, so that the
 // last Read fails there; should t itself be at its end, it says so again to
 // whoever reads it next.

@@ -95,6 +95,9 @@ func (c *Conn) metered() *memory {
 	return nil
 }
 
+// Remembers reports whether c keeps what it takes to take its records over.
+func (c *Conn) Remembers() bool { return c.metered() != nil }
+
 // Forget wipes what c remembers and has it remember nothing more.
 func (c *Conn) Forget() {
 	if m := c.memory.Swap(nil); m != nil {

@@ -37,6 +37,7 @@ func (j *journal) sink(h *hall) Sink {
 			defer j.mu.Unlock()
 			j.lines = append(j.lines, fmt.Sprintf("%v closed", owner))
 		},
+		Stayed: func(string) {},
 	}
 }
 

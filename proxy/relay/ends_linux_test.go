@@ -461,7 +461,7 @@ func dialogue(t *testing.T, start func(Sink) engine, kind [2]link, said [2][]byt
 	}
 	limits := [2]Traffic{traffic(), traffic()}
 	reports := make(chan Report, 1)
-	e := start(Sink{Ended: func(r Report) { reports <- r }, Closed: func(any) {}})
+	e := start(Sink{Ended: func(r Report) { reports <- r }, Closed: func(any) {}, Stayed: func(string) {}})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running, writers sync.WaitGroup
 	running.Go(func() { e.Run(ctx) })

@@ -29,7 +29,6 @@ type Engine struct {
 	loops    []*loop
 	pipes    *pipes
 	taken    atomic.Uint64 // TLS connections whose records the loops protect
-	left     atomic.Uint64 // sessions that stayed with crypto/tls
 }
 
 // New returns the engine for this system, which tells sink of every session's
@@ -58,14 +57,13 @@ func (e *Engine) Run(ctx context.Context) error {
 // and the session is reported as any other, when the engine has stopped.
 func (e *Engine) Join(s Session) {
 	l := slices.MinFunc(e.loops, func(a, b *loop) int { return cmp.Compare(a.load.Load(), b.load.Load()) })
-	if !onSocket(s.Client.Conn) || !onSocket(s.Backend.Conn) || !l.reserve() {
-		e.portable.Join(s)
-		return
-	}
+	wanted := s.remembers()
 	a := &arrival{Session: s}
-	if !e.take(a) || !a.detach() {
-		a.leave()
-		l.join(nil)
+	if why := a.land(l); why != "" {
+		a.forget()
+		if wanted {
+			e.portable.sink.Stayed(why)
+		}
 		e.portable.Join(a.Session)
 		return
 	}
@@ -93,29 +91,54 @@ type landing struct {
 	unread  []byte // as it came from the socket
 }
 
-// take takes the TLS records of both sides over from crypto/tls. When it is
-// false they stay there.
-func (e *Engine) take(a *arrival) bool {
+// land gets a session ready for a loop, which then has a place for it. Where that
+// cannot be, the session is as it was, and the answer is why.
+func (a *arrival) land(l *loop) (why string) {
+	switch {
+	case !onSocket(a.Client.Conn) || !onSocket(a.Backend.Conn):
+		return "one side of the session is a stream of another connection"
+	case !l.reserve():
+		return "there is no event loop that could have it"
+	}
+	if why = a.take(); why == "" {
+		why = a.detach()
+	}
+	if why != "" {
+		a.leave()
+		l.join(nil)
+	}
+	return why
+}
+
+// take takes the TLS records of both sides over from crypto/tls, or says why they
+// stay there.
+func (a *arrival) take() (why string) {
 	for side, s := range [...]*wire.Side{&a.Client, &a.Backend} {
 		t, ok := s.Conn.(*tls.Conn)
 		if !ok {
 			continue
 		}
 		d := &a.sides[side]
+		remembered := wire.Of(t).Remembers()
 		var early []byte
 		d.state, early, d.secured = record.Take(t)
 		s.Early = append(s.Early, early...)
-		if !d.secured {
-			e.left.Add(1)
-			return false
+		switch {
+		case d.secured:
+		case !remembered:
+			return "a connection of the session began without 'records: sluice'"
+		case !record.Covers(t):
+			return "the cipher suite " + tls.CipherSuiteName(t.ConnectionState().CipherSuite) + " is left to crypto/tls"
+		default:
+			return "the keys did not prove right with the records that went by"
 		}
 	}
-	return true
+	return ""
 }
 
-// detach takes both sides out of the Go runtime, the client last. It is false
-// when the process is out of descriptors: then the client can still be told.
-func (a *arrival) detach() bool {
+// detach takes both sides out of the Go runtime, the client last. Else it says why
+// not: when the process is out of descriptors the client can still be told.
+func (a *arrival) detach() (why string) {
 	for _, side := range [...]Side{Backend, Client} {
 		s := &a.Client
 		if side == Backend {
@@ -123,12 +146,12 @@ func (a *arrival) detach() bool {
 		}
 		fd, unread, err := wire.Of(s.Conn).Detach()
 		if err != nil {
-			return false
+			return "the process is out of file descriptors"
 		}
 		d := &a.sides[side]
 		d.fd, d.early, d.unread = int32(fd), s.Early, unread
 	}
-	return true
+	return ""
 }
 
 // leave lets go of what was taken.

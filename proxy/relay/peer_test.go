@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -312,6 +313,16 @@ type hall struct {
 	stop    func() // returns when Run has
 	last    uint64
 	closed  atomic.Int64 // sessions whose sockets are closed
+
+	mu     sync.Mutex
+	stayed []string // why sessions stayed with crypto/tls
+}
+
+// reasons returns why sessions stayed with crypto/tls.
+func (h *hall) reasons() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.stayed)
 }
 
 func newHall(t testing.TB) *hall {
@@ -338,7 +349,15 @@ func (h *hall) start() {
 
 // sink is where the engine's reports go.
 func (h *hall) sink() Sink {
-	return Sink{Ended: func(r Report) { h.reports <- r }, Closed: func(any) { h.closed.Add(1) }}
+	return Sink{
+		Ended:  func(r Report) { h.reports <- r },
+		Closed: func(any) { h.closed.Add(1) },
+		Stayed: func(why string) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.stayed = append(h.stayed, why)
+		},
+	}
 }
 
 // join starts a session over two links. o may hold early bytes.

@@ -48,6 +48,10 @@ func (p *Portable) Run(ctx context.Context) error {
 // Join takes a session over and returns at once. The connections are closed,
 // and the session is reported as any other, when the engine has stopped.
 func (p *Portable) Join(o Session) {
+	if o.remembers() {
+		p.sink.Stayed("sluice has no event loops on this system")
+		o.forget()
+	}
 	s := &session{
 		owner: o.Owner, note: o.Note, conns: [2]net.Conn{o.Client.Conn, o.Backend.Conn},
 		engine: p, finished: make(chan struct{}),

@@ -8,6 +8,7 @@
 package relay
 
 import (
+	"net"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -55,6 +56,30 @@ type Report struct {
 type Sink struct {
 	Ended  func(Report)    // all is said
 	Closed func(owner any) // its sockets are closed; behind Ended
+
+	// Stayed tells that the TLS records of a session that begins stay with
+	// crypto/tls, though a connection of it was told to Remember, and why: one of
+	// few sentences.
+	Stayed func(why string)
+}
+
+// remembers reports whether records of a session were to be taken over.
+func (s *Session) remembers() bool {
+	for _, c := range [...]net.Conn{s.Client.Conn, s.Backend.Conn} {
+		if w := wire.Of(c); w != nil && w.Remembers() {
+			return true
+		}
+	}
+	return false
+}
+
+// forget has the connections of a session keep nothing for a take-over.
+func (s *Session) forget() {
+	for _, c := range [...]net.Conn{s.Client.Conn, s.Backend.Conn} {
+		if w := wire.Of(c); w != nil {
+			w.Forget()
+		}
+	}
 }
 
 // view returns what there is to see of the session.

@@ -294,7 +294,7 @@ func TestHostileTLSPeer(t *testing.T) {
 		{"key updates", func(f *forger) []byte {
 			return flood(f, func() []byte { return f.rekey(1) })
 		}, false, "alert 10", "without content"},
-		{"a fatal alert", func(f *forger) []byte { return f.seal(typeAlert, 2, 80) }, false, "EOF", "the peer sent alert 80"},
+		{"a fatal alert", func(f *forger) []byte { return f.seal(typeAlert, 2, 80) }, false, "an end without close_notify", "the peer sent alert 80"},
 		{"an end between records", func(f *forger) []byte { return nil }, true, "EOF", "without a Close frame"},
 		{"an end inside a record", func(f *forger) []byte { return f.seal(typeData, 1, 2, 3)[:10] }, true, "EOF", "unexpected EOF"},
 		{"an end inside the head of a record", func(f *forger) []byte { return f.seal(typeData, 1, 2, 3)[:3] }, true, "EOF", "unexpected EOF"},
@@ -778,12 +778,38 @@ func TestTLSThatCannotBeTakenOverStays(t *testing.T) {
 		wire.Of(gateway).Forget()
 		return gateway, peer
 	}
-	for _, links := range [][2]link{{forgets, loopback}, {below, forgets}, {forgets, forgets}} {
+	old := overTLS(t, loopback, suite(tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA))
+	stream := func(t testing.TB, _ Side) (gateway, peer net.Conn) { return net.Pipe() }
+	for _, tt := range []struct {
+		client, backend link
+		why             string // "" where nobody wanted it otherwise
+	}{
+		{forgets, loopback, ""},
+		{forgets, forgets, ""},
+		{below, forgets, "began without"},
+		{old, loopback, "cipher suite TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"},
+		{loopback, old, "cipher suite"},
+		{below, stream, "a stream"},
+	} {
+		var held []*wire.Conn
+		keeping := func(kind link) link {
+			return func(t testing.TB, side Side) (gateway, peer net.Conn) {
+				gateway, peer = kind(t, side)
+				if c := wire.Of(gateway); c != nil {
+					held = append(held, c)
+				}
+				return gateway, peer
+			}
+		}
 		h := newHall(t)
-		c, b := h.join(links[Client], links[Backend], Session{})
+		c, b := h.join(keeping(tt.client), keeping(tt.backend), Session{})
 		converse(t, c, b)
-		if taken, left := h.taken.Load(), h.left.Load(); taken != 0 || left != 1 {
-			t.Errorf("%d connections taken over, %d sessions left; want 0 and 1", taken, left)
+		why := h.reasons()
+		if taken := h.taken.Load(); taken != 0 || len(why) > 1 || !strings.Contains(strings.Join(why, ""), tt.why) || (len(why) == 0) != (tt.why == "") {
+			t.Errorf("%d connections taken over, the session stayed for %q; want none and %q", taken, why, tt.why)
+		}
+		if slices.ContainsFunc(held, (*wire.Conn).Remembers) {
+			t.Errorf("a connection of a session that stayed for %q still remembers", why)
 		}
 		c.send(wstest.Close(1000, ""))
 		b.answer("close 1000", wstest.Close(1000, ""))

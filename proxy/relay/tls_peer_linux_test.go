@@ -222,8 +222,8 @@ func (p *peer) record(b ...[]byte) {
 // there were no others.
 func (h *hall) took(n int) {
 	h.t.Helper()
-	if taken, left := h.taken.Load(), h.left.Load(); taken != uint64(n) || left != 0 {
-		h.t.Errorf("%d TLS connections were taken over and %d left to crypto/tls; want %d and none", taken, left, n)
+	if taken, why := h.taken.Load(), h.reasons(); taken != uint64(n) || len(why) != 0 {
+		h.t.Errorf("%d TLS connections were taken over, sessions left to crypto/tls for %q; want %d and none", taken, why, n)
 	}
 }
 
