@@ -34,6 +34,7 @@ type Gateway struct {
 	clients   *limit.Counts // the same by address
 	shortages *shortages
 	stayed    *tally  // sessions whose TLS stays with crypto/tls
+	strangers *tally  // connections of proxies that are not trusted, by listener
 	copied    *budget // of the copies of requests
 
 	connections crowd
@@ -60,7 +61,7 @@ func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 	g.connections.sessions = &g.sessions
 	g.hurry, g.cut = context.WithCancel(context.Background())
 	g.copies, g.endCopies = context.WithCancel(context.Background())
-	g.stayed = newTally(g.tellStayed)
+	g.stayed, g.strangers = newTally(g.tellStayed), newTally(g.tellStrangers)
 	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed, Stayed: g.stayed.count})
 	g.shortages, g.copied = newShortages(g.logger), newBudget()
 	g.current.Store(&snapshot{log: zerolog.Nop()})
@@ -187,6 +188,12 @@ func (g *Gateway) certificateEvent(e tlsconf.Event) {
 		record.Time("next", e.Next)
 	}
 	record.Msg(e.What)
+}
+
+// tellStrangers logs that a listener refused connections.
+func (g *Gateway) tellStrangers(listener string, since, total uint64) {
+	g.logger().Warn().Str("listener", listener).Uint64("connections", since).Uint64("total", total).Msg(
+		"connections refused: 'proxy_protocol' is on and their addresses, which the log has at level debug, are not among 'trusted_proxies'")
 }
 
 // finish shuts a server down in the background.

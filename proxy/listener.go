@@ -43,7 +43,7 @@ type listener struct {
 
 	log       func() *zerolog.Logger
 	short     *shortages
-	strangers seldom // refused, as no proxy in front
+	strangers *tally // connections refused, as their proxy is not trusted
 }
 
 // settings is how a listener serves. They are comparable.
@@ -161,10 +161,8 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 			continue
 		}
 		if !l.local() && !trusted(c.Peer().Addr()) {
-			if n, ok := l.strangers.note(time.Now()); ok {
-				l.log().Warn().Str("listener", l.name).Stringer("client", c.Peer().Addr()).Int("connections", n).Msg(
-					"connections refused: 'proxy_protocol' is on and their addresses are not among 'trusted_proxies'; this is said once a minute")
-			}
+			l.log().Debug().Str("listener", l.name).Stringer("client", c.Peer().Addr()).Msg("connection of a proxy that is not trusted")
+			l.strangers.count(l.name)
 			c.Close()
 			continue
 		}

@@ -258,7 +258,7 @@ func (g *Gateway) listen(c *config.Listener, how *settings, beside []*listener) 
 		return nil, err
 	}
 	l := &listener{
-		name: c.Address, mode: o.Mode, net: ln, log: g.logger, short: g.shortages, clients: limit.NewCounts(), all: &g.connections,
+		name: c.Address, mode: o.Mode, net: ln, log: g.logger, short: g.shortages, clients: limit.NewCounts(), all: &g.connections, strangers: g.strangers,
 		accepted: make(chan net.Conn), changed: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	l.close = sync.OnceFunc(func() {
