@@ -325,3 +325,28 @@ routes: [{ path: /*, backend: %s }]
 		t.Errorf("client = %q in the log, want 203.0.113.7", r.text("client"))
 	}
 }
+
+// Strangers on a listener with PROXY headers are refused; the log says so once.
+func TestRefusedProxiesFillNoLog(t *testing.T) {
+	t.Parallel()
+	g := startFile(t, fmt.Sprintf(`
+listeners: [{ address: "127.0.0.1:0", proxy_protocol: true }]
+trusted_proxies: [192.0.2.1]
+routes: [{ path: /*, respond: { body: hello } }]
+log: { format: json }
+state_dir: %q
+`, t.TempDir()))
+	target := wstest.Target{Address: g.listener(false)}
+	for range 100 {
+		cut(t, wstest.Dial(t, target))
+	}
+	lines := 0
+	for _, r := range g.log() {
+		if r.name() == "connections refused" {
+			lines++
+		}
+	}
+	if lines != 1 {
+		t.Errorf("%d lines for 100 connections; want one", lines)
+	}
+}
