@@ -3,6 +3,7 @@ package integration
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -163,11 +164,24 @@ shutdown_timeout: 15s
 func startFile(t testing.TB, config string) *gateway {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sluice.yaml")
-	write(t, file, config)
+	write(t, file, withRecords(config))
 	g := launch(t, "run", "--config", file)
 	g.config = file
 	g.wait("ready", nil)
 	return g
+}
+
+// tlsRecords is who protects the TLS records of sessions where a test does not
+// say: "sluice", or "go" with make test-records-go.
+func tlsRecords() string { return cmp.Or(os.Getenv("SLUICE_TLS_RECORDS"), "sluice") }
+
+// withRecords sets that in a configuration with TLS.
+func withRecords(config string) string {
+	if tlsRecords() == "sluice" || strings.Contains(config, "records: ") {
+		return config
+	}
+	config = strings.Replace(config, "\ntls: { ", "\ntls: { records: "+tlsRecords()+", ", 1)
+	return strings.Replace(config, "\ntls:\n", "\ntls:\n  records: "+tlsRecords()+"\n", 1)
 }
 
 // launch starts a command of the binary that logs.
