@@ -155,7 +155,6 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 		l.open.Add(1)
 		l.all.open.Add(1)
 		c.Hold(l)
-		c.Linger(true)
 		if !s.proxyProtocol {
 			l.admit(c, s)
 			continue
@@ -267,6 +266,7 @@ func (l *listener) admit(c *wire.Conn, s *settings) {
 		return
 	}
 	c.Hold(&guest{l, key})
+	c.Linger(true)
 	var conn net.Conn = c
 	if s.tls {
 		conn = tls.Server(c, l.tls)
