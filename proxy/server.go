@@ -46,8 +46,8 @@ const (
 	headSlack = 4
 
 	// What a client sends over HTTP/2 may be so many times what its requests
-	// hold, and some more: what is beyond asks for nothing, such as frames
-	// without content.
+	// hold, and so much more, beside what the windows let it send ahead: what is
+	// beyond asks for nothing, such as frames without content.
 	payloadShare = 8
 	freeBytes    = 256 << 10
 )
@@ -96,6 +96,8 @@ func connectionOf(r *http.Request) *connection {
 func (g *Gateway) newServer(l *listener, s serverSettings) *server {
 	v := &server{settings: s, listener: l, stopped: make(chan struct{}), ended: make(chan struct{})}
 	v.stop = sync.OnceFunc(func() { close(v.stopped) })
+	stream, window := fitting(streamBuffer, streamsInMemory), fitting(connectionBuffer, connectionsInMemory)
+	idle := freeBytes + headSlack*int64(s.maxHeader)
 	v.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			v.started(connectionOf(r).Conn)
@@ -106,10 +108,12 @@ func (g *Gateway) newServer(l *listener, s serverSettings) *server {
 			case http.StateNew:
 				v.starting.Add(1)
 				v.fresh.Store(c, nil)
-				wire.Of(c).Allow(freeBytes + headSlack*int64(max(v.settings.maxHeader, 1)))
-			case http.StateActive:
-				// For what net/http answers by itself over HTTP/1.
-				c.SetWriteDeadline(time.Now().Add(lastTime))
+				wire.Of(c).Allow(idle)
+			case http.StateActive: // over HTTP/2: there are streams now, and bodies may come up to the window
+				wire.Of(c).AllowAtLeast(idle + int64(window))
+				c.SetWriteDeadline(time.Now().Add(lastTime)) // for what net/http answers by itself over HTTP/1
+			case http.StateIdle:
+				wire.Of(c).AllowAtMost(idle)
 			case http.StateClosed:
 				v.started(c)
 			}
@@ -122,8 +126,8 @@ func (g *Gateway) newServer(l *listener, s serverSettings) *server {
 
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          s.maxStreams,
-			MaxReceiveBufferPerStream:     fitting(streamBuffer, streamsInMemory),
-			MaxReceiveBufferPerConnection: fitting(connectionBuffer, connectionsInMemory),
+			MaxReceiveBufferPerStream:     stream,
+			MaxReceiveBufferPerConnection: window,
 			MaxReadFrameSize:              maxFrame,
 			WriteByteTimeout:              writeTimeout,
 		},

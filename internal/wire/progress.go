@@ -45,7 +45,21 @@ func (c *Conn) Allow(n int64) {
 	c.progress.held.Store(true)
 }
 
-// AllowAll lets Reads return any number of bytes again.
+// AllowAtLeast and AllowAtMost change how many more bytes Reads may return, if
+// it is less or more than n.
+func (c *Conn) AllowAtLeast(n int64) {
+	if less := n - c.progress.allowed.Load(); less > 0 {
+		c.Allow(less)
+	}
+}
+
+func (c *Conn) AllowAtMost(n int64) {
+	if more := c.progress.allowed.Load() - n; more > 0 {
+		c.Allow(-more)
+	}
+}
+
+// AllowAll lets Reads return any number of bytes from now on.
 func (c *Conn) AllowAll() { c.progress.held.Store(false) }
 
 // came notes n bytes of a Read.
