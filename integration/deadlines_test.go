@@ -338,3 +338,35 @@ func (c *slowConn) Read(p []byte) (int, error) {
 	<-c.next
 	return c.Conn.Read(p[:min(len(p), c.most)])
 }
+
+// Many uploads over one connection may fill all its windows before a backend
+// reads: that is no flood.
+func TestManyUploadsToABackendThatReadsLate(t *testing.T) {
+	t.Parallel()
+	const uploads, size = 60, 1 << 20
+	var arrived sync.WaitGroup
+	arrived.Add(uploads)
+	g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", webBackend(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived.Done()
+		arrived.Wait()
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n, err)
+	}))))
+	client := g.client(t)
+	client.Timeout = 3 * wstest.Guard
+	var running sync.WaitGroup
+	for range uploads {
+		running.Go(func() {
+			r, err := client.Post(g.https.URL("/"), "text/plain", io.LimitReader(zeros{}, size))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer r.Body.Close()
+			if got, err := io.ReadAll(r.Body); string(got) != fmt.Sprint(size, nil) || r.ProtoMajor != 2 {
+				t.Errorf("%s: %q, %v; want %d bytes over HTTP/2", r.Proto, got, err, size)
+			}
+		})
+	}
+	running.Wait()
+}
