@@ -52,89 +52,89 @@ func newCredit(rate float64, multiplexed bool, progress func() int64, cut func()
 
 // wait begins a wait for the client. Whatever is waited for fails when cut was
 // called.
-func (p *credit) wait() {
-	if p.rate <= 0 {
+func (c *credit) wait() {
+	if c.rate <= 0 {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.stopped {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
 		return
 	}
 	now := time.Now()
-	p.began, p.paid = now, now
-	if now.Sub(p.looked) >= lookInterval {
-		p.look(now)
+	c.began, c.paid = now, now
+	if now.Sub(c.looked) >= lookInterval {
+		c.look(now)
 	}
-	p.alarm(now)
+	c.alarm(now)
 }
 
 // done ends the wait.
-func (p *credit) done() {
-	if p.rate <= 0 {
+func (c *credit) done() {
+	if c.rate <= 0 {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.began.IsZero() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.began.IsZero() {
 		return
 	}
-	p.timer.Stop()
-	p.left -= time.Since(p.paid)
-	p.began = time.Time{}
+	c.timer.Stop()
+	c.left -= time.Since(c.paid)
+	c.began = time.Time{}
 }
 
 // stop ends the wait, and all that follow: the client has all the time it likes.
-func (p *credit) stop() {
-	p.mu.Lock()
-	p.stopped = true
-	p.mu.Unlock()
-	p.done()
+func (c *credit) stop() {
+	c.mu.Lock()
+	c.stopped = true
+	c.mu.Unlock()
+	c.done()
 }
 
 // look takes in what the connection has done.
-func (p *credit) look(now time.Time) {
-	n := p.progress()
-	if !p.looked.IsZero() {
-		earned := float64(n-p.seen) / p.rate * float64(time.Second)
-		p.left = time.Duration(min(float64(p.left)+max(earned, 0), float64(mostCredit)))
+func (c *credit) look(now time.Time) {
+	n := c.progress()
+	if !c.looked.IsZero() {
+		earned := float64(n-c.seen) / c.rate * float64(time.Second)
+		c.left = time.Duration(min(float64(c.left)+max(earned, 0), float64(mostCredit)))
 	}
-	p.seen, p.looked = n, now
+	c.seen, c.looked = n, now
 }
 
 // rest returns how long the wait may still take.
-func (p *credit) rest(now time.Time) time.Duration {
-	if !p.streams {
-		return p.left
+func (c *credit) rest(now time.Time) time.Duration {
+	if !c.streams {
+		return c.left
 	}
-	longest := max(streamStall, time.Duration(piece/p.rate*float64(time.Second)))
-	return min(p.left, longest-now.Sub(p.began))
+	longest := max(streamStall, time.Duration(piece/c.rate*float64(time.Second)))
+	return min(c.left, longest-now.Sub(c.began))
 }
 
 // alarm sets the timer to the moment at which the wait may be over.
-func (p *credit) alarm(now time.Time) {
-	rest := max(p.rest(now), 0)
-	if p.timer == nil {
-		p.timer = time.AfterFunc(rest, p.ring)
+func (c *credit) alarm(now time.Time) {
+	rest := max(c.rest(now), 0)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(rest, c.ring)
 		return
 	}
-	p.timer.Reset(rest)
+	c.timer.Reset(rest)
 }
 
 // ring looks whether the wait is over.
-func (p *credit) ring() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.began.IsZero() {
+func (c *credit) ring() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.began.IsZero() {
 		return // it ended just now
 	}
 	now := time.Now()
-	p.left -= now.Sub(p.paid)
-	p.paid = now
-	p.look(now)
-	if p.rest(now) <= 0 {
-		p.cut()
+	c.left -= now.Sub(c.paid)
+	c.paid = now
+	c.look(now)
+	if c.rest(now) <= 0 {
+		c.cut()
 		return
 	}
-	p.alarm(now)
+	c.alarm(now)
 }
