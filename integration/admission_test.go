@@ -101,7 +101,7 @@ func TestStreamsTakeNotAllMemory(t *testing.T) {
 	write(t, files+"/page.bin", strings.Repeat("x", 1<<20))
 	g := start(t, fmt.Sprintf("routes: [{ path: /files/*, strip_prefix: /files, files: %q }]", files))
 	refusedStreams(t, g, 30, 250, "/files/page.bin")
-	if n := peak(t, g.pid); n > 160<<20 {
+	if n := peak(t, g.pid); n > 96<<20 {
 		t.Errorf("the gateway took %d MiB with a memory limit of 64", n>>20)
 	}
 }
