@@ -26,7 +26,7 @@ func (g *gateway) descriptors() int {
 
 // refusedStreams opens connections of HTTP/2 with many requests each, whose
 // answers have no window, and returns how many of them were refused with 503.
-func refusedStreams(t *testing.T, g *gateway, connections, requests int, path string) (refused int) {
+func refusedStreams(t *testing.T, g *gateway, connections, requests int, request []field) (refused int) {
 	t.Helper()
 	for range connections {
 		s := dial2(t, g.https, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
@@ -49,7 +49,7 @@ func refusedStreams(t *testing.T, g *gateway, connections, requests int, path st
 			answered <- refused
 		}()
 		for i := range requests {
-			if err := s.open(uint32(2*i+1), true, pseudo("GET", path)...); err != nil {
+			if err := s.open(uint32(2*i+1), true, request...); err != nil {
 				t.Error(err)
 				break
 			}
@@ -72,7 +72,7 @@ routes:
 `, files))
 	const most = 1000
 	tool(t, "prlimit", "--pid", strconv.Itoa(g.pid), fmt.Sprintf("--nofile=%d", most))
-	if n := refusedStreams(t, g, 10, 200, "/files/page.bin"); n < 1000 {
+	if n := refusedStreams(t, g, 10, 200, pseudo("GET", "/files/page.bin")); n < 1000 {
 		t.Errorf("%d of 2000 requests were refused", n)
 	}
 	if n := g.descriptors(); n > most*2/3 {
@@ -91,7 +91,7 @@ routes:
 	}
 }
 
-// The same for memory.
+// The same for memory, also of answers that no route gives.
 func TestStreamsTakeNotAllMemory(t *testing.T) {
 	if built("-race") == "true" {
 		t.Skip("the race detector takes its own memory, of which the limit knows nothing")
@@ -99,10 +99,35 @@ func TestStreamsTakeNotAllMemory(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "64MiB")
 	files := t.TempDir()
 	write(t, files+"/page.bin", strings.Repeat("x", 1<<20))
-	g := start(t, fmt.Sprintf("routes: [{ path: /files/*, strip_prefix: /files, files: %q }]", files))
-	refusedStreams(t, g, 30, 250, "/files/page.bin")
-	if n := peak(t, g.pid); n > 96<<20 {
-		t.Errorf("the gateway took %d MiB with a memory limit of 64", n>>20)
+	for name, request := range map[string][]field{
+		"files": pseudo("GET", "/page.bin"), "not found": pseudo("GET", "/none"), "misdirected": with(":authority", "other.test", pseudo("GET", "/page.bin")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := start(t, fmt.Sprintf("routes: [{ path: /*, files: %q }]", files))
+			refusedStreams(t, g, 30, 250, request)
+			if n := peak(t, g.pid); n > 96<<20 {
+				t.Errorf("the gateway took %d MiB with a memory limit of 64", n>>20)
+			}
+		})
+	}
+}
+
+// A connection that is refused keeps no place, whatever its client has sent.
+func TestRefusedConnectionsKeepNoPlace(t *testing.T) {
+	t.Parallel()
+	g := listening(t, "max_connections: 20, connections_per_ip: 1", "routes: [{ path: /*, respond: { body: hello } }]")
+	for range 100 {
+		wstest.Dial(t, g.http).WriteString(get("/"))
+	}
+	another := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	transport := &http.Transport{DialContext: another.DialContext}
+	t.Cleanup(transport.CloseIdleConnections)
+	r, err := (&http.Client{Transport: transport}).Get(g.http.URL("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Body.Close(); r.StatusCode != http.StatusOK {
+		t.Errorf("another client got status %d", r.StatusCode)
 	}
 }
 

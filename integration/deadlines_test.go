@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"testing"
@@ -369,4 +370,31 @@ func TestManyUploadsToABackendThatReadsLate(t *testing.T) {
 		})
 	}
 	running.Wait()
+}
+
+// Bodies that nobody reads are no flood either, however many there are.
+func TestManyBodiesThatAreNotRead(t *testing.T) {
+	t.Parallel()
+	g := start(t, "routes: [{ path: /*, respond: { body: hello } }]")
+	client := g.client(t)
+	connections := make(map[string]bool)
+	trace := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { connections[i.Conn.LocalAddr().String()] = true }}
+	for range 50 {
+		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "POST", g.https.URL("/"), io.LimitReader(zeros{}, 192<<10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, answer.Body)
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusOK || answer.ProtoMajor != 2 {
+			t.Fatalf("%s %s", answer.Proto, answer.Status)
+		}
+	}
+	if len(connections) != 1 {
+		t.Errorf("%d connections were needed, want one", len(connections))
+	}
 }

@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"fmt"
-	"math"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -71,51 +69,6 @@ func (x *exchange) paceHandshakes() *upgrade.Refusal {
 		Reason: "There were too many handshakes from your address.",
 		Detail: "limit: the client is over 'handshake_rate'",
 	}
-}
-
-// enter admits the request while the process has room for it, or answers. What
-// it takes is given back by leave. One client never gets all of it.
-func (x *exchange) enter() bool {
-	g := x.g
-	x.room = g.room.Take(x.started, g.engine.Memory())
-	short, share := x.room.Short, ""
-	if short == 0 {
-		own := x.room.Requests
-		if x.origin.Client.IsValid() {
-			own = max(own/2, 1)
-		}
-		switch {
-		case g.requests.Add(1) > x.room.Requests:
-			short = x.room.Scarcest
-		case !g.clients.Acquire(limit.Key(x.origin.Client), int(min(own, math.MaxInt))):
-			short, share = x.room.Scarcest, " for more requests of one address"
-		default:
-			return true
-		}
-		g.requests.Add(-1)
-		g.room.Give(x.room)
-	}
-	x.overload(short, share)
-	return false
-}
-
-func (x *exchange) leave() {
-	x.g.room.Give(x.room)
-	x.g.requests.Add(-1)
-	x.g.clients.Release(limit.Key(x.origin.Client))
-}
-
-// overload refuses the request in the cheapest way: without a body, which a
-// client could leave where it is.
-func (x *exchange) overload(short limit.Shortage, share string) {
-	err := fmt.Errorf("limit: the process is short of %s%s", short, share)
-	x.g.shortages.met(short, err)
-	x.record.Error = err.Error()
-	x.own, x.short = true, true
-	h := x.w.Header()
-	h.Set("Retry-After", retryRoom)
-	h.Set("Content-Length", "0")
-	x.w.WriteHeader(http.StatusServiceUnavailable)
 }
 
 // retryAfter writes a time to wait in whole seconds.

@@ -25,7 +25,7 @@ type clientBody struct {
 	streams       bool // the connection has other ones
 	expects       bool // the client waits for a 100 before it sends
 	credit        *credit
-	peeked        []byte // read by empty and by nobody else yet
+	peeked        []byte // read by empty, for the next Read
 
 	begun, whole atomic.Bool
 }
@@ -41,8 +41,8 @@ func newClientBody(r *http.Request, client *connection, control *http.ResponseCo
 	}
 	b.credit = newCredit(defaultRate, b.streams, client.came, func() { control.SetReadDeadline(time.Unix(1, 0)) })
 	if !b.streams {
-		// The server shall not read the rest of the body by itself, for which it
-		// takes any time: see settle.
+		// Else net/http reads the rest of the body by itself, without a deadline:
+		// drainRest does.
 		control.EnableFullDuplex()
 	}
 	r.Body = b
@@ -56,9 +56,9 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	b.begun.Store(true)
-	b.credit.wait()
+	b.credit.startWait()
 	n, err := b.ReadCloser.Read(p)
-	b.credit.done()
+	b.credit.endWait()
 	if b.streams {
 		b.client.wire.Allow(int64(n) * payloadShare)
 	}
@@ -96,10 +96,10 @@ func (b *clientBody) answered() (last bool) {
 	return b.expects && !b.begun.Load()
 }
 
-// settle ends what is left of an HTTP/1 request when its answer is out. It reads
+// drainRest ends what is left of an HTTP/1 request when its answer is out. It reads
 // the rest, within bounds, so that the connection can be used again, or has it
-// close in good order (RFC 9112, section 9.6). Close says that it ends anyway.
-func (b *clientBody) settle(control *http.ResponseController, ends bool) {
+// close in good order (RFC 9112, section 9.6). Ends says that the connection ends anyway.
+func (b *clientBody) drainRest(control *http.ResponseController, ends bool) {
 	if b == nil || b.streams || b.whole.Load() {
 		return
 	}

@@ -21,8 +21,9 @@ const (
 	// where the slowest rate allowed asks for more.
 	streamStall = 2 * time.Minute
 
-	// The progress of a connection is looked at once in this time, at the most.
-	lookInterval = time.Second
+	// The progress of a connection is asked for once in updateInterval between
+	// waits, and ten times as often during one.
+	updateInterval = time.Second
 )
 
 // credit is how long one exchange waits for its client to take what it is
@@ -33,13 +34,13 @@ type credit struct {
 	streams  bool         // the connection has others
 	cut      func()       // ends a wait that takes too long
 
-	mu     sync.Mutex
-	left   time.Duration
-	seen   int64     // of progress, when it was last looked at
-	looked time.Time // when that was; zero before the first wait
-	began  time.Time // of the wait; zero while there is none
-	paid   time.Time // up to when the wait was taken from the credit
-	timer  *time.Timer
+	mu      sync.Mutex
+	left    time.Duration
+	seen    int64     // of progress, by the last update
+	updated time.Time // when that was; zero before the first wait
+	began   time.Time // of the wait; zero while there is none
+	paid    time.Time // up to when the wait was taken from the credit
+	timer   *time.Timer
 
 	stopped bool
 }
@@ -50,9 +51,9 @@ func newCredit(rate float64, multiplexed bool, progress func() int64, cut func()
 	return &credit{rate: rate, streams: multiplexed, progress: progress, cut: cut, left: grace}
 }
 
-// wait begins a wait for the client. Whatever is waited for fails when cut was
+// startWait begins a wait for the client. Whatever is waited for fails when cut was
 // called.
-func (c *credit) wait() {
+func (c *credit) startWait() {
 	if c.rate <= 0 {
 		return
 	}
@@ -63,14 +64,18 @@ func (c *credit) wait() {
 	}
 	now := time.Now()
 	c.began, c.paid = now, now
-	if now.Sub(c.looked) >= lookInterval {
-		c.look(now)
+	if now.Sub(c.updated) >= updateInterval {
+		c.update(now)
 	}
-	c.alarm(now)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(max(c.remaining(now), 0), c.expired)
+	} else {
+		c.timer.Reset(max(c.remaining(now), 0))
+	}
 }
 
-// done ends the wait.
-func (c *credit) done() {
+// endWait ends the wait.
+func (c *credit) endWait() {
 	if c.rate <= 0 {
 		return
 	}
@@ -89,21 +94,21 @@ func (c *credit) stop() {
 	c.mu.Lock()
 	c.stopped = true
 	c.mu.Unlock()
-	c.done()
+	c.endWait()
 }
 
-// look takes in what the connection has done.
-func (c *credit) look(now time.Time) {
+// update takes in what the connection has done.
+func (c *credit) update(now time.Time) {
 	n := c.progress()
-	if !c.looked.IsZero() {
+	if !c.updated.IsZero() {
 		earned := float64(n-c.seen) / c.rate * float64(time.Second)
 		c.left = time.Duration(min(float64(c.left)+max(earned, 0), float64(mostCredit)))
 	}
-	c.seen, c.looked = n, now
+	c.seen, c.updated = n, now
 }
 
-// rest returns how long the wait may still take.
-func (c *credit) rest(now time.Time) time.Duration {
+// remaining returns how long the wait may still take.
+func (c *credit) remaining(now time.Time) time.Duration {
 	if !c.streams {
 		return c.left
 	}
@@ -111,18 +116,8 @@ func (c *credit) rest(now time.Time) time.Duration {
 	return min(c.left, longest-now.Sub(c.began))
 }
 
-// alarm sets the timer to the moment at which the wait may be over.
-func (c *credit) alarm(now time.Time) {
-	rest := max(c.rest(now), 0)
-	if c.timer == nil {
-		c.timer = time.AfterFunc(rest, c.ring)
-		return
-	}
-	c.timer.Reset(rest)
-}
-
-// ring looks whether the wait is over.
-func (c *credit) ring() {
+// expired ends the wait if it took too long.
+func (c *credit) expired() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.began.IsZero() {
@@ -131,10 +126,10 @@ func (c *credit) ring() {
 	now := time.Now()
 	c.left -= now.Sub(c.paid)
 	c.paid = now
-	c.look(now)
-	if c.rest(now) <= 0 {
+	c.update(now)
+	if c.remaining(now) <= 0 {
 		c.cut()
 		return
 	}
-	c.alarm(now)
+	c.timer.Reset(max(c.remaining(now), updateInterval/10))
 }

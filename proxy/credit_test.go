@@ -22,10 +22,10 @@ func newScriptedClient(rate float64, streams bool) *scriptedClient {
 
 // waitFor is one wait of that length.
 func (c *scriptedClient) waitFor(d time.Duration) {
-	c.wait()
+	c.startWait()
 	time.Sleep(d) // of the bubble's clock
 	synctest.Wait()
-	c.done()
+	c.endWait()
 }
 
 func TestHowLongAClientIsWaitedFor(t *testing.T) {
@@ -74,23 +74,23 @@ func TestHowLongAClientIsWaitedFor(t *testing.T) {
 			c.waitFor(40 * time.Second)
 		}},
 		{name: "a stream that stands while others move", rate: 500, streams: true, do: func(c *scriptedClient) {
-			c.wait()
-			defer c.done()
+			c.startWait()
+			defer c.endWait()
 			for range 600 {
 				c.moved.Add(60_000)
 				time.Sleep(time.Second)
 			}
 		}, cut: streamStall},
 		{name: "a stream whose piece takes longer at the rate", rate: 100, streams: true, do: func(c *scriptedClient) {
-			c.wait()
-			defer c.done()
+			c.startWait()
+			defer c.endWait()
 			for range 600 {
 				c.moved.Add(100)
 				time.Sleep(time.Second)
 			}
 		}, cut: piece * time.Second / 100},
 		{name: "stopped in the middle of a wait", rate: 500, do: func(c *scriptedClient) {
-			c.wait()
+			c.startWait()
 			time.Sleep(time.Second)
 			c.stop()
 			c.waitFor(time.Hour)

@@ -35,9 +35,11 @@ type Gateway struct {
 	shortages *shortages
 	stayed    *tally  // sessions whose TLS stays with crypto/tls
 	strangers *tally  // connections of proxies that are not trusted, by listener
+	greedy    *tally  // requests of clients that have their share, by what is short
+	floods    *tally  // connections that were closed for one, by listener
 	copied    *budget // of the copies of requests
 
-	connections crowd
+	connections connectionCount
 
 	handshakes sync.WaitGroup // requests that may become sessions
 
@@ -61,7 +63,8 @@ func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 	g.connections.sessions = &g.sessions
 	g.hurry, g.cut = context.WithCancel(context.Background())
 	g.copies, g.endCopies = context.WithCancel(context.Background())
-	g.stayed, g.strangers = newTally(g.tellStayed), newTally(g.tellStrangers)
+	g.stayed, g.strangers, g.greedy = newTally(g.tellStayed), newTally(g.tellStrangers), newTally(g.tellGreedy)
+	g.floods = newTally(g.tellFloods)
 	g.engine = relay.New(relay.Sink{Ended: g.ended, Closed: g.closed, Stayed: g.stayed.count})
 	g.shortages, g.copied = newShortages(g.logger), newBudget()
 	g.current.Store(&snapshot{log: zerolog.Nop()})
@@ -329,4 +332,5 @@ func (g *Gateway) drain() {
 	g.handshakes.Wait() // they may have left the servers and not be sessions yet
 	g.end(all, relay.Shutdown, s.shutdownTimeout/3)
 	g.engine.Drained(ctx)
+	g.connections.ended(ctx) // whose clients still send
 }

@@ -34,12 +34,12 @@ type listener struct {
 	changed  chan struct{} // holds one element when there may be room for a connection
 	closed   chan struct{}
 	close    func()
-	greeters sync.WaitGroup // goroutines that read PROXY headers
-	open     atomic.Int64   // connections, until their session ends
-	all      *crowd         // the same over all listeners
-	clients  *limit.Counts  // the same by address
-	tls      *tls.Config    // asks the store in force for each client's
-	server   *server        // of the settings in force; nil before it first serves
+	greeters sync.WaitGroup   // goroutines that read PROXY headers
+	open     atomic.Int64     // connections, until their session ends
+	all      *connectionCount // the same over all listeners
+	clients  *limit.Counts    // the same by address
+	tls      *tls.Config      // asks the store in force for each client's
+	server   *server          // of the settings in force; nil before it first serves
 
 	log       func() *zerolog.Logger
 	short     *shortages
@@ -180,28 +180,21 @@ func (l *listener) accept(trusted func(netip.Addr) bool) {
 // the permissions of the socket let.
 func (l *listener) local() bool { return l.net.Addr().Network() == "unix" }
 
-// crowdInterval is how often listeners look whether the process may have more
-// connections, while it may not.
-const crowdInterval = 100 * time.Millisecond
-
-// crowd is the connections of all listeners.
-type crowd struct {
-	open     atomic.Int64
-	sessions *atomic.Int64 // which of them are sessions, or will be
-}
-
-// full reports whether the process may have no more connections.
-func (c *crowd) full() bool { return c.open.Load() >= limit.Connections(c.sessions.Load()) }
-
 // room waits until another connection may be open. It is false once the
 // listener is closed.
 func (l *listener) room() bool {
 	for {
 		var again <-chan time.Time
-		switch most := l.settings.Load().limits.connections; {
-		case most > 0 && l.open.Load() < int64(most), most == 0 && !l.all.full():
-			return true
-		case most == 0:
+		if most := l.settings.Load().limits.connections; most > 0 {
+			if l.open.Load() < int64(most) {
+				return true
+			}
+		} else {
+			short := l.all.full()
+			if short == 0 {
+				return true
+			}
+			l.short.met(short, fmt.Errorf("listener %s: no more connections without 'max_connections'", l.name))
 			again = time.After(crowdInterval)
 		}
 		select {

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"net"
+
 	"sluice/config"
 	"sluice/internal/telemetry"
 	"sluice/internal/wire"
@@ -17,29 +19,39 @@ type owner struct {
 	client *guest
 }
 
-// join hands the session over. The goroutine of the request ends with it.
-func (x *exchange) join(lease *backend.Lease, client, conn wire.Side, a *upgrade.Answer) {
+// join hands the session over, and with it the seat, the endpoint and both
+// connections. The goroutine of the request ends with it.
+func (x *exchange) join(place *seat, up *upstream, client wire.Side, a *upgrade.Answer) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			client.Conn.Close() // it is no longer net/http's to close
+			panic(cause)
+		}
+	}()
 	x.record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.s.redact)
 	record := telemetry.Session{Exchange: x.record.Exchange, Subprotocol: a.Protocol, Deflate: a.Deflate()}
 	if x.s.access {
 		record.LogOpened(&x.s.log)
 	}
-	for _, c := range [...]wire.Side{client, conn} {
-		if err := wire.Tune(c.Conn, x.svc.keepAlive, x.svc.userTimeout); err != nil {
+	for _, c := range [...]net.Conn{client.Conn, up.conn} {
+		if err := wire.Tune(c, x.svc.keepAlive, x.svc.userTimeout); err != nil {
 			x.s.log.Debug().Err(err).Str("id", x.record.ID).Msg("'keepalive' or 'user_timeout' could not be set")
 		}
 	}
-	x.client.wire.Linger(false) // the relay ends it
-	x.g.engine.Join(relay.Session{
+	session := relay.Session{
 		ID:         x.number,
 		Group:      x.svc.group,
-		Owner:      &owner{lease, x.svc.admission.seats, guestOf(x.client.wire)},
 		Note:       string(record.Pack()),
 		Client:     client,
-		Backend:    conn,
+		Backend:    wire.Side{Conn: up.conn, Early: a.Early},
 		Deflate:    a.Deflate(),
 		BadGateway: x.svc.badGateway,
-	})
+	}
+	x.client.wire.Linger(false) // the relay ends it
+	place.taken = true
+	lease := up.take()
+	session.Owner = &owner{lease, x.svc.admission.seats, guestOf(x.client.wire)}
+	x.g.engine.Join(session)
 	x.g.drainLate(lease, x.number)
 	if now := x.g.current.Load(); now != x.s {
 		// A reload came in between and did not see this session.

@@ -45,8 +45,8 @@ func (w *recorder) WriteHeader(status int) {
 		}
 	}
 	if status < 200 { // goes out at once
-		w.watch().wait()
-		defer w.credit.done()
+		w.watch().startWait()
+		defer w.credit.endWait()
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -69,8 +69,8 @@ func (w *recorder) Write(p []byte) (n int, err error) {
 
 func (w *recorder) write(p []byte) (int, error) {
 	if w.written+int64(len(p)) > unwatched {
-		w.watch().wait()
-		defer w.credit.done()
+		w.watch().startWait()
+		defer w.credit.endWait()
 	}
 	n, err := w.ResponseWriter.Write(p)
 	w.written += int64(n)
@@ -82,8 +82,8 @@ func (w *recorder) write(p []byte) (int, error) {
 
 // FlushError is for http.ResponseController.
 func (w *recorder) FlushError() error {
-	w.watch().wait()
-	defer w.credit.done()
+	w.watch().startWait()
+	defer w.credit.endWait()
 	return w.control.Flush()
 }
 

@@ -48,7 +48,10 @@ type exchange struct {
 func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
 	x := g.newExchange(w, r)
 	defer x.end()
-	x.serve(l.settings.Load())
+	if x.enter() {
+		defer x.leave()
+		x.serve(l.settings.Load())
+	}
 	x.through = true
 }
 
@@ -75,10 +78,6 @@ func (x *exchange) serve(how *settings) {
 		x.redirectHTTPS()
 		return
 	}
-	if !x.enter() {
-		return
-	}
-	defer x.leave()
 	if !x.admit(how.requests) {
 		return
 	}
@@ -277,7 +276,7 @@ func (x *exchange) hold(rate float64) {
 func (x *exchange) end() {
 	if !x.sent.taken {
 		x.sent.end()
-		x.body.settle(x.sent.control, !x.through || x.sent.Header().Get("Connection") == "close")
+		x.body.drainRest(x.sent.control, !x.through || x.sent.Header().Get("Connection") == "close")
 	}
 	if x.r.ProtoMajor == 2 && x.r.Context().Err() != nil {
 		x.client.giveUp()

@@ -96,7 +96,7 @@ func connectionOf(r *http.Request) *connection {
 func (g *Gateway) newServer(l *listener, s serverSettings) *server {
 	v := &server{settings: s, listener: l, stopped: make(chan struct{}), ended: make(chan struct{})}
 	v.stop = sync.OnceFunc(func() { close(v.stopped) })
-	stream, window := fitting(streamBuffer, streamsInMemory), fitting(connectionBuffer, connectionsInMemory)
+	stream, window := bufferSize(streamBuffer, streamsInMemory), bufferSize(connectionBuffer, connectionsInMemory)
 	idle := freeBytes + headSlack*int64(s.maxHeader)
 	v.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -116,6 +116,9 @@ func (g *Gateway) newServer(l *listener, s serverSettings) *server {
 				wire.Of(c).AllowAtMost(idle)
 			case http.StateClosed:
 				v.started(c)
+				if wire.Of(c).Flooded() {
+					g.floods.count(l.name)
+				}
 			}
 		},
 		ReadHeaderTimeout: s.headerTimeout,
@@ -139,9 +142,15 @@ func (g *Gateway) newServer(l *listener, s serverSettings) *server {
 	return v
 }
 
-// fitting returns size, or less where the memory limit does not hold number of
+// tellFloods logs that connections were closed.
+func (g *Gateway) tellFloods(listener string, since, total uint64) {
+	g.logger().Warn().Str("listener", listener).Uint64("connections", since).Uint64("total", total).Msg(
+		"connections closed: their clients sent far more over HTTP/2 than their requests held")
+}
+
+// bufferSize returns size, or less where the memory limit does not hold number of
 // them: 64 KiB at least, the smallest window of HTTP/2.
-func fitting(size, number int) int {
+func bufferSize(size, number int) int {
 	return int(min(int64(size), max(debug.SetMemoryLimit(-1)/int64(number), 64<<10)))
 }
 

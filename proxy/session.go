@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"sluice/internal/wire"
 	"sluice/proxy/backend"
 	"sluice/proxy/forward"
 	"sluice/upgrade"
@@ -75,8 +74,7 @@ func (x *exchange) session(path string) {
 		x.sent.taken = false
 		x.gone(err)
 	}
-	place.taken = true
-	x.join(up.take(), side, wire.Side{Conn: up.conn, Early: a.Early}, a) // 9
+	x.join(place, up, side, a) // 9
 }
 
 // upstream is an endpoint that has answered a handshake.

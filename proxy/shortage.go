@@ -51,7 +51,7 @@ func (s *shortages) met(what limit.Shortage, err error) {
 		c.timer = time.AfterFunc(quietTime, func() { s.review(what, c) })
 		s.current[what] = c
 		s.log().Error().Err(err).Msg(fmt.Sprintf(
-			"out of %s: connections wait, and requests that need more are answered 503; %s", what, what.Remedy()))
+			"out of %s: what needs more waits or is answered 503; %s", what, what.Remedy()))
 	}
 	c.last = now
 	c.times++

@@ -73,6 +73,7 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	notifyStatus(ask)
 	defer signal.Stop(ask)
 
+	limit, of := limitMemory(os.DirFS("/")) // first: what is bounded by it asks for it once
 	sink := telemetry.NewSink(os.Stdout)
 	defer sink.Close()
 	p := &process{load: load}
@@ -92,7 +93,7 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	log.SetFlags(0)
 	log.SetOutput(p)
 	p.announce(change)
-	if limit, of := limitMemory(os.DirFS("/")); limit > 0 {
+	if limit > 0 {
 		p.log().Info().Int64("bytes", limit).Msg("memory limit: nine tenths of what " + of + " has (GOMEMLIMIT overrides it)")
 	}
 	p.log().Info().Str("version", version).Str("config", cfg.File).Msg("ready")

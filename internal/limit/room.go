@@ -109,18 +109,20 @@ func (r *Room) read(outside int64) {
 }
 
 // Connections returns how many connections of clients the process may have open
-// at once, of which sessions are WebSockets that take next to no memory: half of
-// the descriptors, as each may need another one to a backend, and what fits
-// into half of its memory.
-func Connections(sessions int64) int64 {
-	n := int64(math.MaxInt64)
-	if most, ok := descriptorLimit(); ok {
-		n = max(most/2, 1)
+// at once, of which sessions are WebSockets that take next to no memory, and what
+// allows no more: half of the descriptors, as each may need another one to a
+// backend, and what fits into half of its memory.
+func Connections(sessions int64) (most int64, scarcest Shortage) {
+	most = math.MaxInt64
+	if n, ok := descriptorLimit(); ok {
+		most, scarcest = max(n/2, 1), NoDescriptors
 	}
-	if most := debug.SetMemoryLimit(-1); most != math.MaxInt64 {
-		n = min(n, max(most/2/connectionMemory, 1)+sessions)
+	if memory := debug.SetMemoryLimit(-1); memory != math.MaxInt64 {
+		if n := max(memory/2/connectionMemory, 1) + sessions; n < most {
+			most, scarcest = n, NoMemory
+		}
 	}
-	return n
+	return most, scarcest
 }
 
 // Memory returns how many bytes the process uses, as far as no garbage

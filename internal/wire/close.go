@@ -24,6 +24,8 @@ type ending struct {
 // Linger has Close send the end of the stream first and wait for the peer's, in
 // the background and for a bounded time, if the peer is still sending. It is to
 // be called before the connection is used; on false Close closes at once again.
+// That the peer is still sending is known after [Conn.EndReads], and on Linux
+// from what waits to be read.
 func (c *Conn) Linger(on bool) { c.ending.lingers = on }
 
 // EndReads ends the reading in the middle of what the peer sends: Reads, the one

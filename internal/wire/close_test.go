@@ -153,11 +153,11 @@ func TestCloseLingersUnderTLS(t *testing.T) {
 
 // A server that answers early and closes is heard, whatever of the request it
 // did not take.
-func TestListenHearsAnEarlyAnswer(t *testing.T) {
+func TestAnEarlyAnswerIsHeard(t *testing.T) {
 	for range 50 {
 		near, far := pair(t, "tcp")
 		c := New(near)
-		c.Listen()
+		c.ExpectEarlyAnswer()
 		go func() {
 			io.ReadFull(far, make([]byte, 1000))
 			far.Write([]byte("too much"))
@@ -179,17 +179,17 @@ func TestListenHearsAnEarlyAnswer(t *testing.T) {
 }
 
 // The first Write of a request fails as ever: the request can go elsewhere.
-func TestListenTellsThatNothingWasTaken(t *testing.T) {
+func TestAFirstWriteThatFailsIsTold(t *testing.T) {
 	near, far := pair(t, "tcp")
 	c := New(near)
-	c.Listen()
+	c.ExpectEarlyAnswer()
 	if _, err := c.Write([]byte("first request")); err != nil {
 		t.Fatal(err)
 	}
 	io.ReadFull(far, make([]byte, 5))
 	far.Close()
 	io.Copy(io.Discard, c) // until the reset is there
-	c.Listen()
+	c.ExpectEarlyAnswer()
 	if _, err := c.Write([]byte("second request")); err == nil {
 		t.Error("the first Write to a connection that was reset succeeded")
 	}
@@ -213,9 +213,34 @@ func TestAllowBoundsWhatIsRead(t *testing.T) {
 	if _, err := c.readSome(far, 1<<20); !errors.Is(err, errFlood) {
 		t.Fatalf("beyond it: %v; want %v", err, errFlood)
 	}
+	if !c.Flooded() {
+		t.Error("the connection does not tell of it")
+	}
+}
+
+func TestAllowAllEndsTheBound(t *testing.T) {
+	near, far := pair(t, "tcp")
+	c := New(near)
+	c.Allow(1)
 	c.AllowAll()
-	if _, err := c.readSome(far, 1<<20); err != nil {
+	if _, err := c.readSome(far, 1<<20); err != nil || c.Flooded() {
 		t.Errorf("when all is allowed: %v", err)
+	}
+}
+
+// Between what has streams and what has none, what may be sent ahead changes.
+func TestAllowIsRaisedAndLowered(t *testing.T) {
+	near, far := pair(t, "tcp")
+	c := New(near)
+	c.Allow(1000)
+	c.AllowAtLeast(500_000)
+	if n, err := c.readSome(far, 500_000); err != nil {
+		t.Fatalf("what was raised: %d, %v", n, err)
+	}
+	c.AllowAtLeast(500_000)
+	c.AllowAtMost(1000)
+	if _, err := c.readSome(far, 500_000); !errors.Is(err, errFlood) {
+		t.Fatalf("what was lowered: %v; want %v", err, errFlood)
 	}
 }
 

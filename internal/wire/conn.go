@@ -23,8 +23,9 @@ type Conn struct {
 
 	origin    origin
 	progress  progress
+	allowance allowance
 	ending    ending
-	answering answering
+	early     earlyAnswer
 	closing   sync.Once // the lingering
 	watch     *watch    // nil unless asked for
 	records   bool      // bytes are TLS records, handed over whole
@@ -73,7 +74,9 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 		return 0, net.ErrClosed
 	}
 	n, err = c.readMetered(p)
-	if flood := c.progress.came(n); flood != nil {
+	c.progress.in.Add(int64(n))
+	if flood := c.allowance.spend(n); flood != nil {
+		c.Cut()
 		return 0, flood
 	}
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {

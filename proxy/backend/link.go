@@ -148,7 +148,7 @@ func Settle(c net.Conn) {
 	if w == nil || !w.Watched() {
 		return
 	}
-	w.Listen()
+	w.ExpectEarlyAnswer()
 	if !w.Quiet(settleTime) || w.Readable() {
 		c.Close()
 	}
@@ -219,7 +219,7 @@ func (l *link) prepare(ctx context.Context, client *ends, of use) (net.Conn, err
 		w := wire.New(c)
 		if of == requests && !l.http2 {
 			w.Watch()
-			w.Listen()
+			w.ExpectEarlyAnswer()
 		}
 		return w, nil
 	}
@@ -241,7 +241,7 @@ func (l *link) prepare(ctx context.Context, client *ends, of use) (net.Conn, err
 	switch http2 := t.ConnectionState().NegotiatedProtocol == "h2"; {
 	case of == requests && !http2:
 		w.Watch()
-		w.Listen()
+		w.ExpectEarlyAnswer()
 	case of == overStreams && !http2:
 		t.Close()
 		return nil, ErrNoStreams

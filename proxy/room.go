@@ -1,0 +1,108 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"sluice/internal/limit"
+)
+
+// enter admits the request while the process has room for it, or answers. What
+// it takes is given back by leave. One client never gets all of it.
+func (x *exchange) enter() bool {
+	g := x.g
+	x.room = g.room.Take(x.started, g.engine.Memory())
+	if x.room.Short != 0 {
+		x.overload(x.room.Short)
+		return false
+	}
+	own := x.room.Requests
+	if x.origin.Client.IsValid() {
+		own = max(own/2, 1)
+	}
+	switch {
+	case g.requests.Add(1) > x.room.Requests:
+		x.overload(x.room.Scarcest)
+	case !g.clients.Acquire(limit.Key(x.origin.Client), int(min(own, math.MaxInt))):
+		g.greedy.count(x.room.Scarcest.String())
+		x.refuseForRoom(fmt.Errorf("limit: the process is short of %s for more requests of one address", x.room.Scarcest))
+	default:
+		return true
+	}
+	g.requests.Add(-1)
+	g.room.Give(x.room)
+	return false
+}
+
+// leave is for a request that was admitted and is answered.
+func (x *exchange) leave() {
+	// The end of an answer to a stream may wait for its client behind the
+	// handler. Where many requests are in work it is sent before, so that it counts.
+	if x.sent.streams && !x.sent.taken && x.through && x.g.requests.Load() > x.room.Requests/8 {
+		x.sent.FlushError()
+	}
+	x.g.room.Give(x.room)
+	x.g.requests.Add(-1)
+	x.g.clients.Release(limit.Key(x.origin.Client))
+}
+
+// overload refuses the request for want of something.
+func (x *exchange) overload(short limit.Shortage) {
+	err := fmt.Errorf("limit: the process is short of %s", short)
+	x.g.shortages.met(short, err)
+	x.refuseForRoom(err)
+}
+
+// refuseForRoom answers in the cheapest way: without a body, which a client could
+// leave where it is, and without waiting for the rest of the request.
+func (x *exchange) refuseForRoom(err error) {
+	x.record.Error = err.Error()
+	x.own, x.short = true, true
+	x.sent.last = x.sent.last || x.body != nil && !x.sent.streams
+	h := x.w.Header()
+	h.Set("Retry-After", retryRoom)
+	h.Set("Content-Length", "0")
+	x.w.WriteHeader(http.StatusServiceUnavailable)
+}
+
+// tellGreedy logs that clients had their share of requests.
+func (g *Gateway) tellGreedy(what string, since, total uint64) {
+	g.logger().Warn().Uint64("requests", since).Uint64("total", total).Msg(
+		"requests refused: their address has as many in work as half of the " + what + " allows; the access log has the addresses")
+}
+
+// connectionCount is the open connections of all listeners.
+type connectionCount struct {
+	open     atomic.Int64
+	sessions *atomic.Int64 // which of them are sessions, or will be
+}
+
+// crowdInterval is how often listeners look again while the process may have no
+// more connections.
+const crowdInterval = 100 * time.Millisecond
+
+// full returns what allows no more connections, if there may be none.
+func (c *connectionCount) full() limit.Shortage {
+	most, scarcest := limit.Connections(c.sessions.Load())
+	if c.open.Load() < most {
+		return 0
+	}
+	return scarcest
+}
+
+// ended waits until none is open, or ctx ends.
+func (c *connectionCount) ended(ctx context.Context) {
+	look := time.NewTicker(crowdInterval / 10)
+	defer look.Stop()
+	for c.open.Load() > 0 {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
