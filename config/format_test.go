@@ -171,7 +171,7 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		{name: "switches and one origin", text: "routes: [{ respond: 204, compress: true, security: '${ON:-true}', cors: https://a }]", valid: true},
 		{name: "off", text: "listeners: [{ address: ':1', request_rate: off }]\nroutes: [{ backend: 'a:1', min_body_rate: off, max_body_size: 0, security: { hsts: off, frame_options: off } }]", valid: true},
 		{name: "sizes and rates of variables", text: "listeners: [{ address: ':1', max_header_bytes: '${SIZE:-8KiB}', request_rate: '${RATE:-6/m}' }]\nroutes: [{ respond: 204 }]", valid: true},
-		{name: "limits of sessions", text: "max_sessions: 5\nroutes: [{ backend: 'a:1', websocket: { idle_timeout: off, keepalive: 5s, buffer_size: 4KiB, limits: { sessions: 5, message_rate: 5/s, message_burst: '${BURST:-5}', on_excess: close, backend: { byte_rate: 1MiB/s, byte_burst: 1MiB, on_excess: delay } } } }]", valid: true},
+		{name: "limits of sessions", text: "max_sessions: 5\nroutes: [{ backend: 'a:1', websocket: { idle_timeout: off, stall_timeout: off, keepalive: 5s, buffer_size: 4KiB, limits: { sessions: 5, message_rate: 5/s, message_burst: '${BURST:-5}', on_excess: close, backend: { byte_rate: 1MiB/s, byte_burst: 1MiB, on_excess: delay } } } }]", valid: true},
 		{name: "limits of the backend's sessions", text: "routes: [{ backend: 'a:1', websocket: { limits: { backend: { sessions: 5 } } } }]"},
 		{name: "limits that are all off", text: "routes: [{ backend: 'a:1', websocket: { limits: off } }]"},
 		{name: "size without unit", text: "routes: [{ backend: 'a:1', max_body_size: 10 }]"},

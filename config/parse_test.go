@@ -67,7 +67,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 			Timeouts: RouteTimeouts{Response: time.Minute, Idle: time.Hour}, MinBodyRate: 500,
 			WebSocket: WebSocket{
 				HandshakeTimeout: 10 * time.Second, Compression: "pass", CloseCodeBadGateway: 1014,
-				PongTimeout: 20 * time.Second, KeepAlive: 15 * time.Second, BufferSize: 64 << 10,
+				PongTimeout: 20 * time.Second, StallTimeout: 10 * time.Minute, KeepAlive: 15 * time.Second, BufferSize: 64 << 10,
 				Limits: SessionLimits{Client: Traffic{OnExcess: "delay"}, Backend: Traffic{OnExcess: "delay"}},
 			},
 		}},
@@ -124,11 +124,11 @@ func TestParse(t *testing.T) {
 				a, b := first(c), &c.Routes[1]
 				return fmt.Sprint(a.MinBodyRate, a.MaxBodySize, *a.Security, b.MinBodyRate, b.MaxBodySize, *b.Security)
 			}, "0 0 {0s true } 0 0 {0s true same-origin}"},
-		{"times of sessions", "max_sessions: 7\nroutes: [{ backend: 'a:1', websocket: { idle_timeout: 10m, max_lifetime: 1d, ping_interval: 30s, pong_timeout: 1ms, keepalive: off, user_timeout: 90s, buffer_size: 4KiB } }]",
+		{"times of sessions", "max_sessions: 7\nroutes: [{ backend: 'a:1', websocket: { idle_timeout: 10m, max_lifetime: 1d, ping_interval: 30s, pong_timeout: 1ms, stall_timeout: 2m, keepalive: off, user_timeout: 90s, buffer_size: 4KiB } }]",
 			func(c *Config) any {
 				w := first(c).WebSocket
-				return []any{c.MaxSessions, w.IdleTimeout, w.MaxLifetime, w.PingInterval, w.PongTimeout, w.KeepAlive, w.UserTimeout, w.BufferSize}
-			}, []any{7, 10 * time.Minute, 24 * time.Hour, 30 * time.Second, time.Millisecond, time.Duration(0), 90 * time.Second, Size(4 << 10)}},
+				return []any{c.MaxSessions, w.IdleTimeout, w.MaxLifetime, w.PingInterval, w.PongTimeout, w.StallTimeout, w.KeepAlive, w.UserTimeout, w.BufferSize}
+			}, []any{7, 10 * time.Minute, 24 * time.Hour, 30 * time.Second, time.Millisecond, 2 * time.Minute, time.Duration(0), 90 * time.Second, Size(4 << 10)}},
 		{"limits of sessions", "routes: [{ backend: 'a:1', websocket: { limits: { sessions: 9, sessions_per_ip: 2, handshake_rate: 90/m, frame_size: 64KiB, message_size: 1MiB, message_rate: 50/s, message_burst: 7, byte_rate: 1KiB/s, byte_burst: 2KiB, on_excess: close, " +
 			"backend: { message_size: 16MiB, message_rate: 1/h, byte_rate: 1B/m } } } }]",
 			func(c *Config) any { return first(c).WebSocket.Limits }, SessionLimits{
@@ -136,11 +136,11 @@ func TestParse(t *testing.T) {
 				Client:  Traffic{FrameSize: 64 << 10, MessageSize: 1 << 20, MessageRate: 50, MessageBurst: 7, ByteRate: 1 << 10, ByteBurst: 2 << 10, OnExcess: "close"},
 				Backend: Traffic{MessageSize: 16 << 20, MessageRate: 1.0 / 3600, MessageBurst: 1, ByteRate: 1.0 / 60, ByteBurst: 1, OnExcess: "delay"},
 			}},
-		{"limits of sessions switched off", "routes: [{ backend: 'a:1', websocket: { idle_timeout: off, max_lifetime: 0s, limits: { handshake_rate: 0, frame_size: off, byte_rate: off, backend: { message_size: 0 } } } }]",
+		{"limits of sessions switched off", "routes: [{ backend: 'a:1', websocket: { idle_timeout: off, max_lifetime: 0s, stall_timeout: off, limits: { handshake_rate: 0, frame_size: off, byte_rate: off, backend: { message_size: 0 } } } }]",
 			func(c *Config) any {
 				w := first(c).WebSocket
-				return fmt.Sprint(w.IdleTimeout, w.MaxLifetime, w.Limits)
-			}, "0s 0s {0 0 0 0 {0 0 0 0 0 0 delay} {0 0 0 0 0 0 delay}}"},
+				return fmt.Sprint(w.IdleTimeout, w.MaxLifetime, w.StallTimeout, w.Limits)
+			}, "0s 0s 0s {0 0 0 0 {0 0 0 0 0 0 delay} {0 0 0 0 0 0 delay}}"},
 		{"error pages", "routes: [{ backend: 'a:1', error_pages: { 404: a.html, 5xx: /b.html } }]",
 			func(c *Config) any { return first(c).ErrorPages }, map[string]string{"404": "/etc/sluice/a.html", "5xx": "/b.html"}},
 		{"switched on", "routes: [{ backend: 'a:1', compress: true, security: true }]",

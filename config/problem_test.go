@@ -420,7 +420,7 @@ shutdown_timeout: ${SECRET}`, []string{
 			`1:72: routes[0].min_body_rate: "500B" has no period: add one, as in 500B/s`,
 			`1:93: routes[0].max_body_size: "1MB/s" is not a size: ...`,
 		}},
-		{"times of sessions", "max_sessions: -1\nroutes: [{ backend: 'a:1', websocket: { idle_timeout: 5, max_lifetime: 366d, ping_interval: 1us, pong_timeout: off, keepalive: 500ms, user_timeout: 25h, buffer_size: 128KiB } }, { path: /b, backend: 'a:1', websocket: { keepalive: 10h, buffer_size: 0 } }]", []string{
+		{"times of sessions", "max_sessions: -1\nroutes: [{ backend: 'a:1', websocket: { idle_timeout: 5, max_lifetime: 366d, ping_interval: 1us, pong_timeout: off, keepalive: 500ms, user_timeout: 25h, buffer_size: 128KiB } }, { path: /b, backend: 'a:1', websocket: { keepalive: 10h, buffer_size: 0, stall_timeout: 999ms } }, { path: /c, backend: 'a:1', websocket: { stall_timeout: 25h } }]", []string{
 			`1:15: max_sessions: "-1" is not within 0 to 10000000`,
 			`2:55: routes[0].websocket.idle_timeout: "5" has no unit: add a unit, as in 30s`,
 			`2:72: routes[0].websocket.max_lifetime: "366d" is too long: the most is 365d`,
@@ -431,6 +431,8 @@ shutdown_timeout: ${SECRET}`, []string{
 			`2:167: routes[0].websocket.buffer_size: "128KiB" is too large: the most is 64KiB`,
 			`2:231: routes[1].websocket.keepalive: "10h" is too long: the most is 9h`,
 			`2:249: routes[1].websocket.buffer_size: "0" is too small: the least is 4KiB`,
+			`2:267: routes[1].websocket.stall_timeout: "999ms" is too short: the least is 1s`,
+			`2:334: routes[2].websocket.stall_timeout: "25h" is too long: the most is 1d`,
 		}},
 		{"limits of sessions", "routes: [{ backend: 'a:1', websocket: { limits: { sessions: off, sessions_per_ip: -1, handshake_rate: 5, handshake_burst: 2, frame_size: 64, message_rate: 9s, message_burst: 3, byte_rate: 2TiB/s, on_excess: drop, " +
 			"backend: { sessions: 5, message_size: 1MiB/s, byte_rate: 1B/s, byte_burst: 0 } } } }]", []string{

@@ -227,27 +227,72 @@ func TestOwnPingsDoNotOvertakeAnAnswer(t *testing.T) {
 }
 
 // A side that has stopped reading is not alive, although its ping waits behind the
-// data that it does not take.
+// data that it does not take; without pings it has time of its own, which a reload
+// changes. The other side is told.
 func TestASideThatStoppedReading(t *testing.T) {
 	t.Parallel()
-	overBoth(t, nil, "routes: [{ path: /*, backend: BACKEND, websocket: { ping_interval: 500ms, pong_timeout: 2s } }]", func(t *testing.T, g *gateway, target wstest.Target, b *wstest.Backend) {
-		for side := range sides {
-			t.Run(side, func(t *testing.T) {
-				client, backend := wstest.Pair(t, target, b, wstest.Handshake("/"+side))
-				flood := backend
-				if side == "backend" {
-					flood = client
+	for _, tt := range []struct{ name, rules, reloaded, cause string }{
+		{name: "pings", rules: "ping_interval: 500ms, pong_timeout: 2s, stall_timeout: off", cause: "ping unanswered"},
+		{name: "no pings", rules: "stall_timeout: 1s", cause: "stalled"},
+		{name: "no pings, by a reload", rules: "stall_timeout: off", reloaded: "stall_timeout: 1s", cause: "stalled"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			overBoth(t, nil, "routes: [{ path: /*, backend: BACKEND, websocket: { "+tt.rules+" } }]", func(t *testing.T, g *gateway, target wstest.Target, b *wstest.Backend) {
+				var told []func()
+				for side := range sides {
+					told = append(told, stopsReading(t, target, b, side))
 				}
-				if err := flood.Conn.Conn.SetDeadline(time.Now().Add(2 * wstest.Guard)); err != nil {
-					t.Fatal(err)
+				if tt.reloaded != "" {
+					g.reload("configuration reloaded", tt.rules, tt.reloaded)
 				}
-				for piece, err := flood.Encode(wstest.Text(string(make([]byte, 256<<10)))), error(nil); err == nil; {
-					_, err = flood.Conn.Conn.Write(piece)
+				for _, wait := range told {
+					wait()
 				}
-				expect(t, g.ended("/"+side), record{"ended_by": side, "cause": "ping unanswered"})
+				for side := range sides {
+					expect(t, g.ended("/"+side), record{"ended_by": side, "cause": tt.cause, "close_code": 1001})
+				}
 			})
+		})
+	}
+}
+
+// stopsReading opens a session of which a side reads nothing, while the other one
+// sends until its connection ends. Told waits for that, and for the Close frame
+// before it, with 1001.
+func stopsReading(t *testing.T, target wstest.Target, b *wstest.Backend, side string) (told func()) {
+	t.Helper()
+	client, backend := wstest.Pair(t, target, b, wstest.Handshake("/"+side))
+	flood := backend
+	if side == "backend" {
+		flood = client
+	}
+	if err := flood.Conn.Conn.SetDeadline(time.Now().Add(2 * wstest.Guard)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for piece, err := flood.Encode(wstest.Text(string(make([]byte, 256<<10)))), error(nil); err == nil; {
+			_, err = flood.Conn.Conn.Write(piece)
 		}
-	})
+	}()
+	return func() {
+		t.Helper()
+		for {
+			f, err := spoken(flood)
+			if err != nil {
+				t.Fatalf("got %v, want a Close frame", err)
+			}
+			if f.Header.OpCode == ws.OpClose {
+				if code, _ := ws.ParseCloseFrameData(f.Payload); code != 1001 {
+					t.Errorf("got a Close frame with %d, want 1001", code)
+				}
+				break
+			}
+		}
+		<-done
+	}
 }
 
 // Sessions that are open are held to new limits as soon as a reload is done,

@@ -102,6 +102,7 @@ func rulesOf(c *config.WebSocket) relay.Rules {
 		Lifetime: c.MaxLifetime,
 		Ping:     c.PingInterval,
 		Pong:     c.PongTimeout,
+		Stall:    c.StallTimeout,
 		Buffer:   int(c.BufferSize),
 	}
 }

@@ -44,8 +44,8 @@ func (c core) plan(cause Cause, at int64) {
 
 // due returns the moment at which tick has something to do, or 0. It moves as
 // the session goes on, mostly to later. A side that is over a rate may be read
-// again then too.
-func (c core) due(now int64) int64 {
+// again then too. Stuck is as for tick.
+func (c core) due(now int64, stuck [2]int64) int64 {
 	when := c.deadline
 	if c.closing() {
 		return when
@@ -73,6 +73,9 @@ func (c core) due(now int64) int64 {
 	for side := range c.ends {
 		if t := c.ends[side].silent(r); t != 0 {
 			sooner(t)
+		}
+		if stuck[side] != 0 && r.stall > 0 {
+			sooner(stuck[side] + r.stall)
 		}
 	}
 	return when
@@ -108,6 +111,12 @@ func (c core) tick(now int64, stuck [2]int64) (expired bool) {
 	case r.idle > 0 && c.last()+r.idle <= now:
 		c.end(Idle, Gateway)
 		return false
+	}
+	for side, since := range stuck {
+		if since != 0 && r.stall > 0 && since+r.stall <= now {
+			c.end(Stalled, Side(side))
+			return false
+		}
 	}
 	c.probe(Client, r, now, stuck)
 	c.probe(Backend, r, now, stuck)

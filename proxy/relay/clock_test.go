@@ -288,6 +288,84 @@ func TestCoreByTheClock(t *testing.T) {
 	}
 }
 
+// A side that takes nothing of what waits for it has so long, pings or not.
+func TestCoreByTheClockOfStalls(t *testing.T) {
+	t.Parallel()
+	ten := wstest.Text("0123456789")
+	bye := wstest.Close(1001, "")
+	stall := Rules{Stall: 10 * s}
+	tests := []scene{
+		{
+			name: "a client that takes nothing", rules: stall,
+			events:  []event{wait(3 * s), stalls(Backend, ten), wait(10 * s), comes(Backend, bye)},
+			backend: `close 1001`, report: "stalled client 1001 stalled", at: 13 * s, open: true,
+		},
+		{
+			name: "a backend that takes nothing", rules: stall,
+			events: []event{wait(3 * s), stalls(Client, ten), wait(10 * s), comes(Client, bye)},
+			client: `close 1001 "stalled"`, report: "stalled backend 1001 stalled", at: 13 * s, open: true,
+		},
+		{
+			name: "not yet", rules: stall,
+			events: []event{wait(3 * s), stalls(Backend, ten), wait(10*s - instant)},
+			report: "none client 0", open: true,
+		},
+		{
+			name: "one that takes bytes again is told behind them", rules: stall,
+			events: []event{stalls(Backend, ten), wait(10 * s), wait(closeTimeout - instant), flows(Client), comes(Client, bye), comes(Backend, bye)},
+			client: `text "0123456789", close 1001 "stalled"`, backend: `close 1001`, report: "stalled client 1001 stalled", at: 10 * s,
+		},
+		{
+			name: "a slow reader", rules: stall,
+			events: []event{stalls(Backend, ten), wait(9 * s), takes(Client), wait(9 * s), takes(Client), wait(9 * s), flows(Client), wait(time.Hour)},
+			client: `text "0123456789"`, report: "none client 0", open: true,
+		},
+		{
+			name: "a slow reader that takes no more", rules: stall,
+			events:  []event{stalls(Backend, ten), wait(9 * s), takes(Client), wait(10 * s)},
+			backend: `close 1001`, report: "stalled client 1001 stalled", at: 19 * s, open: true,
+		},
+		{
+			name: "a reader that stalls and speaks", rules: stall,
+			events:  []event{stalls(Backend, ten), wait(9 * s), comes(Client, wstest.Ping("alive")), wait(s)},
+			backend: `ping "alive", close 1001`, report: "stalled client 1001 stalled", at: 10 * s, open: true,
+		},
+		{
+			name: "two readers that wait for each other", rules: stall,
+			events: []event{stalls(Client, ten), wait(s), stalls(Backend, ten), wait(10 * s)},
+			report: "stalled backend 1001 stalled", at: 10 * s, open: true,
+		},
+		{
+			name: "before a ping is unanswered", rules: Rules{Stall: 10 * s, Ping: 10 * s, Pong: 5 * s},
+			events:  []event{stalls(Backend, ten), wait(9 * s), comes(Client, wstest.Pong("")), wait(s)},
+			backend: `pong, close 1001`, report: "stalled client 1001 stalled", at: 10 * s, open: true,
+		},
+		{
+			name: "behind a ping that is unanswered", rules: Rules{Stall: 20 * s, Ping: 10 * s, Pong: 5 * s},
+			events:  []event{stalls(Backend, ten), wait(15 * s)},
+			backend: `close 1001`, report: "ping unanswered client 1001 ping unanswered", at: 15 * s, open: true,
+		},
+		{
+			name: "a side that is over a rate has stalled nobody", rules: Rules{Stall: s, Client: Traffic{MessageRate: 1.0 / 30, MessageBurst: 1}},
+			events:  []event{comes(Client, ten, ten), wait(30*s - instant)},
+			backend: `text "0123456789"`, report: "none client 0", open: true,
+		},
+		{
+			name:    "a rule for a side that has stalled for longer",
+			events:  []event{stalls(Backend, ten), wait(time.Hour), sets(stall), wait(0)},
+			backend: `close 1001`, report: "stalled client 1001 stalled", at: time.Hour, open: true,
+		},
+		{
+			name: "a rule that is taken back", rules: stall,
+			events: []event{stalls(Backend, ten), wait(9 * s), sets(Rules{}), wait(time.Hour), flows(Client)},
+			client: `text "0123456789"`, report: "none client 0", open: true,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, tt.play)
+	}
+}
+
 func TestCoreByTheClockAndItsRates(t *testing.T) {
 	t.Parallel()
 	one := wstest.Text("a")
@@ -426,8 +504,8 @@ func TestLivesEndInTheLastTenth(t *testing.T) {
 	g.Set(Rules{Lifetime: life})
 	over := func(id uint64) int64 {
 		c := newCore(&Session{ID: id, Group: &g})
-		when := c.due(1)
-		if again := c.due(when - 1); again != when {
+		when := c.due(1, [2]int64{})
+		if again := c.due(when-1, [2]int64{}); again != when {
 			t.Errorf("session %x: due at %d, then at %d", id, when, again)
 		}
 		if c.tick(when-1, [2]int64{}); c.cause != 0 {
@@ -467,6 +545,7 @@ func TestCodesOfTheGatewaysEnds(t *testing.T) {
 	}{
 		{Idle, `close 1001 "idle"`, `close 1001`, 1001},
 		{Lifetime, `close 1001 "lifetime over"`, `close 1001`, 1001},
+		{Stalled, `close 1001 "stalled"`, `close 1001`, 1001},
 		{Unanswered, `close 1001 "ping unanswered"`, `close 1001`, 1001},
 		{Shutdown, `close 1001 "shutdown"`, `close 1001`, 1001},
 		{RouteRemoved, `close 1012 "route removed"`, `close 1001`, frame.StatusServiceRestart},

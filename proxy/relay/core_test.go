@@ -119,7 +119,7 @@ func (p *play) said(from Side) []byte {
 func (p *play) pass(d time.Duration) {
 	end := p.now + int64(d)
 	for {
-		when := p.due(p.now)
+		when := p.due(p.now, p.stuck)
 		if when == 0 || when > end || p.expired || p.over() {
 			break
 		}
@@ -129,7 +129,7 @@ func (p *play) pass(d time.Duration) {
 		for side := range p.ends {
 			p.bytes(Side(side), nil, false)
 		}
-		if again := p.due(p.now); again != 0 && again <= p.now && !p.expired && !p.over() {
+		if again := p.due(p.now, p.stuck); again != 0 && again <= p.now && !p.expired && !p.over() {
 			panic(fmt.Sprintf("what was due at %d is due at %d behind it", p.now, again))
 		}
 	}
@@ -727,6 +727,7 @@ func randomRules(r *rand.Rand) Rules {
 		Client: traffic(), Backend: traffic(),
 		Idle: time.Duration(r.IntN(3)) * 7 * time.Second, Lifetime: time.Duration(r.IntN(3)) * 20 * time.Second,
 		Ping: time.Duration(r.IntN(3)) * time.Second, Pong: time.Duration(1+r.IntN(4)) * time.Second,
+		Stall: time.Duration(r.IntN(3)) * 4 * time.Second,
 	}
 }
 
@@ -767,6 +768,10 @@ func (p *play) wrong() string {
 		return fmt.Sprintf("no answer of the %s at %d: it was heard at %d", p.by, p.closed, p.fed[p.by])
 	case p.cause == Unanswered && len(p.own[p.by]) == 0 && p.stalled[p.by] == 0 && !strings.Contains(passed(p, p.by), "ping"):
 		return fmt.Sprintf("no answer of the %s, which had no ping", p.by)
+	case p.cause == Stalled && (rules.stall == 0 || p.stalled[p.by] == 0 || p.closed != p.stalled[p.by]+rules.stall):
+		return fmt.Sprintf("the %s stalled at %d: it took nothing since %d", p.by, p.closed, p.stalled[p.by])
+	case !p.closing() && rules.stall > 0 && (p.stuck[Client] != 0 && p.stuck[Client]+rules.stall < p.now || p.stuck[Backend] != 0 && p.stuck[Backend]+rules.stall < p.now):
+		return fmt.Sprintf("the session is open at %d: its sides took nothing since %d", p.now, p.stuck)
 	case p.cause == Lifetime && p.closed != 1+rules.lifetime:
 		return fmt.Sprintf("the life of the session ended at %d", p.closed)
 	case p.cause == Idle && (p.closed < 1+rules.idle || rules.idle == 0):

@@ -34,6 +34,7 @@ type Rules struct {
 	Lifetime        time.Duration // sessions end in its last tenth
 	Ping            time.Duration // silence of a side before it gets a ping
 	Pong            time.Duration // for something to come after it
+	Stall           time.Duration // in which a side may take nothing of the bytes that wait for it
 	Buffer          int           // bytes a direction holds while its reader does not take them; 0 means 64 KiB
 }
 
@@ -51,9 +52,9 @@ type Traffic struct {
 // terms is Rules as a core reads them.
 type terms struct {
 	Rules
-	limits                     [2]*frame.Limits // by Side; nil for none
-	idle, lifetime, ping, pong int64
-	buffer                     int
+	limits                            [2]*frame.Limits // by Side; nil for none
+	idle, lifetime, ping, pong, stall int64
+	buffer                            int
 }
 
 // Set holds the group's sessions, those that are open too, to r. It reports
@@ -63,7 +64,8 @@ func (g *Group) Set(r Rules) (changed bool) {
 		return false
 	}
 	t := &terms{
-		Rules: r, idle: int64(r.Idle), lifetime: int64(r.Lifetime), ping: int64(r.Ping), pong: int64(r.Pong), buffer: r.Buffer,
+		Rules: r, idle: int64(r.Idle), lifetime: int64(r.Lifetime), ping: int64(r.Ping), pong: int64(r.Pong), stall: int64(r.Stall),
+		buffer: r.Buffer,
 	}
 	for side, of := range [...]Traffic{Client: r.Client, Backend: r.Backend} {
 		if of == (Traffic{}) {

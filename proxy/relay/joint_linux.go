@@ -14,13 +14,15 @@ func (k joint) busy(side Side) bool {
 	return k.hot != nil && (len(k.hot[side].out) > 0 || k.hot[side].pipe != nil)
 }
 
-// stuck returns the moment since which a side takes nothing of what is on its
-// way to it; 0 if nothing is.
-func (k joint) stuck(side Side) int64 {
-	if !k.busy(side) {
-		return 0
+// stuck returns, by side, the moment since which it takes nothing of what is on
+// its way to it; 0 if nothing is.
+func (k joint) stuck() (since [2]int64) {
+	for side := Client; side <= Backend; side++ {
+		if k.busy(side) {
+			since[side] = k.hot[side].since
+		}
 	}
-	return k.hot[side].since
+	return since
 }
 
 // paused reports whether a side is not read: what came from it before has not
@@ -276,7 +278,7 @@ func (l *loop) settle(k joint) {
 func (l *loop) wakeAt(k joint) {
 	when := k.deadline
 	if !k.done {
-		when = k.due(l.now)
+		when = k.due(l.now, k.stuck())
 	}
 	if when != 0 && (k.alarm == 0 || when < k.alarm) { // a later one is found when this one rings
 		l.alarms.set(k.place, when)
@@ -339,7 +341,7 @@ func (l *loop) tick(k joint) {
 		}
 		return
 	}
-	if k.tick(l.now, [2]int64{Client: k.stuck(Client), Backend: k.stuck(Backend)}) {
+	if k.tick(l.now, k.stuck()) {
 		l.giveUp(k, lingerTime)
 		return
 	}

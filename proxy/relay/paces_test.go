@@ -62,10 +62,10 @@ type act struct {
 }
 
 // stoppedReading is a side that takes nothing of what waits for it for longer than
-// an answer to a ping may take.
-func stoppedReading(side Side) act {
+// the rules allow: an hour and a minute.
+func stoppedReading(side Side, rules Rules, cause Cause) act {
 	return act{
-		name: "the " + side.String() + " has stopped reading", rules: Rules{Ping: time.Hour, Pong: time.Minute},
+		name: fmt.Sprintf("the %s has stopped reading: %s", side, cause), rules: rules,
 		play: func(s *stage) {
 			from := s.peer(side.other())
 			go from.Write(sent(side.other(), binary(noise(bulk))))
@@ -74,13 +74,13 @@ func stoppedReading(side Side) act {
 			s.pass(time.Minute)
 			want := "close 1001"
 			if side == Backend {
-				want = `close 1001 "ping unanswered"`
+				want = fmt.Sprintf("close 1001 %q", cause)
 			}
 			from.hear(want)
 			s.pass(closeTimeout)
 			s.pass(lingerTime)
 		},
-		cause: Unanswered, by: side, code: 1001,
+		cause: cause, by: side, code: 1001,
 	}
 }
 
@@ -147,7 +147,52 @@ var plays = []act{
 		},
 		cause: Shutdown, by: Gateway, code: 1001,
 	},
-	stoppedReading(Client), stoppedReading(Backend),
+	stoppedReading(Client, Rules{Ping: time.Hour, Pong: time.Minute}, Unanswered),
+	stoppedReading(Backend, Rules{Ping: time.Hour, Pong: time.Minute}, Unanswered),
+	stoppedReading(Client, Rules{Stall: time.Hour + time.Minute}, Stalled),
+	stoppedReading(Backend, Rules{Stall: time.Hour + time.Minute}, Stalled),
+	{
+		name: "a reader that stalls for less than it may", rules: Rules{Stall: time.Hour},
+		play: func(s *stage) {
+			message := binary(noise(bulk))
+			go s.b.Write(sent(Backend, message))
+			s.full(Client)
+			s.pass(time.Minute)
+			s.c.take(message)
+			s.calm()
+			s.pass(10 * time.Hour)
+			s.End(all, Shutdown, 0)
+			s.closes(told(Client), told(Backend))
+		},
+		cause: Shutdown, by: Gateway, code: 1001,
+	},
+	{
+		name: "a reader that goes on when it has stalled for too long", rules: Rules{Stall: time.Hour},
+		play: func(s *stage) {
+			message := binary(noise(bulk))
+			go s.b.Write(sent(Backend, message))
+			s.full(Client)
+			s.pass(time.Hour)
+			s.c.take(message)
+			s.closes(`close 1001 "stalled"`, "close 1001")
+		},
+		cause: Stalled, by: Client, code: 1001,
+	},
+	{
+		name: "a rule for a reader that has stalled for longer",
+		play: func(s *stage) {
+			message := binary(noise(bulk))
+			go s.b.Write(sent(Backend, message))
+			s.full(Client)
+			s.pass(time.Hour)
+			s.group.Set(Rules{Stall: time.Minute})
+			s.Review()
+			s.pass(instant)
+			s.c.take(message)
+			s.closes(`close 1001 "stalled"`, "close 1001")
+		},
+		cause: Stalled, by: Client, code: 1001,
+	},
 	{
 		name: "nobody answers a ping", rules: Rules{Ping: time.Hour, Pong: time.Minute},
 		play: func(s *stage) {
@@ -215,7 +260,7 @@ var plays = []act{
 		cause: Closed, by: Client, code: 1000,
 	},
 	{
-		name: "messages are delayed", rules: Rules{Client: Traffic{MessageRate: 1.0 / 3600, MessageBurst: 2}},
+		name: "messages are delayed, which is no stall", rules: Rules{Client: Traffic{MessageRate: 1.0 / 3600, MessageBurst: 2}, Stall: time.Minute},
 		play: func(s *stage) {
 			var all []ws.Frame
 			for i := range 10 {

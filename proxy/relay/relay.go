@@ -133,6 +133,7 @@ const (
 	Idle       // no data frame for too long
 	Lifetime   // it lived as long as it may
 	Unanswered // a ping
+	Stalled    // a side took nothing of what waited for it for too long
 	Shutdown
 	RouteRemoved
 	BackendRemoved
@@ -158,6 +159,8 @@ func (c Cause) String() string {
 		return "lifetime over"
 	case Unanswered:
 		return "ping unanswered"
+	case Stalled:
+		return "stalled"
 	case Shutdown:
 		return "shutdown"
 	case RouteRemoved:

@@ -206,16 +206,17 @@ func (s *session) settle() {
 func (s *session) wake(now int64) {
 	when := s.deadline
 	if s.ended == 0 {
-		when = s.due(now)
+		when = s.due(now, s.writing)
 	}
 	if when == 0 || s.rings != 0 && s.rings <= when {
 		return // it is called early enough
 	}
 	s.rings = when
-	if s.alarm != nil {
-		s.alarm.Stop()
+	if left := time.Duration(max(when-now, 1)); s.alarm == nil {
+		s.alarm = time.AfterFunc(left, s.ring)
+	} else {
+		s.alarm.Reset(left)
 	}
-	s.alarm = time.AfterFunc(time.Duration(max(when-now, 1)), s.ring)
 }
 
 // ring does what is due.

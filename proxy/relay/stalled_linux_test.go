@@ -196,7 +196,7 @@ func TestAThousandStalledSessions(t *testing.T) {
 	)
 	h := newHall(t)
 	h.reports = make(chan Report, stalled+others)
-	h.group.Set(Rules{Buffer: buffer, Ping: time.Hour, Pong: time.Hour})
+	h.group.Set(Rules{Buffer: buffer, Ping: time.Hour, Pong: time.Hour, Stall: time.Hour})
 	var echoes []func()
 	for range others {
 		echoes = append(echoes, h.echo(loopback, 128))
@@ -291,7 +291,7 @@ func TestTheLoopsAllocateNothing(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	many := Traffic{Frame: 1 << 30, Message: 1 << 30, MessageRate: 1e9, MessageBurst: 1e9, ByteRate: 1e12, ByteBurst: 1e12}
-	every := Rules{Client: many, Backend: many, Idle: time.Hour, Lifetime: 24 * time.Hour, Ping: time.Minute, Pong: time.Minute}
+	every := Rules{Client: many, Backend: many, Idle: time.Hour, Lifetime: 24 * time.Hour, Ping: time.Minute, Pong: time.Minute, Stall: time.Minute}
 	t.Run("messages", func(t *testing.T) {
 		for _, tt := range []struct{ size, messages int }{{128, 50_000}, {16 << 10, 5000}, {1 << 20, 100}} {
 			h := newHall(t)
