@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -367,5 +369,43 @@ func TestReloadChangesTheLimitsOfOpenSessions(t *testing.T) {
 				expect(t, g.ended(uri), record{"cause": tt.cause})
 			})
 		})
+	}
+}
+
+// A side that reads little, and steadily, is alive, however much waits for it.
+func TestASideThatReadsSlowlyIsAlive(t *testing.T) {
+	t.Parallel()
+	const pong, message = 3 * time.Second, 64 << 20
+	flooding := func(c *wstest.Conn) {
+		if c.Accept() != nil {
+			return
+		}
+		ws.WriteHeader(c, ws.Header{Fin: true, OpCode: ws.OpBinary, Length: message})
+		c.Write(make([]byte, message))
+		io.Copy(io.Discard, c)
+	}
+	b := wstest.NewBackend(t, flooding)
+	g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s, websocket: { ping_interval: 1s, pong_timeout: %s, stall_timeout: %[2]s } }]", b.Address, pong))
+	var all sync.WaitGroup
+	for scheme, target := range g.schemes() {
+		uri := "/" + scheme
+		p := wstest.Open(t, target, wstest.Handshake(uri))
+		all.Go(func() {
+			every := time.NewTicker(100 * time.Millisecond)
+			defer every.Stop()
+			for end := time.Now().Add(4 * pong); time.Now().Before(end); <-every.C {
+				if _, err := io.CopyN(io.Discard, p, 20<<10); err != nil { // 200 KB a second: the buffers of the systems hold more
+					t.Errorf("%s: %v", scheme, err)
+					return
+				}
+			}
+			p.Close()
+		})
+	}
+	all.Wait()
+	for scheme := range g.schemes() {
+		if r := g.ended("/" + scheme); r.text("cause") != "client lost" {
+			t.Errorf("%s: the session ended by %q", scheme, r.text("cause"))
+		}
 	}
 }

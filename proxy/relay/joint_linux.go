@@ -4,7 +4,6 @@ package relay
 
 import (
 	"io"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -320,17 +319,6 @@ func (l *loop) watch(k joint) {
 	}
 }
 
-// report reports the session; its sockets linger.
-func (l *loop) report(k joint, linger time.Duration) {
-	if !k.done {
-		k.done = true
-		k.group.leave(k.core)
-		l.sink.Ended(k.core.report(k.owner, l.sessions.note(k), l.clock, l.now))
-	}
-	k.deadline = l.now + int64(linger)
-	l.alarms.set(k.place, k.deadline)
-}
-
 // tick does what is due.
 func (l *loop) tick(k joint) {
 	if k.done {
@@ -341,60 +329,18 @@ func (l *loop) tick(k joint) {
 		}
 		return
 	}
-	if k.tick(l.now, k.stuck()) {
+	for side := Client; side <= Backend && !k.gone; side++ {
+		// Epoll tells of room only when a third of the send buffer is free: a
+		// side that takes little has made some all the same.
+		if k.busy(side) {
+			l.flush(k, side)
+		}
+	}
+	switch {
+	case k.gone:
+	case k.tick(l.now, k.stuck()):
 		l.giveUp(k, lingerTime)
-		return
+	default:
+		l.settle(k)
 	}
-	l.settle(k)
-}
-
-// cut ends the session at once, or its lingering; who can be told still is.
-func (l *loop) cut(k joint) {
-	k.end(Shutdown, Gateway)
-	l.settle(k)
-	if !k.gone {
-		k.expire()
-		l.giveUp(k, cutTime)
-	}
-}
-
-// giveUp is for a session that is waited for no more.
-func (l *loop) giveUp(k joint, linger time.Duration) {
-	l.settle(k)
-	if k.gone {
-		return
-	}
-	l.report(k, linger)
-	l.settle(k)
-}
-
-// drop closes the sockets.
-func (l *loop) drop(k joint) {
-	k.gone = true
-	for side := range k.sockets {
-		if k.hot != nil && k.hot[side].pipe != nil {
-			l.pipes.giveBack(k.hot[side].pipe)
-			k.hot[side].pipe = nil
-		}
-		if !k.busy(Side(side)) {
-			l.sayGoodbye(k, Side(side))
-		}
-		unix.Close(int(k.sockets[side].fd))
-		if n := k.sockets[side].secret; n >= 0 {
-			l.secrets.drop(n)
-		}
-	}
-	l.alarms.remove(k.place)
-	l.sink.Closed(k.owner)
-	l.dropped = append(l.dropped, k)
-}
-
-// bury gives back the places of sessions whose sockets are closed. Nobody has
-// them at hand between events.
-func (l *loop) bury() {
-	for _, k := range l.dropped {
-		l.sessions.give(k)
-		l.load.Add(-1)
-	}
-	l.dropped = l.dropped[:0]
 }

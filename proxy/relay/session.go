@@ -32,6 +32,7 @@ type session struct {
 	core
 	flow
 	tie
+	taken   [2]int64    // by Side: bytes that its system has taken in all, when it was last asked
 	writing [2]int64    // by Side: moment since which it takes nothing of the bytes that are on their way to it; 0 while none are
 	shut    [2]bool     // by Side: it was sent the end of the stream
 	alerted [2]bool     // by Side: its TLS has ended with a fatal alert
@@ -227,6 +228,7 @@ func (s *session) ring() {
 	s.rings = 0
 	switch {
 	case s.ended == 0:
+		s.progress(now)
 		if s.tick(now, s.writing) {
 			s.finish(now, lingerTime)
 		}
@@ -237,6 +239,20 @@ func (s *session) ring() {
 	}
 	s.wake(now)
 	s.changed.Broadcast()
+}
+
+// progress notes what the sides that are written to have taken of a piece, as
+// their systems tell.
+func (s *session) progress(now int64) {
+	for side := range s.writing {
+		below := wire.Of(s.conns[side])
+		if s.writing[side] == 0 || below == nil {
+			continue
+		}
+		if taken, _ := below.Progress(); taken != s.taken[side] {
+			s.taken[side], s.writing[side] = taken, now
+		}
+	}
 }
 
 // finish leaves both sides a while to close their end. It is called with the
