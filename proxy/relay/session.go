@@ -32,7 +32,7 @@ type session struct {
 	core
 	flow
 	tie
-	taken   [2]int64    // by Side: bytes that its system has taken in all, when it was last asked
+	taken   [2]int64    // by Side: bytes that it had taken in all when the alarm was set, if something was written to it
 	writing [2]int64    // by Side: moment since which it takes nothing of the bytes that are on their way to it; 0 while none are
 	shut    [2]bool     // by Side: it was sent the end of the stream
 	alerted [2]bool     // by Side: its TLS has ended with a fatal alert
@@ -213,6 +213,11 @@ func (s *session) wake(now int64) {
 		return // it is called early enough
 	}
 	s.rings = when
+	for side := range s.writing {
+		if s.writing[side] != 0 {
+			s.taken[side] = s.hasTaken(Side(side))
+		}
+	}
 	if left := time.Duration(max(when-now, 1)); s.alarm == nil {
 		s.alarm = time.AfterFunc(left, s.ring)
 	} else {
@@ -241,16 +246,22 @@ func (s *session) ring() {
 	s.changed.Broadcast()
 }
 
-// progress notes what the sides that are written to have taken of a piece, as
-// their systems tell.
+// hasTaken returns how many bytes a side has taken in all, as its system tells; 0
+// where nothing does.
+func (s *session) hasTaken(side Side) int64 {
+	if below := wire.Of(s.conns[side]); below != nil {
+		taken, _, _ := below.Acknowledged()
+		return taken
+	}
+	return 0
+}
+
+// progress notes that sides have taken something, since the alarm was set, of the
+// piece that is written to them.
 func (s *session) progress(now int64) {
 	for side := range s.writing {
-		below := wire.Of(s.conns[side])
-		if s.writing[side] == 0 || below == nil {
-			continue
-		}
-		if taken, _ := below.Progress(); taken != s.taken[side] {
-			s.taken[side], s.writing[side] = taken, now
+		if s.writing[side] != 0 && s.hasTaken(Side(side)) != s.taken[side] {
+			s.writing[side] = now
 		}
 	}
 }
