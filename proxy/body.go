@@ -26,9 +26,15 @@ type clientBody struct {
 	expects       bool // the client waits for a 100 before it sends
 	credit        *credit
 	peeked        []byte // read by empty, for the next Read
+	request       *http.Request
+	gone          *time.Timer // looks whether the client is; nil over HTTP/2, which tells
 
 	begun, whole atomic.Bool
 }
+
+// goneInterval is how often it is looked whether the client of a body that is not
+// read has left: net/http sees that only when it reads.
+const goneInterval = time.Second
 
 // newClientBody takes over the body of r. The result is nil where none can come.
 func newClientBody(r *http.Request, client *connection, control *http.ResponseController) *clientBody {
@@ -36,7 +42,7 @@ func newClientBody(r *http.Request, client *connection, control *http.ResponseCo
 		return nil
 	}
 	b := &clientBody{
-		ReadCloser: r.Body, client: client, streams: r.ProtoMajor > 1,
+		ReadCloser: r.Body, client: client, request: r, streams: r.ProtoMajor > 1,
 		expects: r.ProtoMajor == 1 && httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue"),
 	}
 	b.credit = newCredit(defaultRate, b.streams, client.came, func() { control.SetReadDeadline(time.Unix(1, 0)) })
@@ -44,6 +50,7 @@ func newClientBody(r *http.Request, client *connection, control *http.ResponseCo
 		// Else net/http reads the rest of the body by itself, without a deadline:
 		// drainRest does.
 		control.EnableFullDuplex()
+		b.gone = time.AfterFunc(goneInterval, b.lookForClient)
 	}
 	r.Body = b
 	return b
@@ -84,30 +91,48 @@ func (b *clientBody) empty() bool {
 	}
 }
 
+// lookForClient ends the request when its client has left in the middle of it.
+func (b *clientBody) lookForClient() {
+	switch {
+	case b.whole.Load() || b.client.wire.Ended():
+	case b.client.wire.Gone():
+		b.client.wire.EndReads()
+		io.Copy(io.Discard, b.ReadCloser) // up to the error, by which net/http ends the context of the request
+	default:
+		b.gone.Reset(goneInterval)
+	}
+}
+
 // answered is called when the final answer begins, from when on the client may
-// be quiet. It reports whether the connection has to end with the answer: the
-// client waits for leave to send a body that was not asked for, and may never
-// send it.
+// be quiet. It reports whether the connection has to end with the answer: there
+// is too much of the body to come, or the client waits for leave to send it and
+// may never do.
 func (b *clientBody) answered() (last bool) {
 	if b == nil {
 		return false
 	}
 	b.credit.stop()
-	return b.expects && !b.begun.Load()
+	if b.streams || b.whole.Load() {
+		return false
+	}
+	return b.expects && !b.begun.Load() || b.request.ContentLength < 0 || b.request.ContentLength > drainSize
 }
 
 // drainRest ends what is left of an HTTP/1 request when its answer is out. It reads
 // the rest, within bounds, so that the connection can be used again, or has it
-// close in good order (RFC 9112, section 9.6). Ends says that the connection ends anyway.
+// close in good order (RFC 9112, section 9.6). Ends says that the connection ends
+// anyway. The body is net/http's own again, which looks at it.
 func (b *clientBody) drainRest(control *http.ResponseController, ends bool) {
-	if b == nil || b.streams || b.whole.Load() {
+	if b == nil || b.streams {
 		return
 	}
-	if !ends && control.Flush() == nil {
+	b.request.Body = b.ReadCloser
+	if !b.whole.Load() && !ends && control.Flush() == nil {
 		control.SetReadDeadline(time.Now().Add(drainTime))
-		io.CopyN(io.Discard, b, drainSize)
+		io.CopyN(io.Discard, b, drainSize+1)
 	}
 	if !b.whole.Load() {
 		b.client.wire.EndReads()
 	}
+	b.gone.Stop()
 }

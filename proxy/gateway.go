@@ -40,6 +40,7 @@ type Gateway struct {
 	copied    *budget // of the copies of requests
 
 	connections connectionCount
+	heads       *headRoom
 
 	handshakes sync.WaitGroup // requests that may become sessions
 
@@ -61,6 +62,7 @@ type Gateway struct {
 func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 	g := &Gateway{newLogger: newLogger, untend: func() {}, tended: make(map[*backend.Pool]func()), quit: make(chan struct{}), clients: limit.NewCounts()}
 	g.connections.sessions = &g.sessions
+	g.heads = newHeadRoom()
 	g.hurry, g.cut = context.WithCancel(context.Background())
 	g.copies, g.endCopies = context.WithCancel(context.Background())
 	g.stayed, g.strangers, g.greedy = newTally(g.tellStayed), newTally(g.tellStrangers), newTally(g.tellGreedy)

@@ -95,8 +95,11 @@ func (w *recorder) watch() *credit {
 	return w.credit
 }
 
-// begin takes away what was left on the connection.
-func (w *recorder) begin() { w.control.SetWriteDeadline(time.Time{}) }
+// begin takes away the deadlines that the connection had before the handler.
+func (w *recorder) begin() {
+	w.control.SetReadDeadline(time.Time{})
+	w.control.SetWriteDeadline(time.Time{})
+}
 
 // end bounds what net/http still has of the answer, and writes after the
 // handler.

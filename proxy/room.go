@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/netip"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -105,4 +107,41 @@ func (c *connectionCount) ended(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// headRoom is what the heads of requests that are under way may take, beside
+// the first bytes of each: those of one client's connections half of it.
+type headRoom struct {
+	most int64 // bytes
+	used atomic.Int64
+	own  *limit.Sums
+}
+
+// headShare is the part of the memory limit that heads may take, as bytes that
+// came: what is made of them takes several times as much.
+const headShare = 16
+
+func newHeadRoom() *headRoom {
+	return &headRoom{most: debug.SetMemoryLimit(-1) / headShare, own: limit.NewSums()}
+}
+
+// headsOf is the room for the heads of one client.
+type headsOf struct {
+	*headRoom
+	client netip.Addr
+}
+
+// Borrow implements [wire.Lender].
+func (h headsOf) Borrow(n int) bool {
+	if h.used.Add(int64(n)) <= h.most && h.own.Acquire(h.client, n, h.most/2) {
+		return true
+	}
+	h.used.Add(-int64(n))
+	return false
+}
+
+// Return implements [wire.Lender].
+func (h headsOf) Return(n int) {
+	h.own.Release(h.client, n)
+	h.used.Add(-int64(n))
 }

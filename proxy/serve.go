@@ -46,6 +46,9 @@ type exchange struct {
 // serve is the way of a request (docs/architecture.md, section 3, from step 3
 // on; accept, PROXY header and TLS lie behind it).
 func (g *Gateway) serve(l *listener, w http.ResponseWriter, r *http.Request) {
+	if connectionOf(r).wire.Ended() { // what looks like a request is the rest of the one before
+		panic(http.ErrAbortHandler)
+	}
 	x := g.newExchange(w, r)
 	defer x.end()
 	if x.enter() {

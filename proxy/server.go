@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log"
 	"net"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"sluice/internal/limit"
 	"sluice/internal/wire"
 	"sluice/proxy/forward"
 )
@@ -60,14 +62,19 @@ type connection struct {
 	requests, given atomic.Int32 // given up by the client before they were answered
 }
 
-// began notes a request, and lets the client send what belongs to it.
+// began notes a request, and lets the client send what belongs to it: of a body as
+// much as comes before it is read.
 func (c *connection) began(r *http.Request) {
 	c.requests.Add(1)
 	if r.ProtoMajor == 1 {
 		c.wire.AllowAll()
 		return
 	}
-	c.wire.Allow(payloadShare * forward.HeadSize(r))
+	ahead := int64(streamBuffer)
+	if r.ContentLength >= 0 {
+		ahead = min(ahead, r.ContentLength)
+	}
+	c.wire.Allow(payloadShare*forward.HeadSize(r) + 2*ahead)
 }
 
 // taken and came return how many bytes the client has taken and sent so far.
@@ -97,30 +104,12 @@ func (g *Gateway) newServer(l *listener, s serverSettings) *server {
 	v := &server{settings: s, listener: l, stopped: make(chan struct{}), ended: make(chan struct{})}
 	v.stop = sync.OnceFunc(func() { close(v.stopped) })
 	stream, window := bufferSize(streamBuffer, streamsInMemory), bufferSize(connectionBuffer, connectionsInMemory)
-	idle := freeBytes + headSlack*int64(s.maxHeader)
 	v.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			v.started(connectionOf(r).Conn)
 			g.serve(l, w, r)
 		}),
-		ConnState: func(c net.Conn, s http.ConnState) {
-			switch s {
-			case http.StateNew:
-				v.starting.Add(1)
-				v.fresh.Store(c, nil)
-				wire.Of(c).Allow(idle)
-			case http.StateActive: // over HTTP/2: there are streams now, and bodies may come up to the window
-				wire.Of(c).AllowAtLeast(idle + int64(window))
-				c.SetWriteDeadline(time.Now().Add(lastTime)) // for what net/http answers by itself over HTTP/1
-			case http.StateIdle:
-				wire.Of(c).AllowAtMost(idle)
-			case http.StateClosed:
-				v.started(c)
-				if wire.Of(c).Flooded() {
-					g.floods.count(l.name)
-				}
-			}
-		},
+		ConnState:         v.connState(g, freeBytes+headSlack*int64(s.maxHeader), int64(window)),
 		ReadHeaderTimeout: s.headerTimeout,
 		IdleTimeout:       s.idleTimeout,
 		MaxHeaderBytes:    headSlack * s.maxHeader, // screened again
@@ -160,6 +149,46 @@ func (v *server) serve() {
 	if err := v.http.Serve(v); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		v.listener.log().Error().Err(err).Str("listener", v.listener.name).Msg("server failed")
 	}
+}
+
+// connState returns what is to be done when the state of a connection changes. Idle
+// is what a client may send without a request, in bytes, and window how much of
+// bodies besides while it has streams open.
+func (v *server) connState(g *Gateway, idle, window int64) func(net.Conn, http.ConnState) {
+	return func(c net.Conn, s http.ConnState) {
+		w := wire.Of(c)
+		switch s {
+		case http.StateNew:
+			v.starting.Add(1)
+			v.fresh.Store(c, nil)
+			w.Allow(idle)
+			w.BeginHead(headsOf{g.heads, limit.Key(w.Peer().Addr())})
+		case http.StateActive:
+			w.EndHead()
+			if v.multiplexed(c) {
+				w.AllowAtLeast(idle + window)
+				return
+			}
+			// For what net/http answers, and reads, without a handler.
+			now := time.Now()
+			c.SetReadDeadline(now.Add(grace))
+			c.SetWriteDeadline(now.Add(lastTime))
+		case http.StateIdle:
+			w.AllowAtMost(idle)
+			w.BeginHead(headsOf{g.heads, limit.Key(w.Peer().Addr())})
+		case http.StateClosed:
+			v.started(c)
+			if w.Flooded() {
+				g.floods.count(v.listener.name)
+			}
+		}
+	}
+}
+
+// multiplexed reports whether c, whose handshake is done, carries HTTP/2.
+func (v *server) multiplexed(c net.Conn) bool {
+	t, ok := c.(*tls.Conn)
+	return ok && v.settings.http2 && t.ConnectionState().NegotiatedProtocol == "h2"
 }
 
 // started is for a connection that has its first request, or never will.

@@ -52,6 +52,9 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
+// Ended reports whether EndReads was called.
+func (c *Conn) Ended() bool { return c.ending.ended.Load() }
+
 // Close closes the socket, perhaps later: see [Conn.Linger].
 func (c *Conn) Close() error {
 	e := &c.ending
@@ -90,6 +93,7 @@ func (c *Conn) shut() error {
 		c.watch.set(false, true)
 	}
 	c.Forget()
+	c.EndHead()
 	if h := c.TakeHolder(); h != nil {
 		h.Leave()
 	}

@@ -25,6 +25,7 @@ type Conn struct {
 	progress  progress
 	allowance allowance
 	ending    ending
+	head      head
 	early     earlyAnswer
 	closing   sync.Once // the lingering
 	watch     *watch    // nil unless asked for
@@ -78,6 +79,10 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	if flood := c.allowance.spend(n); flood != nil {
 		c.Cut()
 		return 0, flood
+	}
+	if full := c.head.take(n); full != nil {
+		c.Cut()
+		return 0, full
 	}
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.ending.over.Store(true)
