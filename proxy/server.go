@@ -174,7 +174,10 @@ func (v *server) connState(g *Gateway, idle, window int64) func(net.Conn, http.C
 			c.SetReadDeadline(now.Add(grace))
 			c.SetWriteDeadline(now.Add(lastTime))
 		case http.StateIdle:
-			w.AllowAtMost(idle)
+			w.AllowAtMost(idle + window) // bodies of streams that are over may still come
+			if _, fresh := v.fresh.Load(c); fresh {
+				w.AllowAtMost(idle)
+			}
 			w.BeginHead(headsOf{g.heads, limit.Key(w.Peer().Addr())})
 		case http.StateClosed:
 			v.started(c)
