@@ -95,16 +95,19 @@ func (m *mirror) copy(x *exchange, path string) (send func()) {
 			over()
 			return
 		}
+		r := x.r.Clone(x.g.copies) // the request itself is net/http's again behind the handler
+		r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(kept)), int64(len(kept)), nil
+		r.Trailer = nil
 		x.g.serving.Go(func() {
 			defer over()
-			m.send(x, path, kept, need)
+			m.send(x, r, path, need)
 		})
 	}
 }
 
 // send sends the copy and drops the answer.
-func (m *mirror) send(x *exchange, path string, body []byte, need backend.Need) {
-	ctx, cancel := context.WithTimeout(x.g.copies, x.svc.exchange.Response)
+func (m *mirror) send(x *exchange, r *http.Request, path string, need backend.Need) {
+	ctx, cancel := context.WithTimeout(r.Context(), x.svc.exchange.Response)
 	defer cancel()
 	tried := x.tried()
 	lease, err := m.pool.Acquire(ctx, need, &tried)
@@ -112,13 +115,10 @@ func (m *mirror) send(x *exchange, path string, body []byte, need backend.Need) 
 		return
 	}
 	defer lease.Release()
-	r := x.r.Clone(ctx)
-	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
-	r.Trailer = nil
 	e := x.svc.exchange // a copy
 	e.Backend, e.Path, e.Origin, e.ID = lease, path, &x.origin, x.record.ID
 	e.Via, e.Edit = x.s.via, x.edit
-	result := e.Do(nobody{make(http.Header)}, r)
+	result := e.Do(nobody{make(http.Header)}, r.WithContext(ctx))
 	m.judge(lease, &tried, &result)
 }
 

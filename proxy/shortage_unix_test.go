@@ -82,6 +82,7 @@ log: {access: %v}
 				t.Errorf("%+v, want it up", s)
 			}
 		}
+		g.stop() // a record may come behind its answer
 		g.mu.Lock()
 		log := g.log.String()
 		g.mu.Unlock()
@@ -94,7 +95,6 @@ log: {access: %v}
 		if strings.Contains(log, `"level":"warn"`) {
 			t.Errorf("warnings in\n%s", log)
 		}
-		g.stop()
 	}
 }
 
