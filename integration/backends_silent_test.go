@@ -1,12 +1,15 @@
 package integration
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/internal/wstest"
 )
@@ -68,5 +71,42 @@ routes:
 				t.Errorf("the answer with a pause is %s, %q", r.Status, body)
 			}
 		})
+	}
+}
+
+// A backend that reads a request slowly, and steadily, has not failed to answer:
+// most of the request may lie in the buffers of the systems for long.
+func TestBackendsThatReadSlowly(t *testing.T) {
+	t.Parallel()
+	const size = 8 << 20
+	b := wstest.NewBackend(t, func(c *wstest.Conn) {
+		left, _ := strconv.Atoi(c.Head.Get("Content-Length"))
+		every := time.NewTicker(50 * time.Millisecond)
+		defer every.Stop()
+		for ; left > 0; <-every.C {
+			n, err := io.CopyN(io.Discard, c, int64(min(left, 100<<10))) // 2 MiB a second
+			if left -= int(n); err != nil {
+				return
+			}
+		}
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	})
+	stuck := wstest.NewBackend(t, wstest.Hanging)
+	g := start(t, fmt.Sprintf(`
+routes:
+  - { path: /steady, backend: %s, timeouts: { response: 1s } }
+  - { path: /stuck, backend: %s, timeouts: { response: 1s } }
+`, b.Address, stuck.Address))
+	for name, send := range clients(t, g) {
+		for path, status := range map[string]int{"/steady": 200, "/stuck": 504} {
+			r, err := send("POST", path, bytes.NewReader(make([]byte, size)))
+			if err != nil {
+				t.Errorf("%s%s: %v", name, path, err)
+				continue
+			}
+			if r.Body.Close(); r.StatusCode != status {
+				t.Errorf("%s%s: status %d, want %d", name, path, r.StatusCode, status)
+			}
+		}
 	}
 }

@@ -62,6 +62,7 @@ routes:
 		{"handshake", head("GET /backend", one, "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), 400},
 		{"backend", head("GET /backend", one), 408},
 		{"backend, in chunks", head("POST /backend", chunked) + "5\r\nhello\r\n", 408},
+		{"backend, in trailers", head("POST /backend", chunked) + "5\r\nhello\r\n0\r\nX-A: b\r\n", 408},
 		{"backend that answers early", head("POST /early", one), 200},
 		{"backend that breaks its answer", head("POST /broken", one), 0},
 	}
@@ -405,6 +406,40 @@ func TestManyBodiesThatAreNotRead(t *testing.T) {
 	for _, r := range g.log() {
 		if r.name() == "connections closed" {
 			t.Errorf("taken for a flood: %s", r.text("text"))
+		}
+	}
+}
+
+// A stream whose body comes too slowly is refused alone: its connection goes on.
+func TestSlowBodyOfAStreamEndsNoConnection(t *testing.T) {
+	t.Parallel()
+	b := webBackend(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
+	g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", b))
+	s := dial2(t, g.https)
+	if err := s.open(1, false, pseudo("POST", "/")...); err != nil {
+		t.Fatal(err)
+	}
+	if ends, err := s.outcomes(1); err != nil || ends[1].status != http.StatusRequestTimeout {
+		t.Fatalf("%v, %v; want 408", ends[1], err)
+	}
+	if err := s.open(3, true, pseudo("GET", "/")...); err != nil {
+		t.Fatal(err)
+	}
+	if ends, err := s.outcomes(3); err != nil || ends[3].status != http.StatusOK {
+		t.Errorf("the next request: %v, %v", ends[3], err)
+	}
+}
+
+// What came of an answer that its backend breaks reaches the client.
+func TestBrokenAnswersAreDeliveredAsFarAsTheyCame(t *testing.T) {
+	t.Parallel()
+	b := wstest.NewBackend(t, wstest.Answering("HTTP/1.1 200 OK\r\nContent-Length: 500\r\nX-Here: yes\r\n\r\nthe beginning"))
+	g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", b.Address))
+	for scheme, target := range g.schemes() {
+		p := wstest.Dial(t, target)
+		p.WriteString(get("/"))
+		if got := cut(t, p); !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.HasSuffix(got, "the beginning") {
+			t.Errorf("%s: got %q; want the beginning of the answer", scheme, got)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ type clientBody struct {
 	gone          *time.Timer // looks whether the client is; nil over HTTP/2, which tells
 
 	begun, whole atomic.Bool
+	slow         atomic.Bool // it came too slowly
 }
 
 // goneInterval is how often it is looked whether the client of a body that is not
@@ -45,7 +47,10 @@ func newClientBody(r *http.Request, client *connection, control *http.ResponseCo
 		ReadCloser: r.Body, client: client, request: r, streams: r.ProtoMajor > 1,
 		expects: r.ProtoMajor == 1 && httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue"),
 	}
-	b.credit = newCredit(defaultRate, b.streams, client.came, func() { control.SetReadDeadline(time.Unix(1, 0)) })
+	b.credit = newCredit(defaultRate, b.streams, client.came, func() {
+		b.slow.Store(true)
+		control.SetReadDeadline(time.Unix(1, 0))
+	})
 	if !b.streams {
 		// Else net/http reads the rest of the body by itself, without a deadline:
 		// drainRest does.
@@ -69,8 +74,11 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	if b.streams {
 		b.client.wire.Allow(int64(n) * payloadShare)
 	}
-	if err == io.EOF {
+	switch {
+	case err == io.EOF:
 		b.whole.Store(true)
+	case err != nil && b.slow.Load(): // net/http has another word for it within trailers
+		err = os.ErrDeadlineExceeded
 	}
 	return n, err
 }

@@ -126,7 +126,7 @@ func (b *builder) service(c *config.Route, next *snapshot) *service {
 	s.minRate = float64(c.MinBodyRate)
 	s.secure, s.hsts = secure(c.Security)
 	s.exchange = forward.Exchange{
-		Reuse: backend.Settle, MaxBody: int64(c.MaxBodySize),
+		Reuse: backend.Settle, Waiting: backend.Waiting, MaxBody: int64(c.MaxBodySize),
 		Response: c.Timeouts.Response, Silence: c.Timeouts.Idle,
 	}
 	var before *admission

@@ -84,13 +84,16 @@ func (x *exchange) finish(result *forward.Result) {
 	case result.Err == nil:
 	case result.Status != 0:
 		x.record.Error = result.Err.Error()
+		x.sent.FlushError() // what came of the answer reaches the client
 		panic(http.ErrAbortHandler)
 	case errors.Is(result.Err, forward.ErrTooLarge):
 		x.fail(http.StatusRequestEntityTooLarge, "The request's body is too large.", result.Err)
 	case !errors.As(result.Err, &e) || !e.Client:
 		x.failBackend(result.Err)
 	case errors.Is(result.Err, os.ErrDeadlineExceeded): // net/http takes it for a client that left
-		x.w.Header().Set("Connection", "close")
+		if !x.sent.streams {
+			x.w.Header().Set("Connection", "close")
+		}
 		x.fail(http.StatusRequestTimeout, "The request's body came too slowly.", result.Err)
 	case x.r.Context().Err() != nil:
 		x.gone(result.Err)

@@ -23,7 +23,16 @@ func (c *Conn) Progress() (taken, came int64) {
 // Acknowledged is Progress where the system tells.
 func (c *Conn) Acknowledged() (taken, came int64, ok bool) {
 	if tcp, isTCP := c.Conn.(*net.TCPConn); isTCP {
-		return tcpProgress(tcp)
+		taken, came, _, ok = tcpProgress(tcp)
 	}
-	return 0, 0, false
+	return taken, came, ok
+}
+
+// Waiting returns how many bytes the peer has taken, and how many were written
+// that the system still holds for it, about; zeros where the system does not tell.
+func (c *Conn) Waiting() (taken, waiting int64) {
+	if tcp, isTCP := c.Conn.(*net.TCPConn); isTCP {
+		taken, _, waiting, _ = tcpProgress(tcp)
+	}
+	return taken, waiting
 }

@@ -154,6 +154,15 @@ func Settle(c net.Conn) {
 	}
 }
 
+// Waiting returns how many bytes an endpoint has taken of a connection of
+// RoundTrip, and how many the system holds for it; zeros where nothing tells.
+func Waiting(c net.Conn) (taken, waiting int64) {
+	if w := wire.Of(c); w != nil {
+		return w.Waiting()
+	}
+	return 0, 0
+}
+
 // A DialError is an endpoint that could not be reached.
 type DialError struct {
 	Backend, Endpoint string

@@ -9,6 +9,7 @@ import (
 // The zero value never does.
 type alarm struct {
 	after time.Duration // 0 means never
+	mark  func()        // called when the time begins; may be nil
 	call  func()
 
 	mu      sync.Mutex
@@ -27,6 +28,9 @@ func (a *alarm) pause() {
 
 // start starts the time, anew if it runs already.
 func (a *alarm) start() {
+	if a.after > 0 && a.mark != nil {
+		a.mark()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {

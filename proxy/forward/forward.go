@@ -28,6 +28,9 @@ type Exchange struct {
 	Edit    func(http.Header) // changes what the backend sees; a Host in it becomes the request's
 	Via     bool              // add Via headers, both ways
 	Reuse   func(net.Conn)    // called before a kept connection is used again
+	// Waiting returns how many bytes the backend has taken of a connection, and how
+	// many the system holds for it; nil where nothing tells.
+	Waiting func(net.Conn) (taken, waiting int64)
 
 	// Names of fields that the gateway alone sends, to the backend and to the
 	// client: trailers and informational answers do not bring them in. Edit and
@@ -82,14 +85,23 @@ func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	early := newInformer(w, r, &x.ToClient)
+	taking := &taking{ask: x.Waiting}
 	body := &requestBody{
 		request: r, limit: x.MaxBody, proceed: early.proceed, kept: &x.ToBackend,
-		slow: alarm{after: x.Response, call: func() { cancel(errSlowAnswer(x.Response)) }},
+		slow: alarm{after: x.Response, mark: taking.mark},
+	}
+	body.slow.call = func() {
+		if taking.goesOn() {
+			body.slow.start()
+			return
+		}
+		cancel(errSlowAnswer(x.Response))
 	}
 	defer func() { result.In = body.end() }()
 	defer body.slow.stop()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
+			taking.over(i.Conn)
 			if i.Reused && x.Reuse != nil {
 				x.Reuse(i.Conn)
 			}
