@@ -26,8 +26,8 @@ type clientBody struct {
 	streams       bool // the connection has other ones
 	expects       bool // the client waits for a 100 before it sends
 	credit        *credit
-	peeked        []byte // read by empty, for the next Read
-	request       *http.Request
+	peeked        []byte      // read by empty, for the next Read
+	length        int64       // of the body; -1 when unknown
 	gone          *time.Timer // looks whether the client is; nil over HTTP/2, which tells
 
 	begun, whole atomic.Bool
@@ -44,7 +44,7 @@ func newClientBody(r *http.Request, client *connection, control *http.ResponseCo
 		return nil
 	}
 	b := &clientBody{
-		ReadCloser: r.Body, client: client, request: r, streams: r.ProtoMajor > 1,
+		ReadCloser: r.Body, client: client, length: r.ContentLength, streams: r.ProtoMajor > 1,
 		expects: r.ProtoMajor == 1 && httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue"),
 	}
 	b.credit = newCredit(defaultRate, b.streams, client.came, func() {
@@ -123,18 +123,17 @@ func (b *clientBody) answered() (last bool) {
 	if b.streams || b.whole.Load() {
 		return false
 	}
-	return b.expects && !b.begun.Load() || b.request.ContentLength < 0 || b.request.ContentLength > drainSize
+	return b.expects && !b.begun.Load() || b.length < 0 || b.length > drainSize
 }
 
 // drainRest ends what is left of an HTTP/1 request when its answer is out. It reads
 // the rest, within bounds, so that the connection can be used again, or has it
 // close in good order (RFC 9112, section 9.6). Ends says that the connection ends
-// anyway. The body is net/http's own again, which looks at it.
+// anyway.
 func (b *clientBody) drainRest(control *http.ResponseController, ends bool) {
 	if b == nil || b.streams {
 		return
 	}
-	b.request.Body = b.ReadCloser
 	if !b.whole.Load() && !ends && control.Flush() == nil {
 		control.SetReadDeadline(time.Now().Add(drainTime))
 		io.CopyN(io.Discard, b, drainSize+1)

@@ -66,9 +66,11 @@ func (x *exchange) join(place *seat, up *upstream, client wire.Side, a *upgrade.
 func (g *Gateway) ended(r relay.Report) {
 	o := r.Owner.(*owner)
 	rec := telemetry.Packed(r.Note).Session()
-	o.lease.Release()
-	o.seats.leave(rec.Client)
-	g.sessions.Add(-1)
+	defer func() { // once it is in the log, the books are closed
+		o.lease.Release()
+		o.seats.leave(rec.Client)
+		g.sessions.Add(-1)
+	}()
 	s := g.current.Load()
 	if !s.access {
 		return
