@@ -91,7 +91,12 @@ func (f *flapping) answer(w http.ResponseWriter, r *http.Request) {
 	defer c.Close()
 	for {
 		p, op, err := wsutil.ReadClientData(c)
-		if err != nil || wsutil.WriteServerMessage(c, op, p) != nil {
+		if err != nil {
+			return
+		}
+		// In one piece: package ws writes header and payload by themselves, and behind
+		// a header alone no session can have a Close frame.
+		if _, err := c.Write(ws.MustCompileFrame(ws.NewFrame(op, true, p))); err != nil {
 			return
 		}
 	}
