@@ -55,7 +55,8 @@ func newClientBody(r *http.Request, client *connection, control *http.ResponseCo
 		// Else net/http reads the rest of the body by itself, without a deadline:
 		// drainRest does.
 		control.EnableFullDuplex()
-		b.gone = time.AfterFunc(goneInterval, b.lookForClient)
+		b.gone = time.AfterFunc(drainTime, b.lookForClient)
+		b.gone.Reset(goneInterval) // orders the making of gone before its use
 	}
 	r.Body = b
 	return b
