@@ -97,7 +97,7 @@ func TestPipesHaveALimit(t *testing.T) {
 	var clients []*peer
 	var sending sync.WaitGroup
 	for range sessions {
-		c, b := h.join(loopback, loopback, Session{})
+		c, b := h.join(tight, loopback, Session{})
 		clients = append(clients, c)
 		sending.Go(func() { b.Write(sent(Backend, message)) })
 	}
