@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -228,11 +229,23 @@ func TestJoinWhileALoopStops(t *testing.T) {
 
 func descriptors(t testing.TB) int {
 	t.Helper()
+	wakePoller(t)
 	all, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return len(all)
+}
+
+// wakePoller has the Go runtime open the descriptors of its own poller, which it
+// does with the first socket.
+func wakePoller(t testing.TB) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
 }
 
 // fill takes every descriptor the process may still have, and returns a

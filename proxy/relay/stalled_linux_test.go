@@ -89,7 +89,7 @@ func TestLargeMessagesGoThroughPipes(t *testing.T) {
 // Readers that stall hold no more pipes than there may be: the frames of the
 // others are copied, and all arrive as they were sent.
 func TestPipesHaveALimit(t *testing.T) {
-	const sessions, most, size = 12, 3, 4 << 20
+	const sessions, most, size = 12, 3, 1 << 20
 	before := descriptors(t)
 	h := newHall(t)
 	h.pipes.most = most
