@@ -44,8 +44,8 @@ func (c core) plan(cause Cause, at int64) {
 
 // due returns the moment at which tick has something to do, or 0. It moves as
 // the session goes on, mostly to later. A side that is over a rate may be read
-// again then too. Stuck is as for tick.
-func (c core) due(now int64, stuck [2]int64) int64 {
+// again then too. Stuck and begun are as for tick.
+func (c core) due(now int64, stuck, begun [2]int64) int64 {
 	when := c.deadline
 	if c.closing() {
 		return when
@@ -74,8 +74,10 @@ func (c core) due(now int64, stuck [2]int64) int64 {
 		if t := c.ends[side].silent(r); t != 0 {
 			sooner(t)
 		}
-		if stuck[side] != 0 && r.stall > 0 {
-			sooner(stuck[side] + r.stall)
+		for _, since := range [...]int64{stuck[side], begun[side]} {
+			if since != 0 && r.stall > 0 {
+				sooner(since + r.stall)
+			}
 		}
 	}
 	return when
@@ -83,9 +85,10 @@ func (c core) due(now int64, stuck [2]int64) int64 {
 
 // tick does what is due. Stuck is, by side, the moment since which it has taken
 // nothing of the bytes that wait for it, 0 where none do; while they do, the
-// other side is not read. It reports whether the time to wait for answers is over,
-// and the session with it.
-func (c core) tick(now int64, stuck [2]int64) (expired bool) {
+// other side is not read. Begun is the moment since which the rest of a TLS record
+// that it has begun could have come, 0 where none is begun. It reports whether the
+// time to wait for answers is over, and the session with it.
+func (c core) tick(now int64, stuck, begun [2]int64) (expired bool) {
 	if c.closing() {
 		switch {
 		case c.deadline == 0 || c.deadline > now:
@@ -112,10 +115,12 @@ func (c core) tick(now int64, stuck [2]int64) (expired bool) {
 		c.end(Idle, Gateway)
 		return false
 	}
-	for side, since := range stuck {
-		if since != 0 && r.stall > 0 && since+r.stall <= now {
-			c.end(Stalled, Side(side))
-			return false
+	for _, stalls := range [...][2]int64{stuck, begun} {
+		for side, since := range stalls {
+			if since != 0 && r.stall > 0 && since+r.stall <= now {
+				c.end(Stalled, Side(side))
+				return false
+			}
 		}
 	}
 	c.probe(Client, r, now, stuck)

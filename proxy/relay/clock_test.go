@@ -331,6 +331,21 @@ func TestCoreByTheClockOfStalls(t *testing.T) {
 			backend: `ping "alive", close 1001`, report: "stalled client 1001 stalled", at: 10 * s, open: true,
 		},
 		{
+			name: "a client that never ends a TLS record", rules: stall,
+			events: []event{wait(3 * s), begins(Client), comes(Backend, ten), wait(10 * s), comes(Backend, bye)},
+			client: `text "0123456789", close 1001 "stalled"`, backend: `close 1001`, report: "stalled client 1001 stalled", at: 13 * s, open: true,
+		},
+		{
+			name: "a backend that never ends a TLS record", rules: stall,
+			events: []event{wait(3 * s), begins(Backend), wait(10 * s), comes(Client, bye)},
+			client: `close 1001 "stalled"`, backend: `close 1001`, report: "stalled backend 1001 stalled", at: 13 * s, open: true,
+		},
+		{
+			name: "one that ends it in time", rules: stall,
+			events: []event{begins(Client), wait(10*s - instant), begins(Client), wait(10*s - instant)},
+			report: "none client 0", open: true,
+		},
+		{
 			name: "two readers that wait for each other", rules: stall,
 			events: []event{stalls(Client, ten), wait(s), stalls(Backend, ten), wait(10 * s)},
 			report: "stalled backend 1001 stalled", at: 10 * s, open: true,
@@ -504,14 +519,14 @@ func TestLivesEndInTheLastTenth(t *testing.T) {
 	g.Set(Rules{Lifetime: life})
 	over := func(id uint64) int64 {
 		c := newCore(&Session{ID: id, Group: &g})
-		when := c.due(1, [2]int64{})
-		if again := c.due(when-1, [2]int64{}); again != when {
+		when := c.due(1, [2]int64{}, [2]int64{})
+		if again := c.due(when-1, [2]int64{}, [2]int64{}); again != when {
 			t.Errorf("session %x: due at %d, then at %d", id, when, again)
 		}
-		if c.tick(when-1, [2]int64{}); c.cause != 0 {
+		if c.tick(when-1, [2]int64{}, [2]int64{}); c.cause != 0 {
 			t.Errorf("session %x ended before %d", id, when)
 		}
-		if c.tick(when, [2]int64{}); c.cause != Lifetime || c.by != Gateway {
+		if c.tick(when, [2]int64{}, [2]int64{}); c.cause != Lifetime || c.by != Gateway {
 			t.Errorf("session %x: cause %s by the %s at %d; want its life", id, c.cause, c.by, when)
 		}
 		return when

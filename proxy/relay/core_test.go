@@ -30,6 +30,7 @@ type play struct {
 	fed     [2]int64      // by Side: moment at which the core last had bytes from it, before the end began
 	waiting [2][]byte     // by Side: on its way to it
 	stuck   [2]int64      // by Side: since when it takes nothing of that; 0 while nothing waits
+	begun   [2]int64      // by Side: since when the rest of a TLS record could have come; 0 while none is begun
 	now     int64
 	closed  int64    // moment at which the session's end began; 0 before
 	stalled [2]int64 // stuck, when that was
@@ -119,17 +120,17 @@ func (p *play) said(from Side) []byte {
 func (p *play) pass(d time.Duration) {
 	end := p.now + int64(d)
 	for {
-		when := p.due(p.now, p.stuck)
+		when := p.due(p.now, p.stuck, p.begun)
 		if when == 0 || when > end || p.expired || p.over() {
 			break
 		}
 		p.now = max(p.now, when)
-		p.expired = p.tick(p.now, p.stuck)
+		p.expired = p.tick(p.now, p.stuck, p.begun)
 		p.settle()
 		for side := range p.ends {
 			p.bytes(Side(side), nil, false)
 		}
-		if again := p.due(p.now, p.stuck); again != 0 && again <= p.now && !p.expired && !p.over() {
+		if again := p.due(p.now, p.stuck, p.begun); again != 0 && again <= p.now && !p.expired && !p.over() {
 			panic(fmt.Sprintf("what was due at %d is due at %d behind it", p.now, again))
 		}
 	}
@@ -189,6 +190,7 @@ func stalls(from Side, frames ...ws.Frame) event {
 
 // takes is a side that takes some of what waits for it.
 func takes(to Side) event        { return func(p *play) { p.stuck[to] = p.now } }
+func begins(from Side) event     { return func(p *play) { p.begun[from] = p.now } }
 func flows(to Side) event        { return func(p *play) { p.written(to); p.bytes(to.other(), nil, false) } }
 func wait(d time.Duration) event { return func(p *play) { p.pass(d) } }
 func sets(r Rules) event         { return func(p *play) { p.group.Set(r); p.changed = true } }
@@ -768,7 +770,8 @@ func (p *play) wrong() string {
 		return fmt.Sprintf("no answer of the %s at %d: it was heard at %d", p.by, p.closed, p.fed[p.by])
 	case p.cause == Unanswered && len(p.own[p.by]) == 0 && p.stalled[p.by] == 0 && !strings.Contains(passed(p, p.by), "ping"):
 		return fmt.Sprintf("no answer of the %s, which had no ping", p.by)
-	case p.cause == Stalled && (rules.stall == 0 || p.stalled[p.by] == 0 || p.closed != p.stalled[p.by]+rules.stall):
+	case p.cause == Stalled && (rules.stall == 0 || p.stalled[p.by] == 0 || p.closed != p.stalled[p.by]+rules.stall) &&
+		(rules.stall == 0 || p.begun[p.by] == 0 || p.closed != p.begun[p.by]+rules.stall):
 		return fmt.Sprintf("the %s stalled at %d: it took nothing since %d", p.by, p.closed, p.stalled[p.by])
 	case !p.closing() && rules.stall > 0 && (p.stuck[Client] != 0 && p.stuck[Client]+rules.stall < p.now || p.stuck[Backend] != 0 && p.stuck[Backend]+rules.stall < p.now):
 		return fmt.Sprintf("the session is open at %d: its sides took nothing since %d", p.now, p.stuck)

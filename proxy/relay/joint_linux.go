@@ -24,6 +24,17 @@ func (k joint) stuck() (since [2]int64) {
 	return since
 }
 
+// begun returns, by side, the moment since which the rest of a TLS record that it
+// has begun could have come; 0 if none is begun, or it is not read.
+func (k joint) begun(now int64) (since [2]int64) {
+	for side := Client; side <= Backend; side++ {
+		if k.hot != nil && len(k.hot[side].record) > 0 && !k.paused(side, now) {
+			since[side] = k.hot[side].begun
+		}
+	}
+	return since
+}
+
 // paused reports whether a side is not read: what came from it before has not
 // gone on, or it is over a rate. When the session is over it is read to be
 // dropped.
@@ -277,7 +288,7 @@ func (l *loop) settle(k joint) {
 func (l *loop) wakeAt(k joint) {
 	when := k.deadline
 	if !k.done {
-		when = k.due(l.now, k.stuck())
+		when = k.due(l.now, k.stuck(), k.begun(l.now))
 	}
 	if when != 0 && (k.alarm == 0 || when < k.alarm) { // a later one is found when this one rings
 		l.alarms.set(k.place, when)
@@ -291,6 +302,9 @@ func (l *loop) watch(k joint) {
 		var want uint8
 		if !s.is(ended) && !k.paused(Side(side), l.now) {
 			want |= unix.EPOLLIN
+			if k.hot != nil && s.events&unix.EPOLLIN == 0 {
+				k.hot[side].begun = l.now // what is begun could not go on before
+			}
 		}
 		if k.busy(Side(side)) {
 			want |= unix.EPOLLOUT
@@ -338,7 +352,7 @@ func (l *loop) tick(k joint) {
 	}
 	switch {
 	case k.gone:
-	case k.tick(l.now, k.stuck()):
+	case k.tick(l.now, k.stuck(), k.begun(l.now)):
 		l.giveUp(k, lingerTime)
 	default:
 		l.settle(k)

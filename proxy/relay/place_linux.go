@@ -45,6 +45,7 @@ type ref struct {
 // hot is what is under way in a session.
 type hot [2]struct { // by Side
 	record []byte // came from it: the beginning of a TLS record
+	begun  int64  // moment since which the rest of record could have come
 	held   []byte // came from it, and waits for more or for its time
 	out    []byte // on its way to it, not taken by the socket
 	since  int64  // moment since which the socket has taken nothing of out or of pipe

@@ -207,7 +207,7 @@ func (s *session) settle() {
 func (s *session) wake(now int64) {
 	when := s.deadline
 	if s.ended == 0 {
-		when = s.due(now, s.writing)
+		when = s.due(now, s.writing, [2]int64{})
 	}
 	if when == 0 || s.rings != 0 && s.rings <= when {
 		return // it is called early enough
@@ -234,7 +234,7 @@ func (s *session) ring() {
 	switch {
 	case s.ended == 0:
 		s.progress(now)
-		if s.tick(now, s.writing) {
+		if s.tick(now, s.writing, [2]int64{}) {
 			s.finish(now, lingerTime)
 		}
 		s.settle()

@@ -82,6 +82,7 @@ func (l *loop) unseal(k joint, from Side, buf []byte, plain int) ([]byte, error)
 		}
 		plain += copy(buf[plain:], r.Data)
 		in = in[r.Used:]
+		l.holdRecord(k, from, nil)
 	}
 }
 
@@ -90,6 +91,9 @@ func (l *loop) holdRecord(k joint, from Side, part []byte) {
 	switch {
 	case len(part) > 0:
 		h := &l.heat(k)[from]
+		if len(h.record) == 0 {
+			h.begun = l.now
+		}
 		h.record = append(h.record[:0], part...)
 	case k.hot != nil:
 		k.hot[from].record = nil

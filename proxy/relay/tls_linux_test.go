@@ -655,6 +655,57 @@ func TestTLSPingsOfTheGateway(t *testing.T) {
 	h.expect(Unanswered, Client, 1001)
 }
 
+// A side that begins a record has as long to end it as one that takes nothing: what
+// came of it is kept for so long.
+func TestTLSRecordsThatNeverEnd(t *testing.T) {
+	secure := forgedTLS(t, loopback)
+	for _, by := range []Side{Client, Backend} {
+		t.Run(by.String(), func(t *testing.T) {
+			const stall = time.Hour
+			h := newHall(t)
+			h.group.Set(Rules{Stall: stall})
+			c, b := h.join(secure, secure, Session{})
+			x, y := [2]*peer{c, b}[by], [2]*peer{c, b}[by.other()]
+			begun := func(n int) (since int64) {
+				t.Helper()
+				h.until(h.last, "begun", func(_ *loop, k joint) bool {
+					if k.hot == nil || len(k.hot[by].record) != n {
+						return false
+					}
+					since = k.begun(k.hot[by].begun)[by]
+					return true
+				})
+				return since
+			}
+
+			one := x.forger().seal(typeData, sent(by, wstest.Text("one"))...)
+			two := x.forger().seal(typeData, sent(by, wstest.Text("two"))...)
+			x.record(one[:7])
+			first := begun(7)
+			x.record(one[7:], two[:8])
+			y.take(wstest.Text("one"))
+			second := begun(8)
+			x.record(two[8:9])
+			if third := begun(9); first == 0 || second <= first || third != second {
+				t.Errorf("the records began at %d and %d, and with a byte more at %d", first, second, third)
+			}
+			h.pass(stall - time.Minute)
+			h.until(h.last, "open", func(_ *loop, k joint) bool { return !k.closing() })
+			h.pass(stall + time.Minute)
+			switch by {
+			case Client:
+				y.hear("close 1001")
+			default:
+				y.hear(`close 1001 "stalled"`)
+			}
+			x.Close()
+			y.Close()
+			h.expect(Stalled, by, 1001)
+			h.noSecrets()
+		})
+	}
+}
+
 // A loop allocates nothing for a message over TLS: not for one session, and not
 // for as many as are warm. The peers have sealed what they send before, and open
 // nothing.
