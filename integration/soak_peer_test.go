@@ -14,15 +14,12 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"sluice/internal/wstest"
 )
 
-const (
-	// patience bounds the life of a connection in a soak, which may be slow
-	// where all processors are busy. Who reaches it has failed.
-	patience = 2 * time.Minute
-	// parting is how long the other end of a vanished peer tries to write.
-	parting = time.Second
-)
+// parting is how long the other end of a vanished peer tries to write.
+const parting = time.Second
 
 // ownCodes are the close codes of the peers' own, which say who closed.
 var ownCodes = [...]ws.StatusCode{client: 4001, backend: 4002}
@@ -68,7 +65,7 @@ func (f fault) Error() string { return string(f) }
 // leave the connection to the caller, others close it. An error is a [fault],
 // or what ended the connection before a Close frame came.
 func (p *peer) run() (vanished bool, err error) {
-	if err := p.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := p.conn.SetDeadline(time.Now().Add(wstest.LongGuard)); err != nil {
 		return false, err
 	}
 	var both sync.WaitGroup
@@ -96,7 +93,7 @@ func (p *peer) run() (vanished bool, err error) {
 	case vanished:
 		return true, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = fault(fmt.Sprintf("neither a Close frame nor the end of the connection came within %v", patience))
+		err = fault(fmt.Sprintf("neither a Close frame nor the end of the connection came within %v", wstest.LongGuard))
 	case err == nil:
 		err = p.part()
 	}

@@ -78,7 +78,7 @@ func (s *soak) open(x *soaked) error {
 
 // dial connects to the gateway. TLS shakes hands with the first bytes.
 func (s *soak) dial() (net.Conn, error) {
-	c, err := net.DialTimeout("tcp", s.target.Address, patience)
+	c, err := net.DialTimeout("tcp", s.target.Address, wstest.LongGuard)
 	if err != nil || s.target.TLS == nil {
 		return c, err
 	}
@@ -88,7 +88,7 @@ func (s *soak) dial() (net.Conn, error) {
 // greet makes a handshake. It returns what is read from when there is a session
 // behind it.
 func (x *soaked) greet(c net.Conn) (in *bufio.Reader, err error) {
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(wstest.LongGuard)); err != nil {
 		return nil, err
 	}
 	uri := x.fate.route + strconv.FormatUint(x.number, 10)

@@ -231,8 +231,8 @@ func (s *soak) reload(ctx context.Context, interval time.Duration) {
 			if r.name() != want {
 				s.t.Errorf("want %q for %q, %q: %s", want, settings, goes, r.text("text"))
 			}
-		case <-time.After(patience):
-			s.t.Errorf("no outcome of a reload within %v", patience)
+		case <-time.After(wstest.LongGuard):
+			s.t.Errorf("no outcome of a reload within %v", wstest.LongGuard)
 			return
 		}
 		select {

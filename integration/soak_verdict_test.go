@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"sluice/internal/wstest"
 )
 
 // verdict is all that is known of a session.
@@ -18,12 +20,12 @@ type verdict struct {
 
 // judge compares what both ends have to say with the record of the log.
 func (s *soak) judge(x *soaked) error {
-	late := time.After(patience)
+	late := time.After(wstest.LongGuard)
 	v := verdict{soaked: x}
 	select {
 	case v.record = <-x.logged:
 	case <-late:
-		return fmt.Errorf("no record of its end within %v", patience)
+		return fmt.Errorf("no record of its end within %v", wstest.LongGuard)
 	}
 	s.note(v.record)
 	for _, side := range bothSides {
@@ -33,7 +35,7 @@ func (s *soak) judge(x *soaked) error {
 		select {
 		case v.of[side] = <-x.ends[side]:
 		case <-late:
-			return fmt.Errorf("the %v is not through within %v: %s", side, patience, v.record.text("text"))
+			return fmt.Errorf("the %v is not through within %v: %s", side, wstest.LongGuard, v.record.text("text"))
 		}
 	}
 	if err := v.check(); err != nil {

@@ -56,7 +56,7 @@ func BenchmarkOpen(b *testing.B) {
 // it wrote.
 func BenchmarkCryptoTLS(b *testing.B) {
 	benchmark(b, func(b *testing.B, id uint16, plain []byte) {
-		p := shake(b, id)
+		p := connect(b, id)
 		buf := make([]byte, len(plain))
 		for b.Loop() {
 			p.fromClient.out = p.fromClient.out[:0]
@@ -133,7 +133,7 @@ func BenchmarkTake(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
-		s := shakeOnly(b, tls.TLS_AES_128_GCM_SHA256)
+		s := connectOnly(b, tls.TLS_AES_128_GCM_SHA256)
 		b.StartTimer()
 		if _, _, ok := Take(s.server); !ok {
 			b.Fatal("not taken over")

@@ -39,7 +39,7 @@ func openssl(t *testing.T, args ...string) *program {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.SetReadDeadline(time.Now().Add(patience))
+	r.SetReadDeadline(time.Now().Add(wstest.LongGuard))
 	cmd := wstest.DieWithParent(exec.Command(path, args...))
 	cmd.Stdout, cmd.Stderr = w, w
 	in, err := cmd.StdinPipe()
@@ -172,7 +172,7 @@ func TestOpenSSLClient(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(patience))
+			c.SetDeadline(time.Now().Add(wstest.LongGuard))
 			w := wire.NewTLS(c)
 			w.Remember()
 			s := tls.Server(w, w.Configure(serverConfig()))

@@ -22,10 +22,8 @@ import (
 	"time"
 
 	"sluice/internal/wire"
+	"sluice/internal/wstest"
 )
-
-// patience ends a test that would hang.
-const patience = 2 * time.Minute
 
 const (
 	upgradeRequest  = "GET /upgrade HTTP/1.1\r\nHost: record.test\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n"
@@ -190,7 +188,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(wstest.LongGuard))
 	w := wire.NewTLS(c)
 	if !l.plain {
 		w.Remember()
@@ -219,7 +217,7 @@ func serve(t testing.TB, config *tls.Config, plain bool) *site {
 		}
 		early, _ := rw.Reader.Peek(rw.Reader.Buffered())
 		early = bytes.Clone(early)
-		c.SetDeadline(time.Now().Add(patience)) // net/http has taken the first one off
+		c.SetDeadline(time.Now().Add(wstest.LongGuard)) // net/http has taken the first one off
 		c.Write([]byte(upgradeResponse))
 		go func() {
 			defer sessions.Done()
@@ -239,7 +237,7 @@ func serve(t testing.TB, config *tls.Config, plain bool) *site {
 				return
 			}
 			defer x.Conn.Close()
-			x.SetDeadline(time.Now().Add(patience))
+			x.SetDeadline(time.Now().Add(wstest.LongGuard))
 			io.Copy(struct{ io.Writer }{x}, struct{ io.Reader }{x})
 			x.finish()
 		}()
@@ -280,7 +278,7 @@ func dial(t testing.TB, address string, config *tls.Config) *tls.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(wstest.LongGuard))
 	w := wire.NewTLS(c)
 	w.Remember()
 	s := tls.Client(w, w.Configure(config))

@@ -3,7 +3,7 @@ package record
 import (
 	"bytes"
 	"crypto/tls"
-	"io"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"sluice/internal/wire"
+	"sluice/internal/wstest"
 )
 
 // conduit is a net.Conn without a peer: what is written stays, what is read was
@@ -34,17 +35,18 @@ func (c *conduit) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// shaken is two ends of crypto/tls whose handshake is over, and a copy of what
+// connected is two ends of crypto/tls whose handshake is over, and a copy of what
 // it takes to be the server.
-type shaken struct {
+type connected struct {
 	client, server         *tls.Conn
 	fromClient, fromServer *conduit // their sockets
 	copy                   *end
 }
 
-func shake(t testing.TB, suite uint16) *shaken {
+// connect does a handshake with a suite.
+func connect(t testing.TB, suite uint16) *connected {
 	t.Helper()
-	s := shakeOnly(t, suite)
+	s := connectOnly(t, suite)
 	state, _, ok := Take(s.server)
 	if !ok || state.Suite != suite {
 		t.Fatalf("took %v over, %v; want %s", state, ok, tls.CipherSuiteName(suite))
@@ -53,10 +55,10 @@ func shake(t testing.TB, suite uint16) *shaken {
 	return s
 }
 
-// shakeOnly leaves the copy out. One byte went each way.
-func shakeOnly(t testing.TB, suite uint16) *shaken {
+// connectOnly is connect without the copy. One byte went each way.
+func connectOnly(t testing.TB, suite uint16) *connected {
 	t.Helper()
-	s := &shaken{fromClient: &conduit{}, fromServer: &conduit{}}
+	s := &connected{fromClient: &conduit{}, fromServer: &conduit{}}
 	near, far := net.Pipe()
 	a, z := &exchangeable{near}, &exchangeable{far}
 	w := wire.NewTLS(z)
@@ -66,16 +68,7 @@ func shakeOnly(t testing.TB, suite uint16) *shaken {
 		old(suite)(config)
 	}
 	s.client, s.server = tls.Client(a, config), tls.Server(w, w.Configure(serverConfig()))
-	done := make(chan error, 1)
-	go func() {
-		_, err := io.CopyN(s.server, s.server, 1)
-		done <- err
-	}()
-	if _, err := s.client.Write([]byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	expect(t, s.client, "x")
-	if err := <-done; err != nil {
+	if err := errors.Join(wstest.HandshakeTLS(s.client, s.server)); err != nil {
 		t.Fatal(err)
 	}
 	a.Conn, z.Conn = s.fromClient, s.fromServer
@@ -92,7 +85,7 @@ func FuzzRoundTrip(f *testing.F) {
 		f.Add(uint8(i), uint64(i), []byte("some text"))
 	}
 	f.Fuzz(func(t *testing.T, which uint8, seed uint64, text []byte) {
-		s := shake(t, spoken[int(which)%len(spoken)])
+		s := connect(t, spoken[int(which)%len(spoken)])
 		r := rand.New(rand.NewPCG(seed, 0))
 		text = bytes.Repeat(text, 1+r.IntN(1+40000/(len(text)+1)))
 		var sealed []byte

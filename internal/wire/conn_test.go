@@ -19,14 +19,11 @@ import (
 	"sluice/internal/wstest"
 )
 
-// patience ends a test that would hang.
-const patience = 2 * time.Minute
-
 // pair returns both ends of a real connection of network, tcp or unix.
 func pair(t *testing.T, network string) (near, far net.Conn) {
 	t.Helper()
 	far, near = wstest.Sockets(t, network)
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(wstest.LongGuard)
 	near.SetDeadline(deadline)
 	far.SetDeadline(deadline)
 	return near, far
@@ -272,7 +269,7 @@ func TestTLSSurvivesInterruptedReads(t *testing.T) {
 					if whole, ok := span(handed.read); !ok || whole != len(handed.read) {
 						t.Fatalf("interrupted with %d bytes handed to TLS, %d of them whole records", len(handed.read), whole)
 					}
-					near.SetReadDeadline(time.Now().Add(patience))
+					near.SetReadDeadline(time.Now().Add(wstest.LongGuard))
 					select {
 					case noticed <- struct{}{}:
 					case <-interrupt:

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/internal/wstest"
 )
 
 func TestDetachGivesTheSocketAwayInSilence(t *testing.T) {
@@ -91,7 +93,7 @@ func wait(t *testing.T, fd int) {
 	t.Helper()
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	for {
-		switch n, err := unix.Poll(fds, int(patience.Milliseconds())); {
+		switch n, err := unix.Poll(fds, int(wstest.LongGuard.Milliseconds())); {
 		case err == unix.EINTR:
 		case err != nil || n == 0:
 			t.Fatalf("nothing to read: %v", err)

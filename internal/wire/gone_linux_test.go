@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"sluice/internal/wstest"
 )
 
 func TestGone(t *testing.T) {
@@ -33,7 +35,7 @@ func TestGone(t *testing.T) {
 				if err := tt.far(far); err != nil {
 					t.Fatal(err)
 				}
-				for end := time.Now().Add(patience); tt.want && !c.Gone() && time.Now().Before(end); {
+				for end := time.Now().Add(wstest.LongGuard); tt.want && !c.Gone() && time.Now().Before(end); {
 					runtime.Gosched() // what the peer did is on its way
 				}
 				if got := c.Gone(); got != tt.want {

@@ -10,11 +10,13 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"sluice/internal/wstest"
 )
 
-// shake does a handshake and sends a byte each way. The server remembers; logged
+// handshake does a TLS handshake and sends a byte each way. The server remembers; logged
 // is the key log of the client.
-func shake(t *testing.T, server, client *tls.Config) (c, s *tls.Conn, w *Conn, logged *bytes.Buffer, err error) {
+func handshake(t *testing.T, server, client *tls.Config) (c, s *tls.Conn, w *Conn, logged *bytes.Buffer, err error) {
 	t.Helper()
 	near, far := pair(t, "tcp")
 	w = NewTLS(far)
@@ -26,18 +28,8 @@ func shake(t *testing.T, server, client *tls.Config) (c, s *tls.Conn, w *Conn, l
 	logged = new(bytes.Buffer)
 	client.KeyLogWriter = logged
 	c, s = tls.Client(near, client), tls.Server(w, outer)
-	done := make(chan error, 1)
-	go func() {
-		_, err := io.CopyN(s, s, 1)
-		if err != nil {
-			s.Close()
-		}
-		done <- err
-	}()
-	if _, err := c.Write([]byte("x")); err == nil {
-		io.ReadFull(c, make([]byte, 1))
-	}
-	return c, s, w, logged, <-done
+	_, err = wstest.HandshakeTLS(c, s)
+	return c, s, w, logged, err
 }
 
 // secretOf finds a line of a key log.
@@ -59,7 +51,7 @@ func TestSecretsAreThoseOfTheHandshake(t *testing.T) {
 	server, client := certificate(t)
 	server.SetSessionTicketKeys([][32]byte{{1}})
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-	_, _, w, logged, err := shake(t, server, client)
+	_, _, w, logged, err := handshake(t, server, client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +64,7 @@ func TestSecretsAreThoseOfTheHandshake(t *testing.T) {
 	client.MaxVersion = tls.VersionTLS12
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	for run := range 4 { // a ticket of a resumed session resumes again
-		c, _, w, logged, err := shake(t, server, client)
+		c, _, w, logged, err := handshake(t, server, client)
 		if err != nil || c.ConnectionState().DidResume != (run > 0) {
 			t.Fatalf("TLS 1.2, connection %d: resumed is %v, %v", run, c.ConnectionState().DidResume, err)
 		}
@@ -92,13 +84,13 @@ func TestTicketOfAnHTTP2ConnectionHasTheSecret(t *testing.T) {
 	server.SetSessionTicketKeys([][32]byte{{1}})
 	server.NextProtos, client.NextProtos = []string{"h2", "http/1.1"}, []string{"h2"}
 	client.MaxVersion, client.ClientSessionCache = tls.VersionTLS12, tls.NewLRUClientSessionCache(1)
-	_, _, w, logged, err := shake(t, server, client)
+	_, _, w, logged, err := handshake(t, server, client)
 	if _, ok := w.Recall(); ok || err != nil {
 		t.Fatalf("the HTTP/2 connection remembers: %v, %v", ok, err)
 	}
 	want := Secrets{Master: secretOf(t, logged, "CLIENT_RANDOM")}
 	client.NextProtos = []string{"http/1.1"}
-	c, _, w, _, err := shake(t, server, client)
+	c, _, w, _, err := handshake(t, server, client)
 	if got, ok := w.Recall(); err != nil || !c.ConnectionState().DidResume || !ok || got.Secrets != want {
 		t.Errorf("resumed with HTTP/1.1: %v, %v, %v; want the first one's secret", c.ConnectionState().DidResume, ok, err)
 	}
@@ -194,7 +186,7 @@ func TestConfigureKeepsWhatTheConfigurationSays(t *testing.T) {
 	refused := errors.New("refused")
 	asked := 0
 	server.VerifyConnection = func(tls.ConnectionState) error { asked++; return refused }
-	_, _, w, _, err := shake(t, server, client)
+	_, _, w, _, err := handshake(t, server, client)
 	if !errors.Is(err, refused) || asked != 1 {
 		t.Errorf("the handshake = %v, after %d questions; want %v after one", err, asked, refused)
 	}

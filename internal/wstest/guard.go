@@ -5,11 +5,16 @@ import (
 	"time"
 )
 
-// Guard bounds every wait for the other side. A test that reaches it has failed.
-const Guard = 20 * time.Second
+const (
+	// Guard bounds each wait for the other side. A test that reaches it has failed.
+	Guard = 20 * time.Second
+
+	// LongGuard bounds what has many waits, such as the whole life of a connection.
+	LongGuard = 6 * Guard
+)
 
 // Guarded returns c with a [Guard] for each wait: some bytes have to come or go
-// before it is over. How long all of them take is for no test to say.
+// within it. No test says how long all of them may take.
 func Guarded(c net.Conn) net.Conn { return guarded{c} }
 
 type guarded struct{ net.Conn }
