@@ -7,9 +7,10 @@ import (
 	"net"
 	"path/filepath"
 	"reflect"
-	"sync"
 	"testing"
 	"time"
+
+	"sluice/internal/wstest"
 )
 
 // endpoint is a connection that only has a local address.
@@ -177,7 +178,7 @@ func TestHandshakes(t *testing.T) {
 				}
 				server := s.Config(tt.http2)
 				for _, resumed := range []bool{false, true} {
-					state, err := shake(t, server, client)
+					state, err := connect(t, server, client)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -208,38 +209,19 @@ func TestMinVersion(t *testing.T) {
 				t.Fatal(err)
 			}
 			client := &tls.Config{ServerName: "localhost", RootCAs: readPool(t, s.RootFile()), MinVersion: tls.VersionTLS10, MaxVersion: tt.client}
-			if _, err := shake(t, s.Config(false), client); (err == nil) != tt.ok {
+			if _, err := connect(t, s.Config(false), client); (err == nil) != tt.ok {
 				t.Errorf("handshake = %v; want success: %v", err, tt.ok)
 			}
 		})
 	}
 }
 
-// shake connects client to server over loopback and returns what the client
-// saw, after reading one byte so that tickets sent behind the handshake count.
-func shake(t *testing.T, server, client *tls.Config) (tls.ConnectionState, error) {
+// connect connects client to server over loopback and returns what the client saw.
+func connect(t *testing.T, server, client *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		_, _ = tls.Server(c, server).Write([]byte{1}) // the client sees what went wrong
-	})
-	c, err := tls.Dial("tcp", l.Addr().String(), client)
-	if err != nil {
-		return tls.ConnectionState{}, err
-	}
-	defer c.Close()
-	if _, err := c.Read(make([]byte, 1)); err != nil {
+	near, far := wstest.Sockets(t, "tcp")
+	c := tls.Client(near, client)
+	if err, _ := wstest.HandshakeTLS(c, tls.Server(far, server)); err != nil { // the client sees what went wrong
 		return tls.ConnectionState{}, err
 	}
 	return c.ConnectionState(), nil
