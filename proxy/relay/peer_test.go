@@ -164,13 +164,13 @@ func overTLS(t testing.TB, below link, with ...func(*tls.Config)) link {
 	}
 	return func(t testing.TB, side Side) (gateway, peer net.Conn) {
 		g, p := below(t, side)
-		return shake(t, g, p, side, server, client, nil)
+		return handshake(t, g, p, side, server, client, nil)
 	}
 }
 
-// shake does the handshake over both ends of a connection, and sends a byte each
-// way as the opening handshake does. The peer's secrets are logged.
-func shake(t testing.TB, g, p net.Conn, side Side, server, client *tls.Config, log io.Writer) (gateway, peer *tls.Conn) {
+// handshake does the TLS handshake over both ends of a connection, and sends a byte
+// each way as the opening handshake does. The peer's secrets are logged.
+func handshake(t testing.TB, g, p net.Conn, side Side, server, client *tls.Config, log io.Writer) (gateway, peer *tls.Conn) {
 	record := wire.NewTLS(wire.Of(g).Conn)
 	record.Remember()
 	if side == Client {
@@ -182,20 +182,12 @@ func shake(t testing.TB, g, p net.Conn, side Side, server, client *tls.Config, l
 		server.KeyLogWriter = log
 		gateway, peer = tls.Client(record, record.Configure(client)), tls.Server(p, server)
 	}
-	done := make(chan error)
-	go func() { done <- peer.Handshake() }()
-	if err := errors.Join(gateway.Handshake(), <-done); err != nil {
-		t.Fatal(err)
+	clientEnd, serverEnd := gateway, peer
+	if side == Client {
+		clientEnd, serverEnd = peer, gateway
 	}
-	for _, way := range [...][2]net.Conn{{gateway, peer}, {peer, gateway}} {
-		go func() {
-			_, err := way[0].Write([]byte("x"))
-			done <- err
-		}()
-		_, err := io.ReadFull(way[1], make([]byte, 1))
-		if err := errors.Join(err, <-done); err != nil {
-			t.Fatal(err)
-		}
+	if err := errors.Join(wstest.HandshakeTLS(clientEnd, serverEnd)); err != nil {
+		t.Fatal(err)
 	}
 	return gateway, peer
 }

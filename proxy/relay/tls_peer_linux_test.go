@@ -181,7 +181,7 @@ func forgedTLS(t testing.TB, below link) link {
 	return func(t testing.TB, side Side) (gateway, peer net.Conn) {
 		g, p := below(t, side)
 		var log bytes.Buffer
-		gateway, shaken := shake(t, g, p, side, server, client, &log)
+		gateway, shaken := handshake(t, g, p, side, server, client, &log)
 		if shaken.ConnectionState().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
 			t.Skip("this machine has no AES that is fast, so that crypto/tls takes another suite")
 		}
