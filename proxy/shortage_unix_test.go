@@ -9,34 +9,11 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"sluice/internal/wstest"
 )
-
-// exhaust has the process get no descriptor more until it is undone, or the
-// test ends.
-func exhaust(t *testing.T) (undo func()) {
-	t.Helper()
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	none := before
-	none.Cur = 0
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
-		t.Fatal(err)
-	}
-	undo = func() {
-		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-			t.Error(err)
-		}
-	}
-	t.Cleanup(undo)
-	return undo
-}
 
 // A gateway that gets no descriptor says so to whom it concerns, blames no
 // endpoint and asks no other one.
@@ -63,7 +40,7 @@ log: {access: %v}
 			clients = append(clients, c)
 		}
 		accepted(t, g, len(clients))
-		undo := exhaust(t)
+		undo := wstest.NoDescriptors(t)
 		for i, c := range clients {
 			c.SetDeadline(time.Now().Add(patience))
 			fmt.Fprint(c, requests[i%len(requests)])

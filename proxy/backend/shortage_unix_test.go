@@ -6,35 +6,12 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"syscall"
 	"testing"
 	"time"
 
 	"sluice/internal/limit"
 	"sluice/internal/wstest"
 )
-
-// exhaust has the process get no descriptor more until it is undone, or the
-// test ends.
-func exhaust(t *testing.T) (undo func()) {
-	t.Helper()
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	none := before
-	none.Cur = 0
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
-		t.Fatal(err)
-	}
-	undo = func() {
-		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-			t.Error(err)
-		}
-	}
-	t.Cleanup(undo)
-	return undo
-}
 
 func TestDialsWithoutDescriptors(t *testing.T) {
 	address := plain(t)
@@ -50,7 +27,7 @@ func TestDialsWithoutDescriptors(t *testing.T) {
 	for name, e := range endpoints {
 		t.Run(name, func(t *testing.T) {
 			l := one(t, e, Settings{})
-			undo := exhaust(t)
+			undo := wstest.NoDescriptors(t)
 			_, dialed := l.Dial(t.Context())
 			r, err := http.NewRequestWithContext(t.Context(), "GET", "/", nil)
 			if err != nil {
@@ -86,7 +63,7 @@ func TestLookupsWithoutDescriptors(t *testing.T) {
 	run(t, known)
 	until(t, known, "known (127.0.0.1:80)")
 
-	undo := exhaust(t)
+	undo := wstest.NoDescriptors(t)
 	run(t, fresh)
 	_, err := fresh.Acquire(t.Context(), Need{}, &Tried{})
 	_, still := known.Acquire(t.Context(), Need{}, &Tried{})
