@@ -22,8 +22,8 @@ backends:
 routes: [{ path: /*, backend: app }]
 `
 
-// Whatever becomes of one endpoint of three, no request and no handshake that
-// could succeed fails, and it gets work again when it is well.
+// However one endpoint of three fails, no request and no handshake that could
+// succeed fails, and the endpoint gets work again when it is well.
 func TestFailingEndpoints(t *testing.T) {
 	t.Parallel()
 	tests := []trouble{
@@ -47,29 +47,35 @@ func TestFailingEndpoints(t *testing.T) {
 			all := startEndpoints(t, 3)
 			g := start(t, fmt.Sprintf(failing, addresses(all)))
 			served := make(map[string]int)
-			failed := 0
+			requests, failed := 0, 0
 			work := func() {
 				t.Helper()
-				switch status, body := answer(t, g); {
-				case status == 200:
-					served[body]++
-				case status == 500 && tt.errors > 0:
-					failed++
-				default:
-					t.Errorf("status %d, want 200", status)
-				}
-				r, p := shake(t, g)
+				status, p := shakeHands(t, g)
 				switch {
-				case r == 101:
+				case status == 101:
 					p.Send(wstest.Text("hello"))
 					p.Expect(wstest.Text("hello"))
 					p.Send(wstest.Close(1000, ""))
 					p.ExpectClose(1000)
-				case r == 500 && tt.errors > 0:
+				case status == 500 && tt.errors > 0:
 					failed++
 				default:
-					t.Errorf("handshake: %d, want 101", r)
+					t.Errorf("handshake: %d, want 101", status)
 				}
+				requests++
+				uri := fmt.Sprintf("/%d", requests)
+				r, body := wstest.Ask(t, g.http, get(uri))
+				switch {
+				case r.StatusCode == 200:
+					served[body]++
+				case r.StatusCode == 500 && tt.errors > 0:
+					failed++
+				default:
+					t.Errorf("status %d, want 200", r.StatusCode)
+				}
+				// The pool judges an endpoint by a request after the client has its answer,
+				// and before its record: without this wait the next work could come first.
+				g.request(uri)
 			}
 			for n := 0; len(served) < 3; n++ {
 				if n == 100 {
@@ -82,7 +88,7 @@ func TestFailingEndpoints(t *testing.T) {
 				work()
 			}
 			down := func(r record) bool { return r.text("endpoint") == all[0].address }
-			again := 0 // it was tried: who fails then has no second chance
+			again := 0 // times that it was tried: if it fails then, it has no second chance
 			for _, r := range g.log() {
 				if r.name() == "endpoint is tried again" && down(r) {
 					again++
@@ -104,7 +110,7 @@ func TestFailingEndpoints(t *testing.T) {
 	}
 }
 
-// trouble is a way in which an endpoint fails.
+// trouble is one way in which an endpoint fails.
 type trouble struct {
 	name   string
 	begin  func(e *endpoint)
@@ -112,7 +118,8 @@ type trouble struct {
 	errors int // answers of 500 that clients see at most
 }
 
-// replaced is an endpoint that a process with a bad mode takes the place of.
+// replaced is the trouble that another process, which misbehaves as mode says, listens
+// in place of the endpoint.
 func replaced(mode string, errors int) trouble {
 	var bad *endpoint
 	return trouble{
@@ -122,8 +129,8 @@ func replaced(mode string, errors int) trouble {
 	}
 }
 
-// shake sends a handshake and returns the status, and the session for a 101.
-func shake(t *testing.T, g *gateway) (int, wstest.Peer) {
+// shakeHands sends a handshake and returns the status, and the session for a 101.
+func shakeHands(t *testing.T, g *gateway) (int, wstest.Peer) {
 	t.Helper()
 	p := wstest.Dial(t, g.http)
 	p.WriteString(wstest.Handshake("/"))
@@ -135,7 +142,7 @@ func shake(t *testing.T, g *gateway) (int, wstest.Peer) {
 	return status, p
 }
 
-// With all of them gone, clients are told at once to come again.
+// When all endpoints are gone, clients are told at once to come again.
 func TestAllEndpointsDown(t *testing.T) {
 	t.Parallel()
 	all := startEndpoints(t, 2)

@@ -13,11 +13,12 @@ import (
 	"sluice/internal/wstest"
 )
 
-// sides are who can be over a limit, and how a limit of theirs is written.
+// sides are the sides that can be over a limit, and how the configuration writes a limit
+// of each.
 var sides = map[string]string{"client": "%s", "backend": "backend: { %s }"}
 
-// Who sends what is over a limit is told so, the other side 1001; the other
-// side is held to nothing.
+// A side that sends more than its limit gets a Close frame that says so, and the other
+// side gets 1001. The limit of one side does not hold for the other.
 func TestTrafficOverALimit(t *testing.T) {
 	t.Parallel()
 	text := func(n int) ws.Frame { return wstest.Text(strings.Repeat("x", n)) }
@@ -109,8 +110,9 @@ func TestTrafficOverALimit(t *testing.T) {
 	})
 }
 
-// Who is over a rate is read more slowly: nothing is lost, and in no moment has
-// more arrived than the burst and what the rate gives in the time it took.
+// A side that is over a rate is read more slowly. Nothing is lost, and at no moment has
+// more arrived than the burst and what the rate gives in the time since it was sent. A
+// busy machine only makes that time longer: no test says how long it may be.
 func TestTrafficIsDelayed(t *testing.T) {
 	t.Parallel()
 	const kib = 1 << 10

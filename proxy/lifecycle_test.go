@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// silent is a backend that takes requests and never answers; each is told.
+// silent is a backend that takes requests and never answers. Each request goes to asked.
 func silent(t *testing.T) (address string, asked <-chan *http.Request) {
 	t.Helper()
 	requests := make(chan *http.Request, 8)
@@ -63,9 +63,18 @@ trusted_proxies: [127.0.0.1]
 shutdown_timeout: 100ms
 routes: [{path: /*, respond: {body: hello}}]
 `)
-	send(t, address, "")
+	mute := send(t, address, "")
 	answered(t, send(t, address, "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"+get)) // so the first was accepted
 	g.stop()
+	cutUnanswered(t, mute)
+}
+
+// cutUnanswered checks that the gateway has ended a connection without an answer.
+func cutUnanswered(t *testing.T, c net.Conn) {
+	t.Helper()
+	if b, err := io.ReadAll(c); len(b) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection read %q, %v; want its end", b, err)
+	}
 }
 
 func TestShutdownTimeoutHoldsForServersOfEarlierSettings(t *testing.T) {
@@ -76,11 +85,17 @@ shutdown_timeout: %s
 routes: [{path: /*, backend: "` + backend + `"}]
 `
 	g, address := start(t, fmt.Sprintf(text, "1m", "10m"))
-	send(t, address, get)
-	<-asked
+	waiting := send(t, address, get)
+	request := <-asked
 	g.apply(fmt.Sprintf(text, "2m", "10m"))
 	g.apply(fmt.Sprintf(text, "2m", "100ms"))
 	g.stop()
+	cutUnanswered(t, waiting)
+	select {
+	case <-request.Context().Done():
+	case <-time.After(patience):
+		t.Error("the backend still waits with its request")
+	}
 }
 
 func TestApplyAfterShutdownFails(t *testing.T) {
@@ -105,7 +120,7 @@ routes: [{path: /*, respond: {body: hello}}]
 	}
 }
 
-// What is open counts whatever was configured when it was opened.
+// Open connections count, whatever the configuration was when they were opened.
 func TestConnectionLimitsHoldAcrossReloads(t *testing.T) {
 	tests := []struct{ name, before, after string }{
 		{"another limit changes", "connections_per_ip: 1", "connections_per_ip: 1, request_rate: 1000/s"},
@@ -122,9 +137,7 @@ routes: [{path: /*, backend: "` + echo(t) + `"}]
 			session := dial(t, address, "/")
 			exchange1(t, session)
 			g.apply(fmt.Sprintf(text, tt.after))
-			if b, err := io.ReadAll(send(t, address, "")); len(b) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("a second connection read %q, %v; want its end", b, err)
-			}
+			cutUnanswered(t, send(t, address, "")) // a second connection
 			exchange1(t, session)
 			session.Close()
 			g.await(`"session ended"`)
@@ -193,8 +206,8 @@ routes: [{path: /no, backend: "%s"}, {path: /yes, backend: "%s"}]
 	}
 }
 
-// Where the end of a request may be another for whoever is in front, the
-// connection ends with the answer, whoever gives it.
+// Where a proxy in front may have seen another end of a request, the connection ends
+// with the answer, whether a route, CORS or the gateway itself gives it.
 func TestNoAnswerKeepsAConnectionAfterAnAmbiguousRequest(t *testing.T) {
 	_, address := start(t, `
 listeners: [{address: "127.0.0.1:0"}]
