@@ -13,7 +13,7 @@ import (
 
 // layers says which packages outside the standard library each package of the
 // module may import. Imports only go down, and packages of one row never
-// import each other.
+// import each other. A permission that is not used is removed.
 var layers = map[string][]string{
 	"cmd/sluice": {
 		"sluice/cmd/sluice/demo", "sluice/config", "sluice/internal/telemetry", "sluice/proxy",
@@ -30,7 +30,7 @@ var layers = map[string][]string{
 	"config":         {"sluice/internal/fieldname", "golang.org/x/net/idna", "gopkg.in/yaml.v3"},
 	"route":          {},
 	"tlsconf":        {"sluice/internal/pemfile", "golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
-	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/wire", "github.com/gobwas/httphead", "golang.org/x/net/http/httpguts"},
+	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},
 	"proxy/answer":   {},
 	"proxy/backend":  {"sluice/internal/limit", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/dns/dnsmessage", "golang.org/x/net/http2"},
 	"proxy/compress": {"github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
@@ -56,6 +56,8 @@ var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/xconnec
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()
 	gone := maps.Clone(layers)
+	used := make(map[[2]string]bool) // package and what it or its tests import, on any system
+	tested := make(map[string]bool)  // what tests import by inTests
 	for _, system := range []string{"linux", "darwin", "windows"} {
 		for name, p := range packages(t, system) {
 			may, ok := layers[name]
@@ -65,11 +67,14 @@ func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 			}
 			delete(gone, name)
 			for _, i := range p.Imports {
+				used[[2]string{name, i}] = true
 				if !standard(i) && !slices.Contains(may, i) {
 					t.Errorf("%s imports %s on %s", name, i, system)
 				}
 			}
 			for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
+				used[[2]string{name, i}] = true
+				tested[i] = tested[i] || !slices.Contains(may, i)
 				if !standard(i) && i != "sluice/"+name && !slices.Contains(may, i) && !slices.Contains(inTests, i) {
 					t.Errorf("the tests of %s import %s on %s", name, i, system)
 				}
@@ -78,6 +83,18 @@ func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	}
 	for name := range gone {
 		t.Errorf("there is no package %s any more; remove its layer", name)
+	}
+	for name, may := range layers {
+		for _, i := range may {
+			if _, ok := gone[name]; !ok && !used[[2]string{name, i}] {
+				t.Errorf("%s may import %s and does not; remove that from its layer", name, i)
+			}
+		}
+	}
+	for _, i := range inTests {
+		if !tested[i] {
+			t.Errorf("all tests may import %s and none does; remove it from inTests", i)
+		}
 	}
 }
 
