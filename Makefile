@@ -15,10 +15,13 @@ SOAK_SCHEME   ?= ws
 COVERAGE    := $(CURDIR)/bin/coverage
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+# How many tests of a package run at once. Those of integration mostly wait.
+PARALLEL := 4
+
 # What of the integration tests "make test" runs on the portable engine too.
 PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
-.PHONY: build demo test test-short test-portable test-records-go chaos soak lint fuzz bench microbench schema clean help
+.PHONY: build demo test test-short test-portable test-records-go testssl chaos soak lint fuzz bench microbench schema clean help
 .PHONY: run-tests run-budgets run-portable show-coverage
 .NOTPARALLEL: # the parts of make test load the machine, and each other
 
@@ -37,7 +40,7 @@ test: ## all tests with the race detector, integration included
 run-tests:
 	rm -rf $(COVERAGE)
 	mkdir -p $(COVERAGE)
-	CGO_ENABLED=1 GOCOVERDIR=$(COVERAGE) go test -race -count=1 -timeout=30m ./...
+	CGO_ENABLED=1 GOCOVERDIR=$(COVERAGE) go test -race -count=1 -timeout=30m -parallel=$(PARALLEL) ./...
 
 # The race detector allocates and takes memory by itself: these tests skip it.
 run-budgets:
@@ -49,7 +52,7 @@ run-budgets:
 run-portable:
 	status=0; export CGO_ENABLED=1; \
 	go test -race -count=1 -tags=portable ./proxy ./proxy/relay || status=1; \
-	go test -race -count=1 -timeout=30m -tags=portable -run='$(PORTABLE)' ./integration || status=1; \
+	go test -race -count=1 -timeout=30m -tags=portable -parallel=$(PARALLEL) -run='$(PORTABLE)' ./integration || status=1; \
 	exit $$status
 
 show-coverage:
@@ -57,18 +60,22 @@ show-coverage:
 	@go tool covdata percent -i=$(COVERAGE)
 
 test-short: ## the tests that use nothing but Go and gcc; the others say why they do not run
-	CGO_ENABLED=1 go test -race -short -count=1 -timeout=30m ./...
+	CGO_ENABLED=1 go test -race -short -count=1 -timeout=30m -parallel=$(PARALLEL) ./...
 
 chaos: ## endpoints come and go for CHAOS (5m); make test has a moment of it
 	CGO_ENABLED=1 SLUICE_CHAOS=$(CHAOS) go test -race -count=1 -timeout=15m -run='^TestChaos$$' -v ./proxy
 
 test-portable: ## all tests that meet the relay, on the engine for other systems than Linux
 	integration/install.sh
-	CGO_ENABLED=1 go test -race -count=1 -timeout=30m -tags=portable ./proxy ./proxy/relay ./integration
+	CGO_ENABLED=1 go test -race -count=1 -timeout=30m -tags=portable -parallel=$(PARALLEL) ./proxy ./proxy/relay ./integration
 
 test-records-go: ## all integration tests with the TLS records of sessions left to crypto/tls
 	integration/install.sh
-	CGO_ENABLED=1 SLUICE_TLS_RECORDS=go go test -race -count=1 -timeout=30m ./integration
+	CGO_ENABLED=1 SLUICE_TLS_RECORDS=go go test -race -count=1 -timeout=30m -parallel=$(PARALLEL) ./integration
+
+testssl: ## testssl.sh against the gateway: minutes, so make test leaves it out
+	integration/install.sh
+	CGO_ENABLED=1 SLUICE_TESTSSL=1 go test -race -count=1 -timeout=30m -run='^TestTestssl$$' ./integration
 
 soak: ## SOAK_SESSIONS (5000) come and go in every way for SOAK_TIME (10m), over SOAK_SCHEME (ws)
 	SOAK_TIME=$(SOAK_TIME) SOAK_SESSIONS=$(SOAK_SESSIONS) SOAK_SCHEME=$(SOAK_SCHEME) \
