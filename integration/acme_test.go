@@ -37,7 +37,7 @@ type authority struct {
 	orders int // as its log says
 }
 
-// options are how an authority is.
+// options say how an authority behaves.
 type options struct {
 	tlsPort, httpPort string        // where it comes to check challenges
 	validity          time.Duration // 0: long
@@ -48,8 +48,8 @@ type options struct {
 // nowhere is a port that nothing listens on.
 const nowhere = "1"
 
-// ports returns addresses on loopback that are the test's. Where the gateway
-// listens has to be known before it does.
+// ports returns addresses on loopback that the test may use. Where the gateway listens has to
+// be known before it does.
 func ports(t *testing.T, n int) []string {
 	t.Helper()
 	var own []string
@@ -61,7 +61,7 @@ func ports(t *testing.T, n int) []string {
 
 func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
 
-// pebble starts an authority to which every name leads to 127.0.0.1.
+// pebble starts an authority for which every name leads to 127.0.0.1.
 func pebble(t *testing.T, o options) *authority {
 	t.Helper()
 	needCommands(t, "pebble", "pebble-challtestsrv")
@@ -150,7 +150,7 @@ func (a *authority) count() int {
 	return a.orders
 }
 
-// roots returns what the authority's certificates lead to.
+// roots returns the authorities to which the certificates of Pebble lead.
 func (a *authority) roots() *x509.CertPool {
 	a.t.Helper()
 	res, err := a.client.Get(a.manager + "/roots/0")
@@ -223,8 +223,8 @@ func greet(address, host string, roots *x509.CertPool, version uint16) (*x509.Ce
 	return c.ConnectionState().PeerCertificates[0], nil
 }
 
-// The certificates are there before the first visitor: who comes when the CA is
-// gone already finds them, whatever he speaks.
+// The certificates are there before the first client: one that comes when the CA is gone
+// already gets them, over every protocol.
 func TestCertificatesAreOrderedBeforeTheFirstVisitor(t *testing.T) {
 	t.Parallel()
 	three, one := []string{"gateway.test", "b.example.com", "c.example.com"}, []string{"a.example.com"}
@@ -281,7 +281,7 @@ func TestCertificatesAreOrderedBeforeTheFirstVisitor(t *testing.T) {
 			}
 			g.end()
 
-			// The cache has all: a restart asks nobody.
+			// The cache has all: after a restart nothing is ordered.
 			again := startFile(t, text)
 			for _, host := range hosts {
 				if _, err := greet(s.https, host, roots, tls.VersionTLS13); err != nil {
@@ -336,8 +336,8 @@ func TestReloadOrdersForNewHosts(t *testing.T) {
 	}
 }
 
-// An order that fails is said with its reason and the time of the next, is not
-// repeated before, and is nobody else's trouble.
+// When an order fails, the log has its reason and the time of the next one. It is not repeated
+// before, and other names are not affected.
 func TestFailedOrders(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing

@@ -24,8 +24,8 @@ func (g *gateway) descriptors() int {
 	return len(open)
 }
 
-// refusedStreams opens connections of HTTP/2 with many requests each, whose
-// answers have no window, and returns how many of them were refused with 503.
+// refusedStreams opens HTTP/2 connections with many requests each, whose answers have no
+// window, and returns how many requests were refused with 503.
 func refusedStreams(t *testing.T, g *gateway, connections, requests int, request []field) (refused int) {
 	t.Helper()
 	for range connections {
@@ -59,8 +59,8 @@ func refusedStreams(t *testing.T, g *gateway, connections, requests int, request
 	return refused
 }
 
-// Requests whose answers are not taken hold descriptors: those of one client
-// never take all there are, and others are served.
+// Requests whose answers are not taken hold descriptors. Those of one client never take all
+// there are, and others are served.
 func TestStreamsTakeNotAllDescriptors(t *testing.T) {
 	t.Parallel()
 	files := t.TempDir()
@@ -91,7 +91,7 @@ routes:
 	}
 }
 
-// The same for memory, also of answers that no route gives.
+// The same for memory, also for answers that need no route.
 func TestStreamsTakeNotAllMemory(t *testing.T) {
 	if built("-race") == "true" {
 		t.Skip("the race detector takes its own memory, of which the limit knows nothing")
@@ -112,7 +112,7 @@ func TestStreamsTakeNotAllMemory(t *testing.T) {
 	}
 }
 
-// A connection that is refused keeps no place, whatever its client has sent.
+// A connection that is refused no longer counts, whatever its client has sent.
 func TestRefusedConnectionsKeepNoPlace(t *testing.T) {
 	t.Parallel()
 	g := listening(t, "max_connections: 20, connections_per_ip: 1", "routes: [{ path: /*, respond: { body: hello } }]")

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -17,16 +16,11 @@ import (
 	"sluice/internal/wstest"
 )
 
-// The gateway's own errors come as the client likes them, name what failed,
-// and tell strangers nothing of what stands behind.
+// The gateway's own errors have the form that the client accepts. They name what failed, and
+// tell nothing of the backends behind.
 func TestErrorPages(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := l.Addr().String()
-	l.Close() // nobody else takes a port of the ephemeral range at once
+	closed := wstest.Reserve(t)
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "502.html"), "<h1>Our page for {{status}}</h1>")
 	write(t, filepath.Join(dir, "4xx.html"), "<h1>Our page for any {{status}}</h1>")
@@ -183,7 +177,7 @@ func TestCompression(t *testing.T) {
 	})
 }
 
-// One line a route sets headers that are easy to get wrong.
+// One line of a route sets headers that are easy to get wrong.
 func TestHeadersOfTheRoute(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: private\r\nAccess-Control-Allow-Origin: *\r\nX-Total: 7\r\n\r\nok"))

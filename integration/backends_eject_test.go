@@ -8,8 +8,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// fragile answers requests, but for /drop, where it closes the connection, and
-// /unavailable.
+// fragile answers requests. For /drop it closes the connection, for /unavailable it answers
+// 503.
 func fragile(c *wstest.Conn) {
 	switch {
 	case strings.Contains(c.Head.Start, "/drop"):
@@ -20,9 +20,9 @@ func fragile(c *wstest.Conn) {
 	}
 }
 
-// One client that asks for what fails ejects nothing that others use, two eject
-// a third at most, and requests that are tried at one endpoint after the other
-// charge one of them.
+// One client that asks for what fails ejects no endpoint that others use. Two clients eject a
+// third of the endpoints at most. A request that is tried at several endpoints charges one of
+// them.
 func TestClientsThatMakeEndpointsFail(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

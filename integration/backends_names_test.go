@@ -11,8 +11,7 @@ import (
 	"sluice/internal/wstest"
 )
 
-// servedBy asks until an answer comes from an address, and fails if one is no
-// answer at all.
+// servedBy asks until an answer comes from an address, and fails if a request has no answer.
 func servedBy(t *testing.T, g *gateway, by string) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -62,7 +61,7 @@ routes: [{ path: /*, backend: app }]
 	p.Expect(wstest.Text("still here"))
 }
 
-// SRV records say where the ports are, and who comes first.
+// SRV records say where the ports are, and which endpoint comes first.
 func TestServices(t *testing.T) {
 	t.Parallel()
 	all := startEndpoints(t, 2)

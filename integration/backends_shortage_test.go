@@ -14,9 +14,9 @@ import (
 // new one for each.
 func saying(text string) wstest.Behaviour { return wstest.Refusing("200 OK", text) }
 
-// Idle clients that use up the descriptors bring no endpoint down: a client that
-// is connected is told so, and served as soon as there is room. The log has a
-// line for the beginning and one for the end.
+// Idle clients that use up the descriptors bring no endpoint down. A client that is connected
+// gets 503, and is served as soon as there is room. The log has a line for the beginning and
+// one for the end.
 func TestDescriptorsUsedUp(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/self/fd"); err != nil {

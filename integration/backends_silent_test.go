@@ -14,9 +14,9 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A backend that hangs in the middle of an answer is given up; the client must
-// not take what it got for all, and the log says which side it was and how long.
-// One that may be silent as long as it likes is waited for.
+// A backend that hangs in the middle of an answer is given up. The client can tell that the
+// answer is not whole, and the log says which side hung and how long. With idle: off the
+// gateway waits for ever.
 func TestBackendsThatHangInAnAnswer(t *testing.T) {
 	t.Parallel()
 	for scheme, options := range map[string]string{"http": "", "https": "http2: true, tls: { insecure: true }", "h2c": ""} {
@@ -74,8 +74,8 @@ routes:
 	}
 }
 
-// A backend that reads a request slowly, and steadily, has not failed to answer:
-// most of the request may lie in the buffers of the systems for long.
+// A backend that reads a request slowly but steadily has not failed to answer: most of the
+// request may be in the buffers of the systems for long.
 func TestBackendsThatReadSlowly(t *testing.T) {
 	t.Parallel()
 	const size = 8 << 20

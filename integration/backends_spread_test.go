@@ -9,7 +9,7 @@ import (
 	"sluice/internal/wstest"
 )
 
-// crowd opens n sessions and counts them by endpoint, as the log has them.
+// crowd opens n sessions and counts them by endpoint, as the log names it.
 func crowd(t *testing.T, g *gateway, n int) (clients []wstest.Peer, at map[string]int) {
 	t.Helper()
 	before := len(g.log())
@@ -23,7 +23,7 @@ func crowd(t *testing.T, g *gateway, n int) (clients []wstest.Peer, at map[strin
 	return clients, at
 }
 
-// next waits for the next n records of a name, from one on.
+// next waits for the next n records of a name, beginning with a given one.
 func next(t *testing.T, g *gateway, first, n int, name string) (all []record) {
 	t.Helper()
 	for len(all) < n {
@@ -37,8 +37,8 @@ func next(t *testing.T, g *gateway, first, n int, name string) (all []record) {
 	return all
 }
 
-// Sessions are spread evenly, the new endpoint gets what comes until it has its
-// share, and a reload forgets nobody.
+// Sessions are spread evenly, a new endpoint gets new ones until it has its share, and a
+// reload forgets no count.
 func TestSessionsAreSpread(t *testing.T) {
 	t.Parallel()
 	all := startEndpoints(t, 4)

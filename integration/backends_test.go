@@ -2,7 +2,6 @@ package integration
 
 import (
 	"fmt"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,7 +12,7 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A refusal is the backend's to give: it reaches the client as it is.
+// A refusal of the backend reaches the client as it is.
 func TestRefusalsPassThrough(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -75,7 +74,7 @@ func TestRefusalsPassThrough(t *testing.T) {
 	}
 }
 
-// An answer that is none is a bad gateway, never a session.
+// An answer that is not valid is a 502, never a session.
 func TestBadBackends(t *testing.T) {
 	t.Parallel()
 	const deflate = "Sec-WebSocket-Extensions: permessage-deflate"
@@ -125,7 +124,7 @@ func TestBadBackends(t *testing.T) {
 	}
 }
 
-// 200 is no WebSocket, but it is an answer.
+// A 200 is not a WebSocket, but it is an answer.
 func TestBackendThatAnswers200(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Refusing("200 OK", "<p>hello"))
@@ -136,7 +135,7 @@ func TestBackendThatAnswers200(t *testing.T) {
 	}
 }
 
-// A backend that answers a plain request with 101 has lost the plot.
+// A 101 to a plain request breaks the protocol.
 func TestUnasked101(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Answering("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x03bad"))
@@ -174,12 +173,7 @@ func TestOddButGoodBackends(t *testing.T) {
 
 func TestUnreachableBackends(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := l.Addr().String()
-	l.Close() // nobody else takes a port of the ephemeral range at once
+	closed := wstest.Reserve(t)
 	alive := wstest.NewBackend(t, wstest.Echo)
 	g := start(t, fmt.Sprintf(`
 backends:
@@ -197,7 +191,7 @@ routes:
 			t.Errorf("GET %s: status %d, want 502; body %q", path, r.StatusCode, body)
 		}
 	}
-	// An endpoint that cannot be reached is passed over.
+	// If an endpoint cannot be reached, another one is tried.
 	for range 4 {
 		p := wstest.Open(t, g.http, wstest.Handshake("/half"))
 		goodbye(p)

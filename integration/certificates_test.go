@@ -103,7 +103,7 @@ routes: [{ respond: 204 }]
 			replace(plainKey, read(t, keyFile))
 			replace(plainCert, read(t, certFile))
 		}
-		// Now and then the gateway gets to see what there is.
+		// From time to time the gateway has a chance to see the files.
 		if round == 2 || round == 50 {
 			g.wait("changed file refused", func(r record) bool { return r.text("from") == at("tls.crt") })
 		}
@@ -113,7 +113,7 @@ routes: [{ respond: 204 }]
 		}
 	}
 
-	// The newest is served, and a mistake was said once, not each second.
+	// The newest is served, and each mistake is in the log once, not every second.
 	want := certificate(t, at("tls.crt"))
 	for {
 		got, err := greet(address, "linked.test", roots, tls.VersionTLS13)
@@ -242,8 +242,8 @@ routes: [{ respond: 204 }]
 	expect("without the keys", false)
 }
 
-// A connection may carry requests for every host its certificate covers, and
-// for no other.
+// A connection may carry requests for every host that its certificate covers, and for no
+// other.
 func TestMisdirectedRequests(t *testing.T) {
 	t.Parallel()
 	ca := wstest.NewCA(t)
@@ -275,7 +275,7 @@ routes: [{ respond: 204 }, { path: /ws, backend: %s }]
 		{"c.test", "a.test", 421},
 		{"a.test", "unknown.test", 421},
 		{"a.test", "192.0.2.1", 421},
-		{"", "c.test", 204}, // a client that does not tell whom it wants
+		{"", "c.test", 204}, // a client that sends no server name
 	}
 	for _, tt := range tests {
 		target := wstest.Target{Address: g.listener(true), TLS: &tls.Config{ServerName: tt.server, RootCAs: roots, InsecureSkipVerify: tt.server == ""}}

@@ -43,8 +43,8 @@ type visit struct {
 	Results []seen `json:"results"`
 }
 
-// browse loads a page of the gateway and makes it talk. Of all certificates
-// without a public root the browser accepts the gateway's alone.
+// browse loads a page of the gateway and makes it talk. The browser accepts the certificate of
+// the gateway, and no other one without a public root.
 func browse(t *testing.T, target wstest.Target, url string, talks []talk) visit {
 	t.Helper()
 	need(t, "/usr/bin/chromium", "--version")
@@ -137,7 +137,7 @@ routes:
 	for i, k := range talks {
 		got := v.Results[i]
 		if k.name == "a backend that dies" {
-			// The reason is the gateway's own to word.
+			// The text of the reason is not asserted.
 			got.Reason = ""
 		}
 		if !reflect.DeepEqual(got, k.want) {

@@ -141,7 +141,7 @@ routes: [{ backend: %s }]
 `, cert, key, mode, ours.file, crl, t.TempDir(), b.Address))
 		sites[mode].ca = ca.File
 	}
-	// ask tells whether a client gets through, and what the backend is told.
+	// ask reports whether a client is let in, and what the backend gets.
 	ask := func(g *gateway, version uint16, c *tls.Certificate, request string) (h wstest.Head, ok bool) {
 		t.Helper()
 		config := &tls.Config{ServerName: "gateway.test", RootCAs: poolOf(t, g.ca), MinVersion: version, MaxVersion: version}
@@ -214,7 +214,7 @@ routes: [{ backend: %s }]
 		t.Errorf("in the clear the backend was told %s", h)
 	}
 
-	// What is revoked later is refused from then on, a resumed session too. A
+	// A certificate that is revoked later is refused from then on, also on a resumed session. A
 	// broken list changes nothing.
 	g := sites["require"]
 	config := &tls.Config{
@@ -243,7 +243,7 @@ routes: [{ backend: %s }]
 	resume(true)
 	theirs.revoke(crl, alice)
 	g.wait("changed file refused", func(r record) bool { return strings.Contains(r.text("error"), "signed by none") })
-	// A list that is read in part is none: alice would get in.
+	// A list that was read in part must not be used: alice would get in.
 	ours.revoke(crl, mallory)
 	first := strings.TrimSpace(read(t, crl))
 	ours.revoke(crl, alice)

@@ -30,8 +30,8 @@ func dialGuarded(ctx context.Context, network, address string) (net.Conn, error)
 	return sending{wstest.Guarded(c)}, nil
 }
 
-// sending is a connection whose reader, which a transport always has, waits as long
-// as something is sent: the answer to a large body comes behind it.
+// sending is a connection whose reads wait as long as something is sent: the answer to a large
+// body comes after the body. A transport reads all the time.
 type sending struct{ net.Conn }
 
 func (s sending) Write(b []byte) (int, error) {

@@ -19,7 +19,7 @@ func file(t *testing.T, config string) string {
 	return f
 }
 
-// All mistakes of a file are told at once, each with its place.
+// sluice check reports all mistakes of a file at once, each with its place.
 func TestCheckReportsEveryMistake(t *testing.T) {
 	t.Parallel()
 	f := file(t, `listeners:
@@ -101,7 +101,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A start that fails says why and leaves with 1.
+// A start that fails says why, and the exit code is 1.
 func TestRunFails(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -141,8 +141,8 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
-// A mode of Go's cryptography that no handshake survives is refused at the start,
-// one that does without it serves.
+// A mode of Go's cryptography in which every handshake would fail is refused at the start; a
+// mode in which handshakes work is not.
 func TestFIPS(t *testing.T) {
 	t.Setenv("GODEBUG", "fips140=only")
 	for _, args := range [][]string{{"run", "--config", file(t, "listeners: [127.0.0.1:0]\nroutes: [{ path: /, respond: {} }]")}, {"demo"}} {
@@ -209,7 +209,7 @@ routes:
 	}
 }
 
-// What no client can send is not explained.
+// explain refuses a request that no client can send.
 func TestExplainRefuses(t *testing.T) {
 	t.Parallel()
 	f := file(t, "routes: [{ backend: 127.0.0.1:9000 }]\n")
@@ -293,7 +293,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// A listener that refuses the probe has answered it.
+// A listener that refuses the probe has answered, and is there.
 func TestHealthOfListenersThatRefuse(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, body string }{
@@ -317,8 +317,7 @@ func TestHealthOfListenersThatRefuse(t *testing.T) {
 	}
 }
 
-// A mistake in the file does not make the gateway unhealthy that goes on with
-// what it has.
+// With a mistake in its file, a gateway that still uses the old configuration is healthy.
 func TestHealthSurvivesMistakesInTheFile(t *testing.T) {
 	t.Parallel()
 	config := fmt.Sprintf("listeners: [%q]\nlog: { format: json }\nroutes: [{ respond: 204 }]\n", wstest.Reserve(t))

@@ -20,10 +20,10 @@ type violation struct {
 	deflate bool       // with permessage-deflate agreed on
 	before  []ws.Frame // reaches the other side
 	bad     func(wstest.Peer) []byte
-	code    int // that the offender is told; 0 means 1002
+	code    int // the close code for the offender; 0 means 1002
 }
 
-// told is the code that the offender is told.
+// told is the close code for the offender.
 func (v violation) told() int { return cmp.Or(v.code, 1002) }
 
 // frame is a frame as the side sends its frames, masked or not.
@@ -31,7 +31,7 @@ func frame(f ws.Frame) func(wstest.Peer) []byte {
 	return func(p wstest.Peer) []byte { return p.Encode(f) }
 }
 
-// misfit is a frame masked where it must not be, and not where it must.
+// misfit is a frame that is masked where it must not be, or not masked where it must be.
 func misfit(f ws.Frame) func(wstest.Peer) []byte {
 	return func(p wstest.Peer) []byte {
 		if p.Encode(f)[1]&0x80 != 0 {
@@ -48,9 +48,9 @@ func endless(p wstest.Peer) []byte {
 	return b
 }
 
-// wordy is a masked or unmasked text frame whose length stands in more bytes than
-// it needs: two, or eight.
-func wordy(bytes int, payload string) func(wstest.Peer) []byte {
+// longLength is a masked or unmasked text frame whose length is written in more bytes than it
+// needs: two, or eight.
+func longLength(bytes int, payload string) func(wstest.Peer) []byte {
 	return func(p wstest.Peer) []byte {
 		b := p.Encode(wstest.Text(payload))
 		length := binary.BigEndian.AppendUint64(nil, uint64(len(payload)))[8-bytes:]
@@ -92,9 +92,9 @@ func violations() []violation {
 		{name: "close with a reason that is not UTF-8", bad: frame(wstest.Close(1000, "caf\xe9")), code: 1007},
 		{name: "close with a reason that is cut inside a rune", bad: frame(wstest.Close(1000, "caf\xc3")), code: 1007},
 		{name: "close with a surrogate in its reason", bad: frame(wstest.Close(1000, "\xed\xa0\x80")), code: 1007},
-		{name: "16-bit length of an empty frame", bad: wordy(2, "")},
-		{name: "16-bit length of 125 bytes", bad: wordy(2, strings.Repeat("x", 125))},
-		{name: "64-bit length of 3 bytes", bad: wordy(8, "bad")},
+		{name: "16-bit length of an empty frame", bad: longLength(2, "")},
+		{name: "16-bit length of 125 bytes", bad: longLength(2, strings.Repeat("x", 125))},
+		{name: "64-bit length of 3 bytes", bad: longLength(8, "bad")},
 		{name: "64-bit length with the top bit", bad: endless},
 	}
 	for _, op := range []ws.OpCode{3, 4, 5, 6, 7, 0xb, 0xc, 0xd, 0xe, 0xf} {
@@ -106,8 +106,8 @@ func violations() []violation {
 	return list
 }
 
-// The other side gets exactly what was valid and then 1001, the offender 1002 or
-// 1007, and the log tells who did what.
+// The other side gets exactly what was valid, and then 1001. The offender gets 1002 or 1007,
+// and the log says which side sent what.
 func TestViolationsNeverReachTheOtherSide(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"ws", "wss"} {
@@ -152,9 +152,9 @@ func TestViolationsNeverReachTheOtherSide(t *testing.T) {
 	}
 }
 
-// A client that breaks a rule still gets the answers to what it sent before: all
-// that the backend says until it has answered its own Close frame. Nothing that
-// the client sends behind the violation counts.
+// A client that breaks a rule still gets the answers to what it sent before: everything that
+// the backend sends until it has answered its own Close frame. What the client sends after the
+// violation does not count.
 func TestAViolationOfAClientLosesNoAnswer(t *testing.T) {
 	t.Parallel()
 	ways := map[string]func(wstest.Peer, []byte, []byte){
@@ -170,7 +170,7 @@ func TestAViolationOfAClientLosesNoAnswer(t *testing.T) {
 		{name: "reserved opcode", bad: frame(ws.NewFrame(5, true, nil))},
 		{name: "reserved control opcode", bad: frame(ws.NewFrame(0xb, true, []byte("bad")))},
 		{name: "continuation of nothing", bad: frame(wstest.Last("bad"))},
-		{name: "length in too many bytes", bad: wordy(2, "bad")},
+		{name: "length in too many bytes", bad: longLength(2, "bad")},
 		{name: "reason that is not UTF-8", bad: frame(wstest.Close(1000, "\xff")), code: 1007},
 		{name: "over a limit", bad: frame(wstest.Text(strings.Repeat("x", 101))), code: 1009},
 	}
@@ -196,7 +196,7 @@ func TestAViolationOfAClientLosesNoAnswer(t *testing.T) {
 	})
 }
 
-// A backend that never answers its 1001 is waited for some seconds only.
+// The gateway waits only some seconds for a backend that does not answer its 1001.
 func TestAViolationIsToldAlthoughTheBackendNeverAnswers(t *testing.T) {
 	t.Parallel()
 	overBoth(t, nil, "routes: [{ path: /*, backend: BACKEND }]", func(t *testing.T, g *gateway, target wstest.Target, b *wstest.Backend) {

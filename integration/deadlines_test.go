@@ -17,8 +17,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A request whose body was announced and never comes is answered, and its
-// connection ends, whatever answers it.
+// A request whose announced body never comes is answered, and its connection ends, whether a
+// backend, a file or the gateway answers it.
 func TestAnnouncedBodiesThatNeverCome(t *testing.T) {
 	t.Parallel()
 	files := t.TempDir()
@@ -82,7 +82,7 @@ routes:
 	all.Wait()
 }
 
-// atOnce runs what takes long for each client, all at once.
+// atOnce runs a slow function for each client, all at once.
 func atOnce(t *testing.T, g *gateway, do func(name string, send func(method, path string, body io.Reader) (*http.Response, error))) {
 	var all sync.WaitGroup
 	for name, send := range clients(t, g) {
@@ -91,8 +91,8 @@ func atOnce(t *testing.T, g *gateway, do func(name string, send func(method, pat
 	all.Wait()
 }
 
-// Connections with a body that does not come do not keep others out, even when
-// they are all there may be.
+// Connections whose body does not come do not keep others out, even when there are as many of
+// them as there may be.
 func TestAnnouncedBodiesLockNobodyOut(t *testing.T) {
 	t.Parallel()
 	g := listening(t, "max_connections: 50", "routes: [{ path: /*, respond: { body: hello } }]")
@@ -104,8 +104,7 @@ func TestAnnouncedBodiesLockNobodyOut(t *testing.T) {
 	}
 }
 
-// A connection serves the next request when what is left of a body comes late,
-// but comes.
+// A connection serves the next request when the rest of a body comes late, but comes.
 func TestRestOfABodyIsDropped(t *testing.T) {
 	t.Parallel()
 	g := start(t, "routes: [{ path: /*, respond: { body: hello } }]")
@@ -128,8 +127,8 @@ func TestRestOfABodyIsDropped(t *testing.T) {
 	}
 }
 
-// What is wrong behind an answer that is out ends the connection: it is never
-// taken for a request.
+// An error in the body after the answer was sent ends the connection. The rest of the body is
+// never taken for a request.
 func TestBrokenRestOfABodyIsNoRequest(t *testing.T) {
 	t.Parallel()
 	g := start(t, "routes: [{ path: /*, respond: { body: hello } }]")
@@ -142,8 +141,8 @@ func TestBrokenRestOfABodyIsNoRequest(t *testing.T) {
 	}
 }
 
-// While the answer flows the client may be silent for as long as it likes, with
-// its own request open: gRPC and others do that.
+// While the answer flows the client may be silent for as long as it likes, with its own
+// request still open: gRPC and others do that.
 func TestOpenRequestsMayBeSilentWhileTheAnswerFlows(t *testing.T) {
 	t.Parallel()
 	b := http.NewServeMux()
@@ -183,7 +182,7 @@ func TestOpenRequestsMayBeSilentWhileTheAnswerFlows(t *testing.T) {
 	})
 }
 
-// A download whose reader pauses goes on, whatever serves it.
+// A download whose reader pauses goes on, whether a backend or a file serves it.
 func TestReadersMayPause(t *testing.T) {
 	t.Parallel()
 	const size = 64 << 20
@@ -220,8 +219,8 @@ routes:
 	})
 }
 
-// What the system holds for a client is not what the client has taken: one that
-// takes nothing of an answer is cut, also when much was sent before.
+// Bytes that the system holds for a client do not count as taken. A client that takes nothing
+// of an answer is cut, also when much was sent before.
 func TestReadersThatTakeNothingAreCut(t *testing.T) {
 	t.Parallel()
 	files := t.TempDir()
@@ -254,7 +253,7 @@ routes:
 	}
 }
 
-// Much that was uploaded at once buys no time for ever.
+// A fast upload at first does not buy time for ever.
 func TestUploadsThatStopAreCut(t *testing.T) {
 	t.Parallel()
 	b := webBackend(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
@@ -313,8 +312,8 @@ func webBackend(t *testing.T, h http.Handler) string {
 	return s.URL
 }
 
-// slowly returns what dials for a client that reads so many bytes a second, and
-// whose system holds little more for it.
+// slowly returns a dial function for a client that reads so many bytes a second, and whose
+// system buffers little more for it.
 func slowly(t *testing.T, perSecond int) func(ctx context.Context, network, address string) (net.Conn, error) {
 	const reads = 20 // a second
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -372,8 +371,8 @@ func TestManyUploadsToABackendThatReadsLate(t *testing.T) {
 	running.Wait()
 }
 
-// Bodies that nobody reads are no flood either, however many there are, also when
-// they come behind the end of their stream.
+// Bodies that the handler does not read are no flood either, however many there are, also when
+// they come after the end of their stream.
 func TestManyBodiesThatAreNotRead(t *testing.T) {
 	t.Parallel()
 	g := start(t, "routes: [{ path: /*, respond: { body: hello } }]")
@@ -430,7 +429,7 @@ func TestSlowBodyOfAStreamEndsNoConnection(t *testing.T) {
 	}
 }
 
-// What came of an answer that its backend breaks reaches the client.
+// When a backend breaks off its answer, the client gets what has come of it.
 func TestBrokenAnswersAreDeliveredAsFarAsTheyCame(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Answering("HTTP/1.1 200 OK\r\nContent-Length: 500\r\nX-Here: yes\r\n\r\nthe beginning"))

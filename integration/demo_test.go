@@ -10,7 +10,7 @@ import (
 	"sluice/internal/wstest"
 )
 
-// The demo needs no file: it tells what to open, and what it tells works.
+// The demo needs no file. It says what to open, and these addresses work.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	g := launch(t, "demo", "--http", "127.0.0.1:0", "--https", "localhost:0", "--state-dir", t.TempDir())

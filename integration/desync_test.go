@@ -11,8 +11,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// What is left of a body when its answer is out is never a request, however its
-// pieces come.
+// After the answer, the rest of a body is never taken for a request, however its pieces
+// arrive.
 func TestRestOfALargeBodyIsNoRequest(t *testing.T) {
 	t.Parallel()
 	files := t.TempDir()
@@ -80,8 +80,8 @@ func TestClientsThatLeaveWithAnOpenRequestAreNoticed(t *testing.T) {
 	}
 }
 
-// net/http answers an expectation that it does not know, and reads the body, by
-// itself: that ends too.
+// net/http itself answers an expectation that it does not know, and reads the body. That ends
+// too.
 func TestUnknownExpectationsHoldNoConnection(t *testing.T) {
 	t.Parallel()
 	g := start(t, "routes: [{ path: /*, respond: { body: hello } }]")

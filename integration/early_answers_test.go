@@ -11,8 +11,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A backend that answers before it has read the whole request, and closes, is
-// heard: its answer is the client's.
+// When a backend answers before it has read the whole request, and closes, the client gets its
+// answer.
 func TestAnswersToRequestsThatWereNotReadToTheirEnd(t *testing.T) {
 	t.Parallel()
 	refusing := func(c *wstest.Conn) {

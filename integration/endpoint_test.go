@@ -115,7 +115,7 @@ func startEndpoints(t testing.TB, n int) (all []*endpoint) {
 	return all
 }
 
-// kill ends the process as kill -9 does. Again, it does nothing.
+// kill ends the process as kill -9 does. A second call does nothing.
 func (e *endpoint) kill() {
 	_ = e.cmd.Process.Kill()
 	_ = e.cmd.Wait()

@@ -11,8 +11,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A lost backend is told to the client while that can still be done: at a
-// frame's boundary, and even between the fragments of a message.
+// When the backend is lost, the client gets a Close frame if that is still possible: at a
+// frame boundary, also between the fragments of a message.
 func TestBackendDies(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, nil)
@@ -59,7 +59,8 @@ routes:
 	}
 }
 
-// A frame header that is cut reaches nobody, so there is a boundary before it.
+// A frame header that is cut is not passed on, so the stream to the client is still at a frame
+// boundary.
 func TestBackendDiesInsideAHeader(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Dying("\x81\x05hello\x81"))
@@ -104,7 +105,7 @@ func TestClientDies(t *testing.T) {
 	}
 }
 
-// SIGTERM: everybody is told, and the process leaves with 0.
+// At SIGTERM both sides of every session get a Close frame, and the exit code is 0.
 func TestShutdownEndsSessions(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, nil)
@@ -138,7 +139,7 @@ func TestShutdownEndsSessions(t *testing.T) {
 	}
 }
 
-// Peers that never answer a close do not hold the process.
+// Peers that never answer a Close frame do not keep the process from ending.
 func TestShutdownDoesNotWaitForTheDeaf(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, nil)
@@ -152,7 +153,7 @@ func TestShutdownDoesNotWaitForTheDeaf(t *testing.T) {
 	backend.ExpectClose(1001)
 }
 
-// A request that is under way at SIGTERM is finished; a new one is not taken.
+// A request that is under way at SIGTERM is finished; a new one is not accepted.
 func TestShutdownFinishesRequests(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, nil)
@@ -171,8 +172,8 @@ func TestShutdownFinishesRequests(t *testing.T) {
 	}
 }
 
-// A record holds only so much of what the client wrote, and so does the session
-// that is kept for it.
+// A record holds only so much of what the client sent, and so does the session that is kept
+// for it.
 func TestRecordsCutWhatIsLong(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Echo)

@@ -13,8 +13,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// ways returns the gateway over ws and wss, and its backend without it: what is
-// right directly is right through the gateway.
+// ways returns the gateway over ws and wss, and its backend without the gateway: what is right
+// without the gateway is right through it.
 func ways(g *gateway, b *wstest.Backend) map[string]wstest.Target {
 	all := g.schemes()
 	all["direct"] = wstest.Target{Address: b.Address}
@@ -128,7 +128,7 @@ func TestBytesBehindTheRequestArrive(t *testing.T) {
 	}
 }
 
-// What a client sends before the backend has accepted waits, and is not lost.
+// Bytes that a client sends before the backend has accepted wait, and are not lost.
 func TestBytesBehindTheRequestWaitForTheBackend(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, nil)
@@ -241,7 +241,7 @@ func TestCloseFramesPassVerbatim(t *testing.T) {
 	}
 }
 
-// A client that has said all it has to say still hears the answers.
+// A client that has ended its stream still gets the answers.
 func TestHalfClose(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, nil)

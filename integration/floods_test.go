@@ -13,8 +13,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// neighbour makes requests of others until it is told to stop: each must be
-// answered with 200. It returns the number of them.
+// neighbour makes the requests of another client until it is stopped: each must get 200. It
+// returns their number.
 func neighbour(t *testing.T, g *gateway, path string) (stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -53,8 +53,8 @@ func generous(n int) int {
 	return n
 }
 
-// A connection of HTTP/2 that does nothing but work for the gateway costs it
-// little: others are served, and memory does not grow with the flood.
+// An HTTP/2 connection that does nothing but make work for the gateway costs it little: other
+// clients are served, and memory does not grow with the flood.
 func TestFloodsOverHTTP2(t *testing.T) {
 	t.Parallel()
 	const frames = 20_000

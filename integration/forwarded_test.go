@@ -14,8 +14,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// What a request says of its way is believed from trusted proxies alone, and
-// the client is the nearest address that is not one of them.
+// Forwarding headers are believed from trusted proxies alone. The client is the nearest
+// address that is not such a proxy.
 func TestForwardedHeaders(t *testing.T) {
 	t.Parallel()
 	b := newRecorder(t)
@@ -97,7 +97,7 @@ func TestForwardedHeaders(t *testing.T) {
 	}
 }
 
-// HTTP/1.0 may come without a host: then nothing is said of it.
+// A request over HTTP/1.0 may have no host. Then there is no X-Forwarded-Host.
 func TestForwardedHeadersWithoutAHost(t *testing.T) {
 	t.Parallel()
 	b := newRecorder(t)
@@ -109,8 +109,8 @@ func TestForwardedHeadersWithoutAHost(t *testing.T) {
 	}
 }
 
-// Pages of the host that the browser asked for may connect, whatever Host a
-// trusted proxy makes of it.
+// Pages of the host that the browser asked for may connect, whatever Host a trusted proxy
+// sends.
 func TestSameOriginBehindAProxy(t *testing.T) {
 	t.Parallel()
 	b := newRecorder(t)
@@ -120,7 +120,7 @@ func TestSameOriginBehindAProxy(t *testing.T) {
 	tests := []struct {
 		name  string
 		lines []string
-		want  bool // behind a trusted proxy; of strangers nothing is believed
+		want  bool // behind a trusted proxy; the headers of others are not believed
 	}{
 		{"another host", []string{"Origin: https://public.test", "X-Forwarded-Host: public.test"}, true},
 		{"another host with a port", []string{"Origin: https://public.test:8443", "X-Forwarded-Host: public.test:8443"}, true},
@@ -201,7 +201,7 @@ routes: [{ path: /*, backend: %[4]s }]
 	}
 }
 
-// fromAddress tells whether text is an address, with or without a port.
+// fromAddress reports whether text is an address, with or without a port.
 func fromAddress(text, want string) bool {
 	if a, err := netip.ParseAddrPort(text); err == nil {
 		return a.Addr().Unmap().String() == want
@@ -209,7 +209,7 @@ func fromAddress(text, want string) bool {
 	return text == want
 }
 
-// proxy2 is a header of the PROXY protocol's version 2.
+// proxy2 is a PROXY header of version 2.
 func proxy2(command, family byte, addresses ...byte) string {
 	return "\r\n\r\n\x00\r\nQUIT\n" + string([]byte{command, family, 0, byte(len(addresses))}) + string(addresses)
 }
@@ -303,7 +303,7 @@ routes: [{ path: /*, backend: %s }]
 	}
 }
 
-// A session's client is the one of the PROXY header as well.
+// The client of a session is the one of the PROXY header too.
 func TestProxyProtocolBeforeASession(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Echo)
@@ -326,7 +326,8 @@ routes: [{ path: /*, backend: %s }]
 	}
 }
 
-// Strangers on a listener with PROXY headers are refused; the log says so once.
+// Connections from addresses that are not trusted are refused on a listener with PROXY
+// headers. The log says so once.
 func TestRefusedProxiesFillNoLog(t *testing.T) {
 	t.Parallel()
 	g := startFile(t, fmt.Sprintf(`

@@ -18,8 +18,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// silence is how long the other side may say nothing before it is taken to wait
-// for more. It is never part of an assertion.
+// silence is how long the other side may send nothing before the test takes it to wait for
+// more. It is never part of an assertion.
 const silence = 300 * time.Millisecond
 
 // listen reads to the end of a connection, or until silence falls.
@@ -37,8 +37,8 @@ func listen(p wstest.Peer) (text []byte, over bool) {
 	}
 }
 
-// mutated returns n texts that are each a seed with a few bytes changed, always
-// the same ones: what the fuzzer does for long, each test run does a little.
+// mutated returns n texts, each a seed with a few bytes changed, and always the same ones:
+// each test run does a little of what the fuzzer does for long.
 func mutated(n int, seeds []string) []string {
 	random := rand.New(rand.NewPCG(1, 2))
 	pieces := []string{
@@ -71,9 +71,9 @@ func mutated(n int, seeds []string) []string {
 
 var target = regexp.MustCompile(`(?i)\r\nX-Target: (\S*)\r\n`)
 
-// Whatever bytes a client sends: what is answered with 200 was one canonical
-// request at the backend, in the same order, and the request behind them is
-// answered as itself, or not at all because the connection ended.
+// Whatever bytes a client sends: a request that is answered with 200 was one canonical request
+// at the backend, in the same order; and the request behind it is answered as itself, or not
+// at all because the connection ended.
 func FuzzRequestHeads(f *testing.F) {
 	b := newRecorder(f)
 	g := start(f, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", b.Address))
@@ -96,7 +96,7 @@ func FuzzRequestHeads(f *testing.F) {
 		before := len(b.all())
 		p := wstest.Dial(t, g.http)
 		defer p.Close()
-		// Writing fails where the gateway has said enough already.
+		// Writing fails if the gateway has closed the connection already.
 		_, _ = io.WriteString(p.Conn, strings.ReplaceAll(string(text)+marker, "/@/", id))
 		answer, over := listen(p)
 		if !over {
@@ -135,8 +135,8 @@ func FuzzRequestHeads(f *testing.F) {
 	})
 }
 
-// Whatever bytes a backend answers: the client gets one well-formed answer or
-// none, and the requests of others get their own answers.
+// Whatever bytes a backend answers: the client gets one well-formed answer or none, and the
+// requests of other clients get their own answers.
 func FuzzResponseHeads(f *testing.F) {
 	var text atomic.Pointer[[]byte]
 	b := wstest.NewBackend(f, serving(func(c *wstest.Conn, method, target string) bool {

@@ -11,17 +11,17 @@ import (
 	"sluice/internal/wstest"
 )
 
-// goroutines ends the gateway as a last look at it and returns how many
-// goroutines it had beside the runtime's own.
+// goroutines ends the gateway, and returns how many goroutines it had at that moment, without
+// those of the Go runtime.
 func (g *gateway) goroutines() int {
 	g.t.Helper()
 	list := g.dump()
 	return strings.Count(list, "\ngoroutine ") - strings.Count(list, "\ncreated by runtime.")
 }
 
-// pumps ends the gateway as a last look at it and returns how many goroutines
-// served its sessions: none on the event loops, and there are TLS sessions only if
-// their records were taken over; two for each elsewhere.
+// pumps ends the gateway, and returns how many goroutines served its sessions at that moment:
+// none on the event loops, where TLS sessions are only if their records were taken over; two
+// for each session elsewhere.
 func (g *gateway) pumps() int {
 	g.t.Helper()
 	return strings.Count(g.dump(), "relay.(*session).pump(")
@@ -43,8 +43,8 @@ func (g *gateway) dump() string {
 	return list
 }
 
-// idle waits until the gateway has done what there was to do: between two looks
-// none of its threads ran, and none waits for a processor.
+// idle waits until the gateway has no more work: between two looks none of its threads ran,
+// and none waits for a processor.
 func (g *gateway) idle() {
 	g.t.Helper()
 	before := ""
@@ -58,7 +58,7 @@ func (g *gateway) idle() {
 	g.t.Errorf("the gateway still works after %v", wstest.Guard)
 }
 
-// threads is what Linux tells of each thread: its state, how often it ran.
+// threads is what Linux says about each thread: its state, and how often it ran.
 func (g *gateway) threads() string {
 	g.t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", g.pid))

@@ -12,7 +12,7 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A request that is no valid opening handshake never reaches the backend as one.
+// A request that is not a valid opening handshake never reaches the backend as one.
 func TestBadHandshakes(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Echo)
@@ -208,7 +208,7 @@ routes:
 	}
 }
 
-// Only websocket is ever tunnelled: any other token is no upgrade at all.
+// Only websocket is passed on as an upgrade: any other token is not an upgrade at all.
 func TestOtherUpgradesAreStripped(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Refusing("200 OK", "plain"))
@@ -280,8 +280,8 @@ routes:
 	}
 }
 
-// A client that leaves while the backend still thinks takes the connection to
-// the backend with it, and nothing of what it sent is kept for another.
+// When a client leaves while the backend has not answered, the connection to the backend ends
+// too, and nothing of what the client sent is kept for another one.
 func TestClientLeavesDuringTheHandshake(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, nil)

@@ -15,8 +15,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// serving lets answer deal with one request after another of a connection,
-// until it returns false. Bodies are read before.
+// serving calls answer for one request after another of a connection, until it returns false.
+// Bodies are read before.
 func serving(answer func(c *wstest.Conn, method, target string) bool) wstest.Behaviour {
 	return func(c *wstest.Conn) {
 		in := bufio.NewReader(c)
@@ -37,7 +37,7 @@ func serving(answer func(c *wstest.Conn, method, target string) bool) wstest.Beh
 	}
 }
 
-// answered is a whole answer that tells what was asked for.
+// answered is a whole answer that repeats what was asked for.
 func answered(c *wstest.Conn, method, target string) bool {
 	body := target
 	if method == http.MethodHead {
@@ -47,8 +47,8 @@ func answered(c *wstest.Conn, method, target string) bool {
 	return err == nil
 }
 
-// A backend's answer reaches the client as one answer of the same meaning, or
-// is a bad gateway, or is cut where it was; and nobody else gets anything of it.
+// A backend's answer reaches the client as one answer of the same meaning, or the client gets
+// a 502, or the answer is cut where it was cut; and no other client gets anything of it.
 func TestHostileAnswers(t *testing.T) {
 	t.Parallel()
 	ok := func(lines ...string) string { return head(append([]string{"HTTP/1.1 200 OK"}, lines...)...) }
@@ -218,8 +218,8 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
-// A backend that says more than it was asked poisons nobody's connection, even
-// when the next request is there before the gateway has seen it.
+// A backend that sends more than it was asked for spoils no answer to another client, even if
+// the next request is there before the gateway has seen it.
 func TestAnswersNeverReachOthers(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, serving(func(c *wstest.Conn, method, target string) bool {
@@ -250,8 +250,8 @@ func TestAnswersNeverReachOthers(t *testing.T) {
 	running.Wait()
 }
 
-// A kept connection that the backend closes under a request is nobody's fault:
-// what is safe to repeat is repeated, what is not is not.
+// If the backend closes a kept connection under a request, the request is repeated where that
+// is safe, and fails where it is not.
 func TestReuseRaces(t *testing.T) {
 	t.Parallel()
 	var posts atomic.Int32

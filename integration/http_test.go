@@ -17,7 +17,7 @@ import (
 	"sluice/internal/wstest"
 )
 
-// shown answers with the request line and headers it got.
+// shown answers with the request line and the headers that it got.
 func shown(t *testing.T) *wstest.Backend {
 	return wstest.NewBackend(t, func(c *wstest.Conn) {
 		body := c.Head.String()
@@ -194,7 +194,7 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// Each side gets what the other has said so far, without waiting for its end.
+// Each side gets what the other one has sent so far, without waiting for its end.
 func TestBodiesStreamBothWays(t *testing.T) {
 	t.Parallel()
 	b := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -239,7 +239,7 @@ func TestBodiesStreamBothWays(t *testing.T) {
 	}
 }
 
-// An answer that is cut is not passed off as whole.
+// An answer that is cut does not look whole to the client.
 func TestCutAnswerStaysCut(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Answering("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"))

@@ -16,7 +16,7 @@ import (
 	"sluice/internal/wstest"
 )
 
-// The tools of nghttp2 know the protocol better than any client of ours.
+// The tools of nghttp2 are an implementation of the protocol that is not ours.
 func TestNghttp(t *testing.T) {
 	t.Parallel()
 	need(t, "nghttp", "--version")

@@ -8,8 +8,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// Every client of the libraries people use talks to every server of them, with
-// permessage-deflate and a subprotocol.
+// Each client library that people use talks to each server library, with permessage-deflate
+// and a subprotocol.
 func TestLibraries(t *testing.T) {
 	t.Parallel()
 	needPython(t, "websockets")
@@ -41,7 +41,7 @@ routes:
 	}
 }
 
-// The classic server that looks headers up by their exact spelling.
+// A server that looks headers up by their exact spelling.
 func TestTwisted(t *testing.T) {
 	t.Parallel()
 	needPython(t, "txws")

@@ -97,8 +97,8 @@ func TestSlowHeadsAndIdleConnectionsAreCut(t *testing.T) {
 	})
 }
 
-// Bodies that stand still are cut on either side, after the ten seconds that
-// every body has to come up to its rate.
+// Bodies that stand still are cut in both directions, after the ten seconds of credit that
+// every body has.
 func TestSlowBodiesAreCut(t *testing.T) {
 	t.Parallel()
 	page := strings.Repeat("x", 64<<20)
@@ -293,7 +293,7 @@ func TestConnectionsPerAddress(t *testing.T) {
 	}
 }
 
-// A connection beyond the limit waits for its turn.
+// A connection beyond the limit waits to be accepted.
 func TestMaxConnections(t *testing.T) {
 	t.Parallel()
 	g := listening(t, "max_connections: 2", "routes: [{ path: /*, respond: { body: hello } }]")

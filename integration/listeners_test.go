@@ -33,8 +33,8 @@ func onAddress(t *testing.T, address, body string) string {
 	return fmt.Sprintf("listeners: [%q]\nlog: { format: json, access: false }\nstate_dir: %q\nshutdown_timeout: 15s\n%s", address, t.TempDir(), body)
 }
 
-// A reload from one address to another with the same port works whichever the
-// two are, and loses no connection of those who come meanwhile.
+// A reload from one address to another one with the same port works for every pair of
+// addresses, and loses no connection that comes meanwhile.
 func TestReloadToAnotherAddressOfTheSamePort(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("other systems cannot hand a port over without a gap")
@@ -85,8 +85,8 @@ func TestReloadToAnotherAddressOfTheSamePort(t *testing.T) {
 	}
 }
 
-// What cannot be opened changes nothing, and the listener that was to be
-// replaced serves on.
+// If an address cannot be opened, nothing changes, and the listener that was to be replaced
+// goes on.
 func TestReloadToAnAddressOfAnother(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)

@@ -43,7 +43,7 @@ func relayed(c *wstest.Conn) {
 	}
 }
 
-// A message is never held: 64 MiB in one frame pass through much less.
+// A message is never held as a whole: 64 MiB in one frame pass through with much less memory.
 func TestLargeFrameIsStreamed(t *testing.T) {
 	t.Parallel()
 	const size, allowed = 64 << 20, 32 << 20

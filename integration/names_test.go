@@ -16,13 +16,13 @@ import (
 	"sluice/internal/wstest"
 )
 
-// folded is how CGI and its like may tell names of headers apart.
+// folded is a name of a header as CGI and its like may see it.
 func folded(name string) string {
 	return regexp.MustCompile(`[^a-z0-9]`).ReplaceAllString(strings.ToLower(name), "-")
 }
 
-// forged are fields with names in spellings that backends may take for those a
-// route or the gateway sets. Announced, the same stand in a trailer section.
+// forged are fields with names in spellings that backends may take for those that a route or
+// the gateway sets. If they are announced, the trailer section has the same ones.
 func forged() []string {
 	var lines []string
 	for _, name := range []string{
@@ -68,7 +68,7 @@ func (s *sink) at(path string) []http.Header {
 	return s.seen[path]
 }
 
-// checkForged looks for what no client may say in what a backend got.
+// checkForged checks that a backend got nothing that clients may not send.
 func checkForged(t *testing.T, sections ...http.Header) {
 	t.Helper()
 	names := map[string]int{}
@@ -96,8 +96,8 @@ func checkForged(t *testing.T, sections ...http.Header) {
 	}
 }
 
-// Whatever a route or the gateway says of a request, no client says in another
-// spelling or as a trailer.
+// No client can send, in another spelling or as a trailer, what a route or the gateway sets in
+// a request.
 func TestNamesInEverySpellingAndPlace(t *testing.T) {
 	t.Parallel()
 	backend := &sink{seen: map[string][]http.Header{}}
@@ -189,8 +189,8 @@ routes:
 	}
 }
 
-// What a route removes from an answer, or sets in it, does not come back in
-// another spelling, as a trailer or with an informational answer.
+// What a route removes from an answer, or sets in it, does not come back in another spelling,
+// as a trailer or with an informational answer.
 func TestAnswersInEverySpellingAndPlace(t *testing.T) {
 	t.Parallel()
 	spelled := []string{

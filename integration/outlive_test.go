@@ -11,10 +11,10 @@ import (
 	"sluice/internal/wstest"
 )
 
-// endlessTest is the variable that makes the test below one that is cut.
+// endlessTest is the variable that makes the test below run until it is killed.
 const endlessTest = "SLUICE_TEST_ENDLESS"
 
-// Tests that are killed, as by a time-out of go test, take along what they started.
+// When tests are killed, as by a time-out of go test, the programs that they started die too.
 func TestNothingOutlivesTheTests(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(endlessTest) != "" {
@@ -56,8 +56,8 @@ func TestNothingOutlivesTheTests(t *testing.T) {
 	}
 }
 
-// lives reports whether there is a process that has not ended. One that has is a
-// zombie until its new parent asks.
+// lives reports whether a process has not ended. One that has ended is a zombie until its new
+// parent asks.
 func lives(pid int) bool {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	return err == nil && !strings.Contains(string(status), "State:\tZ")

@@ -79,7 +79,8 @@ routes:
 	}
 }
 
-// Escaped and not, a reserved character makes two paths of one, for routes too.
+// A reserved character makes two paths, one with the character escaped and one without, for
+// routes too.
 func TestRoutesTellEscapedDelimitersApart(t *testing.T) {
 	t.Parallel()
 	g := start(t, `

@@ -16,10 +16,10 @@ import (
 	"sluice/internal/wstest"
 )
 
-// recorder is a backend that reads what sluice sends by the letter of RFC 9112:
-// only CRLF ends a line, there is one way to say a length, and nothing is left
-// of the client's connection. What is not canonical is a fault, which fails the
-// test when it ends. All else is recorded and answered with 200 and X-Target.
+// recorder is a backend that reads what sluice sends strictly by RFC 9112: only CRLF ends a
+// line, there is one way to write a length, and no header of the client's connection is left.
+// Anything else is a fault, which fails the test when it ends. A request without a fault is
+// recorded and answered with 200 and X-Target.
 type recorder struct {
 	Address string
 
@@ -149,7 +149,7 @@ func (q recorded) target() (method, target string) {
 	return parts[0], parts[1]
 }
 
-// own are the headers that sluice adds about a request's way.
+// own are the headers that sluice adds about where a request came from.
 var own = []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "Forwarded", "X-Request-Id"}
 
 // canonical is the request as the tables write it: the lines but sluice's own,
@@ -173,7 +173,7 @@ func canonical(start string, lines []string, body string, trailers []string) str
 	return text
 }
 
-// faultError is what a canonical request does not have.
+// faultError is something that a canonical request does not have.
 type faultError string
 
 func (f faultError) Error() string { return string(f) }
@@ -307,14 +307,13 @@ func strictChunks(in *bufio.Reader) (body string, trailers []string, err error) 
 	return body, trailers, nil
 }
 
-// answers sends bytes as they are and reads what comes back until the end of
-// the connection. The bytes must ask for that end, or deserve it; or this side
-// ends first.
+// answers sends bytes as they are and reads what comes back until the end of the connection.
+// The bytes must make the gateway end it; or this side ends first.
 func answers(t testing.TB, target wstest.Target, sent string, end bool) []reply {
 	t.Helper()
 	p := wstest.Dial(t, target)
 	defer p.Close()
-	// Writing fails where the gateway has said enough already.
+	// Writing fails if the gateway has closed the connection already.
 	written := make(chan struct{})
 	go func() {
 		defer close(written)

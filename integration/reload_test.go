@@ -8,7 +8,7 @@ import (
 	"sluice/internal/wstest"
 )
 
-// No session ends by a reload unless its route or its backend went away.
+// A reload ends a session only if its route or its backend is gone.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, nil)
@@ -76,7 +76,7 @@ routes:
 	alive("after another's backend was removed")
 }
 
-// An unchanged file changes nothing, and nothing that runs notices.
+// A reload of an unchanged file changes nothing.
 func TestReloadOfAnUnchangedFile(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Echo)
@@ -90,8 +90,8 @@ func TestReloadOfAnUnchangedFile(t *testing.T) {
 	goodbye(p)
 }
 
-// A renewed certificate is served to new connections, whether it comes under
-// another name or in the place of the old one.
+// A renewed certificate is served to new connections, whether its file has another name or
+// replaces the old one.
 func TestReloadPicksUpACertificate(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Echo)

@@ -27,8 +27,8 @@ func overBoth(t *testing.T, behave wstest.Behaviour, body string, test func(t *t
 	}
 }
 
-// try makes a handshake. The session is there if the answer is 101, else the
-// connection is closed.
+// try makes a handshake. If the answer is 101 there is a session, else the connection is
+// closed.
 func try(t *testing.T, target wstest.Target, uri string, lines ...string) (p wstest.Peer, answer *http.Response) {
 	t.Helper()
 	p = wstest.Dial(t, target)
@@ -39,7 +39,7 @@ func try(t *testing.T, target wstest.Target, uri string, lines ...string) (p wst
 	return p, answer
 }
 
-// open is try where there must be a session.
+// open is try where a session is expected.
 func open(t *testing.T, target wstest.Target, uri string, lines ...string) wstest.Peer {
 	t.Helper()
 	p, answer := try(t, target, uri, lines...)
@@ -49,8 +49,7 @@ func open(t *testing.T, target wstest.Target, uri string, lines ...string) wstes
 	return p
 }
 
-// refused is try where there must be none: the client is told when to come
-// again, and the log says which limit it was.
+// refused is try where a refusal is expected: it has Retry-After, and the log names the limit.
 func refused(t *testing.T, g *gateway, target wstest.Target, uri string, status int, limit string, lines ...string) {
 	t.Helper()
 	_, answer := try(t, target, uri, lines...)
@@ -66,8 +65,8 @@ func refused(t *testing.T, g *gateway, target wstest.Target, uri string, status 
 	}
 }
 
-// played does with each connection what the test says for its path up to the
-// last '/', else echoes.
+// played does with each connection what the test says for its path up to the last '/', or
+// echoes.
 func played(by map[string]wstest.Behaviour) wstest.Behaviour {
 	return func(c *wstest.Conn) {
 		path := strings.Fields(c.Head.Start)[1]
@@ -79,9 +78,9 @@ func played(by map[string]wstest.Behaviour) wstest.Behaviour {
 	}
 }
 
-// A seat is taken from the handshake on, and given back exactly once however
-// the handshake fails or the session ends: many times as many as there are
-// seats come one after the other, and then there are as many as before.
+// A session counts from its handshake on, and stops counting exactly once, however the
+// handshake fails or the session ends. Many times more sessions than the limit come one after
+// the other, and then as many fit as before.
 func TestSeats(t *testing.T) {
 	t.Parallel()
 	const seats = 2
@@ -228,8 +227,8 @@ func ends(code int) func(wstest.Peer) {
 	}
 }
 
-// Whom sessions_per_ip and handshake_rate count: the client that a trusted
-// proxy names, IPv6 by its /64; else the address that connects.
+// sessions_per_ip and handshake_rate count by client: the one that a trusted proxy names, else
+// the address that connects; IPv6 by its /64.
 func TestLimitsOfAnAddress(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []struct{ name, text, says string }{
@@ -272,8 +271,8 @@ func TestLimitsOfAnAddress(t *testing.T) {
 	}
 }
 
-// Handshakes that fail count too, for whatever reason, and a reload that leaves
-// the rate alone forgets none of them.
+// Handshakes that fail count too, for whatever reason, and a reload that does not change the
+// rate forgets none of them.
 func TestHandshakeRateCountsFailures(t *testing.T) {
 	t.Parallel()
 	refusing := played(map[string]wstest.Behaviour{"/no": wstest.Refusing("403 Forbidden", "no")})
@@ -293,8 +292,8 @@ func TestHandshakeRateCountsFailures(t *testing.T) {
 		})
 }
 
-// A limit that a reload lowers ends no session; new ones wait until there are
-// few enough.
+// A lower limit after a reload ends no session. New ones are refused until there are few
+// enough.
 func TestLoweredSessions(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []struct {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// slowhttptest opens many connections and is slow on each of them, in four
-// ways. Others do not notice.
+// slowhttptest opens many connections and is slow on each of them, in four ways. Other clients
+// are served meanwhile.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	needCommands(t, "slowhttptest")

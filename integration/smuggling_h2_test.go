@@ -19,9 +19,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// stream2 is a connection of HTTP/2 whose frames a test writes itself, valid or
-// not. Its methods belong to one goroutine, but one may read while another
-// writes.
+// stream2 is an HTTP/2 connection whose frames a test writes itself, valid or not. Its methods
+// are for one goroutine, but one may read while another writes.
 type stream2 struct {
 	*http2.Framer
 	conn    net.Conn
@@ -32,7 +31,7 @@ type stream2 struct {
 // field is a name and a value as they go out.
 type field [2]string
 
-// dial2 opens a connection of HTTP/2: the preface and settings are out.
+// dial2 opens an HTTP/2 connection: the preface and settings are sent.
 func dial2(t testing.TB, target wstest.Target, settings ...http2.Setting) *stream2 {
 	t.Helper()
 	target.TLS = target.TLS.Clone()
@@ -148,8 +147,7 @@ func (s *stream2) outcomes(ids ...uint32) (map[uint32]*outcome, error) {
 	return all, nil
 }
 
-// settle reads until all that was sent is read at the other side, or the
-// connection ends.
+// settle reads until the other side has read all that was sent, or the connection ends.
 func (s *stream2) settle() (lives bool, err error) {
 	last := [8]byte{1}
 	if s.WritePing(false, last) != nil {
@@ -188,8 +186,8 @@ func with(name, value string, fields []field) []field {
 	return fields
 }
 
-// What HTTP/2 can say and HTTP/1.1 cannot must not arrive there as something
-// else (RFC 9113, section 8.2.1 and 10.3).
+// What HTTP/2 can express and HTTP/1.1 cannot must not arrive there as something else (RFC
+// 9113, sections 8.2.1 and 10.3).
 func TestSmugglingOverHTTP2(t *testing.T) {
 	t.Parallel()
 	b := newRecorder(t)
@@ -313,7 +311,7 @@ func TestSmugglingOverHTTP2(t *testing.T) {
 			}
 			s := dial2(t, g.https)
 			defer s.conn.Close()
-			// Writing fails where the gateway has said enough already.
+			// Writing fails if the gateway has closed the connection already.
 			_ = s.open(1, tt.data == nil && tt.trailer == nil, filled(tt.fields)...)
 			for i, data := range tt.data {
 				_ = s.WriteData(1, i == len(tt.data)-1 && tt.trailer == nil, []byte(fill(data)))

@@ -10,8 +10,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// hostile is a request as an attacker writes it. "/@/" in its texts stands for
-// a path of its own. It is either refused or reaches the backend as want.
+// hostile is a request as an attacker writes it. "/@/" in its texts stands for a path of its
+// own. It is either refused, or reaches the backend as want.
 type hostile struct {
 	name   string
 	send   string
@@ -57,11 +57,11 @@ func summed(trailers ...string) string {
 	return canonical("POST /@/outer HTTP/1.1", []string{"Host: gateway.test", "Trailer: X-Sum", "Transfer-Encoding: chunked"}, "hello", trailers)
 }
 
-// inner is the request that none of the cases may bring in.
+// inner is a request that must never reach the backend.
 const inner = "GET /@/smuggled HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
 
-// framing is every doubt about where a request ends. Behind chunks, and behind
-// HTTP/1.0, the connection always ends (docs/adr/0008-one-canonical-request.md).
+// framing is every case in which two servers may see another end of a request. Behind chunks,
+// and behind HTTP/1.0, the connection always ends (docs/adr/0008-one-canonical-request.md).
 func framing() []hostile {
 	const te = "Transfer-Encoding: chunked"
 	const end = "0\r\n\r\n"
@@ -184,7 +184,7 @@ func framing() []hostile {
 	return cases
 }
 
-// heads is every doubt about what a request says.
+// heads is every case in which two servers may read a head in different ways.
 func heads() []hostile {
 	refused := func(name, send string) hostile { return hostile{name: name, send: send, refuse: 400} }
 	line := func(start string, lines ...string) string {
@@ -344,8 +344,8 @@ func upgrades() []hostile {
 	}
 }
 
-// Each request is refused, or one canonical request at the backend; and what
-// stands behind it is answered as itself, or the connection ends.
+// Each request is refused, or is one canonical request at the backend; and what follows it is
+// answered as itself, or the connection ends.
 func TestSmugglingOverHTTP1(t *testing.T) {
 	t.Parallel()
 	b := newRecorder(t)

@@ -21,17 +21,17 @@ import (
 // parting is how long the other end of a vanished peer tries to write.
 const parting = time.Second
 
-// ownCodes are the close codes of the peers' own, which say who closed.
+// ownCodes are the close codes of the peers, which say which one closed.
 var ownCodes = [...]ws.StatusCode{client: 4001, backend: 4002}
 
-// tally is what went one way as its sender or its reader counts it. A sender
-// counts a frame when it begins with it. Close frames are not in it, nor pings
-// of the gateway's own and their answers.
+// tally is what went in one direction as its sender or its reader counts it. A sender counts a
+// frame when it begins with it. It has no Close frames, and no pings of the gateway with their
+// answers.
 type tally struct{ messages, frames, controls, bytes int }
 
-// peer is one end of a session in a soak. Its writer never waits for its
-// reader, nor the other way round: two peers that both had to write before they
-// read could wait for each other for ever.
+// peer is one end of a session in a soak. Its writer never waits for its reader, nor the
+// reader for the writer: two peers that both had to write before they read could wait for each
+// other for ever.
 type peer struct {
 	side   side
 	conn   net.Conn
@@ -56,14 +56,14 @@ type peer struct {
 	wake  chan struct{}
 }
 
-// fault is what no end of a connection explains.
+// fault is an error that the end of a connection does not explain.
 type fault string
 
 func (f fault) Error() string { return string(f) }
 
-// run plays the session until this end has said and heard all. vanished peers
-// leave the connection to the caller, others close it. An error is a [fault],
-// or what ended the connection before a Close frame came.
+// run plays the session until this end has sent and read everything. The caller closes the
+// connection of a vanished peer, run that of all others. An error is a [fault], or what ended
+// the connection before a Close frame came.
 func (p *peer) run() (vanished bool, err error) {
 	if err := p.conn.SetDeadline(time.Now().Add(wstest.LongGuard)); err != nil {
 		return false, err
@@ -72,7 +72,7 @@ func (p *peer) run() (vanished bool, err error) {
 	done := make(chan struct{})
 	both.Go(func() {
 		select {
-		case <-p.deserted: // nobody reads what this end writes
+		case <-p.deserted: // the other end no longer reads
 			_ = p.conn.SetWriteDeadline(time.Now().Add(parting))
 		case <-done:
 		}
@@ -117,7 +117,7 @@ func (p *peer) part() error {
 	return nil
 }
 
-// tell has the writer look at what f changes.
+// tell changes something with f and wakes the writer.
 func (p *peer) tell(f func()) {
 	p.mu.Lock()
 	f()
@@ -128,8 +128,8 @@ func (p *peer) tell(f func()) {
 	}
 }
 
-// speak sends the script and, when its time has come, what is to end the
-// session. It returns when nothing more is to be said.
+// speak sends the script and, when it is time, what ends the session. It returns when there is
+// nothing more to send.
 func (p *peer) speak() (vanishing bool) {
 	mine := p.fate.side == p.side
 	var over <-chan struct{} // of the other end's fate, that one takes care
@@ -145,7 +145,7 @@ func (p *peer) speak() (vanishing bool) {
 		switch {
 		case ended:
 			if p.code != 0 {
-				_ = p.close(p.code) // nobody may want to hear it
+				_ = p.close(p.code) // the other end may be gone
 			}
 			return false
 		case isClosed(p.deserted):
@@ -198,8 +198,7 @@ func (p *peer) speak() (vanishing bool) {
 	}
 }
 
-// cut is for a peer that cannot write any more. What it can still read tells
-// why.
+// cut is for a peer that cannot write any more. What it can still read says why.
 func (p *peer) cut() (vanishing bool) {
 	if isClosed(p.deserted) {
 		p.reset()
@@ -216,7 +215,7 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// end does what the fate says.
+// end ends the session as its fate says.
 func (p *peer) end() (vanishing bool) {
 	switch p.fate.way {
 	case closes:
@@ -291,8 +290,8 @@ func (t *tally) add(l line) {
 	t.bytes += l.length
 }
 
-// hear reads frames and compares them with the script of the other end, until a
-// Close frame or the end of the stream.
+// hear reads frames and compares them with the script of the other end, until a Close frame or
+// the end of the stream.
 func (p *peer) hear() error {
 	for {
 		h, err := ws.ReadHeader(p.in)
@@ -342,8 +341,7 @@ func (p *peer) compare(h ws.Header, want []byte) error {
 	return nil
 }
 
-// control reads the payload of a control frame. over tells that it is a Close
-// frame.
+// control reads the payload of a control frame. over is set if it is a Close frame.
 func (p *peer) control(h ws.Header) (over bool, err error) {
 	b := make([]byte, h.Length)
 	if _, err := io.ReadFull(p.in, b); err != nil {

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// view is what a process has, as Linux tells.
+// view is what Linux says about a process.
 type view struct {
 	sockets, pipes, others int // descriptors
 	threads, resident      int // resident: bytes
 }
 
-// look returns what the gateway has now.
+// look returns what the gateway uses now.
 func (s *soak) look() (v view) {
 	s.t.Helper()
 	dir := fmt.Sprintf("/proc/%d/fd", s.gateway.pid)
@@ -51,9 +51,8 @@ func (v view) String() string {
 // listenSockets is how many sockets a gateway of start has without connections.
 const listenSockets = 2
 
-// settled reports whether only what is kept for the next sessions is there
-// beside what was before: of each event loop its own two descriptors and 64
-// pipes with two each.
+// settled reports whether the gateway has only what it had before and what it keeps for the
+// next sessions: two descriptors of each event loop, and 64 pipes with two each.
 func (v view) settled(before view) bool {
 	loops := runtime.NumCPU()
 	return v.sockets == listenSockets &&

@@ -6,16 +6,15 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Who says what, and how sessions end, follows from the seed of a soak and the
-// number of the session alone: both ends of a session know what the other one
-// will say.
+// What each side sends, and how a session ends, follows from the seed of the soak and the
+// number of the session: both ends of a session know what the other one will send.
 
 const (
 	maxSaid   = 1 << 20 // bytes of a message
 	maxOffset = 64 << 10
 )
 
-// said is what payloads are parts of, and what they are compared with.
+// said is the text that payloads are parts of, and that they are compared with.
 type said [maxSaid + maxOffset]byte
 
 func newSaid(random *rand.Rand) *said {
@@ -55,11 +54,10 @@ func newScript(seed, number uint64, side side) *script {
 	return &script{random: random, messages: random.IntN(33)}
 }
 
-// peerPing is the payload of the peers' own pings; the gateway's have eight
-// bytes.
+// peerPing is the payload of the pings of peers; those of the gateway have eight bytes.
 const peerPing = "peer"
 
-// next returns the next line, as long as there is one.
+// next returns the next line, if there is one.
 func (s *script) next() (l line, ok bool) {
 	switch {
 	case s.random.IntN(16) == 0 && (s.inside || s.messages > 0):
@@ -114,13 +112,13 @@ const (
 	hangsUp             // closes its connection
 	halves              // ends its stream, and reads on
 	resets              // sends RST
-	vanishes            // does nothing any more
-	violates            // sends what no side may
+	vanishes            // stops doing anything
+	violates            // sends a violation
 	begs                // hangs up in the handshake
 	allWays             // how many there are
 )
 
-// fate is how a session is to end, unless the gateway ends it first.
+// fate is how a session has to end, unless the gateway ends it first.
 type fate struct {
 	route string // one of soakRoutes
 	side  side

@@ -27,17 +27,17 @@ type soaked struct {
 	ends   [2]chan account  // by side
 }
 
-// account is what one end of a session has to say of it.
+// account is what one end of a session reports.
 type account struct {
 	*peer
 	err error
 }
 
-// errNone is the client's where no session came about.
+// errNone is the client's error where no session began.
 var errNone = errors.New("no session")
 
-// play plays one session from its handshake to its record in the log, and says
-// what was wrong with it.
+// play plays one session from its handshake to its record in the log, and returns what was
+// wrong with it.
 func (s *soak) play(ctx context.Context) error {
 	x := &soaked{number: s.count.Add(1), over: ctx.Done(), logged: make(chan record, 1)}
 	x.fate = newFate(s.seed, x.number)
@@ -76,7 +76,7 @@ func (s *soak) open(x *soaked) error {
 	return err
 }
 
-// dial connects to the gateway. TLS shakes hands with the first bytes.
+// dial connects to the gateway. The TLS handshake comes with the first bytes.
 func (s *soak) dial() (net.Conn, error) {
 	c, err := net.DialTimeout("tcp", s.target.Address, wstest.LongGuard)
 	if err != nil || s.target.TLS == nil {
@@ -85,8 +85,7 @@ func (s *soak) dial() (net.Conn, error) {
 	return tls.Client(c, s.target.TLS), nil
 }
 
-// greet makes a handshake. It returns what is read from when there is a session
-// behind it.
+// greet makes a handshake. It returns the reader if there is a session.
 func (x *soaked) greet(c net.Conn) (in *bufio.Reader, err error) {
 	if err := c.SetDeadline(time.Now().Add(wstest.LongGuard)); err != nil {
 		return nil, err
@@ -158,7 +157,7 @@ func (s *soak) speak(x *soaked, side side, c net.Conn, in *bufio.Reader) {
 	x.ends[side] <- account{p, err}
 }
 
-// bury keeps a connection open as long as there is room.
+// bury keeps the connection of a vanished peer open as long as there is room for more.
 func (s *soak) bury(c net.Conn) {
 	for {
 		select {

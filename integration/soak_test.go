@@ -28,15 +28,15 @@ const (
 	passing    = 8   // goroutines that may be about to end at any moment
 )
 
-// TestSoak has many sessions open at once, of clients and backends that send
-// messages of all sizes and leave in every way, while the configuration changes
-// under them. Each session is checked when it has ended: what arrived is what
-// was sent, in order, and up to where it was cut; who left, how and why is in
-// the log; its counters there are exactly those of client and backend, or
-// between the two where it was cut. At the end nothing is left of any of them.
+// TestSoak has many sessions open at once, of clients and backends that send messages of all
+// sizes and leave in every way, while the configuration changes under them. Each session is
+// checked when it has ended: what arrived is what was sent, in order, and up to where it was
+// cut. The log says which side left, how and why. Its counters are exactly those of client and
+// backend, or between the two where the session was cut. At the end nothing is left of any
+// session.
 //
-// SOAK_TIME, SOAK_SESSIONS and SOAK_SCHEME (ws or wss) size it, as make soak
-// does; SOAK_SEED repeats what was said, though not how fast.
+// SOAK_TIME, SOAK_SESSIONS and SOAK_SCHEME (ws or wss) size it, as make soak does. SOAK_SEED
+// repeats what was sent, but not how fast.
 func TestSoak(t *testing.T) {
 	schemes := []string{"ws", "wss"}
 	if one := os.Getenv("SOAK_SCHEME"); one != "" {
@@ -121,7 +121,7 @@ func newSoak(t *testing.T, seed uint64, scheme string, sessions int) *soak {
 	return s
 }
 
-// start starts a gateway, whose servers have served.
+// start starts a gateway whose servers have served a request.
 func (s *soak) start() *gateway {
 	s.t.Helper()
 	g := start(s.t, s.routes(""))

@@ -20,7 +20,7 @@ func command(t *testing.T, name string, args ...string) *exec.Cmd {
 	return wstest.DieWithParent(exec.CommandContext(t.Context(), name, args...))
 }
 
-// foreign skips a test of a program that nobody of sluice wrote if the run is short.
+// foreign skips a test of a program that is not part of sluice if the run is short.
 func foreign(t *testing.T, name string) {
 	t.Helper()
 	if testing.Short() {

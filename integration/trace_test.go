@@ -10,7 +10,7 @@ import (
 	"sluice/internal/wstest"
 )
 
-// TRACE shows whoever asks what the gateway adds, so a route has to want it.
+// The answer to TRACE shows what the gateway adds, so a route has to allow it.
 func TestTraceAndMaxForwards(t *testing.T) {
 	t.Parallel()
 	b := shown(t)

@@ -11,9 +11,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// fills makes a gateway with a session short of something: fill opens some more
-// connections each time. While they are open new sessions are refused, and the
-// one that is there lives on.
+// fills makes a gateway with one session short of something: fill opens some more connections
+// each time. While they are open new sessions are refused, and the one that is open goes on.
 func fills(t *testing.T, g *gateway, short string, fill func() []wstest.Peer) {
 	t.Helper()
 	for scheme, target := range g.schemes() {
@@ -57,8 +56,8 @@ func fills(t *testing.T, g *gateway, short string, fill func() []wstest.Peer) {
 	}
 }
 
-// While nine tenths of the descriptors are in use, sessions that are there live
-// on and new ones are refused.
+// While nine tenths of the descriptors are in use, open sessions go on and new ones are
+// refused.
 func TestShortOfDescriptors(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Echo)
@@ -77,8 +76,7 @@ func TestShortOfDescriptors(t *testing.T) {
 	})
 }
 
-// The same of four fifths of the memory. It is requests with large heads that
-// need it.
+// The same for four fifths of the memory, which requests with large heads use up.
 func TestShortOfMemory(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "48MiB")
 	b := wstest.NewBackend(t, func(c *wstest.Conn) {

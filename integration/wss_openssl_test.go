@@ -16,9 +16,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// openssl is a run of s_client or s_server: what it reads goes into the
-// connection, but for lines that are a command, and what comes out of the
-// connection it writes.
+// openssl is a run of s_client or s_server. What it reads goes into the connection, except for
+// lines that are a command; what comes out of the connection it writes.
 type openssl struct {
 	t    *testing.T
 	in   io.Writer
@@ -78,7 +77,7 @@ func runOpenSSL(t *testing.T, args ...string) *openssl {
 	return o
 }
 
-// told waits for a line of its standard error that has text in it.
+// told waits for a line of its standard error that contains text.
 func (o *openssl) told(text string) {
 	o.t.Helper()
 	var all []string
@@ -97,7 +96,7 @@ func (o *openssl) told(text string) {
 	}
 }
 
-// line reads up to a line of what it writes that begins with text.
+// line reads up to a line of its output that begins with text.
 func (o *openssl) line(text string) string {
 	o.t.Helper()
 	for {
@@ -230,8 +229,8 @@ func TestOpenSSLClientOverTLS(t *testing.T) {
 	}
 }
 
-// An openssl behind the gateway, with every suite. It does not tell when it has
-// changed keys; internal/record has tests of that.
+// An openssl behind the gateway, with every suite. It does not say when it has changed keys;
+// internal/record has tests of that.
 func TestOpenSSLBackendOverTLS(t *testing.T) {
 	t.Parallel()
 	need(t, "openssl", "version")

@@ -16,7 +16,7 @@ import (
 	"sluice/internal/wstest"
 )
 
-// settings is who may protect the records of TLS sessions.
+// settings are the values of tls.records.
 var settings = []string{"sluice", "go"}
 
 // secured is a gateway whose backend has TLS too.
@@ -26,9 +26,8 @@ type secured struct {
 	clients *clientAuthority
 }
 
-// startSecured runs the gateway with records protected as set, which asks clients
-// for a certificate, in front of a backend over TLS. Websocket is what the route
-// says of sessions.
+// startSecured runs the gateway with records as set, in front of a backend over TLS. It asks
+// clients for a certificate. Websocket is what the route says of sessions.
 func startSecured(t *testing.T, records, websocket string, behave wstest.Behaviour) *secured {
 	t.Helper()
 	ca, clients := wstest.NewCA(t), newClientAuthority(t, "clients")
@@ -60,11 +59,11 @@ func (s *secured) pair(t *testing.T, uri string) (client, backend wstest.Peer) {
 	return wstest.Pair(t, s.https, s.backend, wstest.Handshake(uri))
 }
 
-// portable reports whether the binary has the portable engine alone.
+// portable reports whether the binary has the portable engine only.
 func portable() bool { return strings.Contains(built("-tags"), "portable") }
 
-// Whatever handshake there was, the records of the session behind it are taken
-// over, of its backend too; or those of none, as the configuration says.
+// Whatever the TLS handshake was, the records of the session after it are taken over, those of
+// its backend too; or none of them, as the configuration says.
 func TestRecordsOfEverySessionAreTakenOver(t *testing.T) {
 	t.Parallel()
 	old := func(suite uint16) func(*tls.Config) {
@@ -328,8 +327,8 @@ func TestStalledReaderOverTLS(t *testing.T) {
 	}
 }
 
-// A handshake whose every byte is a record of its own, and one that arrives byte
-// by byte.
+// A TLS handshake in which each byte is a record of its own, and one that arrives byte by
+// byte.
 func TestHandshakeInPiecesOverTLS(t *testing.T) {
 	t.Parallel()
 	for _, records := range settings {
@@ -347,8 +346,7 @@ func TestHandshakeInPiecesOverTLS(t *testing.T) {
 	}
 }
 
-// The settings follow a reload: sessions that run stay as they are, new ones are
-// as it says.
+// A reload changes the setting for new sessions; open ones stay as they are.
 func TestRecordsFollowAReload(t *testing.T) {
 	t.Parallel()
 	s := startSecured(t, "sluice", "", wstest.Echo)
@@ -369,7 +367,7 @@ func TestRecordsFollowAReload(t *testing.T) {
 	}
 }
 
-// The clients that people use, over both settings: the servers are the same.
+// The clients that people use, with both settings: the servers are the same.
 func TestLibrariesOverTLS(t *testing.T) {
 	t.Parallel()
 	needPython(t, "websockets")
@@ -393,8 +391,7 @@ routes: [{ backend: %q }]
 	}
 }
 
-// An HTTP/2 connection and the sessions beside it have nothing to do with each
-// other.
+// An HTTP/2 connection and the sessions beside it do not affect each other.
 func TestHTTP2BesideSessions(t *testing.T) {
 	t.Parallel()
 	for _, records := range settings {
@@ -426,8 +423,8 @@ func TestHTTP2BesideSessions(t *testing.T) {
 	}
 }
 
-// A session whose TLS the relay cannot take over is served all the same, and the
-// log says why it costs more: once a minute, however many there are.
+// A session whose TLS records the relay cannot take over is served all the same, and the log
+// says why it costs more: once a minute, however many there are.
 func TestSessionsThatStayWithGo(t *testing.T) {
 	t.Parallel()
 	for _, records := range settings {

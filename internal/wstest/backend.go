@@ -13,7 +13,7 @@ import (
 // read into c.Head. The connection is closed when it returns.
 type Behaviour func(c *Conn)
 
-// Backend is a listener on loopback that plays a WebSocket or HTTP server, badly if told to.
+// Backend is a listener on loopback that plays a WebSocket or HTTP server, also a bad one.
 type Backend struct {
 	Address string // host:port
 
@@ -28,9 +28,9 @@ type Backend struct {
 	seen []Head
 }
 
-// NewBackend starts a backend that does the same with every connection. With a
-// nil behaviour it hands them to [Backend.Next], requests read and unanswered.
-// It stops, and closes what is open, when the test ends.
+// NewBackend starts a backend that treats every connection in the same way. With a nil
+// behaviour it hands them to [Backend.Next], requests read and unanswered. It stops, and
+// closes what is open, when the test ends.
 func NewBackend(t testing.TB, behave Behaviour) *Backend {
 	t.Helper()
 	return NewTLSBackend(t, behave, nil)

@@ -5,15 +5,15 @@ import (
 	"syscall"
 )
 
-// DieWithParent has the system kill the program when this process dies, however
-// that happens: cleanups do not run when a test binary is killed or out of time.
+// DieWithParent makes the system kill the program when this process dies, however that
+// happens: cleanups do not run when a test binary is killed or out of time.
 func DieWithParent(cmd *exec.Cmd) *exec.Cmd {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
 
-// FollowParent has the system kill this process when the one that started it dies:
-// a go test that is killed leaves its test binaries running.
+// FollowParent makes the system kill this process when its parent dies: a go test that is
+// killed leaves its test binaries running.
 func FollowParent() error {
 	_, _, errno := syscall.Syscall(syscall.SYS_PRCTL, syscall.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0)
 	if errno != 0 {

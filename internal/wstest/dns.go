@@ -88,14 +88,14 @@ func (d *DNS) Set(name string, records ...Record) {
 	d.records[name+"."] = records
 }
 
-// Break has the server fail, or work again.
+// Break makes the server fail, or work again.
 func (d *DNS) Break(broken bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.broken = broken
 }
 
-// Truncate has it answer over TCP only.
+// Truncate makes it answer over TCP only.
 func (d *DNS) Truncate() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -58,7 +58,7 @@ func (h Head) Get(name string) string {
 	return ""
 }
 
-// Spelled tells whether a header of exactly this spelling is there.
+// Spelled reports whether a header of exactly this spelling is there.
 func (h Head) Spelled(name string) bool {
 	return slices.ContainsFunc(h.Lines, func(line string) bool { return strings.HasPrefix(line, name+":") })
 }

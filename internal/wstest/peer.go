@@ -64,8 +64,8 @@ func Dial(t testing.TB, a Target) Peer {
 	return Peer{newConn(c, true), t}
 }
 
-// Open dials and completes an opening handshake, which is sent as it is, with
-// whatever may stand behind it. The answer is in Head.
+// Open dials and completes an opening handshake. The handshake is sent as it is, with whatever
+// the test puts behind it. The answer is in Head.
 func Open(t testing.TB, a Target, handshake string) Peer {
 	t.Helper()
 	p := Dial(t, a)
@@ -225,7 +225,7 @@ func (p Peer) ExpectClose(code int) {
 	if f.Header.Masked == p.client {
 		p.t.Fatalf("close frame is masked: %t", f.Header.Masked)
 	}
-	// Whoever sent it may be gone already and need no answer.
+	// The other side may be gone already and need no answer.
 	_ = p.Conn.Send(Close(code, ""))
 }
 
@@ -247,8 +247,8 @@ func (p Peer) ExpectEnd() {
 	}
 }
 
-// ExpectCut expects the connection to end, in order or not, but soon enough for
-// nobody to be left hanging. Then it closes this end too.
+// ExpectCut expects the connection to end within a guard, in order or not. Then it closes this
+// end too.
 func (p Peer) ExpectCut() {
 	p.t.Helper()
 	defer p.Close()

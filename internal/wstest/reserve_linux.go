@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// Reserve returns an address on loopback that refuses connections until the test
-// listens there. Until the test ends the system gives its port to nobody who asks
-// for any port, to listen or to connect: tests of other packages run meanwhile.
+// Reserve returns an address on loopback that refuses connections until the test listens
+// there. Until the test ends the system gives its port to no program that asks for any port,
+// to listen or to connect: tests of other packages run meanwhile.
 //
-// A socket holds it that is bound and does not listen. Another one may listen there
+// A socket holds the port that is bound and does not listen. Another one may listen there
 // since both have SO_REUSEADDR, which Go sets for listeners.
 func Reserve(t testing.TB) string {
 	t.Helper()
