@@ -1,4 +1,4 @@
-package proxy
+package cookie
 
 import (
 	"os"
@@ -7,16 +7,16 @@ import (
 	"testing"
 )
 
-func TestSigner(t *testing.T) {
-	k, other := newSigner(), newSigner()
+func TestKey(t *testing.T) {
+	k, other := NewKey(), NewKey()
 	const id = 0x0123456789abcdef
 	value := k.sign("a", id)
 	tests := []struct {
-		name   string
-		signer *signer
-		what   string
-		value  string
-		ok     bool
+		name    string
+		key     *Key
+		purpose string
+		value   string
+		ok      bool
 	}{
 		{"its own", k, "a", value, true},
 		{"about something else", k, "b", value, false},
@@ -26,42 +26,42 @@ func TestSigner(t *testing.T) {
 		{"shorter", k, "a", value[1:], false},
 		{"longer", k, "a", value + "A", false},
 		{"empty", k, "a", "", false},
-		{"no base64", k, "a", strings.Repeat("*", signed), false},
+		{"no base64", k, "a", strings.Repeat("*", signedSize), false},
 	}
 	for _, tt := range tests {
-		if got, ok := tt.signer.read(tt.what, tt.value); ok != tt.ok || ok && got != id {
-			t.Errorf("%s: read = %x, %v; want %v", tt.name, got, ok, tt.ok)
+		if got, ok := tt.key.verify(tt.purpose, tt.value); ok != tt.ok || ok && got != id {
+			t.Errorf("%s: verify = %x, %v; want %v", tt.name, got, ok, tt.ok)
 		}
 	}
 }
 
 // Nothing but what was signed is read, in one spelling.
-func FuzzSigner(f *testing.F) {
-	k := &signer{1, 2, 3}
+func FuzzKey(f *testing.F) {
+	k := &Key{1, 2, 3}
 	f.Add(k.sign("a", 7), "a")
 	f.Add("", "")
 	f.Fuzz(func(t *testing.T, value, what string) {
-		if id, ok := k.read(what, value); ok && k.sign(what, id) != value {
-			t.Fatalf("read(%q, %q) = %x, which is signed otherwise", what, value, id)
+		if id, ok := k.verify(what, value); ok && k.sign(what, id) != value {
+			t.Fatalf("verify(%q, %q) = %x, which is signed otherwise", what, value, id)
 		}
 	})
 }
 
-func TestSignersShareAKey(t *testing.T) {
+func TestProcessesShareAKey(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
-	signers := make(chan *signer, 20)
-	for range cap(signers) {
+	keys := make(chan *Key, 20)
+	for range cap(keys) {
 		go func() {
-			k, err := openSigner(dir)
+			k, err := OpenKey(dir)
 			if err != nil {
 				t.Error(err)
 			}
-			signers <- k
+			keys <- k
 		}()
 	}
-	first := <-signers
-	for range cap(signers) - 1 {
-		if k := <-signers; *k != *first {
+	first := <-keys
+	for range cap(keys) - 1 {
+		if k := <-keys; *k != *first {
 			t.Fatal("two have made a key each")
 		}
 	}
@@ -73,10 +73,10 @@ func TestSignersShareAKey(t *testing.T) {
 		t.Errorf("the key's file is %v, %v; want it for nobody else", info.Mode(), err)
 	}
 	os.WriteFile(filepath.Join(dir, "cookies"), []byte("00"), 0o600)
-	if k, err := openSigner(dir); err == nil || !strings.Contains(err.Error(), "remove it") {
-		t.Errorf("openSigner with half a key = %v, %v", k, err)
+	if k, err := OpenKey(dir); err == nil || !strings.Contains(err.Error(), "remove it") {
+		t.Errorf("OpenKey with half a key = %v, %v", k, err)
 	}
-	if k, err := openSigner(""); err == nil {
-		t.Errorf("openSigner without a directory = %v", k)
+	if k, err := OpenKey(""); err == nil {
+		t.Errorf("OpenKey without a directory = %v", k)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package proxy
+package cookie
 
 import (
 	"os"
@@ -38,8 +38,8 @@ func TestAKeyThatIsNotWholeIsNotKept(t *testing.T) {
 	const child = "SLUICE_TEST_FULL_DISK"
 	if dir := os.Getenv(child); dir != "" { // a process of its own: the limit holds for every file that it writes
 		limitFiles(t, 10)
-		if k, err := openSigner(dir); err == nil {
-			t.Errorf("openSigner with room for 10 bytes = %v", k)
+		if k, err := OpenKey(dir); err == nil {
+			t.Errorf("OpenKey with room for 10 bytes = %v", k)
 		}
 		return
 	}
@@ -52,10 +52,10 @@ func TestAKeyThatIsNotWholeIsNotKept(t *testing.T) {
 	if all, _ := os.ReadDir(dir); len(all) != 0 {
 		t.Errorf("%v is left", all)
 	}
-	if _, err := openSigner(dir); err != nil {
-		t.Errorf("openSigner when there is room: %v", err)
+	if _, err := OpenKey(dir); err != nil {
+		t.Errorf("OpenKey when there is room: %v", err)
 	}
-	if _, err := readSigner(filepath.Join(dir, "cookies")); err != nil {
+	if _, err := readKey(filepath.Join(dir, "cookies")); err != nil {
 		t.Error(err)
 	}
 }

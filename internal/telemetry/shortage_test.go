@@ -1,4 +1,4 @@
-package proxy
+package telemetry
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ func TestAShortageIsTwoLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		logger := zerolog.New(&log)
-		s := newShortages(func() *zerolog.Logger { return &logger })
+		s := NewShortages(func() *zerolog.Logger { return &logger })
 		lines := func(what string, want ...string) {
 			t.Helper()
 			s.mu.Lock() // which orders this and what timers write
@@ -35,12 +35,12 @@ func TestAShortageIsTwoLines(t *testing.T) {
 			}
 		}
 		for range 1000 {
-			s.met(limit.NoDescriptors, io.EOF)
+			s.Note(limit.NoDescriptors, io.EOF)
 			time.Sleep(quietTime / 2)
 		}
 		synctest.Wait()
 		lines("all the time", "out of file descriptors: ")
-		s.met(limit.NoPorts, io.EOF)
+		s.Note(limit.NoPorts, io.EOF)
 		lines("another one", "out of local ports: ")
 		time.Sleep(quietTime / 2)
 		synctest.Wait()
@@ -48,10 +48,10 @@ func TestAShortageIsTwoLines(t *testing.T) {
 		time.Sleep(quietTime)
 		synctest.Wait()
 		lines("when the second is", "local ports can be had again")
-		s.met(limit.NoDescriptors, io.EOF)
+		s.Note(limit.NoDescriptors, io.EOF)
 		lines("again", "out of file descriptors: ")
-		s.stop()
-		s.met(limit.NoMemory, io.EOF)
+		s.Stop()
+		s.Note(limit.NoMemory, io.EOF)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if log.Len() > 0 {

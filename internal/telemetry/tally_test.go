@@ -1,4 +1,4 @@
-package proxy
+package telemetry
 
 import (
 	"fmt"
@@ -14,12 +14,12 @@ func TestTally(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
 		start := time.Now()
-		c := newTally(func(reason string, since, total uint64) {
+		c := NewTally(func(reason string, since, total uint64) {
 			told = append(told, fmt.Sprintf("%v %s %d/%d", time.Since(start), reason, since, total))
 		})
 		many := func(reason string, n int) {
 			for range n {
-				c.count(reason)
+				c.Count(reason)
 			}
 		}
 		many("a", 3)
