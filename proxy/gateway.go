@@ -28,7 +28,7 @@ type Gateway struct {
 	current   atomic.Pointer[snapshot]
 	engine    *relay.Engine
 	draining  atomic.Bool
-	room      limit.Room
+	room      limit.Headroom
 	sessions  atomic.Int64  // from the handshake on
 	requests  atomic.Int64  // in work, handshakes among them
 	clients   *limit.Counts // the same by address

@@ -17,17 +17,17 @@ import (
 // it takes is given back by leave. One client never gets all of it.
 func (x *exchange) enter() bool {
 	g := x.g
-	x.room = g.room.Take(x.started, g.engine.Memory())
-	if x.room.Short != 0 {
-		x.overload(x.room.Short)
+	x.room = g.room.Acquire(x.started, g.engine.Memory())
+	if x.room.Exhausted != 0 {
+		x.overload(x.room.Exhausted)
 		return false
 	}
-	own := x.room.Requests
+	own := x.room.MaxRequests
 	if x.origin.Client.IsValid() {
 		own = max(own/2, 1)
 	}
 	switch {
-	case g.requests.Add(1) > x.room.Requests:
+	case g.requests.Add(1) > x.room.MaxRequests:
 		x.overload(x.room.Scarcest)
 	case !g.clients.Acquire(limit.Key(x.origin.Client), int(min(own, math.MaxInt))):
 		g.greedy.count(x.room.Scarcest.String())
@@ -36,7 +36,7 @@ func (x *exchange) enter() bool {
 		return true
 	}
 	g.requests.Add(-1)
-	g.room.Give(x.room)
+	g.room.Release(x.room)
 	return false
 }
 
@@ -44,10 +44,10 @@ func (x *exchange) enter() bool {
 func (x *exchange) leave() {
 	// The end of an answer to a stream may wait for its client behind the
 	// handler. Where many requests are in work it is sent before, so that it counts.
-	if x.sent.streams && !x.sent.taken && x.through && x.g.requests.Load() > x.room.Requests/8 {
+	if x.sent.streams && !x.sent.taken && x.through && x.g.requests.Load() > x.room.MaxRequests/8 {
 		x.sent.FlushError()
 	}
-	x.g.room.Give(x.room)
+	x.g.room.Release(x.room)
 	x.g.requests.Add(-1)
 	x.g.clients.Release(limit.Key(x.origin.Client))
 }
@@ -89,7 +89,7 @@ const crowdInterval = 100 * time.Millisecond
 
 // full returns what allows no more connections, if there may be none.
 func (c *connectionCount) full() limit.Shortage {
-	most, scarcest := limit.Connections(c.sessions.Load())
+	most, scarcest := limit.MaxConnections(c.sessions.Load())
 	if c.open.Load() < most {
 		return 0
 	}

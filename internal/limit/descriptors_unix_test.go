@@ -11,7 +11,7 @@ import (
 )
 
 // limitDescriptors sets how many descriptors the process may have until the test
-// ends.
+// ends. It skips the test where that is not allowed.
 func limitDescriptors(t *testing.T, most uint64) {
 	t.Helper()
 	var before unix.Rlimit
@@ -50,29 +50,29 @@ func open(t *testing.T, n int) []*os.File {
 
 func descriptors(t *testing.T) (used, most int) {
 	t.Helper()
-	used, most, ok := Descriptors()
+	used, most, ok := descriptorUse()
 	if !ok {
-		t.Fatal("Descriptors is not ok")
+		t.Fatal("descriptorUse is not ok")
 	}
 	return used, most
 }
 
 func TestDescriptorsAreCounted(t *testing.T) {
 	limitDescriptors(t, 1000)
-	open(t, 1) // the first one has the runtime open its own
+	open(t, 1) // with the first file the runtime opens descriptors of its own
 	before, most := descriptors(t)
 	if before < 3 || most != 1000 {
-		t.Errorf("Descriptors = %d of %d; want some of 1000", before, most)
+		t.Errorf("descriptorUse = %d of %d; want at least 3 of 1000", before, most)
 	}
 	files := open(t, 100)
 	if used, _ := descriptors(t); used != before+100 {
-		t.Errorf("Descriptors = %d with 100 more than %d open", used, before)
+		t.Errorf("descriptorUse = %d with 100 more than %d open", used, before)
 	}
-	for _, f := range files[:50] { // low numbers are free, high ones not
+	for _, f := range files[:50] { // now low numbers are free and high ones are not
 		f.Close()
 	}
 	if used, _ := descriptors(t); used != before+50 {
-		t.Errorf("Descriptors = %d with 50 more than %d open behind 50 that were closed", used, before)
+		t.Errorf("descriptorUse = %d with 50 more than %d open, after 50 were closed", used, before)
 	}
 }
 
@@ -81,54 +81,54 @@ func TestManyDescriptorsAreEstimated(t *testing.T) {
 	open(t, 1)
 	before, _ := descriptors(t)
 	open(t, 2000)
-	// Every part is full or empty, but for what stands between the two.
+	// Every part is full or empty, except the one in which the open numbers end.
 	if used, most := descriptors(t); most != 4000 || used < before+1950 || used > before+2050 {
-		t.Errorf("Descriptors = %d of %d with 2000 more than %d open", used, most, before)
+		t.Errorf("descriptorUse = %d of %d with 2000 more than %d open", used, most, before)
 	}
 }
 
-func TestRoomIsShortOfDescriptors(t *testing.T) {
+func TestHeadroomExhaustsDescriptors(t *testing.T) {
 	limitDescriptors(t, 500)
 	open(t, 1)
 	used, _ := descriptors(t)
-	var r Room
+	var h Headroom
 	open(t, 450-used)
-	if got := r.Short(time.Unix(1, 0), 0); got != 0 {
-		t.Errorf("Short with 450 of 500 descriptors = %v; want nothing", got)
+	if got := h.reading(time.Unix(1, 0), 0).Exhausted; got != 0 {
+		t.Errorf("Exhausted with 450 of 500 descriptors = %v; want nothing", got)
 	}
 	open(t, 1)
-	if got := r.Short(time.Unix(2, 0), 0); got != NoDescriptors {
-		t.Errorf("Short with 451 of 500 descriptors = %v; want file descriptors", got)
+	if got := h.reading(time.Unix(2, 0), 0).Exhausted; got != NoDescriptors {
+		t.Errorf("Exhausted with 451 of 500 descriptors = %v; want file descriptors", got)
 	}
 }
 
-// Between two readings what was taken counts, and what was given back.
-func TestRoomCountsWhatIsTakenBetweenReadings(t *testing.T) {
+// Between two readings, Acquire and Release count.
+func TestHeadroomCountsBetweenReadings(t *testing.T) {
 	limitDescriptors(t, 500)
 	open(t, 1)
 	used, _ := descriptors(t)
-	var r Room
+	var h Headroom
 	now := time.Unix(1, 0)
 	var reading Reading
 	for n := range 450 - used + 1 {
-		if reading = r.Take(now, 0); reading.Short != 0 {
-			t.Fatalf("Take %d with %d of 500 in use = %v", n, used, reading.Short)
+		if reading = h.Acquire(now, 0); reading.Exhausted != 0 {
+			t.Fatalf("Acquire %d with %d of 500 in use = %v; want nothing", n, used, reading.Exhausted)
 		}
 	}
-	if got := r.Take(now, 0); got.Short != NoDescriptors {
-		t.Errorf("Take beyond the mark = %v; want %v", got.Short, NoDescriptors)
+	if got := h.Acquire(now, 0); got.Exhausted != NoDescriptors {
+		t.Errorf("Acquire above the mark = %v; want %v", got.Exhausted, NoDescriptors)
 	}
-	r.Give(reading)
-	if got := r.Take(now, 0); got.Short != 0 {
-		t.Errorf("Take when one was given back = %v", got.Short)
+	h.Release(reading)
+	if got := h.Acquire(now, 0); got.Exhausted != 0 {
+		t.Errorf("Acquire after a Release = %v; want nothing", got.Exhausted)
 	}
 	later := now.Add(time.Second)
-	r.Take(later, 0)
-	r.Give(reading) // was counted by the reading since
+	h.Acquire(later, 0)
+	h.Release(reading) // the later reading has counted it already
 	for range 450 - used - 1 {
-		r.Take(later, 0)
+		h.Acquire(later, 0)
 	}
-	if r.Take(later, 0); r.Short(later, 0) != NoDescriptors {
-		t.Error("what was given back counted twice")
+	if h.Acquire(later, 0); h.reading(later, 0).Exhausted != NoDescriptors {
+		t.Error("a released descriptor counted twice")
 	}
 }
