@@ -19,7 +19,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
 .PHONY: build demo test test-short test-portable test-records-go chaos soak lint fuzz bench microbench schema clean help
-.PHONY: run-tests run-portable show-coverage
+.PHONY: run-tests run-budgets run-portable show-coverage
 .NOTPARALLEL: # the parts of make test load the machine, and each other
 
 build: ## bin/sluice, one static binary
@@ -31,13 +31,20 @@ demo: build ## a page, an echo and a chat behind the gateway, on this machine on
 # All parts run, whatever fails before; make fails at the end.
 test: ## all tests with the race detector, integration included
 	integration/install.sh
-	@$(MAKE) --no-print-directory --keep-going run-tests run-portable show-coverage
+	@$(MAKE) --no-print-directory --keep-going run-tests run-budgets run-portable show-coverage
 
 # -count=1: the integration tests run a binary that the test cache does not see.
 run-tests:
 	rm -rf $(COVERAGE)
 	mkdir -p $(COVERAGE)
 	CGO_ENABLED=1 GOCOVERDIR=$(COVERAGE) go test -race -count=1 -timeout=30m ./...
+
+# The race detector allocates and takes memory by itself: these tests skip it.
+run-budgets:
+	status=0; \
+	go test -count=1 -run='Alloc' ./proxy/... ./internal/... ./route || status=1; \
+	go test -count=1 -run='TakeNotAllMemory' ./integration || status=1; \
+	exit $$status
 
 run-portable:
 	status=0; export CGO_ENABLED=1; \

@@ -5,6 +5,8 @@ import (
 	"net/url"
 
 	"sluice/config"
+	"sluice/proxy/serve"
+	"sluice/proxy/translate"
 	"sluice/route"
 	"sluice/upgrade"
 )
@@ -40,14 +42,14 @@ type Step struct {
 func Explain(cfg *config.Config, q Question) (*Explanation, error) {
 	entries := make([]route.Entry[int], len(cfg.Routes))
 	for i := range cfg.Routes {
-		entries[i] = route.Entry[int]{Pattern: pattern(&cfg.Routes[i]), Value: i}
+		entries[i] = route.Entry[int]{Pattern: translate.Pattern(&cfg.Routes[i]), Value: i}
 	}
 	table, _ := route.Compile(entries) // conflicts are for Check to tell
 	host, err := route.CleanHost(q.URL.Host)
 	if err != nil {
 		return nil, err
 	}
-	path, err := route.Clean(rawPath(q.URL))
+	path, err := route.Clean(serve.RawPath(q.URL))
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +60,7 @@ func Explain(cfg *config.Config, q Question) (*Explanation, error) {
 	e := &Explanation{}
 	for _, step := range table.Explain(r) {
 		c := &cfg.Routes[step.Route]
-		e.Steps = append(e.Steps, Step{c, identity(c), step.Takes, step.Reason})
+		e.Steps = append(e.Steps, Step{c, translate.Identity(c), step.Takes, step.Reason})
 	}
 	m, miss := table.Match(r)
 	switch miss {
@@ -77,7 +79,7 @@ func Explain(cfg *config.Config, q Question) (*Explanation, error) {
 // take fills in what the route c does with q.
 func (e *Explanation) take(c *config.Route, q Question, path, rest string) error {
 	e.Route = c
-	w, err := route.NewRewrite(pattern(c), c.StripPrefix, c.Rewrite)
+	w, err := route.NewRewrite(translate.Pattern(c), c.StripPrefix, c.Rewrite)
 	if err != nil {
 		return err
 	}
@@ -85,7 +87,7 @@ func (e *Explanation) take(c *config.Route, q Question, path, rest string) error
 	if !q.WebSocket || c.Backend == "" && c.Split == nil {
 		return nil
 	}
-	p, err := policy(&c.WebSocket)
+	p, err := translate.Policy(&c.WebSocket)
 	if err != nil {
 		return err
 	}

@@ -104,12 +104,12 @@ func accepted(t *testing.T, g *running, n int) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	timeout := time.After(patience)
-	for _, l := range g.current.Load().listeners {
-		for l.open.Load() < int64(n) {
+	for _, l := range g.listeners.All() {
+		for l.Connections() < int64(n) {
 			select {
 			case <-tick.C:
 			case <-timeout:
-				t.Fatalf("%d connections are accepted, want %d", l.open.Load(), n)
+				t.Fatalf("%d connections are accepted, want %d", l.Connections(), n)
 			}
 		}
 	}

@@ -82,7 +82,9 @@ func (l *loop) unseal(k joint, from Side, buf []byte, plain int) ([]byte, error)
 		}
 		plain += copy(buf[plain:], r.Data)
 		in = in[r.Used:]
-		l.holdRecord(k, from, nil)
+		if k.hot != nil {
+			k.hot[from].record = k.hot[from].record[:0] // what is held next is another one
+		}
 	}
 }
 
