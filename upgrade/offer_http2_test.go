@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-func TestOfferStream(t *testing.T) {
+func TestOfferHTTP2(t *testing.T) {
 	refused := errors.New("no connection")
 	answer := func(status int, header ...string) *http.Response {
 		h := make(http.Header)
@@ -27,14 +27,14 @@ func TestOfferStream(t *testing.T) {
 		resp   *http.Response
 		err    error
 		status int    // of the Answer
-		fails  string // the error
+		fails  string // text of the error
 	}{
 		{name: "200", resp: answer(200), status: 101},
 		{name: "204", resp: answer(204), status: 101},
 		{name: "all that was offered", resp: answer(200, "Sec-Websocket-Protocol: v2", deflate), status: 101},
 		{name: "another subprotocol", resp: answer(200, "Sec-Websocket-Protocol: v3"), fails: `the backend chose the subprotocol "v3", which was not offered`},
 		{name: "another extension", resp: answer(200, "Sec-Websocket-Extensions: x"), fails: `the backend chose the extensions ["x"], which were not offered`},
-		{name: "a length", resp: answer(200, "Content-Length: 4"), fails: "the backend's 200 to the handshake has a Content-Length: the stream would end there"},
+		{name: "a Content-Length", resp: answer(200, "Content-Length: 4"), fails: "the backend's 200 to the handshake has a Content-Length: the stream would end there"},
 		{name: "refused", resp: answer(403, "X-Why: because"), status: 403},
 		{name: "redirected", resp: answer(302, "Location: /there"), status: 302},
 		{name: "no status", resp: answer(7), fails: "the answer to the handshake has the status 7"},
@@ -46,27 +46,27 @@ func TestOfferStream(t *testing.T) {
 			near, far := net.Pipe()
 			defer far.Close()
 			var sent *http.Request
-			c, a, err := OfferStream(t.Context(), func(_ context.Context, r *http.Request) (net.Conn, *http.Response, error) {
+			c, a, err := offered().offerHTTP2(t.Context(), func(_ context.Context, r *http.Request) (net.Conn, *http.Response, error) {
 				sent = r
 				return near, tt.resp, tt.err
-			}, offered())
+			})
 			if got := fmt.Sprint(err); tt.fails != "" {
 				var none *Unanswered
 				if got != tt.fails || errors.As(err, &none) != (tt.err != nil) {
-					t.Fatalf("%q (unanswered: %v), want %q", got, none != nil, tt.fails)
+					t.Fatalf("offerHTTP2 = %q (unanswered: %v); want %q", got, none != nil, tt.fails)
 				}
 				return
 			}
 			if err != nil || a.Status != tt.status || c != near {
-				t.Fatalf("OfferStream = %v, %+v, %v; want %d", c, a, err, tt.status)
+				t.Fatalf("offerHTTP2 = %v, %+v, %v; want %d", c, a, err, tt.status)
 			}
 			if tt.status != 101 {
 				if body, err := io.ReadAll(a.Body); string(body) != "body" || err != nil {
-					t.Errorf("the refusal's body = %q, %v", body, err)
+					t.Errorf("the body of the refusal = %q, %v; want body", body, err)
 				}
 			}
 			if want := tt.resp.Header.Get("Sec-Websocket-Protocol"); a.Protocol != want || a.Deflate() != (tt.resp.Header["Sec-Websocket-Extensions"] != nil) {
-				t.Errorf("agreed on %q and deflate %v", a.Protocol, a.Deflate())
+				t.Errorf("agreed on the subprotocol %q; want %q; deflate: %v", a.Protocol, want, a.Deflate())
 			}
 			h := fmt.Sprint(sent.Header)
 			const want = "map[:protocol:[websocket] Cookie:[a=1] Sec-WebSocket-Extensions:[permessage-deflate; client_max_window_bits] Sec-WebSocket-Protocol:[v1, v2] Sec-WebSocket-Version:[13] User-Agent:[]]"
@@ -77,31 +77,31 @@ func TestOfferStream(t *testing.T) {
 	}
 }
 
-// Paths go as they came.
+// The target is sent as it came.
 func TestStreamTargets(t *testing.T) {
 	for _, target := range []string{"/", "/a%2Fb?x=%20&y", "//host/a", "/a?", "/a;b=c/:@!$&'()*+,"} {
 		q := offered()
 		q.Path = target
-		r, err := q.connect()
+		r, err := q.extendedConnect()
 		if err != nil || r.URL.RequestURI() != target {
 			t.Errorf("%q is sent as %q, %v", target, r.URL.RequestURI(), err)
 		}
 	}
 }
 
-func TestOfferStreamEndsWithItsContext(t *testing.T) {
+func TestOfferHTTP2EndsWithItsContext(t *testing.T) {
 	gone := errors.New("the client is gone")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	near, far := net.Pipe()
 	defer far.Close()
-	_, _, err := OfferStream(ctx, func(context.Context, *http.Request) (net.Conn, *http.Response, error) {
+	_, _, err := offered().offerHTTP2(ctx, func(context.Context, *http.Request) (net.Conn, *http.Response, error) {
 		cancel(gone)
 		return near, &http.Response{StatusCode: 200}, nil
-	}, offered())
+	})
 	if !errors.Is(err, gone) {
-		t.Errorf("OfferStream = %v, want the cause", err)
+		t.Errorf("offerHTTP2 = %v; want the cause", err)
 	}
 	if _, err := near.Write([]byte("x")); !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("the stream is open: %v", err)
+		t.Errorf("Write to the stream = %v; want that it is closed", err)
 	}
 }

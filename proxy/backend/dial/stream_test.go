@@ -1,4 +1,4 @@
-package backend
+package dial
 
 import (
 	"context"
@@ -22,28 +22,29 @@ import (
 	_ "sluice/internal/wstest/xconnect"
 )
 
-// overHTTP2 is an endpoint that speaks HTTP/2, over TLS or in the clear.
-func overHTTP2(t testing.TB, secure bool, h http.HandlerFunc) Endpoint {
+// overHTTP2 starts a server that speaks HTTP/2, over TLS or in the clear, and
+// returns how to reach it.
+func overHTTP2(t testing.TB, secure bool, h http.HandlerFunc) Spec {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
 	s.Config.Protocols = new(http.Protocols)
 	s.Config.Protocols.SetHTTP1(true)
 	s.Config.Protocols.SetHTTP2(true)
 	s.Config.Protocols.SetUnencryptedHTTP2(true)
-	e := Endpoint{Network: "tcp", HTTP2: !secure, Streams: true}
+	spec := Spec{Network: "tcp", HTTP2: !secure, Streams: true}
 	if secure {
 		s.EnableHTTP2 = true
 		s.StartTLS()
-		e.TLS = &tls.Config{ServerName: "example.com", RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+		spec.TLS = &tls.Config{ServerName: "example.com", RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
 	} else {
 		s.Start()
 	}
 	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
-	e.Address = s.Listener.Addr().String()
-	return e
+	spec.Address = s.Listener.Addr().String()
+	return spec
 }
 
-// accepted answers 200 and does next with the stream.
+// accepted answers 200 and then calls next for the stream.
 func accepted(next func(w http.ResponseWriter, r *http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
@@ -66,13 +67,13 @@ func echoStream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// askStream asks an endpoint for a stream.
-func askStream(t testing.TB, l *Lease) (net.Conn, *http.Response, error) {
+// askStream asks the endpoint for a stream.
+func askStream(t testing.TB, d *Dialer) (net.Conn, *http.Response, error) {
 	t.Helper()
 	target, _ := url.ParseRequestURI("/chat?room=1")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel() // which a stream outlives
-	c, res, err := l.Stream(ctx, &http.Request{
+	defer cancel() // the stream outlives it
+	c, res, err := d.Stream(ctx, &http.Request{
 		Method: http.MethodConnect, URL: target, Host: "chat.example.com",
 		Header: http.Header{":protocol": {"websocket"}},
 	})
@@ -83,9 +84,9 @@ func askStream(t testing.TB, l *Lease) (net.Conn, *http.Response, error) {
 	return c, res, err
 }
 
-func mustStream(t testing.TB, l *Lease) net.Conn {
+func mustStream(t testing.TB, d *Dialer) net.Conn {
 	t.Helper()
-	c, res, err := askStream(t, l)
+	c, res, err := askStream(t, d)
 	if err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("Stream = %v, %v; want 200", res, err)
 	}
@@ -97,13 +98,13 @@ func TestStreamsAreConnections(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ended := make(chan error, 1)
 			asked := make(chan *http.Request, 8)
-			l := one(t, overHTTP2(t, secure, accepted(func(w http.ResponseWriter, r *http.Request) {
+			d := newDialer(t, overHTTP2(t, secure, accepted(func(w http.ResponseWriter, r *http.Request) {
 				asked <- r
 				echoStream(w, r)
 				_, err := r.Body.Read(make([]byte, 1))
 				ended <- err
-			})), Settings{})
-			one, two := mustStream(t, l), mustStream(t, l)
+			})))
+			one, two := mustStream(t, d), mustStream(t, d)
 			for _, c := range []net.Conn{one, two, one} {
 				if _, err := io.WriteString(c, "hello"); err != nil {
 					t.Fatal(err)
@@ -118,48 +119,48 @@ func TestStreamsAreConnections(t *testing.T) {
 				t.Errorf("the endpoint got %s %s of %s with %q", r.Method, r.RequestURI, r.Host, r.Header)
 			}
 			if r.RemoteAddr != other.RemoteAddr {
-				t.Error("two streams have two connections; want one")
+				t.Error("two streams use two connections; want one")
 			}
 			if err := wire.CloseWrite(one); err != nil {
 				t.Fatal(err)
 			}
 			if rest, err := io.ReadAll(one); len(rest) != 0 || err != nil {
-				t.Errorf("after the end = %q, %v; want the endpoint's end", rest, err)
+				t.Errorf("after CloseWrite the endpoint sent %q, %v; want the end of the stream", rest, err)
 			}
 			if err := <-ended; err != io.EOF {
-				t.Errorf("the endpoint got %v, want the end of the stream", err)
+				t.Errorf("the endpoint read %v; want the end of the stream", err)
 			}
 			two.Close()
 			if err := <-ended; err == nil || err == io.EOF {
-				t.Errorf("the endpoint got %v, want a reset", err)
+				t.Errorf("the endpoint read %v; want a reset", err)
 			}
 			if _, err := two.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
-				t.Errorf("a Read after Close = %v", err)
+				t.Errorf("Read after Close = %v; want net.ErrClosed", err)
 			}
 		})
 	}
 }
 
-// An endpoint that resets a stream is not one that ends it.
-func TestStreamResets(t *testing.T) {
-	l := one(t, overHTTP2(t, false, accepted(func(w http.ResponseWriter, r *http.Request) {
+// A stream that the endpoint resets does not look like one that it ended.
+func TestAResetIsAnError(t *testing.T) {
+	d := newDialer(t, overHTTP2(t, false, accepted(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "some")
 		http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
-	})), Settings{})
-	c := mustStream(t, l)
+	})))
+	c := mustStream(t, d)
 	got, err := io.ReadAll(c)
 	if string(got) != "some" && len(got) != 0 || !errors.As(err, new(http2.StreamError)) {
 		t.Errorf("Read = %q, %v; want a reset", got, err)
 	}
 	if _, err := c.Write([]byte("x")); err == nil {
-		t.Error("a Write after the reset succeeds")
+		t.Error("Write after the reset = nil; want an error")
 	}
 }
 
-// Who does not read is not sent more than a window and what lies on the way to
-// it.
-func TestStreamsPushBack(t *testing.T) {
+// A stream whose reader is slow is sent no more than a window, and what is on the
+// way.
+func TestStreamsHaveBackPressure(t *testing.T) {
 	const most = 4 << 20
 	piece := make([]byte, 32<<10)
 	fill := func(w io.Writer) (n int, err error) {
@@ -173,25 +174,25 @@ func TestStreamsPushBack(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	sent := make(chan int, 1)
-	l := one(t, overHTTP2(t, false, accepted(func(w http.ResponseWriter, r *http.Request) {
+	d := newDialer(t, overHTTP2(t, false, accepted(func(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 		n, _ := fill(w)
 		sent <- n
-	})), Settings{})
-	mustStream(t, l)
+	})))
+	mustStream(t, d)
 	if n := <-sent; n > 2*streamWindow {
-		t.Errorf("an endpoint could send %d bytes that nobody read; the window is %d", n, streamWindow)
+		t.Errorf("an endpoint could send %d bytes that were not read; the window is %d", n, streamWindow)
 	}
-	c := mustStream(t, one(t, overHTTP2(t, false, accepted(func(http.ResponseWriter, *http.Request) { <-release })), Settings{}))
+	c := mustStream(t, newDialer(t, overHTTP2(t, false, accepted(func(http.ResponseWriter, *http.Request) { <-release }))))
 	c.SetDeadline(time.Now().Add(200 * time.Millisecond))
 	if n, err := fill(c); n > most || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("%d bytes were sent that the endpoint did not read, %v; want the deadline", n, err)
+		t.Errorf("Write sent %d bytes that the endpoint did not read, %v; want the deadline", n, err)
 	}
 }
 
-// speaking listens and speaks as much HTTP/2 as it takes to have settings and to
-// answer so many streams of a connection with 200. The next one ends it.
-func speaking(t testing.TB, streams int, settings ...http2.Setting) string {
+// limitedServer starts a minimal HTTP/2 server with the settings. It answers that
+// many streams of a connection with 200. The next one ends the connection.
+func limitedServer(t testing.TB, streams int, settings ...http2.Setting) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -221,7 +222,7 @@ func speaking(t testing.TB, streams int, settings ...http2.Setting) string {
 			}
 		}
 	}
-	go func() { // ends with the test, as what serves does: the pool is closed
+	go func() { // ends with the test, and so does serve: the dialer is closed
 		for {
 			c, err := ln.Accept()
 			if err != nil {
@@ -238,128 +239,128 @@ func TestStreamsThatAreNotOffered(t *testing.T) {
 	secure, roots := overTLS(t, http.NotFoundHandler())
 	trust := &tls.Config{ServerName: "example.com", RootCAs: roots}
 	tests := []struct {
-		name     string
-		endpoint Endpoint
-		want     error // ErrNoStreams, or nil for a *DialError
+		name string
+		spec Spec
+		want error // errNoStreams, or nil for an *Error
 	}{
-		{"HTTP/1.1 alone", Endpoint{Network: "tcp", Address: secure, TLS: trust, Streams: true}, ErrNoStreams},
-		{"not in the settings", Endpoint{Network: "tcp", Address: speaking(t, 1), HTTP2: true, Streams: true}, ErrNoStreams},
-		{"not wanted", Endpoint{Network: "tcp", Address: wstest.Reserve(t)}, ErrNoStreams},
-		{"nobody there", Endpoint{Network: "tcp", Address: wstest.Reserve(t), HTTP2: true, Streams: true}, nil},
+		{"HTTP/1.1 alone", Spec{Network: "tcp", Address: secure, TLS: trust, Streams: true}, errNoStreams},
+		{"HTTP/2 without the setting", Spec{Network: "tcp", Address: limitedServer(t, 1), HTTP2: true, Streams: true}, errNoStreams},
+		{"not wanted by the Spec", Spec{Network: "tcp", Address: wstest.Reserve(t)}, errNoStreams},
+		{"unreachable", Spec{Network: "tcp", Address: wstest.Reserve(t), HTTP2: true, Streams: true}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := one(t, tt.endpoint, Settings{})
+			d := newDialer(t, tt.spec)
 			for range 2 {
-				_, _, err := askStream(t, l)
-				if tt.want != nil && !errors.Is(err, tt.want) || tt.want == nil && !errors.As(err, new(*DialError)) {
-					t.Errorf("Stream: %v", err)
+				_, _, err := askStream(t, d)
+				if tt.want != nil && !errors.Is(err, tt.want) || tt.want == nil && !errors.As(err, new(*Error)) {
+					t.Errorf("Stream = %v; want errNoStreams: %v, else an *Error", err, tt.want != nil)
 				}
 			}
-			if s := l.link.sessions; s != nil && s.offered() != (tt.want == nil) {
-				t.Errorf("the endpoint is asked again: %v", s.offered())
+			if s := d.streams; s != nil && s.offered() != (tt.want == nil) {
+				t.Errorf("the endpoint would be asked again: %v", s.offered())
 			}
 		})
 	}
 }
 
-// A connection that the endpoint has closed does not fail who comes next, and a
-// crowd has one connection.
+// Many streams share one connection. A connection that the endpoint has closed
+// does not fail the next stream.
 func TestStreamConnectionsAreSharedAndReplaced(t *testing.T) {
 	addresses := make(chan string, 64)
-	e := overHTTP2(t, false, accepted(func(w http.ResponseWriter, r *http.Request) {
+	spec := overHTTP2(t, false, accepted(func(w http.ResponseWriter, r *http.Request) {
 		addresses <- r.RemoteAddr
 		echoStream(w, r)
 	}))
-	l := one(t, e, Settings{})
-	var crowd sync.WaitGroup
+	d := newDialer(t, spec)
+	var streams sync.WaitGroup
 	for range 20 {
-		crowd.Go(func() {
-			if _, _, err := askStream(t, l); err != nil {
+		streams.Go(func() {
+			if _, _, err := askStream(t, d); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	crowd.Wait()
+	streams.Wait()
 	first := <-addresses
 	for range 19 {
 		if a := <-addresses; a != first {
-			t.Fatalf("streams from %s and %s; want one connection", first, a)
+			t.Fatalf("streams come from %s and %s; want one connection", first, a)
 		}
 	}
-	s := l.link.sessions
+	s := d.streams
 	s.mu.Lock()
 	s.conns[0].Close()
 	s.mu.Unlock()
-	mustStream(t, l)
+	mustStream(t, d)
 	if a := <-addresses; a == first {
 		t.Error("the closed connection was used")
 	}
-	l.link.retire()
-	mustStream(t, l)
+	d.Close()
+	mustStream(t, d)
 	if len(s.conns) != 1 {
-		t.Errorf("%d connections are kept after the others were retired, want 1", len(s.conns))
+		t.Errorf("%d connections are kept after Close and one more stream; want 1", len(s.conns))
 	}
 }
 
 func TestStreamEndsWithItsContext(t *testing.T) {
 	asked, release := make(chan struct{}), make(chan struct{})
-	l := one(t, overHTTP2(t, false, func(w http.ResponseWriter, r *http.Request) {
+	d := newDialer(t, overHTTP2(t, false, func(w http.ResponseWriter, r *http.Request) {
 		close(asked)
 		<-release
-	}), Settings{})
+	}))
 	defer close(release)
 	gone := errors.New("the client is gone")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go func() { <-asked; cancel(gone) }()
-	_, _, err := l.Stream(ctx, &http.Request{
+	_, _, err := d.Stream(ctx, &http.Request{
 		Method: http.MethodConnect, URL: &url.URL{Path: "/"}, Host: "a", Header: http.Header{":protocol": {"websocket"}},
 	})
 	if !errors.Is(err, gone) {
-		t.Errorf("Stream = %v, want the cause", err)
+		t.Errorf("Stream = %v; want the cause", err)
 	}
 }
 
-func TestRefusalsOfStreams(t *testing.T) {
-	l := one(t, overHTTP2(t, false, func(w http.ResponseWriter, r *http.Request) {
+func TestRefusedStreams(t *testing.T) {
+	d := newDialer(t, overHTTP2(t, false, func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no", http.StatusForbidden)
-	}), Settings{})
-	_, res, err := askStream(t, l)
+	}))
+	_, res, err := askStream(t, d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if body, err := io.ReadAll(res.Body); res.StatusCode != 403 || strings.TrimSpace(string(body)) != "no" || err != nil {
-		t.Errorf("%d %q, %v", res.StatusCode, body, err)
+		t.Errorf("the answer = %d %q, %v; want 403 \"no\"", res.StatusCode, body, err)
 	}
 }
 
-// The end of a kept connection says nothing about the handshake that met it; of
-// a new one it does.
+// If a kept connection ends, the handshake is tried again on a new one. If the new
+// connection ends too, the handshake has failed.
 func TestStreamsOfAConnectionThatEnds(t *testing.T) {
 	offers := http2.Setting{ID: http2.SettingEnableConnectProtocol, Val: 1}
-	l := one(t, Endpoint{Network: "tcp", Address: speaking(t, 1, offers), HTTP2: true, Streams: true}, Settings{})
-	mustStream(t, l)
-	mustStream(t, l)
-	l = one(t, Endpoint{Network: "tcp", Address: speaking(t, 0, offers), HTTP2: true, Streams: true}, Settings{})
-	if _, _, err := askStream(t, l); err == nil || errors.Is(err, ErrNoStreams) {
-		t.Errorf("Stream = %v, want what ended the connection", err)
+	d := newDialer(t, Spec{Network: "tcp", Address: limitedServer(t, 1, offers), HTTP2: true, Streams: true})
+	mustStream(t, d)
+	mustStream(t, d)
+	d = newDialer(t, Spec{Network: "tcp", Address: limitedServer(t, 0, offers), HTTP2: true, Streams: true})
+	if _, _, err := askStream(t, d); err == nil || errors.Is(err, errNoStreams) {
+		t.Errorf("Stream = %v; want what ended the connection", err)
 	}
 }
 
-// The endpoint's limit of streams holds from the first one on.
-func TestStreamsBeyondTheLimitHaveAnotherConnection(t *testing.T) {
+// The endpoint's limit of streams is obeyed from the first stream on.
+func TestStreamsOverTheLimitGetAnotherConnection(t *testing.T) {
 	limits := []http2.Setting{{ID: http2.SettingEnableConnectProtocol, Val: 1}, {ID: http2.SettingMaxConcurrentStreams, Val: 2}}
-	l := one(t, Endpoint{Network: "tcp", Address: speaking(t, 2, limits...), HTTP2: true, Streams: true}, Settings{})
-	var crowd sync.WaitGroup
+	d := newDialer(t, Spec{Network: "tcp", Address: limitedServer(t, 2, limits...), HTTP2: true, Streams: true})
+	var streams sync.WaitGroup
 	for range 5 {
-		crowd.Go(func() {
-			if _, _, err := askStream(t, l); err != nil {
+		streams.Go(func() {
+			if _, _, err := askStream(t, d); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	crowd.Wait()
-	if n := len(l.link.sessions.conns); n != 3 {
-		t.Errorf("five streams have %d connections with room for two, want 3", n)
+	streams.Wait()
+	if n := len(d.streams.conns); n != 3 {
+		t.Errorf("five streams use %d connections with room for two each; want 3", n)
 	}
 }

@@ -1,6 +1,6 @@
-//lint:file-ignore SA1019 see streams.go
+//lint:file-ignore SA1019 see http2.go
 
-package backend
+package dial
 
 import (
 	"context"
@@ -15,25 +15,25 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// streamEnd is the time for the end of a stream to be sent, once the endpoint
-// has ended its half.
-const streamEnd = 5 * time.Second
+// streamEndTime is how long a closed stream may take to send its end, once the
+// endpoint has ended its half.
+const streamEndTime = 5 * time.Second
 
 var errStreamOver = errors.New("the stream is over")
 
-// streamConn is one HTTP/2 stream as a connection (RFC 8441, section 5): the ends
-// of its halves are END_STREAM, a reset is RST_STREAM, and a Write waits for
-// the endpoint's window. A deadline is one for reading and writing, and the
-// stream is over when it has passed.
+// streamConn is one HTTP/2 stream as a connection (RFC 8441, section 5). The end
+// of each half is END_STREAM, a reset is RST_STREAM, and Write waits for the
+// endpoint's window. A deadline is always one for reading and writing, and ends
+// the stream for good when it passes.
 type streamConn struct {
-	in       io.ReadCloser
-	out      *io.PipeWriter
+	body     io.ReadCloser  // what the endpoint sends
+	out      *io.PipeWriter // what is sent to it
 	endpoint streamAddr
-	life     context.Context
-	end      context.CancelCauseFunc // closes in
+	ctx      context.Context         // ends with the stream
+	end      context.CancelCauseFunc // ends ctx and closes body
 
 	mu    sync.Mutex
-	ended bool // by the endpoint, with END_STREAM
+	eof   bool // the endpoint has ended its half
 	timer *time.Timer
 }
 
@@ -42,14 +42,14 @@ type streamConn struct {
 func openStream(ctx context.Context, cc *http2.ClientConn, r *http.Request) (net.Conn, *http.Response, error) {
 	in, out := io.Pipe()
 	s := &streamConn{out: out, endpoint: streamAddr(r.URL.Host)}
-	s.life, s.end = context.WithCancelCause(context.Background())
-	r = r.WithContext(s.life)
+	s.ctx, s.end = context.WithCancelCause(context.Background())
+	r = r.WithContext(s.ctx)
 	r.Body, r.ContentLength = in, -1
 	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
 	res, err := cc.RoundTrip(r)
 	if err == nil {
-		s.in, res.Body = res.Body, s
-		context.AfterFunc(s.life, func() { s.in.Close() }) // it may wait for the connection
+		s.body, res.Body = res.Body, s
+		context.AfterFunc(s.ctx, func() { s.body.Close() }) // in a goroutine: it may wait for the connection
 	}
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
@@ -62,28 +62,28 @@ func openStream(ctx context.Context, cc *http2.ClientConn, r *http.Request) (net
 }
 
 func (s *streamConn) Read(p []byte) (int, error) {
-	n, err := s.in.Read(p)
+	n, err := s.body.Read(p)
 	switch {
 	case err == io.EOF:
 		s.mu.Lock()
-		s.ended = true
+		s.eof = true
 		s.mu.Unlock()
 	case err != nil:
-		s.end(err) // unless it was ended here
-		err = context.Cause(s.life)
+		s.end(err) // does nothing if the stream was ended on this side
+		err = context.Cause(s.ctx)
 	}
 	return n, err
 }
 
 func (s *streamConn) Write(p []byte) (n int, err error) {
-	if s.life.Err() == nil {
+	if s.ctx.Err() == nil {
 		if n, err = s.out.Write(p); err == nil {
 			return n, nil
 		}
 		err = errStreamOver
 	}
-	if s.life.Err() != nil {
-		err = context.Cause(s.life)
+	if s.ctx.Err() != nil {
+		err = context.Cause(s.ctx)
 	}
 	return n, err
 }
@@ -91,18 +91,18 @@ func (s *streamConn) Write(p []byte) (n int, err error) {
 // CloseWrite ends the half towards the endpoint.
 func (s *streamConn) CloseWrite() error { return s.out.Close() }
 
-// Close ends the stream and does not wait: in order where the endpoint has
-// ended its half, else with a reset.
+// Close ends the stream and does not wait. If the endpoint has ended its half,
+// the stream ends with END_STREAM, else with a reset.
 func (s *streamConn) Close() error {
 	s.mu.Lock()
-	ended := s.ended
+	eof := s.eof
 	s.mu.Unlock()
-	if !ended {
+	if !eof {
 		s.end(net.ErrClosed)
 		return s.out.CloseWithError(net.ErrClosed)
 	}
 	s.out.Close()
-	return s.SetDeadline(time.Now().Add(streamEnd))
+	return s.SetDeadline(time.Now().Add(streamEndTime))
 }
 
 func (s *streamConn) SetDeadline(t time.Time) error {
@@ -121,7 +121,7 @@ func (s *streamConn) SetDeadline(t time.Time) error {
 func (s *streamConn) SetReadDeadline(t time.Time) error  { return s.SetDeadline(t) }
 func (s *streamConn) SetWriteDeadline(t time.Time) error { return s.SetDeadline(t) }
 
-// LocalAddr is that of the endpoint too: a stream has no address of its own.
+// LocalAddr is the endpoint's address too: a stream has no address of its own.
 func (s *streamConn) LocalAddr() net.Addr  { return s.endpoint }
 func (s *streamConn) RemoteAddr() net.Addr { return s.endpoint }
 

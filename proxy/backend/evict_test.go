@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// crowd is sessions of a pool that come back when they are ended.
-type crowd struct {
+// fakeSessions is sessions of a pool whose clients come back when they are ended.
+type fakeSessions struct {
 	t  *testing.T
 	p  *Pool
 	mu sync.Mutex
@@ -19,11 +19,11 @@ type crowd struct {
 	held  map[string][]*Lease
 	calls int
 	moved int
-	last  Shed
+	last  Eviction
 }
 
-// shed ends sessions as the gateway would.
-func (c *crowd) shed(s Shed) int {
+// evict ends sessions as the gateway does.
+func (c *fakeSessions) evict(s Eviction) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = s
@@ -40,19 +40,19 @@ func (c *crowd) shed(s Shed) int {
 	return n
 }
 
-// seen waits until nothing moves and returns how many sessions have been moved
-// and the last Shed.
-func (c *crowd) seen() (int, Shed) {
+// settled waits until no session moves. It returns how many sessions have moved,
+// and the last Eviction.
+func (c *fakeSessions) settled() (int, Eviction) {
 	synctest.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.moved, c.last
 }
 
-func (c *crowd) run() {
+func (c *fakeSessions) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); c.p.Run(ctx, c.shed) }()
+	go func() { defer close(done); c.p.Run(ctx, c.evict) }()
 	c.t.Cleanup(func() { cancel(); <-done })
 }
 
@@ -62,21 +62,21 @@ func TestRebalance(t *testing.T) {
 		s := many(3, equally)
 		s.Rebalance = Rebalance{PerMinute: 0.06, Newest: true}
 		p := pool(s)
-		c := &crowd{t: t, p: p, held: hold(t, p, sessions, Need{Kind: Sessions})}
+		c := &fakeSessions{t: t, p: p, held: hold(t, p, sessions, Need{Kind: Sessions})}
 		c.run()
 		time.Sleep(time.Hour)
-		if moved, _ := c.seen(); moved != 0 {
-			t.Fatalf("%d sessions moved while nobody came", moved)
+		if moved, _ := c.settled(); moved != 0 {
+			t.Fatalf("%d sessions moved while no endpoint joined; want none", moved)
 		}
 		s.Endpoints = append(s.Endpoints, named("new").Endpoints...)
 		p.Configure(s)
 		time.Sleep(time.Minute)
-		moved, last := c.seen()
+		moved, last := c.settled()
 		if want := sessions * 6 / 100; moved < want*9/10 || moved > want {
-			t.Errorf("%d of %d sessions moved in a minute, want 6%%, %d", moved, sessions, want)
+			t.Errorf("%d of %d sessions moved in a minute; want 6%%, %d", moved, sessions, want)
 		}
-		if last.Over != shedSpread || !last.Newest || last.Drain || last.Backend != "app" {
-			t.Errorf("Shed = %+v", last)
+		if last.Over != rebalanceSpread || !last.Newest || last.Drain || last.Backend != "app" {
+			t.Errorf("Eviction = %+v; want the newest sessions, no drain", last)
 		}
 		time.Sleep(10 * time.Minute)
 		want := map[string]int{"new": sessions / 4}
@@ -84,42 +84,42 @@ func TestRebalance(t *testing.T) {
 			want[fmt.Sprint("e", i)] = sessions / 4
 		}
 		expect(t, "sessions after ten minutes", busy(p), want)
-		if moved, _ = c.seen(); moved > sessions/4+1 {
-			t.Errorf("%d sessions moved for %d places", moved, sessions/4)
+		if moved, _ = c.settled(); moved > sessions/4+1 {
+			t.Errorf("%d sessions moved to an endpoint with a share of %d", moved, sessions/4)
 		}
-		for _, l := range c.held["e0"][:1000] { // what happens by itself is nobody's business
+		for _, l := range c.held["e0"][:1000] { // sessions that end by themselves are not rebalanced
 			l.Release()
 		}
 		time.Sleep(time.Hour)
-		if again, _ := c.seen(); again != moved {
-			t.Errorf("%d sessions moved when an endpoint had lost some", again-moved)
+		if again, _ := c.settled(); again != moved {
+			t.Errorf("%d sessions moved when an endpoint had lost some; want none", again-moved)
 		}
 	})
 }
 
-// What does not come back must not make the others end.
+// Sessions that do not come back do not make others end.
 func TestRebalanceStopsAtTheEvenShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := many(1, equally)
 		s.Rebalance.PerMinute = 1
 		p := pool(s)
 		held := hold(t, p, 100, Need{Kind: Sessions})["e0"]
-		var told atomic.Int64
+		var evicted atomic.Int64
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		go p.Run(ctx, func(s Shed) int { told.Add(int64(s.Sessions)); return s.Sessions }) // they take their time
+		go p.Run(ctx, func(s Eviction) int { evicted.Add(int64(s.Sessions)); return s.Sessions }) // the sessions take their time to end
 		s.Endpoints = append(s.Endpoints, named("new").Endpoints...)
 		p.Configure(s)
 		time.Sleep(time.Hour)
-		if n := told.Load(); n != 50 {
-			t.Fatalf("%d of 100 sessions were told to end for two endpoints, want 50", n)
+		if n := evicted.Load(); n != 50 {
+			t.Fatalf("%d of 100 sessions were evicted for two endpoints; want 50", n)
 		}
 		for _, l := range held[:50] {
 			l.Release()
 		}
 		time.Sleep(time.Hour)
-		if n := told.Load(); n > 75 {
-			t.Errorf("%d sessions were told to end; 50 that are left are even at 25", n)
+		if n := evicted.Load(); n > 75 {
+			t.Errorf("%d sessions were evicted; want at most 75, because the 50 that are left are even at 25", n)
 		}
 	})
 }
@@ -129,31 +129,31 @@ func TestDrain(t *testing.T) {
 		s := named("a", "b")
 		s.DrainTime = time.Minute
 		p := pool(s)
-		c := &crowd{t: t, p: p, held: hold(t, p, 10, Need{Kind: Sessions})}
+		c := &fakeSessions{t: t, p: p, held: hold(t, p, 10, Need{Kind: Sessions})}
 		c.run()
-		c.seen()
+		c.settled()
 		p.Drain("a", true)
-		_, last := c.seen()
-		if want := (Shed{Backend: "app", Endpoint: "a", Sessions: 5, Drain: true, Over: time.Minute}); last != want {
-			t.Errorf("Shed = %+v, want %+v", last, want)
+		_, last := c.settled()
+		if want := (Eviction{Backend: "app", Endpoint: "a", Sessions: 5, Drain: true, Over: time.Minute}); last != want {
+			t.Errorf("Eviction = %+v; want %+v", last, want)
 		}
 		expect(t, "busy", busy(p), map[string]int{"b": 10})
 		p.Configure(s)
 		time.Sleep(time.Hour)
-		if c.seen(); c.calls != 1 {
-			t.Errorf("sessions were ended %d times, want once", c.calls)
+		if c.settled(); c.calls != 1 {
+			t.Errorf("sessions were evicted %d times; want once", c.calls)
 		}
 		p.Drain("a", false)
 		for _, drain := range []bool{true, false, true} {
 			s.Endpoints[1].Drain = drain
 			p.Configure(s)
-			c.seen()
+			c.settled()
 		}
 		if c.calls != 3 {
-			t.Errorf("sessions were ended %d times for three drains", c.calls)
+			t.Errorf("sessions were evicted %d times; want 3, once for each drain", c.calls)
 		}
-		if _, last = c.seen(); last.Endpoint != "b" {
-			t.Errorf("Shed = %+v, want b", last)
+		if _, last = c.settled(); last.Endpoint != "b" {
+			t.Errorf("Eviction = %+v; want b", last)
 		}
 		expect(t, "busy", busy(p), map[string]int{"a": 10})
 	})

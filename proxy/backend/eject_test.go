@@ -10,20 +10,22 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sluice/proxy/backend/dial"
 )
 
-// bad returns an error of a request that was sent, or nil.
-func bad(failed bool) error {
+// failureIf returns the error of a request that was sent, or nil.
+func failureIf(failed bool) error {
 	if failed {
 		return io.EOF
 	}
 	return nil
 }
 
-// refusal is the error of an endpoint that cannot be reached.
-func refusal() error { return &DialError{Backend: "app", Err: syscall.ECONNREFUSED} }
+// refused returns the error of an endpoint that cannot be reached.
+func refused() error { return &dial.Error{Backend: "app", Err: syscall.ECONNREFUSED} }
 
-// fail has n picks of the endpoint fail.
+// fail makes n requests fail at the endpoint.
 func fail(t *testing.T, p *Pool, endpoint string, n int) {
 	t.Helper()
 	for failed := 0; failed < n; {
@@ -44,7 +46,7 @@ func TestFailuresEject(t *testing.T) {
 		s.Passive = Passive{Failures: 3, Eject: 10 * time.Second, MaxEject: 35 * time.Second}
 		p := pool(s)
 		run(t, p)
-		out := func(d time.Duration) {
+		ejectedFor := func(d time.Duration) {
 			t.Helper()
 			for _, check := range []struct {
 				after time.Duration
@@ -53,20 +55,20 @@ func TestFailuresEject(t *testing.T) {
 				time.Sleep(check.after)
 				synctest.Wait()
 				if got := state(p, "a"); got != check.want {
-					t.Fatalf("%s, want %s", got, check.want)
+					t.Fatalf("%s; want %s", got, check.want)
 				}
 			}
 		}
 		fail(t, p, "a", 2)
 		if got := state(p, "a"); got != "up" {
-			t.Fatalf("%s after two failures", got)
+			t.Fatalf("%s after two failures; want up", got)
 		}
 		fail(t, p, "a", 1)
-		out(10 * time.Second)
-		fail(t, p, "a", 1) // who comes back has one chance
-		out(20 * time.Second)
+		ejectedFor(10 * time.Second)
+		fail(t, p, "a", 1) // after a readmission one failure is enough
+		ejectedFor(20 * time.Second)
 		fail(t, p, "a", 1)
-		out(35 * time.Second)
+		ejectedFor(35 * time.Second)
 		l := acquire(t, p, Need{})
 		for l.Endpoint() != "a" {
 			l = acquire(t, p, Need{})
@@ -75,7 +77,7 @@ func TestFailuresEject(t *testing.T) {
 		fail(t, p, "a", 2)
 		time.Sleep(time.Hour)
 		fail(t, p, "a", 1)
-		out(10 * time.Second)
+		ejectedFor(10 * time.Second)
 	})
 }
 
@@ -87,10 +89,10 @@ func TestRatioEjects(t *testing.T) {
 		between time.Duration
 		want    string
 	}{
-		{"few outcomes", 9, 1, 0, "up"},
-		{"enough, half of them bad", 5, 2, 0, "ejected"},
-		{"enough, fewer bad", 4, 20, 0, "up"},
-		{"few in a window", 9, 20, 2 * time.Minute, "up"},
+		{"too few outcomes", 9, 1, 0, "up"},
+		{"enough outcomes, half of them bad", 5, 2, 0, "ejected"},
+		{"enough outcomes, less than half of them bad", 4, 20, 0, "up"},
+		{"too few outcomes in a window", 9, 20, 2 * time.Minute, "up"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -103,12 +105,12 @@ func TestRatioEjects(t *testing.T) {
 				p.Drain("b", false)
 				for range tt.rounds {
 					for i := range 10 {
-						l.Report(&Tried{}, bad(i >= 10-tt.bad))
+						l.Report(&Tried{}, failureIf(i >= 10-tt.bad))
 					}
 					time.Sleep(tt.between)
 				}
 				if got := state(p, "a"); got != tt.want {
-					t.Errorf("%s, want %s", got, tt.want)
+					t.Errorf("%s; want %s", got, tt.want)
 				}
 			})
 		})
@@ -124,48 +126,48 @@ func TestRatioHasAWindow(t *testing.T) {
 		l := acquire(t, p, Need{})
 		for _, failures := range []int{0, 5, 5} {
 			if got := state(p, l.Endpoint()); got != "up" {
-				t.Fatalf("%s with fewer than half of 20 failed", got)
+				t.Fatalf("%s with less than half of 20 failed; want up", got)
 			}
 			for i := range 10 {
-				l.Report(&Tried{}, bad(i >= 10-failures))
+				l.Report(&Tried{}, failureIf(i >= 10-failures))
 			}
 			time.Sleep(70 * time.Second)
 		}
 		if got := state(p, l.Endpoint()); got != "ejected" {
-			t.Errorf("%s with half of the last 20 failed, want ejected", got)
+			t.Errorf("%s with half of the last 20 failed; want ejected", got)
 		}
 	})
 }
 
 func TestTheLastEndpointIsNotEjected(t *testing.T) {
-	for _, told := range []bool{false, true} {
+	for _, ejectLast := range []bool{false, true} {
 		s := named("a", "b")
-		s.Passive = Passive{Failures: 1, EjectLast: told}
+		s.Passive = Passive{Failures: 1, EjectLast: ejectLast}
 		p := pool(s)
 		fail(t, p, "a", 1)
 		fail(t, p, "b", 1)
-		if got := state(p, "b"); (got == "ejected") != told {
-			t.Errorf("the last endpoint is %s after a failure; told so: %v", got, told)
+		if got := state(p, "b"); (got == "ejected") != ejectLast {
+			t.Errorf("the last endpoint is %s after a failure; EjectLast: %v", got, ejectLast)
 		}
 		l, err := p.Acquire(t.Context(), Need{}, &Tried{})
 		var u *UnavailableError
-		if told != (errors.As(err, &u) && !u.Full && u.RetryAfter > 4*time.Second && u.RetryAfter <= 5*time.Second) {
-			t.Errorf("Acquire = %v, %+v; told so: %v", l, u, told)
+		if ejectLast != (errors.As(err, &u) && !u.Full && u.RetryAfter > 4*time.Second && u.RetryAfter <= 5*time.Second) {
+			t.Errorf("Acquire = %v, %+v; EjectLast: %v", l, u, ejectLast)
 		}
 	}
 }
 
-// by is a request that came from the client with a number, 0 for one whose
-// address is not known.
-func by(client int) *Tried {
+// from returns a request of the client with a number; 0 is a client whose
+// address is unknown.
+func from(client int) *Tried {
 	if client == 0 {
 		return &Tried{}
 	}
 	return &Tried{From: netip.AddrFrom4([4]byte{192, 0, 2, byte(client)})}
 }
 
-// at returns a lease of an endpoint.
-func at(t *testing.T, p *Pool, endpoint string) *Lease {
+// leaseAt returns a lease of the endpoint.
+func leaseAt(t *testing.T, p *Pool, endpoint string) *Lease {
 	t.Helper()
 	for range 100 {
 		l := acquire(t, p, Need{})
@@ -178,8 +180,8 @@ func at(t *testing.T, p *Pool, endpoint string) *Lease {
 	return nil
 }
 
-// What one client alone sees fail may be what it asks for.
-func TestOneClientEjectsNothing(t *testing.T) {
+// Failures that only one of several clients meets may come from what it asks for.
+func TestOneClientOfSeveralEjectsNothing(t *testing.T) {
 	type report struct {
 		client int
 		err    error
@@ -199,22 +201,22 @@ func TestOneClientEjectsNothing(t *testing.T) {
 		want    string
 	}{
 		{name: "the only client", reports: times(3, attack), want: "ejected"},
-		{name: "clients that are not known are one", reports: times(3, report{0, io.EOF}), want: "ejected"},
+		{name: "unknown clients count as one", reports: times(3, report{0, io.EOF}), want: "ejected"},
 		{name: "one of two", reports: append([]report{{2, nil}}, times(50, attack)...), want: "up"},
-		{name: "one of two, where the others fare well later", reports: append(times(2, attack), report{2, nil}, attack, attack), want: "up"},
+		{name: "one of two, where the other one is served later", reports: append(times(2, attack), report{2, nil}, attack, attack), want: "up"},
 		{name: "two of two", reports: []report{{2, nil}, attack, {2, io.EOF}, attack}, want: "ejected"},
 		{name: "two of three", reports: []report{{3, nil}, attack, attack, {2, io.EOF}}, want: "ejected"},
-		{name: "the others came long ago", reports: append([]report{{2, nil}}, times(3, attack)...), pause: 21 * time.Second, want: "ejected"},
-		{name: "another one's failure was long ago", reports: []report{{2, nil}, {2, io.EOF}, attack, attack}, pause: 21 * time.Second, want: "ejected"},
-		{name: "it cannot be reached, whoever asks", reports: append([]report{{2, nil}}, times(3, report{1, refusal()})...), want: "ejected"},
-		{name: "it can be reached the third time", reports: []report{{2, nil}, {1, refusal()}, {1, refusal()}, attack}, want: "up"},
-		{name: "in between it serves", reports: []report{attack, {2, io.EOF}, {3, nil}, attack}, want: "up"},
+		{name: "the other client came long ago", reports: append([]report{{2, nil}}, times(3, attack)...), pause: 21 * time.Second, want: "ejected"},
+		{name: "the failure of the other client was long ago", reports: []report{{2, nil}, {2, io.EOF}, attack, attack}, pause: 21 * time.Second, want: "ejected"},
+		{name: "it cannot be reached, by any client", reports: append([]report{{2, nil}}, times(3, report{1, refused()})...), want: "ejected"},
+		{name: "it can be reached the third time", reports: []report{{2, nil}, {1, refused()}, {1, refused()}, attack}, want: "up"},
+		{name: "it serves in between", reports: []report{attack, {2, io.EOF}, {3, nil}, attack}, want: "up"},
 
 		{name: "ratio, the only client", passive: Passive{Ratio: 0.5}, reports: times(10, report{1, nil}, attack), want: "ejected"},
 		{name: "ratio, one of two", passive: Passive{Ratio: 0.5}, reports: times(30, report{2, nil}, attack, attack), want: "up"},
 		{name: "ratio, two of two", passive: Passive{Ratio: 0.5}, reports: times(5, report{1, nil}, attack, report{2, nil}, report{2, io.EOF}), want: "ejected"},
-		{name: "ratio, it cannot be reached", passive: Passive{Ratio: 0.5}, reports: times(10, report{2, nil}, report{1, refusal()}), want: "ejected"},
-		{name: "ratio, one of two hides nothing", passive: Passive{Ratio: 0.5}, reports: times(10, report{2, nil}, attack, attack, attack, report{2, refusal()}), want: "ejected"},
+		{name: "ratio, it cannot be reached", passive: Passive{Ratio: 0.5}, reports: times(10, report{2, nil}, report{1, refused()}), want: "ejected"},
+		{name: "ratio, the failures of one client do not hide others", passive: Passive{Ratio: 0.5}, reports: times(10, report{2, nil}, attack, attack, attack, report{2, refused()}), want: "ejected"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -224,44 +226,45 @@ func TestOneClientEjectsNothing(t *testing.T) {
 					s.Passive.Failures = 3
 				}
 				p := pool(s)
-				l := at(t, p, "a")
+				l := leaseAt(t, p, "a")
 				for i, r := range tt.reports {
 					if i == len(tt.reports)-1 {
 						time.Sleep(tt.pause)
 					}
-					l.Report(by(r.client), r.err)
+					l.Report(from(r.client), r.err)
 				}
 				if got := state(p, "a"); got != tt.want {
-					t.Errorf("%s, want %s", got, tt.want)
+					t.Errorf("%s; want %s", got, tt.want)
 				}
 			})
 		})
 	}
 }
 
-// An endpoint that is back has one chance, but not for one client to take.
-func TestOneClientDoesNotEjectAgain(t *testing.T) {
+// One failure ejects a readmitted endpoint again, unless only one of several
+// clients meets it.
+func TestOneClientOfSeveralDoesNotEjectAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := named("a", "b")
 		s.Passive = Passive{Failures: 2, Eject: time.Second}
 		p := pool(s)
 		run(t, p)
-		l := at(t, p, "a")
+		l := leaseAt(t, p, "a")
 		for _, step := range []struct {
 			name string
 			t    *Tried
 			err  error
 			want string
 		}{
-			{"it cannot be reached", by(1), refusal(), "up"},
-			{"again", by(2), refusal(), "ejected"},
-			{"a client of two, when it is back", by(1), io.EOF, "up"},
-			{"again", by(1), io.EOF, "up"},
-			{"it cannot be reached", by(1), refusal(), "ejected"},
+			{"it cannot be reached", from(1), refused(), "up"},
+			{"it still cannot be reached", from(2), refused(), "ejected"},
+			{"one client of two fails after the readmission", from(1), io.EOF, "up"},
+			{"the same client again", from(1), io.EOF, "up"},
+			{"it cannot be reached", from(1), refused(), "ejected"},
 		} {
 			l.Report(step.t, step.err)
 			if got := state(p, "a"); got != step.want {
-				t.Fatalf("%s: %s, want %s", step.name, got, step.want)
+				t.Fatalf("%s: %s; want %s", step.name, got, step.want)
 			}
 			if step.want == "ejected" {
 				time.Sleep(2 * time.Second)
@@ -271,16 +274,16 @@ func TestOneClientDoesNotEjectAgain(t *testing.T) {
 	})
 }
 
-// A request that fails at one endpoint after the other is one failure, but for
-// those that cannot be reached.
-func TestOneRequestChargesOneEndpoint(t *testing.T) {
+// All failures of one request count for one endpoint, except for those of
+// endpoints that cannot be reached.
+func TestOneRequestBlamesOneEndpoint(t *testing.T) {
 	s := many(9, equally)
 	s.Passive = Passive{Failures: 1}
 	s.Retry = Retry{Tries: 9, Budget: 1}
 	p := pool(s)
-	p.budget.tokens = 100
-	tried := Tried{Began: time.Now(), From: by(1).From}
-	errs := []error{refusal(), io.EOF, refusal(), io.EOF, io.ErrUnexpectedEOF}
+	p.retries.tokens = 100
+	tried := Tried{Began: time.Now(), From: from(1).From}
+	errs := []error{refused(), io.EOF, refused(), io.EOF, io.ErrUnexpectedEOF}
 	var got []string
 	for _, err := range errs {
 		l, failed := p.Acquire(t.Context(), Need{}, &tried)
@@ -291,7 +294,7 @@ func TestOneRequestChargesOneEndpoint(t *testing.T) {
 		got = append(got, state(p, l.Endpoint()))
 	}
 	if want := []string{"ejected", "ejected", "ejected", "up", "up"}; !slices.Equal(got, want) {
-		t.Errorf("%v are %v, want %v", errs, got, want)
+		t.Errorf("%v are %v; want %v", errs, got, want)
 	}
 }
 
@@ -310,7 +313,7 @@ func TestAtMostAThirdIsEjected(t *testing.T) {
 			}
 			rand.Shuffle(n, func(i, j int) { leases[i], leases[j] = leases[j], leases[i] })
 			for _, l := range leases {
-				l.Report(&Tried{}, refusal())
+				l.Report(&Tried{}, refused())
 			}
 			ejected := 0
 			for _, s := range p.Status() {
@@ -319,24 +322,24 @@ func TestAtMostAThirdIsEjected(t *testing.T) {
 				}
 			}
 			if ejected != want {
-				t.Errorf("%d of %d are ejected, want %d; eject_last: %v", ejected, n, want, all)
+				t.Errorf("%d of %d are ejected; want %d; eject_last: %v", ejected, n, want, all)
 			}
 		}
 	}
 }
 
-// Whoever asks, no more than two addresses are remembered for a window.
-func TestClientsAreRememberedInBounds(t *testing.T) {
+// However many clients there are, a window remembers only two addresses.
+func TestAWindowRemembersTwoClients(t *testing.T) {
 	var now, before clients
 	for i := range 1000 {
 		now.add(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}))
 	}
 	if now.n != 2 || !several(now, before) || several(before, before) {
-		t.Errorf("%+v of 1000 clients", now)
+		t.Errorf("%+v of 1000 clients; want two", now)
 	}
 	var one clients
 	one.add(now.addresses[1])
 	if several(one, one) || !several(one, now) {
-		t.Errorf("one client in both windows is %v, another in the one before %v", several(one, one), several(one, now))
+		t.Errorf("several = %v for one client in both windows, %v for another one in the window before; want false, true", several(one, one), several(one, now))
 	}
 }

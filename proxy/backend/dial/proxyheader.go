@@ -1,4 +1,4 @@
-package backend
+package dial
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// introduce writes a PROXY header of a version that says who the client is, or
-// that the gateway speaks for itself when there is none.
-func introduce(ctx context.Context, c net.Conn, version int, client *ends) error {
+// writeProxyHeader writes a PROXY header of a version to c: with the client's
+// addresses, or as LOCAL where they are unknown, as in health probes.
+func writeProxyHeader(ctx context.Context, c net.Conn, version int, client *Addresses) error {
 	header, err := proxyHeader(version, client)
 	if err != nil {
 		return fmt.Errorf("PROXY header: %w", err)
@@ -28,10 +28,10 @@ func introduce(ctx context.Context, c net.Conn, version int, client *ends) error
 	return nil
 }
 
-func proxyHeader(version int, client *ends) ([]byte, error) {
+func proxyHeader(version int, client *Addresses) ([]byte, error) {
 	h := proxyproto.Header{Version: byte(version), Command: proxyproto.LOCAL}
-	if client.client.IsValid() && client.server.IsValid() {
-		from, to := sameFamily(client.client, client.server)
+	if client.Client.IsValid() && client.Server.IsValid() {
+		from, to := sameFamily(client.Client, client.Server)
 		h.Command = proxyproto.PROXY
 		h.TransportProtocol = proxyproto.TCPv4
 		if from.Addr().Is6() {
@@ -42,8 +42,8 @@ func proxyHeader(version int, client *ends) ([]byte, error) {
 	return h.Format()
 }
 
-// sameFamily returns both addresses as IPv4 or, if one is not, as IPv6: a
-// header has one family.
+// sameFamily returns both addresses as IPv4 or, if one of them is not, both as
+// IPv6: a header has one family.
 func sameFamily(a, b netip.AddrPort) (netip.AddrPort, netip.AddrPort) {
 	x, y := a.Addr().Unmap().WithZone(""), b.Addr().Unmap().WithZone("")
 	if x.Is4() != y.Is4() {
