@@ -52,14 +52,15 @@ func (p *Policy) Apply(q *Request, at Site) *Refusal {
 // An Origin is a pattern for the Origin header (RFC 6454, section 7).
 type Origin struct {
 	same         bool
-	opaque       string // "null" or "file://", which have no host; else ""
+	opaque       string // "null" or "file://", which stand for no host
 	scheme, port string
-	host         string // without "*."
-	below        bool   // all names below host, instead of host
+	host         string // without "*" when below
+	below        bool
 }
 
 // ParseOrigin reads a pattern: "same-origin", "null", "file://", or
-// scheme://host[:port]. A host that begins with "*." means all names below it.
+// scheme://host[:port], where the host may begin with "*." to mean every name
+// below.
 func ParseOrigin(text string) (Origin, error) {
 	switch text {
 	case "same-origin":
@@ -85,8 +86,8 @@ func (o Origin) allows(origin string, at Site) bool {
 		return false
 	}
 	if o.same {
-		// Another proxy may terminate TLS in front of a plain listener. So only over
-		// TLS of the gateway's own can the scheme be known, and http be excluded.
+		// In front of a plain listener there may be another TLS terminator, so
+		// only TLS of our own rules the other scheme out.
 		_, self, selfPort, ok := splitOrigin(scheme + "://" + at.Host)
 		if bare := strings.LastIndexByte(at.Host, ':') <= strings.LastIndexByte(at.Host, ']'); bare && port == at.Port {
 			selfPort = port
@@ -102,8 +103,7 @@ func (o Origin) allows(origin string, at Site) bool {
 	return name == o.host
 }
 
-// splitOrigin reads a serialized origin (RFC 6454, section 6.2). The host is in
-// lower case, and the port is the default one if the origin has none.
+// splitOrigin reads a serialised origin, in lower case and with its port.
 func splitOrigin(text string) (scheme, host, port string, ok bool) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || !strings.EqualFold(text, u.Scheme+"://"+u.Host) {
