@@ -11,12 +11,11 @@ import (
 	"time"
 )
 
-// A backend that takes no more of a body is waited for as long as for its
-// answer.
-func TestBackendThatDoesNotReadTimesOut(t *testing.T) {
+// A backend that takes no more of a body has as much time as for its answer.
+func TestABackendThatDoesNotReadTimesOut(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
-	g := begin(t, raw(t, func(net.Conn, *bufio.Reader) { <-release }), func(x *Exchange) { x.Response = 200 * time.Millisecond })
+	g := startGateway(t, serveRaw(t, func(net.Conn, *bufio.Reader) { <-release }), func(x *Exchange) { x.Response = 200 * time.Millisecond })
 	req, err := http.NewRequest("POST", g.URL, io.LimitReader(zeros{}, 256<<20))
 	if err != nil {
 		t.Fatal(err)
@@ -26,6 +25,6 @@ func TestBackendThatDoesNotReadTimesOut(t *testing.T) {
 	}
 	var timeout interface{ Timeout() bool }
 	if r := g.result(t); !errors.As(r.Err, &timeout) || !timeout.Timeout() || strings.HasPrefix(r.Err.Error(), "client") {
-		t.Errorf("the exchange ended with %v; want a timeout of the backend", r.Err)
+		t.Errorf("result = %v; want a timeout of the backend", r.Err)
 	}
 }

@@ -6,45 +6,46 @@ import (
 	"strings"
 )
 
-// way is how a request came to the peer, as a trusted proxy tells: the same
-// nodes in two forms.
-type way struct {
-	hops        []string // of X-Forwarded-For
-	elements    []string // of Forwarded
-	proto, host string   // of the last element that came in Forwarded
+// proxyChain is the nodes that a request passed before the peer, as a trusted
+// proxy reports them. It has the same nodes in two forms.
+type proxyChain struct {
+	hops        []string // for X-Forwarded-For
+	elements    []string // for Forwarded
+	proto, host string   // of the last element of a Forwarded header; else ""
 }
 
-// wayOf reads the way from X-Forwarded-For, or else from Forwarded: a proxy
-// that writes one of them passes the other on as anybody sent it.
-func wayOf(h http.Header) (w way) {
-	if w.hops = list(h["X-Forwarded-For"]); len(w.hops) > 0 {
-		for _, hop := range w.hops {
+// readProxyChain reads the chain from X-Forwarded-For or, without that, from
+// Forwarded. It never mixes them: a proxy that writes one of them may pass the
+// other on as the client sent it.
+func readProxyChain(h http.Header) (c proxyChain) {
+	if c.hops = list(h["X-Forwarded-For"]); len(c.hops) > 0 {
+		for _, hop := range c.hops {
 			node := "unknown"
 			if a, ok := address(hop); ok {
 				node = nodeOf(a)
 			}
-			w.elements = append(w.elements, "for="+node)
+			c.elements = append(c.elements, "for="+node)
 		}
-		return w
+		return c
 	}
-	elements := forwarded(h["Forwarded"])
+	elements := parseForwarded(h["Forwarded"])
 	for _, e := range elements {
-		w.elements = append(w.elements, e.text)
+		c.elements = append(c.elements, e.text)
 		if node, ok := e.pairs["for"]; ok {
 			hop := "unknown"
 			if a, ok := address(node); ok {
 				hop = a.String()
 			}
-			w.hops = append(w.hops, hop)
+			c.hops = append(c.hops, hop)
 		}
 	}
 	if n := len(elements); n > 0 {
-		w.proto, w.host = elements[n-1].pairs["proto"], elements[n-1].pairs["host"]
+		c.proto, c.host = elements[n-1].pairs["proto"], elements[n-1].pairs["host"]
 	}
-	return w
+	return c
 }
 
-// nodeOf writes an address as a node of Forwarded (RFC 7239, section 6).
+// nodeOf returns an address as a node of Forwarded (RFC 7239, section 6).
 func nodeOf(a netip.Addr) string {
 	if a.Is6() {
 		return `"[` + a.String() + `]"`
@@ -52,19 +53,19 @@ func nodeOf(a netip.Addr) string {
 	return a.String()
 }
 
-// maxForwarded bounds a Forwarded header that is read, in bytes.
+// maxForwarded is the size in bytes of the longest Forwarded value that is read.
 const maxForwarded = 4 << 10
 
-// element is what one proxy has added to Forwarded.
+// element is an element of Forwarded, which one proxy has added.
 type element struct {
-	text  string            // as it came
-	pairs map[string]string // values, unquoted, by names in lower case
+	text  string            // as it was received
+	pairs map[string]string // unquoted values by lower-case names
 }
 
-// forwarded reads the elements of a Forwarded header (RFC 7239, section 4), and
-// none where one of them is malformed: what was added behind an open quote
-// would be a part of it. Values that need quotes and have none are read too.
-func forwarded(values []string) (elements []element) {
+// parseForwarded reads the elements of a Forwarded header (RFC 7239, section 4).
+// It returns none if one of them is malformed: an element with an open quote would
+// swallow those that were added after it. Values may lack the quotes they need.
+func parseForwarded(values []string) (elements []element) {
 	for _, v := range values {
 		if len(v) > maxForwarded {
 			return nil
@@ -93,8 +94,8 @@ func forwarded(values []string) (elements []element) {
 	return elements
 }
 
-// unquote returns the value of a pair: as it is, or the text of a quoted-string
-// (RFC 9110, section 5.6.4).
+// unquote returns the value of a pair: s itself, or the text of the quoted-string s
+// (RFC 9110, section 5.6.4). It is not ok if s is neither.
 func unquote(s string) (string, bool) {
 	inner, quoted := strings.CutPrefix(s, `"`)
 	if !quoted {
@@ -115,7 +116,7 @@ func unquote(s string) (string, bool) {
 	return "", false
 }
 
-// splitQuoted splits s at sep, but not inside quotes.
+// splitQuoted splits s at each sep outside of quotes.
 func splitQuoted(s string, sep byte) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		quoted, start := false, 0
