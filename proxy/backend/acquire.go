@@ -19,7 +19,7 @@ const (
 type Need struct {
 	Kind           Kind
 	Hash           uint64         // of what decides the endpoint where Balance is [Hash]; see [HashOf]
-	Sticky         uint64         // [Lease.ID] of the endpoint that the client had before, preferred if it is up; 0 for none
+	Sticky         uint64         // [Lease.ID] of the endpoint that the client had before; 0 for none
 	Client, Server netip.AddrPort // the two ends of the client's connection, for PROXY headers; may be zero
 }
 

@@ -27,9 +27,9 @@ type endpoint struct {
 	tier                     int
 	maxSessions, maxRequests int
 	insecure                 bool
-	drain                    bool // by the settings
-	drained                  bool // by Drain
-	evicted                  bool // its sessions were told to end because it drains
+	drainConfigured          bool // by the settings
+	drainRequested           bool // by Drain
+	drainEvicted             bool // its sessions were told to end because it drains
 
 	busy     [2]int       // work, by Kind
 	evicting int          // sessions that were told to end for a rebalance and still count in busy
@@ -50,7 +50,7 @@ func newEndpoint(name string, turn uint64) *endpoint {
 	return &endpoint{name: name, id: binary.BigEndian.Uint64(sum[:]) | 1, index: -1, turn: turn, health: health{healthy: true}}
 }
 
-// configure applies the settings c of e, which is the target t of them.
+// configure applies c and s to e, which is the target t of c.
 func (e *endpoint) configure(backend string, c *Endpoint, t target, s *Settings) {
 	e.configured = c.Name
 	e.weight = float64(max(c.Weight, 1)) * cmp.Or(t.Weight, 1)
@@ -60,8 +60,8 @@ func (e *endpoint) configure(backend string, c *Endpoint, t target, s *Settings)
 	}
 	e.maxSessions, e.maxRequests = c.MaxSessions, c.MaxRequests
 	e.insecure = c.TLS != nil && c.TLS.InsecureSkipVerify
-	e.drain = c.Drain
-	e.evicted = e.evicted && e.draining()
+	e.drainConfigured = c.Drain
+	e.drainEvicted = e.drainEvicted && e.draining()
 	if s.Check.Probe == nil {
 		e.health.reset()
 	}
@@ -80,7 +80,7 @@ func (e *endpoint) configure(backend string, c *Endpoint, t target, s *Settings)
 	}
 }
 
-func (e *endpoint) draining() bool { return e.drain || e.drained }
+func (e *endpoint) draining() bool { return e.drainConfigured || e.drainRequested }
 
 // up reports whether e may get work.
 func (e *endpoint) up() bool { return e.healthy && e.ejectedUntil.IsZero() && !e.draining() }

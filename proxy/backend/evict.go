@@ -28,12 +28,12 @@ func (p *Pool) Drain(endpoint string, on bool) bool {
 			continue
 		}
 		found = true
-		if e.drained == on {
+		if e.drainRequested == on {
 			continue
 		}
-		e.drained = on
+		e.drainRequested = on
 		if !e.draining() {
-			e.evicted = false
+			e.drainEvicted = false
 			p.join(e, time.Now())
 		}
 	}
@@ -47,8 +47,8 @@ func (p *Pool) Drain(endpoint string, on bool) bool {
 // evictDrained returns the evictions of endpoints that have begun to drain.
 func (p *Pool) evictDrained() (all []Eviction) {
 	for _, e := range p.current {
-		if e.draining() && !e.evicted {
-			e.evicted = true
+		if e.draining() && !e.drainEvicted {
+			e.drainEvicted = true
 			p.event(e, "endpoint is drained", nil)
 			all = append(all, Eviction{Backend: p.name, Endpoint: e.name, Sessions: e.busy[Sessions], Drain: true, Over: p.settings.DrainTime})
 		}
@@ -140,8 +140,8 @@ func (p *Pool) evicting() bool {
 	return false
 }
 
-// evicted notes how many sessions of v were found.
-func (p *Pool) evicted(v Eviction, found int) {
+// noteEvicted notes how many sessions of v were found.
+func (p *Pool) noteEvicted(v Eviction, found int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e := p.endpoints[v.Endpoint]; e != nil && !v.Drain {

@@ -23,8 +23,8 @@ type target struct {
 	dns.Target
 }
 
-// lookup is the state of a name: what it stands for, and when to ask again.
-type lookup struct {
+// nameState is what a name stands for, and when it is looked up again.
+type nameState struct {
 	targets []target // nil before the first answer
 	running bool
 	failed  int // times in a row
@@ -55,15 +55,15 @@ func (p *Pool) targets(c *Endpoint) []target {
 	if !c.hasName() {
 		return itself
 	}
-	l, needsAnswer := p.names[c.Name], c.Network == "srv" || p.settings.DNS.Server != ""
+	n, needsAnswer := p.names[c.Name], c.Network == "srv" || p.settings.DNS.Server != ""
 	switch {
-	case l == nil:
-		p.names[c.Name] = new(lookup)
+	case n == nil:
+		p.names[c.Name] = new(nameState)
 		if needsAnswer && p.firstAnswer == nil {
 			p.firstAnswer = make(chan struct{})
 		}
-	case l.targets != nil:
-		return l.targets
+	case n.targets != nil:
+		return n.targets
 	}
 	if needsAnswer {
 		return nil
@@ -83,28 +83,28 @@ func (p *Pool) forgetNames() {
 // lookups returns the look-ups that are due.
 func (p *Pool) lookups(now time.Time, due *nextDue) (jobs []job) {
 	for _, c := range p.settings.Endpoints {
-		l := p.names[c.Name]
+		n := p.names[c.Name]
 		switch {
-		case l == nil || l.running:
-		case l.next.After(now):
-			due.at(l.next)
+		case n == nil || n.running:
+		case n.next.After(now):
+			due.at(n.next)
 		default:
-			l.running = true
+			n.running = true
 			settings := p.settings.DNS
-			jobs = append(jobs, func(ctx context.Context) { p.lookUp(ctx, c, l, settings) })
+			jobs = append(jobs, func(ctx context.Context) { p.resolve(ctx, c, n, settings) })
 		}
 	}
 	return jobs
 }
 
-// lookUp asks DNS about c and applies the answer to l. After a failure the last
-// answer stays.
-func (p *Pool) lookUp(ctx context.Context, c Endpoint, l *lookup, s DNS) {
-	targets, ttl, err := resolve(ctx, &c, s.Server)
+// resolve looks up c and applies the answer to n. After a failure the last answer
+// stays.
+func (p *Pool) resolve(ctx context.Context, c Endpoint, n *nameState, s DNS) {
+	targets, ttl, err := lookUp(ctx, &c, s.Server)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.wakeRun()
-	l.running = false
+	n.running = false
 	if ctx.Err() != nil {
 		return
 	}
@@ -112,27 +112,27 @@ func (p *Pool) lookUp(ctx context.Context, c Endpoint, l *lookup, s DNS) {
 	now := time.Now()
 	p.lookupShortage = nil
 	if limit.ShortageOf(err) != 0 {
-		l.next = now.Add(shortageRetry)
+		n.next = now.Add(shortageRetry)
 		p.lookupShortage = fmt.Errorf("backend %s: endpoint %s: %w", p.name, c.Name, err)
 		p.notify(Event{Backend: p.name, Endpoint: c.Name, What: "name could not be looked up", Err: err})
 		return
 	}
 	if err != nil {
-		l.next = now.Add(min(s.MinTTL<<min(l.failed, 16), s.MaxTTL))
-		if l.failed++; l.failed == 1 {
+		n.next = now.Add(min(s.MinTTL<<min(n.failed, 16), s.MaxTTL))
+		if n.failed++; n.failed == 1 {
 			p.notify(Event{Backend: p.name, Endpoint: c.Name, What: "name could not be looked up; the last answer stays", Err: err})
 		}
 		return
 	}
-	l.failed, l.next = 0, now.Add(min(max(ttl, s.MinTTL), s.MaxTTL))
-	if !slices.Equal(l.targets, targets) {
-		l.targets = targets
+	n.failed, n.next = 0, now.Add(min(max(ttl, s.MinTTL), s.MaxTTL))
+	if !slices.Equal(n.targets, targets) {
+		n.targets = targets
 		p.reconcile(now)
 	}
 }
 
-// resolve looks up what c stands for, and for how long.
-func resolve(ctx context.Context, c *Endpoint, server string) ([]target, time.Duration, error) {
+// lookUp looks up what c stands for, and for how long.
+func lookUp(ctx context.Context, c *Endpoint, server string) ([]target, time.Duration, error) {
 	look := dns.LookupHost
 	if c.Network == "srv" {
 		look = dns.LookupSRV
@@ -170,8 +170,8 @@ func (p *Pool) wakeWaiters() {
 	}
 	close(p.firstAnswer)
 	p.firstAnswer = nil
-	for _, l := range p.names {
-		if l.targets == nil && l.failed == 0 {
+	for _, n := range p.names {
+		if n.targets == nil && n.failed == 0 {
 			p.firstAnswer = make(chan struct{})
 			return
 		}

@@ -23,15 +23,15 @@ type Pool struct {
 
 	mu             sync.Mutex
 	settings       Settings
-	configured     map[string]bool // names of the Endpoints in settings
-	names          map[string]*lookup
-	endpoints      map[string]*endpoint // by name: the current ones, and those that still have work
-	generation     int                  // grows with each reconcile; that of the current endpoints
-	current        []*endpoint          // by tier
-	byID           map[uint64]*endpoint // the current ones
-	firstAnswer    chan struct{}        // closed with the next answer of DNS; nil when no name waits for its first
-	lookupShortage error                // why the last look-up could not be made here; nil when it could
-	populated      bool                 // it has had endpoints
+	configured     map[string]bool       // names of the Endpoints in settings
+	names          map[string]*nameState // by Endpoint.Name
+	endpoints      map[string]*endpoint  // by name: the current ones, and those that still have work
+	generation     int                   // grows with each reconcile; that of the current endpoints
+	current        []*endpoint           // by tier
+	byID           map[uint64]*endpoint  // the current ones
+	firstAnswer    chan struct{}         // closed with the next answer of DNS; nil unless a name waits for its first one
+	lookupShortage error                 // why the last look-up could not be made here; nil if it could
+	populated      bool                  // it has had endpoints
 
 	ready       balance.Heap[*endpoint] // the endpoints that get work: those that are up in the lowest tier that has any
 	up          int                     // number of endpoints that are up, in all tiers
@@ -69,7 +69,7 @@ func (p *Pool) event(e *endpoint, what string, err error) {
 func New(name string, s Settings, notify func(Event)) *Pool {
 	p := &Pool{
 		name: name, notify: notify, wake: make(chan struct{}, 1),
-		names: make(map[string]*lookup), endpoints: make(map[string]*endpoint), retries: newRetryBudget(),
+		names: make(map[string]*nameState), endpoints: make(map[string]*endpoint), retries: newRetryBudget(),
 	}
 	if notify == nil {
 		p.notify = func(Event) {}
@@ -91,8 +91,8 @@ func (p *Pool) Configure(s Settings) {
 	for _, c := range s.Endpoints {
 		p.configured[c.Name] = true
 	}
-	for _, l := range p.names {
-		l.next = time.Time{}
+	for _, n := range p.names {
+		n.next = time.Time{}
 	}
 	p.reconcile(time.Now())
 	p.wakeRun()
@@ -142,7 +142,7 @@ func (p *Pool) Run(ctx context.Context, evict func(Eviction) int) {
 			jobs.Go(func() { j(ctx) })
 		}
 		for _, v := range evictions {
-			p.evicted(v, evict(v))
+			p.noteEvicted(v, evict(v))
 		}
 		if !due.IsZero() {
 			timer.Reset(time.Until(due.Time))

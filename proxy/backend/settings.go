@@ -32,8 +32,8 @@ type Endpoint struct {
 	Address string      // host:port, a path, or the name of SRV records
 	TLS     *tls.Config // nil for plain connections; needs a ServerName, except for "srv", whose targets have names
 	TLSKey  string      // what TLS was made from: equal keys mean equal configurations
-	HTTP2   bool        // for requests: offered where there is TLS, else spoken without asking. Dial still connects for HTTP/1.1
-	Streams bool        // WebSockets go over HTTP/2 (RFC 8441) if the endpoint offers it; only with TLS or HTTP2, and without PROXY
+	HTTP2   bool        // for requests, not for Dial: offered where there is TLS, else spoken without asking
+	Streams bool        // WebSockets go over HTTP/2 (RFC 8441) if offered; needs TLS or HTTP2, and no PROXY
 	PROXY   int         // version of the PROXY header to send; 0 for none
 
 	Weight      int  // its share of the work; 0 means 1
@@ -59,7 +59,7 @@ type Check struct {
 	Interval time.Duration // plus or minus a tenth; 0 means 5s
 	Timeout  time.Duration // for one probe, connecting included; 0 means 2s
 	Rise     int           // good probes in a row that bring an endpoint up; 0 means 2
-	Fall     int           // bad probes in a row that take it down; 0 means 3. The first probe of an endpoint decides alone
+	Fall     int           // bad probes in a row that take it down; 0 means 3. The first probe decides alone
 }
 
 // A Probe returns nil if an endpoint is healthy. The lease does not count as

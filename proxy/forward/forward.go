@@ -33,12 +33,14 @@ type Exchange struct {
 
 	// ToBackend and ToClient are the fields that only the gateway may send there.
 	// They are removed from trailers and informational answers. Edit and the
-	// ResponseWriter care for the header sections.
+	// ResponseWriter must remove them from the headers themselves.
 	ToBackend, ToClient fieldname.Set
 
-	MaxBody  int64         // bytes of the request's body; 0 for no limit
-	Response time.Duration // how long the backend may take for each piece of the request, and then for the head of the answer; 0 for no limit
-	Silence  time.Duration // how long the backend may be silent in the middle of an answer; 0 for no limit
+	MaxBody int64 // bytes of the request's body; 0 for no limit
+	// Response is the time for the backend to take each piece of the request, and
+	// then to begin its answer. 0 is no limit.
+	Response time.Duration
+	Silence  time.Duration // for the backend, in the middle of an answer; 0 for no limit
 }
 
 // A Result is how an exchange ended.

@@ -43,7 +43,8 @@ type Spec struct {
 	Timeout           time.Duration // for one connection, TLS included
 }
 
-// Same reports whether connections made by s and by o are interchangeable.
+// Same reports whether connections by s and by o are interchangeable. It compares
+// TLS configurations by their TLSKey.
 func (s Spec) Same(o Spec) bool {
 	if (s.TLS == nil) != (o.TLS == nil) {
 		return false
