@@ -29,11 +29,11 @@ type Answer struct {
 // Deflate reports whether permessage-deflate was agreed on.
 func (a *Answer) Deflate() bool { return a.Extensions != "" }
 
-// A BackendError is an answer that must not reach the client, because it breaks
+// backendError is an answer that must not reach the client, because it breaks
 // the protocol or does not fit the offer.
-type BackendError struct{ Reason string }
+type backendError struct{ Reason string }
 
-func (e *BackendError) Error() string { return e.Reason }
+func (e *backendError) Error() string { return e.Reason }
 
 // Unanswered says that the backend has not begun to answer an offer, so that the
 // same offer can be made to another one.
@@ -56,8 +56,9 @@ type Dial func(ctx context.Context) (net.Conn, error)
 // it, else over HTTP/1.1 with a key of its own (RFC 6455, section 4.1). It
 // verifies the answer and returns it with the connection, which is the caller's.
 // Closing the body of a refusal closes the connection too. Offer ends early with
-// ctx; the error is the cause of ctx then. It is an error of dial as it is, an
-// *[Unanswered], a *[BackendError], or another error of the connection.
+// ctx; the error is the cause of ctx then. An error of dial is returned as it is.
+// An *[Unanswered] allows another try; after any other error the backend may have
+// begun to answer.
 func Offer(ctx context.Context, stream Stream, dial Dial, q *Request) (net.Conn, *Answer, error) {
 	c, a, err := q.offerHTTP2(ctx, stream)
 	if !errors.Is(err, errors.ErrUnsupported) {
@@ -80,9 +81,9 @@ func (q *Request) accepted(h http.Header) (*Answer, error) {
 	agreed, fits := deflateAnswer(h["Sec-Websocket-Extensions"], q.Extensions)
 	switch {
 	case len(h["Sec-Websocket-Protocol"]) > 1 || protocol != "" && !slices.Contains(q.Protocols, protocol):
-		return nil, &BackendError{fmt.Sprintf("the backend chose the subprotocol %q, which was not offered", protocol)}
+		return nil, &backendError{fmt.Sprintf("the backend chose the subprotocol %q, which was not offered", protocol)}
 	case !fits:
-		return nil, &BackendError{fmt.Sprintf("the backend chose the extensions %q, which were not offered", h["Sec-Websocket-Extensions"])}
+		return nil, &backendError{fmt.Sprintf("the backend chose the extensions %q, which were not offered", h["Sec-Websocket-Extensions"])}
 	}
 	return &Answer{Status: http.StatusSwitchingProtocols, Header: endToEnd(h), Protocol: protocol, Extensions: agreed}, nil
 }

@@ -55,7 +55,7 @@ func (q *Request) exchange(c net.Conn, key string) (*Answer, error) {
 		resp, err := http.ReadResponse(br, &http.Request{Method: http.MethodGet})
 		switch {
 		case err != nil && limit.N <= 0:
-			return nil, &BackendError{fmt.Sprintf("the answer to the handshake has more than %d KiB of headers", maxHead>>10)}
+			return nil, &backendError{fmt.Sprintf("the answer to the handshake has more than %d KiB of headers", maxHead>>10)}
 		case limit.N == maxHead && isNet(err):
 			return nil, &Unanswered{fmt.Errorf("read the answer to the handshake: %w", err)}
 		case err != nil && limit.N == maxHead:
@@ -65,9 +65,9 @@ func (q *Request) exchange(c net.Conn, key string) (*Answer, error) {
 		case err != nil && isNet(err):
 			return nil, fmt.Errorf("read the answer to the handshake: %w", err)
 		case err != nil:
-			return nil, &BackendError{"the answer to the handshake is not HTTP: " + err.Error()}
+			return nil, &backendError{"the answer to the handshake is not HTTP: " + err.Error()}
 		case resp.StatusCode < 100:
-			return nil, &BackendError{fmt.Sprintf("the answer to the handshake has the status %d", resp.StatusCode)}
+			return nil, &backendError{fmt.Sprintf("the answer to the handshake has the status %d", resp.StatusCode)}
 		case resp.StatusCode == http.StatusSwitchingProtocols:
 			return q.verify(resp, br, accept(key))
 		case resp.StatusCode >= 200:
@@ -75,7 +75,7 @@ func (q *Request) exchange(c net.Conn, key string) (*Answer, error) {
 			return refused(c, resp), nil
 		}
 	}
-	return nil, &BackendError{"the backend sends one informational answer after the other"}
+	return nil, &backendError{"the backend sends one informational answer after the other"}
 }
 
 func isNet(err error) bool {
@@ -89,13 +89,13 @@ func (q *Request) verify(resp *http.Response, br *bufio.Reader, accept string) (
 	h := resp.Header
 	switch {
 	case resp.ProtoMajor != 1 || resp.ProtoMinor < 1:
-		return nil, &BackendError{"the backend switches protocols over " + resp.Proto}
+		return nil, &backendError{"the backend switches protocols over " + resp.Proto}
 	case !strings.EqualFold(h.Get("Upgrade"), "websocket") || len(h["Upgrade"]) != 1:
-		return nil, &BackendError{"the backend's 101 does not say Upgrade: websocket"}
+		return nil, &backendError{"the backend's 101 does not say Upgrade: websocket"}
 	case !httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade"):
-		return nil, &BackendError{"the backend's 101 does not say Connection: Upgrade"}
+		return nil, &backendError{"the backend's 101 does not say Connection: Upgrade"}
 	case len(h["Sec-Websocket-Accept"]) != 1 || h.Get("Sec-Websocket-Accept") != accept:
-		return nil, &BackendError{"the backend's Sec-WebSocket-Accept is missing or does not fit the key"}
+		return nil, &backendError{"the backend's Sec-WebSocket-Accept is missing or does not fit the key"}
 	}
 	a, err := q.accepted(h)
 	if n := br.Buffered(); err == nil && n > 0 {

@@ -158,12 +158,12 @@ func TestOfferBroken(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			a, _, err := offerTo(t, tt.pieces...)
-			var broken *BackendError
+			var broken *backendError
 			if err == nil || !strings.Contains(err.Error(), tt.err) {
 				t.Fatalf("Offer = %+v, %v; want an error with %q", a, err, tt.err)
 			}
 			if protocol := !strings.Contains(tt.err, "closed"); errors.As(err, &broken) != protocol {
-				t.Errorf("Offer = %T; want a *BackendError: %v", err, protocol)
+				t.Errorf("Offer = %T; want a *backendError: %v", err, protocol)
 			}
 		})
 	}

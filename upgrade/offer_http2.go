@@ -41,11 +41,11 @@ func (q *Request) verifyStream(c net.Conn, resp *http.Response) (*Answer, error)
 	_, hasLength := resp.Header["Content-Length"]
 	switch {
 	case resp.StatusCode < 200 || resp.StatusCode > 999:
-		return nil, &BackendError{fmt.Sprintf("the answer to the handshake has the status %d", resp.StatusCode)}
+		return nil, &backendError{fmt.Sprintf("the answer to the handshake has the status %d", resp.StatusCode)}
 	case resp.StatusCode >= 300:
 		return refused(c, resp), c.SetDeadline(time.Now().Add(maxRefusalTime))
 	case hasLength: // RFC 9110, section 9.3.6
-		return nil, &BackendError{fmt.Sprintf("the backend's %d to the handshake has a Content-Length: the stream would end there", resp.StatusCode)}
+		return nil, &backendError{fmt.Sprintf("the backend's %d to the handshake has a Content-Length: the stream would end there", resp.StatusCode)}
 	}
 	return q.accepted(resp.Header)
 }

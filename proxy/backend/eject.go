@@ -125,7 +125,7 @@ func (p *Pool) whyEject(e *endpoint) error {
 	switch {
 	case s.Failures > 0 && inRow >= s.Failures:
 		return fmt.Errorf("it failed %d times in a row", inRow)
-	case s.Ratio > 0 && all >= MinWindow && float64(bad) >= s.Ratio*float64(all):
+	case s.Ratio > 0 && all >= minOutcomes && float64(bad) >= s.Ratio*float64(all):
 		return fmt.Errorf("it failed %d times of %d", bad, all)
 	}
 	return nil

@@ -69,15 +69,15 @@ type Probe func(ctx context.Context, l *Lease) error
 // Passive is how failures of real work eject an endpoint.
 type Passive struct {
 	Failures  int           // in a row, that eject an endpoint; 0 for never
-	Ratio     float64       // of failures within Window, of at least MinWindow outcomes, that ejects it; 0 for never
+	Ratio     float64       // of failures within Window that ejects it, from 20 outcomes on; 0 for never
 	Window    time.Duration // 0 means 10s
 	Eject     time.Duration // how long, the first time; doubled each time it fails again soon; 0 means 5s
 	MaxEject  time.Duration // 0 means 5m
 	EjectLast bool          // even when no other endpoint is up
 }
 
-// MinWindow is the least number of outcomes from which a ratio is computed.
-const MinWindow = 20
+// minOutcomes is the least number of outcomes from which a ratio is computed.
+const minOutcomes = 20
 
 // Retry bounds how often the same request or handshake is tried.
 type Retry struct {
