@@ -41,6 +41,23 @@ func (s *snapshot) warnings() []string {
 	return slices.Concat(s.notes, s.Store.Warnings())
 }
 
+// newSnapshot returns a snapshot without backends, routes and certificates.
+func newSnapshot(cfg *config.Config) *snapshot {
+	return &snapshot{
+		Snapshot: &serve.Snapshot{
+			Services:    make(map[string]*serve.Service),
+			Log:         zerolog.Nop(),
+			AccessLog:   cfg.Log.Access,
+			Via:         cfg.Via,
+			Redact:      cfg.Log.Redact,
+			MaxSessions: cfg.MaxSessions,
+		},
+		pools:           make(map[string]*backend.Pool),
+		settings:        make(map[string]backend.Settings),
+		shutdownTimeout: cfg.ShutdownTimeout,
+	}
+}
+
 // builder turns a configuration into a snapshot. It does everything that can fail, does
 // not touch what runs, and collects every mistake.
 type builder struct {
@@ -80,19 +97,7 @@ func (b *builder) note(format string, args ...any) {
 
 // build returns a snapshot without logger and without listeners.
 func (b *builder) build() *snapshot {
-	s := &snapshot{
-		Snapshot: &serve.Snapshot{
-			Services:    make(map[string]*serve.Service),
-			Log:         zerolog.Nop(),
-			AccessLog:   b.cfg.Log.Access,
-			Via:         b.cfg.Via,
-			Redact:      b.cfg.Log.Redact,
-			MaxSessions: b.cfg.MaxSessions,
-		},
-		pools:           make(map[string]*backend.Pool),
-		settings:        make(map[string]backend.Settings),
-		shutdownTimeout: b.cfg.ShutdownTimeout,
-	}
+	s := newSnapshot(b.cfg)
 	b.next = s
 	for _, p := range b.cfg.TrustedProxies {
 		s.TrustUnix = s.TrustUnix || p.Unix

@@ -16,6 +16,7 @@ import (
 	"sluice/proxy/forward"
 	"sluice/proxy/headers"
 	"sluice/proxy/listen"
+	"sluice/route"
 )
 
 // exchange is one request on its way through the gateway.
@@ -25,13 +26,12 @@ type exchange struct {
 	listener *listen.Listener
 	service  *Service // nil until a route has matched
 
-	r      *http.Request
-	w      *headerWriter    // for the answer
-	out    *clientio.Writer // below w
-	origin forward.Origin
-	host   string // clean, without port
-	path   string // clean
-	rest   string // what the '*' of the route's path matched
+	r        *http.Request
+	w        *headerWriter    // for the answer
+	out      *clientio.Writer // below w
+	origin   forward.Origin
+	question route.Request // r as routes match it
+	rest     string        // what the '*' of the route's path matched
 
 	started time.Time
 	number  uint64        // ID of the session that it may become

@@ -93,7 +93,7 @@ func (x *exchange) redirectHTTPS() bool {
 	if x.snap.HTTPSPort != "443" {
 		host += ":" + x.snap.HTTPSPort
 	}
-	path, err := route.Clean(RawPath(x.r.URL))
+	path, err := route.Clean(rawPath(x.r.URL))
 	if err != nil {
 		x.fail(http.StatusBadRequest, "The path is malformed.", err)
 		return false
@@ -119,16 +119,13 @@ func (x *exchange) limitRate() bool {
 
 // match finds the route, or answers.
 func (x *exchange) match(websocket bool) bool {
+	var wrong string
 	var err error
-	if x.host, err = route.CleanHost(x.r.Host); err != nil {
-		x.fail(http.StatusBadRequest, "The Host header is not a host.", err)
+	if x.question, wrong, err = Question(x.r.Method, x.r.Host, x.r.URL, x.r.Header, websocket); err != nil {
+		x.fail(http.StatusBadRequest, wrong, err)
 		return false
 	}
-	if x.path, err = route.Clean(RawPath(x.r.URL)); err != nil {
-		x.fail(http.StatusBadRequest, "The path is malformed.", err)
-		return false
-	}
-	q := x.routeRequest(websocket)
+	q := &x.question
 	m, miss := x.snap.Routes.Match(q)
 	switch miss {
 	case route.None:
@@ -141,21 +138,37 @@ func (x *exchange) match(websocket bool) bool {
 			return false
 		}
 		x.w.Header().Set("Allow", x.allowedMethods(q))
-		x.fail(http.StatusMethodNotAllowed, "This method is not allowed here.", nil)
+		x.fail(StatusOf(miss), "This method is not allowed here.", nil)
 	case route.UpgradeRequired:
 		x.refuse(upgrade.UpgradeRequired("Only WebSocket handshakes are answered here."))
 	default:
-		x.fail(http.StatusNotFound, "No route serves this host and path.", nil)
+		x.fail(StatusOf(miss), "No route serves this host and path.", nil)
 	}
 	return false
 }
 
-// routeRequest is the request as routes match it.
-func (x *exchange) routeRequest(websocket bool) *route.Request {
-	return &route.Request{
-		Method: x.r.Method, Host: x.host, Path: x.path, Query: x.r.URL.RawQuery,
-		Header: x.r.Header, WebSocket: websocket,
+// StatusOf returns the status of the answer to a request that no route matches.
+func StatusOf(miss route.Miss) int {
+	switch miss {
+	case route.MethodNotAllowed:
+		return http.StatusMethodNotAllowed
+	case route.UpgradeRequired:
+		return http.StatusUpgradeRequired
 	}
+	return http.StatusNotFound
+}
+
+// Question returns a request as routes match it. If it is malformed, wrong says so in a
+// sentence for the client.
+func Question(method, host string, u *url.URL, h http.Header, websocket bool) (q route.Request, wrong string, err error) {
+	q = route.Request{Method: method, Query: u.RawQuery, Header: h, WebSocket: websocket}
+	if q.Host, err = route.CleanHost(host); err != nil {
+		return q, "The Host header is not a host.", err
+	}
+	if q.Path, err = route.Clean(rawPath(u)); err != nil {
+		return q, "The path is malformed.", err
+	}
+	return q, "", nil
 }
 
 // preflight answers a CORS preflight request for a method that a route has, where no
@@ -177,7 +190,7 @@ func (x *exchange) preflight(q *route.Request) bool {
 
 // dispatch hands the request to what its route says.
 func (x *exchange) dispatch(websocket bool) {
-	path := x.service.Rewrite.Path(x.path, x.rest)
+	path := x.service.Rewrite.Path(x.question.Path, x.rest)
 	if websocket && x.service.Targets != nil {
 		x.handshake(path)
 		return
@@ -215,10 +228,10 @@ func (x *exchange) finishCompressed(finish func() error) {
 	}
 }
 
-// RawPath returns the path of u as it was sent. URL.EscapedPath would encode the
+// rawPath returns the path of u as it was sent. URL.EscapedPath would encode the
 // decoded path again where the client's is not quite valid, and a %2F in it would
 // become a separator.
-func RawPath(u *url.URL) string {
+func rawPath(u *url.URL) string {
 	switch {
 	case u.RawPath != "":
 		return u.RawPath

@@ -15,7 +15,7 @@ import (
 func (x *exchange) answerAsLast() {
 	x.selfAnswered = true
 	if x.r.Method == http.MethodOptions {
-		x.w.Header().Set("Allow", x.allowedMethods(x.routeRequest(false)))
+		x.w.Header().Set("Allow", x.allowedMethods(&x.question))
 		x.w.WriteHeader(http.StatusOK)
 		return
 	}
