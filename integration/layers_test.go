@@ -29,13 +29,13 @@ var layers = map[string][]string{
 	"proxy/translate": {
 		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/headers", "sluice/proxy/probe",
-		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
+		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
 		"github.com/gobwas/ws",
 	},
 	"proxy/serve": {
 		"sluice/route", "sluice/tlsconf", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/clientio", "sluice/proxy/headers",
-		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
+		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
 		"sluice/internal/cookie", "sluice/internal/limit", "sluice/internal/telemetry", "sluice/internal/wire",
 		"github.com/gobwas/ws", "github.com/rs/zerolog",
 	},
@@ -52,10 +52,14 @@ var layers = map[string][]string{
 	"tlsconf":        {"sluice/internal/pemfile", "golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
 	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/wire", "github.com/gobwas/httphead", "golang.org/x/net/http/httpguts"},
 	"proxy/answer":   {},
-	"proxy/backend":  {"sluice/internal/limit", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/dns/dnsmessage", "golang.org/x/net/http2"},
+	"proxy/backend":  {"sluice/internal/limit", "sluice/proxy/backend/balance", "sluice/proxy/backend/dial", "sluice/proxy/backend/dns"},
 	"proxy/compress": {"github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
 	"proxy/forward":  {"sluice/internal/fieldname", "sluice/internal/hop", "golang.org/x/net/http/httpguts"},
 	"proxy/relay":    {"sluice/internal/frame", "sluice/internal/limit", "sluice/internal/record", "sluice/internal/wire", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
+
+	"proxy/backend/balance": {},
+	"proxy/backend/dial":    {"sluice/internal/limit", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/http2"},
+	"proxy/backend/dns":     {"sluice/internal/limit", "golang.org/x/net/dns/dnsmessage"},
 
 	"internal/cookie":          {},
 	"internal/telemetry":       {"sluice/internal/frame", "sluice/internal/limit", "github.com/gobwas/ws", "github.com/rs/zerolog"},

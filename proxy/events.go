@@ -34,7 +34,7 @@ func (g *Gateway) logCertificate(e tlsconf.Event) {
 
 // logEndpoint logs what happens to endpoints.
 func (g *Gateway) logEndpoint(e backend.Event) {
-	if short := backend.ShortageOf(e.Err); short != 0 {
+	if short := limit.ShortageOf(e.Err); short != 0 {
 		g.shortages.Note(short, e.Err)
 		return
 	}

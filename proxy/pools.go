@@ -59,7 +59,7 @@ func (g *Gateway) Drain(backend, endpoint string, on bool) error {
 }
 
 // evict ends sessions of an endpoint as its pool asks, and returns how many.
-func (g *Gateway) evict(s backend.Shed) int {
+func (g *Gateway) evict(s backend.Eviction) int {
 	engine := g.server.Engine()
 	matches := func(v relay.View) bool {
 		backend, endpoint := serve.EndpointOf(v)

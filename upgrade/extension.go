@@ -19,15 +19,16 @@ const (
 	anyBits = -1 // client_max_window_bits without a value
 )
 
-// deflate is an offer of permessage-deflate, or the answer to one.
+// deflate is the parameters of permessage-deflate, in an offer or in the answer.
 type deflate struct {
 	serverNoTakeover, clientNoTakeover bool
-	serverBits, clientBits             int // 0: absent
+	serverBits, clientBits             int // 0 if absent
 }
 
-// deflateOffers returns the valid permessage-deflate offers of values as one
-// header value. Other extensions are dropped: what their reserved bits mean is
-// unknown, so no frame that uses them could be checked.
+// deflateOffers returns the valid offers of permessage-deflate in values, as one
+// header value. It drops other extensions: the gateway does not know what their
+// reserved bits mean, so it could not check their frames. It is not ok if values
+// are malformed.
 func deflateOffers(values []string) (offers string, ok bool) {
 	list, ok := extensions(values)
 	if !ok {
@@ -42,8 +43,9 @@ func deflateOffers(values []string) (offers string, ok bool) {
 	return strings.Join(kept, ", "), true
 }
 
-// deflateAnswer reads the response to offers that RFC 7692, section 7.1,
-// allows, and returns it as one header value: "" where it names no extension.
+// deflateAnswer checks the answer to offers by RFC 7692, section 7.1, and returns
+// it as one header value, or "" if it has no extension. It is not ok if the
+// answer does not fit an offer.
 func deflateAnswer(values []string, offers string) (answer string, ok bool) {
 	list, ok := extensions(values)
 	if !ok || len(list) == 0 {
@@ -65,7 +67,7 @@ func deflateAnswer(values []string, offers string) (answer string, ok bool) {
 	return "", false
 }
 
-// answers reports whether a may answer the offer o.
+// answers reports whether a is a valid answer to the offer o.
 func (a deflate) answers(o deflate) bool {
 	switch {
 	case o.serverNoTakeover && !a.serverNoTakeover:
@@ -99,19 +101,19 @@ func (d deflate) String() string {
 	return b.String()
 }
 
-// extension is one member of Sec-WebSocket-Extensions.
+// extension is one element of Sec-WebSocket-Extensions.
 type extension struct {
 	name   string
-	params [][2]string // name and value, "" without one
+	params [][2]string // names and values; a value is "" if there is none
 }
 
-// extensions reads the values of Sec-WebSocket-Extensions (RFC 6455, section
-// 9.1). A quoted value has to be a token too, so quotes hide no separator.
+// extensions parses the values of Sec-WebSocket-Extensions (RFC 6455, section
+// 9.1). A quoted value must be a token too, so there is no separator in quotes.
 func extensions(values []string) (list []extension, ok bool) {
 	for _, v := range values {
 		for member := range strings.SplitSeq(v, ",") {
 			if textproto.TrimString(member) == "" {
-				continue // does not count (RFC 9110, section 5.6.1.2)
+				continue // an empty element is ignored (RFC 9110, section 5.6.1.2)
 			}
 			name, params, more := strings.Cut(member, ";")
 			e := extension{name: textproto.TrimString(name)}
@@ -134,8 +136,8 @@ func extensions(values []string) (list []extension, ok bool) {
 	return list, true
 }
 
-// deflate returns what e says of permessage-deflate. It is not ok where e is
-// another extension, or one that RFC 7692, section 7.1, has a server decline.
+// deflate returns the parameters of e. It is not ok if e is another extension, or
+// one that a server must decline by RFC 7692, section 7.1.
 func (e *extension) deflate() (d deflate, ok bool) {
 	if e.name != deflateName {
 		return d, false
@@ -161,7 +163,7 @@ func (e *extension) deflate() (d deflate, ok bool) {
 	return d, true
 }
 
-// windowBits returns the value of a window parameter, 0 when it is not one.
+// windowBits returns the value of a window parameter, or 0 if v is not valid.
 func windowBits(v string) int {
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 8 || n > 15 || strconv.Itoa(n) != v { // no sign, no leading zero
@@ -170,8 +172,8 @@ func windowBits(v string) int {
 	return n
 }
 
-// unquote returns what the quoted-string v stands for. What is none comes back
-// as it is, and so does one that is broken: it is no token.
+// unquote returns the text of the quoted-string v. It returns v unchanged if that
+// is no quoted-string, or a broken one, which is no token then.
 func unquote(v string) string {
 	if len(v) < 2 || v[0] != '"' || v[len(v)-1] != '"' {
 		return v

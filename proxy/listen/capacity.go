@@ -22,7 +22,7 @@ const fullInterval = 100 * time.Millisecond
 
 // full returns what the process is short of for another connection, or 0.
 func (c *connectionCount) full() limit.Shortage {
-	most, scarcest := limit.Connections(c.sessions())
+	most, scarcest := limit.MaxConnections(c.sessions())
 	if c.open.Load() < most {
 		return 0
 	}

@@ -41,11 +41,7 @@ type WebSocket struct {
 	Host        string // "" means the address of the endpoint
 	Header      http.Header
 	Subprotocol string // that the endpoint must agree to; "" means none
-	Offer       Offer
 }
-
-// Offer offers a handshake to an endpoint and returns the connection and the answer.
-type Offer func(context.Context, *backend.Lease, *upgrade.Request) (net.Conn, *upgrade.Answer, error)
 
 // Connect is a [backend.Probe] that opens a connection and closes it.
 func Connect(ctx context.Context, l *backend.Lease) error {
@@ -88,7 +84,7 @@ func (p *WebSocket) Ask(ctx context.Context, l *backend.Lease) error {
 	if p.Subprotocol != "" {
 		q.Protocols = []string{p.Subprotocol}
 	}
-	conn, a, err := p.Offer(ctx, l, q)
+	conn, a, err := upgrade.Offer(ctx, l.Stream, l.Dial, q)
 	if err != nil {
 		return err
 	}

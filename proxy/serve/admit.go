@@ -12,17 +12,17 @@ import (
 // gets all the room. leave gives it back.
 func (x *exchange) enter() bool {
 	s := x.server
-	x.room = s.room.Take(x.started, s.engine.Memory())
-	if x.room.Short != 0 {
-		x.refuseShort(x.room.Short)
+	x.room = s.room.Acquire(x.started, s.engine.Memory())
+	if x.room.Exhausted != 0 {
+		x.refuseShort(x.room.Exhausted)
 		return false
 	}
-	share := x.room.Requests
+	share := x.room.MaxRequests
 	if x.origin.Client.IsValid() {
 		share = max(share/2, 1)
 	}
 	switch {
-	case s.requests.Add(1) > x.room.Requests:
+	case s.requests.Add(1) > x.room.MaxRequests:
 		x.refuseShort(x.room.Scarcest)
 	case !s.clients.Acquire(x.clientKey(), int(min(share, math.MaxInt))):
 		s.overShare.Count(x.room.Scarcest.String())
@@ -31,7 +31,7 @@ func (x *exchange) enter() bool {
 		return true
 	}
 	s.requests.Add(-1)
-	s.room.Give(x.room)
+	s.room.Release(x.room)
 	return false
 }
 
@@ -40,10 +40,10 @@ func (x *exchange) leave() {
 	// net/http may wait for the client of an HTTP/2 stream after the handler, to send
 	// the end of the answer. Where many requests are in work it is sent before, so that
 	// the request counts until then.
-	if x.out.Multiplexed() && !x.out.Detached && x.completed && x.server.requests.Load() > x.room.Requests/8 {
+	if x.out.Multiplexed() && !x.out.Detached && x.completed && x.server.requests.Load() > x.room.MaxRequests/8 {
 		x.out.FlushError()
 	}
-	x.server.room.Give(x.room)
+	x.server.room.Release(x.room)
 	x.server.requests.Add(-1)
 	x.server.clients.Release(x.clientKey())
 }

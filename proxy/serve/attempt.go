@@ -7,6 +7,7 @@ import (
 
 	"sluice/internal/limit"
 	"sluice/proxy/backend"
+	"sluice/proxy/backend/dial"
 )
 
 // attempts is the endpoints that one exchange asks, one after the other.
@@ -74,12 +75,12 @@ func (t *Target) verdict(status int) error {
 // isOurs reports whether an attempt failed because the process is short of something
 // that no other endpoint gives.
 func isOurs(err error) bool {
-	short := backend.ShortageOf(err)
+	short := limit.ShortageOf(err)
 	return short != 0 && short != limit.NoPorts
 }
 
 // isUnreachable reports whether an endpoint could not be connected to.
 func isUnreachable(err error) bool {
-	_, ok := errors.AsType[*backend.DialError](err)
+	_, ok := errors.AsType[*dial.Error](err)
 	return ok
 }

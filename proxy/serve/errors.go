@@ -11,6 +11,7 @@ import (
 	"sluice/internal/limit"
 	"sluice/proxy/answer"
 	"sluice/proxy/backend"
+	"sluice/proxy/backend/dial"
 	"sluice/proxy/forward"
 	"sluice/upgrade"
 )
@@ -69,7 +70,7 @@ func (x *exchange) failRequest(err error) {
 
 // failBackend answers for a backend that could not be reached or has failed.
 func (x *exchange) failBackend(err error) {
-	if short := backend.ShortageOf(err); short != 0 {
+	if short := limit.ShortageOf(err); short != 0 {
 		x.failShortage(short, err)
 		return
 	}
@@ -78,8 +79,8 @@ func (x *exchange) failBackend(err error) {
 		x.fail(http.StatusServiceUnavailable, "The backend has no room or is down.", err)
 		return
 	}
-	if dial, ok := errors.AsType[*backend.DialError](err); ok {
-		err = dial // its text is complete
+	if unreachable, ok := errors.AsType[*dial.Error](err); ok {
+		err = unreachable // its text is complete
 	}
 	if isTimeout(err) {
 		x.fail(http.StatusGatewayTimeout, "The backend did not answer in time.", err)

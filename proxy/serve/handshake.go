@@ -182,28 +182,11 @@ func offerInTime(ctx context.Context, timeout time.Duration, l *backend.Lease, q
 		defer stop()
 		ctx = timed
 	}
-	conn, answer, err := Offer(ctx, l, q)
+	conn, answer, err := upgrade.Offer(ctx, l.Stream, l.Dial, q)
 	if err != nil && !isUnreachable(err) {
 		err = fmt.Errorf("backend %s: endpoint %s: %w", l.Backend(), l.Endpoint(), err)
 	}
 	return conn, answer, err
-}
-
-// Offer offers a handshake to an endpoint, over HTTP/2 where that can be, else over
-// HTTP/1.1. The connection is the caller's.
-func Offer(ctx context.Context, l *backend.Lease, q *upgrade.Request) (net.Conn, *upgrade.Answer, error) {
-	conn, answer, err := upgrade.OfferStream(ctx, l.Stream, q)
-	if !errors.Is(err, backend.ErrNoStreams) {
-		return conn, answer, err
-	}
-	if conn, err = l.Dial(ctx); err != nil {
-		return nil, nil, err
-	}
-	if answer, err = upgrade.Offer(ctx, conn, q); err != nil {
-		conn.Close()
-		return nil, nil, err
-	}
-	return conn, answer, nil
 }
 
 // isUnanswered reports whether a handshake failed at an endpoint that had not begun to

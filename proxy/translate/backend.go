@@ -89,7 +89,7 @@ func probeOf(c *config.Health) backend.Probe {
 		p := &probe.HTTP{Path: c.Path, Host: c.Host, Header: h, Status: slices.Clone(c.Status), Body: []byte(c.Body)}
 		return p.Ask
 	case "websocket":
-		p := &probe.WebSocket{Path: c.Path, Host: c.Host, Header: h, Subprotocol: c.Subprotocol, Offer: serve.Offer}
+		p := &probe.WebSocket{Path: c.Path, Host: c.Host, Header: h, Subprotocol: c.Subprotocol}
 		return p.Ask
 	}
 	return probe.Connect

@@ -8,7 +8,7 @@ import (
 
 	"sluice/config"
 	"sluice/proxy/answer"
-	"sluice/proxy/backend"
+	"sluice/proxy/backend/dial"
 	"sluice/proxy/compress"
 	"sluice/proxy/forward"
 	"sluice/proxy/headers"
@@ -72,7 +72,7 @@ func Service(c *config.Route) (*serve.Service, []Mistake) {
 	}
 	s.Response = headers.NewResponse(c.Response.Remove, templates(&c.Response), c.CacheControl, security(c.Security), corsFields...)
 	s.Exchange = forward.Exchange{
-		Reuse: backend.Settle, Waiting: backend.Waiting, MaxBody: int64(c.MaxBodySize),
+		Reuse: dial.CheckIdle, Waiting: dial.Waiting, MaxBody: int64(c.MaxBodySize),
 		Response: c.Timeouts.Response, Silence: c.Timeouts.Idle,
 		ToBackend: *s.Request.Names(), ToClient: *s.Response.Names(),
 	}
