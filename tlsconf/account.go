@@ -5,76 +5,54 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"maps"
-	"net/http"
+	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	"golang.org/x/crypto/acme"
 	"golang.org/x/crypto/acme/autocert"
 )
 
 const (
 	requestTimeout = 15 * time.Second // for one answer of the CA
-	orderTimeout   = 10 * time.Minute // no attempt of a Manager takes longer
-	ordersEach     = 2                // in one attempt: one for each type of challenge
+	orderTimeout   = 10 * time.Minute // for one attempt, which may make several orders
+	orderJitter    = time.Second      // before a first order: gateways that start together do not order together
 
 	// After a failure. A CA limits failed validations most: Let's Encrypt to
-	// five an hour for each name. An attempt that got no further than the CA's
-	// door costs nothing there. The Manager itself remembers a failure for a
-	// minute, in which it would not try.
+	// five an hour for each name. An attempt that made no order costs nothing there.
 	retryUnreached = 2 * time.Minute
 	retryRefused   = 15 * time.Minute
 	retryMost      = 12 * time.Hour
-
-	tokenSuffix = "+http-01" // of a challenge's key in the cache, as autocert has it
 )
 
 type clock = func() time.Time
 
-// account is an ACME account with one autocert.Manager, which cannot be
-// stopped: it renews what it once got hold of, whatever the configuration has
-// come to be. So it is watched at the two places where it meets the world, its
-// cache and its HTTP client. There the account allows one attempt at a time,
-// only for names that are wanted and not after a recent failure, holds the lock
-// against other processes meanwhile, and learns why an attempt failed, which
-// the Manager does not tell.
+// account is an ACME account: the certificates it has ordered, and when it
+// orders the next ones. A reload hands it to the next Store, with what failed
+// so far and with an order under way.
 type account struct {
-	manager    *autocert.Manager
 	cache      cache
-	base       http.RoundTripper
-	challenged *tls.Config // for the CA's own handshakes
+	client     *acme.Client
+	contract   *acme.Account
+	challenges *autocert.Manager // answers those in the cache, and does nothing else
+	challenged *tls.Config       // for the CA's own handshakes
 	now        clock
-	turn       chan struct{} // holds one element during an attempt
 
-	mu      sync.Mutex
-	wanted  []string
-	names   map[string]*name
-	attempt *attempt // nil between attempts
-	report  func(Event)
+	turn chan struct{} // holds one element during an attempt
+
+	mu     sync.Mutex
+	wanted []string
+	names  map[string]*name
+	report func(Event)
 }
 
 // name is what an account knows about one name.
 type name struct {
 	certificate *tls.Certificate // nil before the first
-	managed     bool             // the Manager has it, and renews it
 	failures    int              // since the last success
 	err         error            // of the last attempt
 	next        time.Time        // no attempt before
-}
-
-// attempt is one try of the Manager to get a certificate. Guarded by
-// account.mu.
-type attempt struct {
-	name    string
-	fetched bool // the Manager has looked into the cache; by that a renewal is told from an order
-	renewal bool
-	started bool // the CA was asked for something
-	orders  int  // that the CA has taken
-	got     bool
-	reasons map[string]string // why it fails, by what said so
-	wait    time.Time         // the CA asked to leave it alone until then
 }
 
 // ordered is the source for one name.
@@ -83,13 +61,17 @@ type ordered struct {
 	host    string
 }
 
+// known returns a copy of what the account knows about the name.
+func (o *ordered) known() name {
+	o.account.mu.Lock()
+	defer o.account.mu.Unlock()
+	return *o.account.name(o.host)
+}
+
 func (o *ordered) names() []string { return []string{o.host} }
 
 func (o *ordered) certificate() (*tls.Certificate, error) {
-	o.account.mu.Lock()
-	defer o.account.mu.Unlock()
-	n := o.account.name(o.host)
-	switch {
+	switch n := o.known(); {
 	case n.certificate != nil:
 		return n.certificate, nil
 	case n.err != nil:
@@ -99,16 +81,12 @@ func (o *ordered) certificate() (*tls.Certificate, error) {
 }
 
 func (o *ordered) valid(now time.Time) bool {
-	o.account.mu.Lock()
-	defer o.account.mu.Unlock()
-	c := o.account.name(o.host).certificate
+	c := o.known().certificate
 	return c != nil && isValid(c.Leaf, now)
 }
 
 func (o *ordered) status() Source {
-	o.account.mu.Lock()
-	defer o.account.mu.Unlock()
-	n := o.account.name(o.host)
+	n := o.known()
 	s := Source{Names: []string{o.host}, From: "acme", Err: n.err}
 	if n.certificate != nil {
 		s.Expiry = n.certificate.Leaf.NotAfter
@@ -129,34 +107,50 @@ func (a *account) name(host string) *name {
 	return n
 }
 
-// recall takes the certificates of hosts from the cache, so that the first
-// handshakes find them. One that cannot be used will be ordered again.
-func (a *account) recall(hosts []string) error {
-	for _, host := range hosts {
-		data, err := a.cache.get(host)
-		if err != nil && !errors.Is(err, autocert.ErrCacheMiss) {
-			return err
-		}
-		a.keep(host, data)
+// fromCache takes the certificate of host from the cache, and reports whether
+// it is a good one that lasts longer than the one in use. A damaged one counts
+// as none: another one can be ordered.
+func (a *account) fromCache(ctx context.Context, host string) (better bool, err error) {
+	data, err := a.cache.Get(ctx, host)
+	if errors.Is(err, autocert.ErrCacheMiss) {
+		return false, nil
 	}
-	return nil
-}
-
-// keep makes the certificate in data, as the cache has it, the one for host, if
-// it is good and none that lasts longer is there.
-func (a *account) keep(host string, data []byte) (kept bool) {
-	c, err := parseEntry(data)
-	if err != nil || c.Leaf.VerifyHostname(host) != nil || a.now().After(c.Leaf.NotAfter) {
-		return false
+	if err != nil {
+		return false, err
+	}
+	c, err := a.parse(host, data)
+	if err != nil {
+		return false, nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n := a.name(host)
 	if n.certificate != nil && !c.Leaf.NotAfter.After(n.certificate.Leaf.NotAfter) {
-		return false
+		return false, nil
 	}
-	n.certificate = &c
-	return true
+	n.use(c)
+	return true, nil
+}
+
+// parse reads an entry of the cache that has to be a certificate for host.
+func (a *account) parse(host string, data []byte) (*tls.Certificate, error) {
+	c, err := parseEntry(data)
+	switch {
+	case err != nil:
+		return nil, err
+	case a.now().After(c.Leaf.NotAfter):
+		return nil, fmt.Errorf("the certificate expired on %s", c.Leaf.NotAfter.Format(time.DateOnly))
+	}
+	return &c, c.Leaf.VerifyHostname(host)
+}
+
+// use makes c the certificate in use. It is renewed when a third of its life is
+// left, or 30 days, less up to an hour so that not all are renewed together;
+// these are the rules of autocert.
+func (n *name) use(c *tls.Certificate) {
+	before := min(c.Leaf.NotAfter.Sub(c.Leaf.NotBefore)/3, 30*24*time.Hour)
+	jitter := rand.N(min(before/10, time.Hour) + 1)
+	*n = name{certificate: c, next: c.Leaf.NotAfter.Add(jitter - before)}
 }
 
 func (a *account) want(hosts []string, report func(Event)) {
@@ -187,37 +181,50 @@ func (a *account) warnings(hosts []string) []string {
 	return list
 }
 
-// due returns the name whose turn is first, and when that is. Names the Manager
-// has are its own affair.
-func (a *account) due(hosts []string) (host string, at time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, h := range hosts {
-		n := a.name(h)
-		if !n.managed && (host == "" || n.next.Before(at)) {
-			host, at = h, n.next
+// run orders and renews the certificates of hosts, one after the other, until
+// ctx ends. There is at least one host.
+func (a *account) run(ctx context.Context, hosts []string) {
+	for {
+		host, wait := a.due(hosts)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+			a.attempt(ctx, host)
 		}
 	}
-	return host, at
 }
 
-// obtain has the Manager get the certificate of host, from the cache or from
-// the CA, and waits for that until ctx ends. An order under way is not stopped
-// then: it is nearly done, and would have to be repeated.
-func (a *account) obtain(ctx context.Context, host string) {
-	release, err := a.begin(ctx, host, false)
-	if err != nil {
-		if ctx.Err() == nil {
-			a.failed(host, err)
-		}
+// due returns the host whose turn is first, and how long it is until then.
+func (a *account) due(hosts []string) (host string, wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	host = slices.MinFunc(hosts, func(x, y string) int { return a.name(x).next.Compare(a.name(y).next) })
+	n := a.name(host)
+	wait = n.next.Sub(a.now())
+	if n.certificate == nil {
+		wait = max(wait, rand.N(orderJitter))
+	}
+	return host, wait
+}
+
+// attempt tries to get a certificate for host, and waits for that until ctx
+// ends. An order under way goes on then: it is nearly done, and would have to
+// be repeated. There is one attempt at a time: in this process for any host, in
+// all that share the cache for this one.
+func (a *account) attempt(ctx context.Context, host string) {
+	select {
+	case a.turn <- struct{}{}:
+	case <-ctx.Done():
 		return
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, err := a.manager.GetCertificate(modernHello(host))
-		a.end(host, err)
-		release()
+		defer func() { <-a.turn }()
+		if err := a.obtain(ctx, host); err != nil {
+			a.failed(host, err)
+		}
 	}()
 	select {
 	case <-done:
@@ -225,99 +232,76 @@ func (a *account) obtain(ctx context.Context, host string) {
 	}
 }
 
-// modernHello is what makes a Manager order the kind of key that clients of
-// today get, ECDSA. A certificate for those that know only RSA has to come from
-// a file.
-func modernHello(host string) *tls.ClientHelloInfo {
-	return &tls.ClientHelloInfo{
-		ServerName:        host,
-		SupportedVersions: []uint16{tls.VersionTLS13, tls.VersionTLS12},
-		CipherSuites:      []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
-		SupportedCurves:   []tls.CurveID{tls.X25519, tls.CurveP256},
-		SignatureSchemes:  []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256},
-	}
-}
-
-// begin waits until there is no other attempt, in this process for any name, in
-// others for this one. Release ends what it began.
-func (a *account) begin(ctx context.Context, host string, renewal bool) (release func(), err error) {
-	select {
-	case a.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+// obtain gets a certificate for host from the cache, where another process may
+// have put it, or else from the CA. It gives up when ctx ends before it has the
+// lock.
+func (a *account) obtain(ctx context.Context, host string) error {
 	unlock, err := a.cache.lock(ctx, host)
 	if err != nil {
-		<-a.turn
-		return nil, fmt.Errorf("lock of the certificate cache: %w", err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.attempt = &attempt{name: host, renewal: renewal, fetched: renewal, reasons: make(map[string]string)}
-	return func() {
-		a.mu.Lock()
-		a.attempt = nil
-		a.mu.Unlock()
-		unlock()
-		<-a.turn
-	}, nil
-}
-
-// renewable reports whether the Manager may renew the certificate of host now.
-func (a *account) renewable(host string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Contains(a.wanted, host) && !a.now().Before(a.name(host).next)
-}
-
-// end notes how the attempt under way for host went.
-func (a *account) end(host string, err error) {
-	a.mu.Lock()
-	t, n := a.attempt, a.name(host)
-	issued := t.got
-	switch {
-	case err == nil:
-		n.managed, n.failures, n.err, n.next = true, 0, nil, time.Time{}
-	case len(t.reasons) > 0:
-		err = t.reason()
-	}
-	report, certificate := a.report, n.certificate
-	a.mu.Unlock()
-	switch {
-	case err != nil:
-		a.failed(host, err)
-	case issued && report != nil:
-		what := "certificate issued"
-		if t.renewal {
-			what = "certificate renewed"
+		if ctx.Err() != nil {
+			return nil
 		}
-		report(Event{What: what, Names: []string{host}, From: "acme", Expiry: certificate.Leaf.NotAfter})
+		return fmt.Errorf("lock of the certificate cache: %w", err)
 	}
-}
-
-// reason puts together why an attempt failed.
-func (t *attempt) reason() error {
-	var parts []string
-	for _, by := range slices.Sorted(maps.Keys(t.reasons)) {
-		parts = append(parts, strings.TrimPrefix(by+": "+t.reasons[by], ": "))
+	defer unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), orderTimeout)
+	defer cancel()
+	a.mu.Lock()
+	old, next := a.name(host).certificate, a.name(host).next
+	a.mu.Unlock()
+	if next.After(a.now()) {
+		return nil // an attempt that went on after the end of its Run was first
 	}
-	return errors.New(strings.Join(parts, "; "))
+	if better, err := a.fromCache(ctx, host); better || err != nil {
+		return err
+	}
+	entry, err := a.order(ctx, host, old)
+	if err != nil {
+		return err
+	}
+	c, err := a.parse(host, entry)
+	if err != nil {
+		return fmt.Errorf("what the CA issued cannot be used: %w", err)
+	}
+	a.mu.Lock()
+	a.name(host).use(c)
+	a.mu.Unlock()
+	what := "certificate issued"
+	if old != nil {
+		what = "certificate renewed"
+	}
+	a.tell(Event{What: what, Names: []string{host}, From: "acme", Expiry: c.Leaf.NotAfter})
+	if err := a.cache.Put(ctx, host, entry); err != nil {
+		a.tell(Event{What: "certificate is not kept over restarts", Names: []string{host}, From: "acme", Err: err})
+	}
+	return nil
 }
 
 // failed puts the next attempt for host off, each time for twice as long.
 func (a *account) failed(host string, err error) {
-	a.mu.Lock()
-	n, base := a.name(host), retryUnreached
-	if a.attempt != nil && a.attempt.orders > 0 {
-		base = retryRefused
+	base, wait := retryUnreached, time.Time{}
+	if f, ok := errors.AsType[*failure](err); ok {
+		wait = f.wait
+		if f.ordered {
+			base = retryRefused
+		}
 	}
+	a.mu.Lock()
+	n := a.name(host)
 	n.err = err
 	n.next = a.now().Add(min(base<<min(n.failures, 10), retryMost))
-	if a.attempt != nil && a.attempt.wait.After(n.next) {
-		n.next = a.attempt.wait
+	if wait.After(n.next) {
+		n.next = wait
 	}
 	n.failures++
-	e := Event{What: "certificate order failed", Names: []string{host}, From: "acme", Err: err, Next: n.next}
+	next := n.next
+	a.mu.Unlock()
+	a.tell(Event{What: "certificate order failed", Names: []string{host}, From: "acme", Err: err, Next: next})
+}
+
+// tell reports an event to the Run that is under way, or was last.
+func (a *account) tell(e Event) {
+	a.mu.Lock()
 	report := a.report
 	a.mu.Unlock()
 	if report != nil {

@@ -89,7 +89,12 @@ func (s *Store) openAccount(o ACME, pairs []*pair) error {
 		s.accounts[key] = a
 	}
 	s.account = a
-	return a.recall(s.hosts)
+	for _, host := range s.hosts { // so that the first handshakes find them
+		if _, err := a.fromCache(context.Background(), host); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // accountKey is what makes an account another one.
@@ -119,34 +124,26 @@ func newAccount(key accountKey, transport http.RoundTripper, now clock) (*accoun
 		}
 	}
 	a := &account{
-		cache: dir, base: transport, now: now,
-		turn: make(chan struct{}, 1), names: make(map[string]*name),
-	}
-	a.manager = &autocert.Manager{
-		Prompt: autocert.AcceptTOS,
-		Cache:  managerCache{a},
-		HostPolicy: func(_ context.Context, host string) error {
-			if !a.wants(host) {
-				return fmt.Errorf("no certificate is ordered for %s", host)
-			}
-			return nil
-		},
-		Client: &acme.Client{
+		cache: dir, now: now, turn: make(chan struct{}, 1), names: make(map[string]*name),
+		client: &acme.Client{
 			DirectoryURL: key.directory,
-			HTTPClient:   &http.Client{Transport: a, Timeout: requestTimeout},
+			HTTPClient:   &http.Client{Transport: transport, Timeout: requestTimeout},
 			RetryBackoff: retryBackoff,
 			UserAgent:    "sluice",
 		},
-		Email: key.email,
+		contract:   &acme.Account{},
+		challenges: &autocert.Manager{Cache: challenges{dir}},
 	}
-	if key.keyID != "" {
-		a.manager.ExternalAccountBinding = &acme.ExternalAccountBinding{KID: key.keyID, Key: []byte(key.hmacKey)}
-	}
-	a.manager.HTTPHandler(nil) // its only effect: HTTP-01 is tried where TLS-ALPN-01 fails
 	a.challenged = &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{acme.ALPNProto},
 		GetCertificate: a.challengeCertificate,
+	}
+	if key.email != "" {
+		a.contract.Contact = []string{"mailto:" + key.email}
+	}
+	if key.keyID != "" {
+		a.contract.ExternalAccountBinding = &acme.ExternalAccountBinding{KID: key.keyID, Key: []byte(key.hmacKey)}
 	}
 	return a, nil
 }
@@ -177,13 +174,13 @@ func isChallenge(h *tls.ClientHelloInfo) bool {
 	return len(h.SupportedProtos) == 1 && h.SupportedProtos[0] == acme.ALPNProto
 }
 
-// challengeCertificate is for the CA's handshake. Only names that are wanted may
-// make the Manager look into the cache.
+// challengeCertificate answers a TLS-ALPN-01 challenge. A stranger cannot make it
+// look into the cache for other names.
 func (a *account) challengeCertificate(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if !a.wants(strings.TrimSuffix(strings.ToLower(h.ServerName), ".")) {
 		return nil, fmt.Errorf("no certificate is ordered for %q", h.ServerName)
 	}
-	return a.manager.GetCertificate(h)
+	return a.challenges.GetCertificate(h)
 }
 
 // challengePath is where a CA looks for the answer to an HTTP-01 challenge (RFC
@@ -198,12 +195,11 @@ func (s *Store) Challenge(w http.ResponseWriter, r *http.Request) bool {
 	if !ok || s.account == nil || r.Method != http.MethodGet || !isToken(token) {
 		return false
 	}
-	answer, err := s.account.cache.get(token + tokenSuffix)
-	if err != nil {
+	if _, err := s.account.cache.Get(r.Context(), token+tokenSuffix); err != nil {
 		return false
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Write(answer) // a CA that left asks again
+	s.account.challenges.HTTPHandler(nil).ServeHTTP(w, r)
 	return true
 }
 

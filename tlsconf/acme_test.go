@@ -212,8 +212,33 @@ func TestRestartOrdersNothing(t *testing.T) {
 	})
 }
 
-// Two processes on one cache, of which each has a Manager of its own, order and
-// renew each name once.
+// A reload in the middle of an order waits for it, and orders nothing again.
+func TestReloadDuringAnOrder(t *testing.T) {
+	for _, refused := range []string{"", "unknown host"} {
+		synctest.Test(t, func(t *testing.T) {
+			ca, cache := newFakeCA(t), t.TempDir()
+			ca.slow = 4 * time.Second
+			if refused != "" {
+				ca.refuses["a.test"] = refused
+			}
+			o := order(t, ca, cache, nil, "a.test")
+			time.Sleep(20 * time.Second) // in the first order
+			o = order(t, ca, cache, o, "a.test")
+			defer o.stop()
+			time.Sleep(5 * time.Minute)
+			orders, got := len(ca.orders("a.test")), o.happened("a.test")
+			want := 1
+			if refused != "" {
+				want = 2 // one for each challenge
+			}
+			if orders != want || len(got) != 1 || (got[0].Err == nil) != (refused == "") || (o.served("a.test") == nil) != (refused != "") {
+				t.Errorf("refused %q: %d orders, reported %+v; want %d orders and one report", refused, orders, got, want)
+			}
+		})
+	}
+}
+
+// Two processes on one cache order and renew each name once.
 func TestSharedCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca, cache := newFakeCA(t), t.TempDir()
@@ -244,7 +269,7 @@ func TestChallengesAreForTheCA(t *testing.T) {
 		o := order(t, ca, cache, nil, "a.test")
 		defer o.stop()
 		time.Sleep(time.Minute)
-		if err := o.account.cache.put("abc_-1"+tokenSuffix, []byte("the answer")); err != nil {
+		if err := o.account.cache.Put(t.Context(), "abc_-1"+tokenSuffix, []byte("the answer")); err != nil {
 			t.Fatal(err)
 		}
 		tests := []struct {

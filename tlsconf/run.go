@@ -3,7 +3,6 @@ package tlsconf
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"sync"
@@ -13,7 +12,6 @@ import (
 const (
 	watchInterval = time.Second   // between looks at the files
 	tendInterval  = 1 * time.Hour // between looks at the clock
-	orderJitter   = time.Second   // before an order, so that gateways started together do not order together
 )
 
 // Event is something that happened to certificates.
@@ -45,42 +43,6 @@ func (s *Store) Run(ctx context.Context, report func(Event)) {
 		}
 	}
 	s.tend(ctx, report)
-}
-
-// run orders what is missing, one after the other.
-func (a *account) run(ctx context.Context, hosts []string) {
-	for {
-		host, at := a.due(hosts)
-		if host == "" {
-			return
-		}
-		if !a.has(host) {
-			at = later(at, a.now().Add(rand.N(orderJitter)))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(at.Sub(a.now())):
-		}
-		a.obtain(ctx, host)
-		if ctx.Err() != nil {
-			return
-		}
-	}
-}
-
-// has reports whether there is a certificate for host.
-func (a *account) has(host string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.name(host).certificate != nil
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // tend looks after all but orders.
