@@ -21,7 +21,7 @@ var layers = map[string][]string{
 	},
 	"cmd/sluice/demo": {"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"},
 	"proxy": {
-		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/upgrade",
+		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/tlsconf/certfile", "sluice/upgrade",
 		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
 		"sluice/internal/fieldname", "sluice/internal/limit", "sluice/internal/telemetry", "sluice/internal/wire",
 		"github.com/gobwas/ws", "github.com/pires/go-proxyproto", "github.com/rs/zerolog", "golang.org/x/net/http/httpguts",
@@ -29,7 +29,7 @@ var layers = map[string][]string{
 
 	"config":         {"sluice/internal/fieldname", "golang.org/x/net/idna", "gopkg.in/yaml.v3"},
 	"route":          {},
-	"tlsconf":        {"sluice/internal/pemfile", "golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
+	"tlsconf":        {"sluice/tlsconf/acme", "sluice/tlsconf/certfile", "sluice/tlsconf/localca", "sluice/internal/atomicfile"},
 	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/wire", "github.com/gobwas/httphead", "golang.org/x/net/http/httpguts"},
 	"proxy/answer":   {},
 	"proxy/backend":  {"sluice/internal/limit", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/dns/dnsmessage", "golang.org/x/net/http2"},
@@ -37,7 +37,12 @@ var layers = map[string][]string{
 	"proxy/forward":  {"sluice/internal/fieldname", "sluice/internal/hop", "golang.org/x/net/http/httpguts"},
 	"proxy/relay":    {"sluice/internal/frame", "sluice/internal/limit", "sluice/internal/record", "sluice/internal/wire", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
 
+	"tlsconf/acme":     {"sluice/tlsconf/certfile", "sluice/internal/atomicfile", "sluice/internal/pemfile", "golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
+	"tlsconf/certfile": {"sluice/internal/pemfile"},
+	"tlsconf/localca":  {"sluice/tlsconf/certfile", "sluice/internal/atomicfile"},
+
 	"internal/telemetry":       {"sluice/internal/frame", "github.com/gobwas/ws", "github.com/rs/zerolog"},
+	"internal/atomicfile":      {},
 	"internal/frame":           {"sluice/internal/limit", "github.com/gobwas/ws"},
 	"internal/fieldname":       {},
 	"internal/hop":             {},
@@ -46,12 +51,13 @@ var layers = map[string][]string{
 	"internal/record":          {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},
 	"internal/wire":            {"golang.org/x/sys/unix"},
 	"internal/wstest":          {"github.com/gobwas/ws", "golang.org/x/net/dns/dnsmessage"},
+	"internal/wstest/certtest": {},
 	"internal/wstest/xconnect": {},
 	"integration":              {},
 }
 
 // inTests is what the tests of any package may import besides.
-var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/xconnect", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
+var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
 
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 
 	"sluice/config"
 	"sluice/proxy/backend"
-	"sluice/tlsconf"
+	"sluice/tlsconf/certfile"
 )
 
 // backend makes the pool of a backend, or the settings of the one there is, and
@@ -153,7 +153,7 @@ func (b *builder) backendTLS(c *config.Backend) (*tls.Config, string) {
 	fmt.Fprintf(key, "%#v", c.TLS)
 	at := "backends." + c.Name + ".tls"
 	if c.TLS.CA != "" {
-		authorities, err := tlsconf.Authorities(c.TLS.CA)
+		authorities, err := certfile.Authorities(c.TLS.CA)
 		if err != nil {
 			b.failTLS(at+".ca", err)
 		}
@@ -164,7 +164,7 @@ func (b *builder) backendTLS(c *config.Backend) (*tls.Config, string) {
 		}
 	}
 	if c.TLS.Cert != "" {
-		own, mistakes := tlsconf.LoadKeyPair(tlsconf.File{Cert: c.TLS.Cert, Key: c.TLS.Key, Option: at})
+		own, mistakes := certfile.LoadKeyPair(certfile.File{Cert: c.TLS.Cert, Key: c.TLS.Key, Option: at})
 		for _, err := range mistakes {
 			b.failTLS(at, err)
 		}

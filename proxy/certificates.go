@@ -10,6 +10,7 @@ import (
 
 	"sluice/config"
 	"sluice/tlsconf"
+	"sluice/tlsconf/certfile"
 )
 
 // certificates returns the store that a configuration asks for.
@@ -22,7 +23,7 @@ func (b *builder) certificates(s *snapshot, c *config.TLS) *tlsconf.Store {
 		o.MinVersion = tls.VersionTLS13
 	}
 	for _, f := range c.Certificates {
-		o.Files = append(o.Files, tlsconf.File{Cert: f.Cert, Key: f.Key, Option: fmt.Sprintf("tls.certificates[%d]", f.Index)})
+		o.Files = append(o.Files, certfile.File{Cert: f.Cert, Key: f.Key, Option: fmt.Sprintf("tls.certificates[%d]", f.Index)})
 	}
 	if a := c.ClientAuth; a != nil {
 		o.ClientAuth = &tlsconf.ClientAuth{Require: a.Mode == "require", CA: a.CA, CRL: a.CRL}
@@ -47,7 +48,7 @@ func (b *builder) certificates(s *snapshot, c *config.TLS) *tlsconf.Store {
 // failTLS reports a mistake in what stands at at, more exactly if the mistake
 // tells.
 func (b *builder) failTLS(at string, err error) {
-	if f, ok := errors.AsType[*tlsconf.FileError](err); ok {
+	if f, ok := errors.AsType[*certfile.Error](err); ok {
 		at = f.Option
 	}
 	b.fail(b.cfg.Place(at), at, err)

@@ -14,6 +14,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sluice/internal/wstest/certtest"
+	"sluice/tlsconf/certfile"
 )
 
 // ordering is a Store that runs, in a bubble of fake time.
@@ -269,9 +272,14 @@ func TestChallengesAreForTheCA(t *testing.T) {
 		o := order(t, ca, cache, nil, "a.test")
 		defer o.stop()
 		time.Sleep(time.Minute)
-		if err := o.account.cache.Put(t.Context(), "abc_-1"+tokenSuffix, []byte("the answer")); err != nil {
+		dirs, err := filepath.Glob(filepath.Join(cache, "ca.test-*"))
+		if err != nil || len(dirs) != 1 {
+			t.Fatalf("the cache holds %q, %v; want one directory", dirs, err)
+		}
+		if err := os.WriteFile(filepath.Join(dirs[0], "abc_-1+http-01"), []byte("the answer"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		const challengePath = "/.well-known/acme-challenge/"
 		tests := []struct {
 			method, path string
 			want         bool
@@ -288,7 +296,7 @@ func TestChallengesAreForTheCA(t *testing.T) {
 		}
 		for _, tt := range tests {
 			w := httptest.NewRecorder()
-			r := &http.Request{Method: tt.method, URL: must(http.NewRequest(tt.method, "http://a.test"+tt.path, nil)).URL}
+			r := &http.Request{Method: tt.method, URL: certtest.Must(http.NewRequest(tt.method, "http://a.test"+tt.path, nil)).URL}
 			if got := o.Challenge(w, r); got != tt.want || got && w.Body.String() != "the answer" {
 				t.Errorf("Challenge(%s %s) = %t with %q, want %t", tt.method, tt.path, got, w.Body, tt.want)
 			}
@@ -305,7 +313,7 @@ func TestChallengesAreForTheCA(t *testing.T) {
 		if n := ca.total(); len(n) != 1 {
 			t.Errorf("orders: %v", n)
 		}
-		err := filepath.WalkDir(cache, func(path string, d os.DirEntry, err error) error {
+		err = filepath.WalkDir(cache, func(path string, d os.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
@@ -323,7 +331,7 @@ func TestChallengesAreForTheCA(t *testing.T) {
 
 func TestFilesAndLocalCASaveOrders(t *testing.T) {
 	s, err := New(Options{
-		Files:      []File{spec{names: []string{"file.test", "*.wild.test"}}.write(t, "file")},
+		Files:      []certfile.File{write(t, certtest.Spec{Names: []string{"file.test", "*.wild.test"}}, "file")},
 		SelfSigned: []string{"local.test"},
 		StateDir:   t.TempDir(),
 		ACME: &ACME{

@@ -19,6 +19,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sluice/internal/wstest/certtest"
 )
 
 // fakeCA is an ACME server without a network, for tests in which time is faked.
@@ -191,13 +193,13 @@ func (c *fakeCA) issue(n int, csr []byte) {
 		c.t.Errorf("finalize: %v", err)
 		return
 	}
-	key := testKey["other"]()
+	key := certtest.Key("other")
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(int64(n + 2)), Subject: pkix.Name{CommonName: c.names[n]}, DNSNames: request.DNSNames,
 		NotBefore: time.Now(), NotAfter: time.Now().Add(c.life),
 	}
 	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "fake CA"}}
-	der := must(x509.CreateCertificate(rand.Reader, template, root, request.PublicKey, key))
+	der := certtest.Must(x509.CreateCertificate(rand.Reader, template, root, request.PublicKey, key))
 	c.issued[n] = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 

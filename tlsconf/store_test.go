@@ -2,7 +2,6 @@ package tlsconf
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -10,6 +9,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sluice/internal/wstest/certtest"
+	"sluice/tlsconf/certfile"
 )
 
 // endpoint is a connection that only has a local address.
@@ -45,19 +47,19 @@ func hello(name, onlyKey string, local net.Addr) *tls.ClientHelloInfo {
 func TestCertificateIsPickedByNameAndKey(t *testing.T) {
 	files := []struct {
 		base string
-		spec spec
+		spec certtest.Spec
 	}{
-		{base: "default", spec: spec{names: []string{"default.test"}}},
-		{base: "exact", spec: spec{names: []string{"A.example.com"}}},
-		{base: "wildcard", spec: spec{names: []string{"*.example.com"}}},
-		{base: "both-rsa", spec: spec{key: "rsa", names: []string{"both.test"}}},
-		{base: "both-ecdsa", spec: spec{names: []string{"both.test"}}},
-		{base: "wildcard-rsa", spec: spec{key: "rsa", names: []string{"*.example.com"}}},
-		{base: "address", spec: spec{names: []string{"192.0.2.7", "2001:db8::7"}}},
+		{base: "default", spec: certtest.Spec{Names: []string{"default.test"}}},
+		{base: "exact", spec: certtest.Spec{Names: []string{"A.example.com"}}},
+		{base: "wildcard", spec: certtest.Spec{Names: []string{"*.example.com"}}},
+		{base: "both-rsa", spec: certtest.Spec{Key: "rsa", Names: []string{"both.test"}}},
+		{base: "both-ecdsa", spec: certtest.Spec{Names: []string{"both.test"}}},
+		{base: "wildcard-rsa", spec: certtest.Spec{Key: "rsa", Names: []string{"*.example.com"}}},
+		{base: "address", spec: certtest.Spec{Names: []string{"192.0.2.7", "2001:db8::7"}}},
 	}
 	o := Options{SelfSigned: []string{"localhost", "*.localhost", "127.0.0.1", "::1"}, StateDir: t.TempDir()}
 	for _, f := range files {
-		o.Files = append(o.Files, f.spec.write(t, f.base))
+		o.Files = append(o.Files, write(t, f.spec, f.base))
 	}
 	s, err := New(o, nil)
 	if err != nil {
@@ -107,7 +109,7 @@ func TestCertificateIsPickedByNameAndKey(t *testing.T) {
 func sourceOf(s *Store, c *tls.Certificate) string {
 	for _, p := range s.current.Load().pairs {
 		if c == &p.Certificate {
-			base := filepath.Base(p.file.Cert)
+			base := filepath.Base(p.File.Cert)
 			return base[:len(base)-len(".pem")]
 		}
 	}
@@ -128,8 +130,8 @@ func TestStoreWithoutCertificatesRefusesHandshakes(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	f := spec{names: []string{"*.a.test", "192.0.2.1"}, notAfter: time.Date(2040, 1, 2, 3, 4, 5, 0, time.UTC)}.write(t, "site")
-	s, err := New(Options{Files: []File{f}, SelfSigned: []string{"LOCALHOST", "localhost", "::ffff:127.0.0.1"}, StateDir: t.TempDir()}, nil)
+	f := write(t, certtest.Spec{Names: []string{"*.a.test", "192.0.2.1"}, NotAfter: time.Date(2040, 1, 2, 3, 4, 5, 0, time.UTC)}, "site")
+	s, err := New(Options{Files: []certfile.File{f}, SelfSigned: []string{"LOCALHOST", "localhost", "::ffff:127.0.0.1"}, StateDir: t.TempDir()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,9 +146,9 @@ func TestNames(t *testing.T) {
 
 func TestHandshakes(t *testing.T) {
 	s, err := New(Options{
-		Files: []File{
-			spec{names: []string{"ecdsa.test"}}.write(t, "ecdsa"),
-			spec{key: "rsa", names: []string{"rsa.test"}}.write(t, "rsa"),
+		Files: []certfile.File{
+			write(t, certtest.Spec{Names: []string{"ecdsa.test"}}, "ecdsa"),
+			write(t, certtest.Spec{Key: "rsa", Names: []string{"rsa.test"}}, "rsa"),
 		},
 		SelfSigned: []string{"localhost", "127.0.0.1"},
 		StateDir:   t.TempDir(),
@@ -243,12 +245,6 @@ func shake(t *testing.T, server, client *tls.Config) (tls.ConnectionState, error
 		return tls.ConnectionState{}, err
 	}
 	return c.ConnectionState(), nil
-}
-
-func TestFileErrorUnwraps(t *testing.T) {
-	if err := (&FileError{Err: net.ErrClosed}); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("%v does not unwrap", err)
-	}
 }
 
 func BenchmarkCertificate(b *testing.B) {

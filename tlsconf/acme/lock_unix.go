@@ -1,6 +1,6 @@
 //go:build unix && !aix && !solaris
 
-package tlsconf
+package acme
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// tryLock locks file with flock, which a crash releases.
+// tryLock locks file with flock, which a crash releases. It does not wait.
 func tryLock(file string) (unlock func(), ok bool, err error) {
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

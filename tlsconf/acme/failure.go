@@ -1,4 +1,4 @@
-package tlsconf
+package acme
 
 import (
 	"context"
@@ -24,8 +24,8 @@ type failure struct {
 
 func (f *failure) Error() string { return strings.Join(f.reasons, "; ") }
 
-// add adds a reason, and returns f. Kind is the type of the challenge that
-// failed, "" for what is no challenge.
+// add adds err as a reason, and returns f. Kind is the type of the challenge that
+// failed, or "" when something else did.
 func (f *failure) add(kind string, err error) *failure {
 	text := strings.TrimPrefix(kind+": "+reason(err), ": ")
 	f.reasons = append([]string{text}, f.reasons...)
@@ -37,16 +37,16 @@ func (f *failure) add(kind string, err error) *failure {
 	return f
 }
 
-// reason is what an error of package acme says, without what only a programmer
-// wants to know, and fit for a log.
+// reason returns what an error of x/crypto/acme says to an operator, without
+// URLs and types of problems. The text is safe for a log.
 func reason(err error) string {
 	if e, ok := errors.AsType[*acme.AuthorizationError](err); ok && len(e.Errors) > 0 {
-		return reason(e.Errors[0]) // one challenge was tried, so there is one
+		return reason(e.Errors[0]) // of the one challenge that was tried
 	}
 	if e, ok := errors.AsType[*acme.OrderError](err); ok && e.Problem != nil {
 		return reason(e.Problem)
 	}
-	if e, ok := errors.AsType[*acme.Error](err); ok && e.ProblemType != "" { // else it is no problem document (RFC 7807)
+	if e, ok := errors.AsType[*acme.Error](err); ok && e.ProblemType != "" { // else it was not a problem document (RFC 7807)
 		return printable(e.Detail)
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
@@ -60,7 +60,8 @@ func reason(err error) string {
 	return printable(err.Error())
 }
 
-// printable is a text of the CA's as a log may have it.
+// printable returns a text of the CA without control characters, and cut to 500
+// bytes.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -72,12 +73,13 @@ func printable(s string) string {
 }
 
 const (
-	retries   = 10 // of one request that the CA was too busy for, or whose nonce it refused
-	retryWait = 10 * time.Second
+	retries   = 10               // of one request that the CA was too busy for, or whose nonce it refused
+	retryWait = 10 * time.Second // at most, before one of them
 )
 
-// retryBackoff says how long to wait before a request is sent once more, or
-// that it is not.
+// retryBackoff returns how long to wait before a request is sent once more, or
+// -1 when it is not sent again. N counts from 1; res may be nil. It is as
+// [acme.Client] wants it.
 func retryBackoff(n int, _ *http.Request, res *http.Response) time.Duration {
 	wait := min(100*time.Millisecond<<min(n, 10), retryWait)
 	if res != nil {
@@ -91,7 +93,8 @@ func retryBackoff(n int, _ *http.Request, res *http.Response) time.Duration {
 	return max(wait, time.Millisecond) + rand.N(100*time.Millisecond)
 }
 
-// retryAfter reads the header of that name (RFC 9110, section 10.2.3).
+// retryAfter returns the time in the Retry-After header (RFC 9110, section
+// 10.2.3), if it has one.
 func retryAfter(h http.Header, now time.Time) (time.Time, bool) {
 	value := h.Get("Retry-After")
 	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 && seconds < 1<<30 {

@@ -1,4 +1,4 @@
-package tlsconf
+package acme
 
 import (
 	"context"
@@ -28,7 +28,7 @@ func TestReason(t *testing.T) {
 		{"order", &acme.OrderError{Status: "invalid", Problem: problem("caa")}, "caa"},
 		{"order without a problem", &acme.OrderError{OrderURL: "x", Status: "invalid"}, "acme: order x status: invalid"},
 		{"not a problem document", &acme.Error{StatusCode: 502, Detail: "<html>\n"}, "502 : <html> "},
-		{"unreached", &url.Error{Op: "Get", URL: fakeURL + ":14000/dir", Err: errors.New("no route")}, "ca.test:14000 cannot be reached: no route"},
+		{"unreached", &url.Error{Op: "Get", URL: "https://ca.test:14000/dir", Err: errors.New("no route")}, "ca.test:14000 cannot be reached: no route"},
 		{"too slow", context.DeadlineExceeded, "the CA was not done after 10m0s"},
 	}
 	for _, tt := range tests {

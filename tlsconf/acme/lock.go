@@ -1,15 +1,15 @@
-package tlsconf
+package acme
 
 import (
 	"context"
 	"time"
 )
 
-// lockRetry is how often a lock that another process holds is tried.
+// lockRetry is how long lockFile waits between tries.
 const lockRetry = 200 * time.Millisecond
 
-// lockFile takes the lock that file stands for, in one process at a time. It
-// waits for it until ctx ends.
+// lockFile takes the lock that file stands for, which one process at a time can
+// hold. It waits until ctx ends. The caller must call unlock once.
 func lockFile(ctx context.Context, file string) (unlock func(), err error) {
 	for {
 		unlock, ok, err := tryLock(file)

@@ -1,4 +1,4 @@
-package tlsconf
+package acme
 
 import (
 	"context"
@@ -16,85 +16,96 @@ import (
 	"golang.org/x/crypto/acme/autocert"
 )
 
-// Names of what is in the cache beside certificates, as autocert has them.
-const (
-	accountEntry = "acme_account+key"
-	alpnSuffix   = "+token"   // behind a host: the certificate that answers TLS-ALPN-01
-	tokenSuffix  = "+http-01" // behind a token: the text that answers HTTP-01
-)
-
-// order has the CA issue a certificate for host, and returns it as the cache
-// keeps it. A renewal keeps the key of the old certificate, which may be nil.
-// Keys are ECDSA: a certificate for clients that know only RSA has to come from
-// a file. What goes wrong at the CA, or on the way to it, is a [*failure].
-func (a *account) order(ctx context.Context, host string, old *tls.Certificate) (entry []byte, err error) {
+// order orders a certificate for host (RFC 8555, section 7.4), and returns it
+// with its entry for the cache. A renewal keeps the key of the old certificate,
+// which may be nil. Keys are ECDSA: a certificate for clients that know only RSA
+// has to come from a file. What goes wrong at the CA, or on the way to it, is a
+// [*failure].
+func (a *Account) order(ctx context.Context, host string, old *tls.Certificate) (c *tls.Certificate, entry []byte, err error) {
 	var key *ecdsa.PrivateKey
 	if old != nil {
 		key, _ = old.PrivateKey.(*ecdsa.PrivateKey)
 	}
 	if key == nil {
 		if key, err = newKey(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	request := &x509.CertificateRequest{Subject: pkix.Name{CommonName: host}, DNSNames: []string{host}}
 	csr, err := x509.CreateCertificateRequest(rand.Reader, request, key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	f := new(failure)
 	if err := a.register(ctx); err != nil {
-		return nil, f.add("", err)
+		return nil, nil, f.add("", err)
 	}
-	// An order whose challenge failed cannot be used again: the next type of
-	// challenge gets an order of its own.
-	for types := []string{"tls-alpn-01", "http-01"}; ; {
+	o := a.openOrder(ctx, host, f)
+	if o == nil {
+		return nil, nil, f
+	}
+	chain, _, err := a.client.CreateCertFromOrder(ctx, o, csr, true)
+	if err != nil {
+		return nil, nil, f.add("", err)
+	}
+	if entry, err = encodeEntry(key, chain); err != nil {
+		return nil, nil, err
+	}
+	if c, err = a.parse(host, entry); err != nil {
+		return nil, nil, f.add("", fmt.Errorf("what the CA issued cannot be used: %w", err))
+	}
+	return c, entry, nil
+}
+
+// openOrder returns an order that the CA is ready to issue the certificate of, or
+// nil with the reasons added to f. An order whose challenge failed cannot be used
+// again, so the next type of challenge gets an order of its own.
+func (a *Account) openOrder(ctx context.Context, host string, f *failure) *acme.Order {
+	for types := []string{"tls-alpn-01", "http-01"}; len(types) > 0; {
 		o, err := a.client.AuthorizeOrder(ctx, acme.DomainIDs(host))
 		if err != nil {
-			return nil, f.add("", err)
+			f.add("", err)
+			return nil
 		}
 		f.ordered = true
 		failed, err := a.authorize(ctx, o, host, types)
 		if err == nil {
-			chain, _, err := a.client.CreateCertFromOrder(ctx, o, csr, true)
-			if err != nil {
-				return nil, f.add("", err)
-			}
-			return encodeEntry(key, chain)
+			return o
 		}
 		a.giveUp(ctx, o)
 		f.add(failed, err)
-		types = types[slices.Index(types, failed)+1:]
-		if failed == "" || len(types) == 0 {
-			return nil, f
+		if failed == "" {
+			return nil
 		}
+		types = types[slices.Index(types, failed)+1:]
 	}
+	return nil
 }
 
 func newKey() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
 
-// register makes the client ready for orders: with the account's key, and an
-// account at the CA, which it keeps until the process ends.
-func (a *account) register(ctx context.Context) (err error) {
+// register makes the client ready for orders: it needs the account's key, and
+// an account at the CA (RFC 8555, section 7.3).
+func (a *Account) register(ctx context.Context) (err error) {
 	if a.client.KID != "" {
 		return nil
 	}
 	if a.client.Key, err = a.accountKey(ctx); err != nil {
 		return err
 	}
-	_, err = a.client.Register(ctx, a.contract, autocert.AcceptTOS)
+	_, err = a.client.Register(ctx, a.registration, autocert.AcceptTOS)
 	if errors.Is(err, acme.ErrAccountAlreadyExists) {
 		return nil
 	}
 	return err
 }
 
-// accountKey returns the account's key from the cache, where it puts a new one
-// if there is none.
-func (a *account) accountKey(ctx context.Context) (*ecdsa.PrivateKey, error) {
+// accountKey returns the account's key from the cache. It puts a new one there
+// when there is none.
+func (a *Account) accountKey(ctx context.Context) (*ecdsa.PrivateKey, error) {
 	text, err := a.cache.Get(ctx, accountEntry)
 	if err == nil {
-		return parseKey(text)
+		return parseAccountKey(text)
 	}
 	if !errors.Is(err, autocert.ErrCacheMiss) {
 		return nil, err
@@ -109,12 +120,12 @@ func (a *account) accountKey(ctx context.Context) (*ecdsa.PrivateKey, error) {
 	return key, a.cache.Put(ctx, accountEntry, text)
 }
 
-// authorize shows the CA that host leads here, with the first of the types of
-// challenge that the CA offers. Failed is the type that did not show it, "" when
-// it was not a challenge that failed.
-func (a *account) authorize(ctx context.Context, o *acme.Order, host string, types []string) (failed string, err error) {
+// authorize proves to the CA that host leads here (RFC 8555, section 7.5), with
+// the first type of challenge in types that the CA offers. On an error, failed is
+// the type of the challenge that failed, or "" when something else did.
+func (a *Account) authorize(ctx context.Context, o *acme.Order, host string, types []string) (failed string, err error) {
 	if o.Status == acme.StatusReady {
-		return "", nil // it was shown before
+		return "", nil // proved before
 	}
 	for _, uri := range o.AuthzURLs {
 		z, err := a.client.GetAuthorization(ctx, uri)
@@ -146,10 +157,10 @@ func choose(offered []*acme.Challenge, types []string) *acme.Challenge {
 	return nil
 }
 
-// answer answers the challenge c of an authorization, and waits until the CA has
-// checked the answer. The answer is in the cache until then, so that any of the
-// processes that share it can give it to the CA.
-func (a *account) answer(ctx context.Context, c *acme.Challenge, authorization, host string) error {
+// answer answers the challenge c of an authorization (its URL), and waits until
+// the CA has checked the answer. The answer is in the cache until then, so that
+// each of the processes that share it can give it to the CA.
+func (a *Account) answer(ctx context.Context, c *acme.Challenge, authorization, host string) error {
 	if !isToken(c.Token) { // it becomes the name of a file
 		return fmt.Errorf("the CA's token %q is none", printable(c.Token))
 	}
@@ -177,7 +188,7 @@ func (a *account) answer(ctx context.Context, c *acme.Challenge, authorization, 
 	if err := a.cache.Put(ctx, entry, text); err != nil {
 		return err
 	}
-	defer func() { _ = a.cache.Delete(ctx, entry) }() // what stays gives nothing away
+	defer func() { _ = a.cache.Delete(ctx, entry) }() // an answer that stays there is harmless
 	if _, err := a.client.Accept(ctx, c); err != nil {
 		return err
 	}
@@ -185,9 +196,9 @@ func (a *account) answer(ctx context.Context, c *acme.Challenge, authorization, 
 	return err
 }
 
-// giveUp tells the CA that the authorizations of a failed order are not needed:
-// it limits how many may be pending.
-func (a *account) giveUp(ctx context.Context, o *acme.Order) {
+// giveUp tells the CA that the authorizations of a failed order are not needed
+// any more: it limits how many may be pending.
+func (a *Account) giveUp(ctx context.Context, o *acme.Order) {
 	for _, url := range o.AuthzURLs {
 		if z, err := a.client.GetAuthorization(ctx, url); err == nil && z.Status == acme.StatusPending {
 			_ = a.client.RevokeAuthorization(ctx, url) // they expire by themselves

@@ -1,6 +1,6 @@
 //go:build !unix || aix || solaris
 
-package tlsconf
+package acme
 
 import (
 	"errors"
@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// staleLock is the age at which a lock must be one that a crash left behind: no
+// staleLock is the age from which on a lock counts as left behind by a crash: no
 // order takes so long.
 const staleLock = 2 * orderTimeout
 
-// tryLock makes file, which is there for as long as it is locked.
+// tryLock creates file, which exists for as long as it is locked. It does not wait.
 func tryLock(file string) (unlock func(), ok bool, err error) {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {

@@ -1,4 +1,4 @@
-package tlsconf
+package localca
 
 import (
 	"crypto/ecdsa"
@@ -17,29 +17,32 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sluice/internal/atomicfile"
+	"sluice/tlsconf/certfile"
 )
 
 const (
 	rootLife    = 10 * 365 * 24 * time.Hour
-	rootReserve = 365 * 24 * time.Hour // a root with less left is followed by a new one
+	rootReserve = 365 * 24 * time.Hour // a root with less time left is followed by a new one
 	backdate    = time.Hour            // for clients whose clock is behind
 )
 
 // authority is the local CA: one ECDSA P-256 key, and a root certificate that a
 // user trusts once.
 //
-// Who trusts it must not have to fear for other sites should the key leak, so
-// the root is name-constrained (RFC 5280, section 4.2.1.10): to names and
-// addresses that cannot belong to anybody on the Internet, and to those beyond
-// them that the configuration asks for. When it asks for one that the root does
-// not permit, a new generation of the root follows, with the same key and
-// subject and more names, and has to be trusted in its turn. It verifies what
-// the old one did, so processes of both generations can run side by side.
+// A user who trusts it stays safe on other sites even if the key leaks: the root
+// is name-constrained (RFC 5280, section 4.2.1.10), to names and addresses that
+// belong to no site on the Internet, and to those beyond them that the
+// configuration asks for. When it asks for a name that the root does not permit,
+// a new generation of the root follows. It has the same key and subject and
+// permits more names; the user has to trust it too. It verifies what the old one
+// did, so processes of both generations can run side by side.
 //
 // On disk a generation is a directory "ca/<number>" in the state directory with
-// key.pem and root.pem. It is written under another name and renamed into
-// place, which succeeds for one process only: processes that start together
-// agree on one root without a lock that a crash could leave behind.
+// key.pem and root.pem. It is written under another name and renamed into place.
+// The rename succeeds for one process only, so processes that start together
+// agree on one root, without a lock that a crash could leave behind.
 // "ca/root.pem" is a copy of the newest certificate.
 type authority struct {
 	root    *x509.Certificate
@@ -48,27 +51,8 @@ type authority struct {
 	exposed bool   // every user of the machine can read the key file
 }
 
-// localDomains are reserved for local use (RFC 6761, RFC 6762, RFC 8375 and
-// ICANN's reservation of "internal"). A constraint covers everything below it.
-func localDomains() []string {
-	return []string{"localhost", "test", "internal", "local", "home.arpa"}
-}
-
-// localNetworks are loopback, private, shared and link-local.
-func localNetworks() []*net.IPNet {
-	var networks []*net.IPNet
-	for _, text := range []string{
-		"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16",
-		"::1/128", "fc00::/7", "fe80::/10",
-	} {
-		_, network, _ := net.ParseCIDR(text) // constants
-		networks = append(networks, network)
-	}
-	return networks
-}
-
-// openAuthority returns the newest generation of the CA in stateDir. It makes
-// one that permits names when there is none that does.
+// openAuthority returns the newest generation of the CA in stateDir. It makes a
+// new one when that does not permit names, or is near its end.
 func openAuthority(stateDir string, names []string, now time.Time) (*authority, error) {
 	dir := filepath.Join(stateDir, "ca")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -103,7 +87,8 @@ func generation(dir string, number int) string {
 	return filepath.Join(dir, strconv.Itoa(number))
 }
 
-// newest returns the highest generation in dir, 0 when there is none.
+// newest returns the number of the highest generation in dir, 0 when there is
+// none.
 func newest(dir string) (int, error) {
 	entries, err := os.ReadDir(dir)
 	highest := 0
@@ -116,7 +101,7 @@ func newest(dir string) (int, error) {
 }
 
 func readGeneration(dir string) (*authority, error) {
-	p, mistakes := load(File{Cert: filepath.Join(dir, "root.pem"), Key: filepath.Join(dir, "key.pem")})
+	p, mistakes := certfile.LoadPair(certfile.File{Cert: filepath.Join(dir, "root.pem"), Key: filepath.Join(dir, "key.pem")})
 	if err := errors.Join(mistakes...); err != nil {
 		return nil, err
 	}
@@ -124,22 +109,11 @@ func readGeneration(dir string) (*authority, error) {
 	if !ok || !p.Leaf.IsCA {
 		return nil, fmt.Errorf("%s holds something else than the CA that belongs there; move it away", dir)
 	}
-	return &authority{root: p.Leaf, key: key, exposed: p.exposed}, nil
+	return &authority{root: p.Leaf, key: key, exposed: p.Exposed}, nil
 }
 
-// unpermitted returns the names that the root's constraints exclude.
-func (a *authority) unpermitted(names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		if ip := net.ParseIP(name); ip != nil {
-			return slices.ContainsFunc(a.root.PermittedIPRanges, func(n *net.IPNet) bool { return n.Contains(ip) })
-		}
-		name = "." + strings.TrimPrefix(name, "*.")
-		return slices.ContainsFunc(a.root.PermittedDNSDomains, func(domain string) bool { return strings.HasSuffix(name, "."+domain) })
-	})
-}
-
-// next returns the generation after a, the first when a is nil, valid from now
-// and permitting names and all that a permits.
+// next returns the generation after a, or the first one when a is nil. It is
+// valid from now, and permits names and all that a permits.
 func (a *authority) next(names []string, now time.Time) (*authority, error) {
 	if a == nil {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -191,8 +165,8 @@ func (a *authority) next(names []string, now time.Time) (*authority, error) {
 	return &authority{root: root, key: a.key}, nil
 }
 
-// publish writes a to the directory target inside dir. That another process was
-// first is no error: its generation counts.
+// publish writes a to the directory target inside dir. It is no error when
+// another process has written target first: that generation counts then.
 func (a *authority) publish(dir, target string) error {
 	draft, err := os.MkdirTemp(dir, "new-")
 	if err != nil {
@@ -204,10 +178,10 @@ func (a *authority) publish(dir, target string) error {
 		return err
 	}
 	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if err := writeFile(filepath.Join(draft, "key.pem"), key, 0o600); err != nil {
+	if err := atomicfile.Create(filepath.Join(draft, "key.pem"), key, 0o600); err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(draft, "root.pem"), a.pem(), 0o644); err != nil {
+	if err := atomicfile.Create(filepath.Join(draft, "root.pem"), a.pem(), 0o644); err != nil {
 		return err
 	}
 	if err := os.Rename(draft, target); err != nil {
@@ -222,23 +196,13 @@ func (a *authority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.Raw})
 }
 
-// export brings a.file up to date, atomically.
+// export writes the root certificate to a.file, unless it is there already.
 func (a *authority) export() error {
 	text := a.pem()
 	if now, err := os.ReadFile(a.file); err == nil && string(now) == string(text) {
 		return nil
 	}
-	return replaceFile(a.file, text, 0o644)
-}
-
-// writeFile writes a new file through to the disk.
-func writeFile(file string, text []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	return errors.Join(err, f.Sync(), f.Close())
+	return atomicfile.Replace(a.file, text, 0o644)
 }
 
 // issue makes a key and a certificate for names, valid for life from now.
