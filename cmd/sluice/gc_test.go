@@ -2,9 +2,9 @@ package main
 
 import "testing"
 
-func TestQuiet(t *testing.T) {
+func TestEndOfABurst(t *testing.T) {
 	const mib = 1 << 20
-	var q quiet
+	var b burstWatch
 	steps := []struct {
 		name      string
 		allocated uint64
@@ -25,7 +25,7 @@ func TestQuiet(t *testing.T) {
 		{"it adds up", 60*mib + 1200<<10, true},
 	}
 	for _, s := range steps {
-		if got := q.over(s.allocated); got != s.want {
+		if got := b.over(s.allocated); got != s.want {
 			t.Errorf("%s: over(%d) = %v; want %v", s.name, s.allocated, got, s.want)
 		}
 	}

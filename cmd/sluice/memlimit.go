@@ -10,11 +10,12 @@ import (
 	"strings"
 )
 
-// limitMemory gives the garbage collector nine tenths of what the control group
-// allows the process, or of what the machine has, unless GOMEMLIMIT says
-// otherwise. The rest is for what the runtime does not count. Root is the root
-// of the file system. It returns the limit and whose it is, 0 when none was set.
-func limitMemory(root fs.FS) (bytes int64, of string) {
+// setMemoryLimit sets the memory limit of the garbage collector to nine tenths of
+// what the control group allows the process, or of what the machine has. The rest
+// is for memory that the runtime does not count. It does nothing when GOMEMLIMIT
+// is set. Root is the root of the file system. It returns the limit in bytes, 0
+// when it set none, and of what it is nine tenths.
+func setMemoryLimit(root fs.FS) (bytes int64, of string) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return 0, ""
 	}
@@ -30,7 +31,7 @@ func limitMemory(root fs.FS) (bytes int64, of string) {
 	return bytes, of
 }
 
-// machineMemory returns how many bytes of memory the machine has, 0 where the
+// machineMemory returns how many bytes of memory the machine has, 0 when the
 // system does not tell.
 func machineMemory(root fs.FS) (bytes int64) {
 	text, err := fs.ReadFile(root, "proc/meminfo")
@@ -49,9 +50,9 @@ func machineMemory(root fs.FS) (bytes int64) {
 	return 0
 }
 
-// groupMemory returns how many bytes the control group of the process, of
-// version 2 or 1, and those around it allow it: the least of them, 0 for any
-// number. What cannot be read is no limit.
+// groupMemory returns how many bytes of memory the control group of the process
+// (version 2 or 1) and the groups above it allow: the least of their limits, 0
+// when there is none. A limit that cannot be read counts as none.
 func groupMemory(root fs.FS) (bytes int64) {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -69,7 +70,7 @@ func groupMemory(root fs.FS) (bytes int64) {
 			least = min(least, leastOf(root, "sys/fs/cgroup/memory", group, "memory.limit_in_bytes"))
 		}
 	}
-	// Version 1 has its largest number for no limit.
+	// Version 1 writes a very large number when there is no limit.
 	const none = 1 << 60
 	if least >= none {
 		return 0
@@ -77,9 +78,10 @@ func groupMemory(root fs.FS) (bytes int64) {
 	return least
 }
 
-// leastOf returns the least number in the files of that name in the directory of
-// a group and those above it, up to mount. In a container the group may be one
-// that only its host sees; its files are then those of mount.
+// leastOf returns the least number in the files of this name in the directory of
+// a group and in those above it, up to mount; math.MaxInt64 when there is none. In
+// a container the path of the group may exist on the host only; its files are
+// then those in mount.
 func leastOf(root fs.FS, mount, group, file string) (least int64) {
 	least = math.MaxInt64
 	for group = path.Clean("/" + group); ; group = path.Dir(group) {

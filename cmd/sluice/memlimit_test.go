@@ -10,7 +10,7 @@ import (
 	"testing/fstest"
 )
 
-func TestLimitMemory(t *testing.T) {
+func TestSetMemoryLimit(t *testing.T) {
 	const none = math.MaxInt64
 	const two = "MemTotal:       2048 kB\nMemFree:        17 kB\n"
 	tests := []struct {
@@ -30,13 +30,13 @@ func TestLimitMemory(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv("GOMEMLIMIT", tt.environment)
 			before := debug.SetMemoryLimit(none)
-			limit, of := limitMemory(fstest.MapFS{
+			limit, of := setMemoryLimit(fstest.MapFS{
 				"proc/self/cgroup":         {Data: []byte("0::/\n")},
 				"sys/fs/cgroup/memory.max": {Data: []byte(tt.group)},
 				"proc/meminfo":             {Data: []byte(tt.machine)},
 			})
 			if set := debug.SetMemoryLimit(before); limit != tt.limit || set != tt.set || of != tt.of {
-				t.Errorf("limitMemory = %d of %q, and the limit is %d; want %d of %q and %d", limit, of, set, tt.limit, tt.of, tt.set)
+				t.Errorf("setMemoryLimit = %d of %q, and the limit is %d; want %d of %q and %d", limit, of, set, tt.limit, tt.of, tt.set)
 			}
 		})
 	}
@@ -118,7 +118,7 @@ func TestGroupMemory(t *testing.T) {
 	}
 }
 
-// group is a file system where every group has one limit.
+// group is a file system in which all groups have the same limit.
 type group struct {
 	t             *testing.T
 	groups, limit string
@@ -128,7 +128,7 @@ func (g group) Open(name string) (fs.File, error) {
 	if name != "proc/self/cgroup" && !strings.HasPrefix(path.Clean(name), "sys/fs/cgroup/") {
 		g.t.Fatalf("%q is opened", name)
 	}
-	if !fs.ValidPath(name) { // no UTF-8
+	if !fs.ValidPath(name) { // not UTF-8
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
 	text := g.limit
@@ -138,13 +138,13 @@ func (g group) Open(name string) (fs.File, error) {
 	return fstest.MapFS{"f": &fstest.MapFile{Data: []byte(text)}}.Open("f")
 }
 
-// Whatever the groups: only files of groups are read, and there is no limit that
-// none of them has.
+// For any groups, only files of groups are read, and the result is a limit that
+// one of them has.
 func FuzzGroupMemory(f *testing.F) {
 	f.Add("0::/a/b\n", "4096\n")
 	f.Add("5:cpu,memory:/../..//a:\n0::\n:\n", "max")
 	f.Fuzz(func(t *testing.T, groups, limit string) {
-		if len(groups) > 4096 { // the directory of a path takes time by its length
+		if len(groups) > 4096 { // path.Dir takes time in proportion to the length
 			return
 		}
 		alone := groupMemory(group{t, "0::/", limit})
