@@ -2,9 +2,6 @@ package telemetry
 
 import (
 	"net/netip"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -14,15 +11,15 @@ import (
 	"sluice/internal/frame"
 )
 
-// What a record holds of what a client chose, in bytes, and what is kept of it as
-// long as a session lives.
+// How many bytes of a field that a client chose are written to a record, and kept
+// for as long as a session lives.
 const (
 	maxURI  = 1 << 10
 	maxWord = 256 // of a method, a host, a subprotocol
 )
 
-// cut returns s, or its beginning and "..." where s is longer than most bytes.
-// That is a copy: what was cut off is not kept by it.
+// cut returns s, or its beginning and "..." when s is longer than most bytes. What
+// it cuts is a copy, so that the rest of s does not stay in memory.
 func cut(s string, most int) string {
 	const sign = "..."
 	if len(s) <= most {
@@ -36,12 +33,12 @@ func cut(s string, most int) string {
 }
 
 // An Exchange is what the records of a request and of its session have in
-// common. Empty fields are left out, and long ones cut: of a URI records hold 1 KiB,
-// of what else a client may choose 256 bytes.
+// common. A record leaves empty fields out, and cuts long ones: a URI after 1 KiB,
+// other fields that a client chooses after 256 bytes.
 type Exchange struct {
 	ID, Route, Backend, Endpoint string
 	Client                       netip.Addr
-	Method, Host, URI, Proto     string // URI after Redact
+	Method, Host, URI, Proto     string // the URI has been through Redact
 }
 
 func (x *Exchange) fields(e *zerolog.Event) *zerolog.Event {
@@ -59,16 +56,16 @@ func (x *Exchange) fields(e *zerolog.Event) *zerolog.Event {
 	return e
 }
 
-// A Request is how an HTTP exchange ended; handshakes that fail are among them.
+// A Request tells how an HTTP exchange ended. A handshake that failed is one too.
 type Request struct {
 	*Exchange
 	Status   int
-	In, Out  int64 // bytes of the bodies
+	In, Out  int64 // bytes of the bodies, from the client and to it
 	Duration time.Duration
-	Error    string // stage and side of what went wrong
+	Error    string // the stage and the side of what went wrong, and what it was
 }
 
-// Log writes the record as an event of some level.
+// Log writes the record with e, which sets its level.
 func (r *Request) Log(e *zerolog.Event) {
 	e = r.fields(e).Int("status", r.Status).Int64("bytes_in", r.In).Int64("bytes_out", r.Out)
 	e = duration(e, r.Duration)
@@ -78,13 +75,13 @@ func (r *Request) Log(e *zerolog.Event) {
 	e.Msg("request")
 }
 
-// A Session is what was agreed on for one, and how it ended.
+// A Session tells what was negotiated for a session, and how it ended.
 type Session struct {
 	*Exchange
 	Subprotocol string
-	Deflate     bool
+	Deflate     bool // permessage-deflate is in use
 
-	// Of a session that has ended.
+	// These are set when the session has ended.
 	Duration                time.Duration
 	FromClient, FromBackend frame.Counts
 	Code                    ws.StatusCode
@@ -100,10 +97,10 @@ func (s *Session) fields(e *zerolog.Event) *zerolog.Event {
 	return e.Bool("compression", s.Deflate)
 }
 
-// LogOpened writes the record of a session that begins.
+// LogOpened writes the record of a session that has begun.
 func (s *Session) LogOpened(l *zerolog.Logger) { s.fields(l.Info()).Msg("session opened") }
 
-// LogEnded writes the record of a session that is over.
+// LogEnded writes the record of a session that has ended.
 func (s *Session) LogEnded(l *zerolog.Logger) {
 	e := duration(s.fields(l.Info()), s.Duration)
 	e = counts(e, "client_", &s.FromClient)
@@ -125,55 +122,4 @@ func counts(e *zerolog.Event, prefix string, c *frame.Counts) *zerolog.Event {
 
 func duration(e *zerolog.Event, d time.Duration) *zerolog.Event {
 	return e.Float64("duration_ms", float64(d.Microseconds())/1000)
-}
-
-// Redact replaces the values of query parameters in a request target. Names
-// are compared as they stand and percent-decoded, in any case. A ';' may begin
-// a parameter too, as some servers have it.
-func Redact(uri string, names []string) string {
-	path, query, ok := strings.Cut(uri, "?")
-	if !ok || len(names) == 0 {
-		return uri
-	}
-	var b strings.Builder
-	b.WriteString(path)
-	sep := byte('?')
-	for pair := range strings.SplitSeq(query, "&") {
-		b.WriteByte(sep)
-		sep = '&'
-		if n := secretAt(pair, names); n >= 0 {
-			b.WriteString(pair[:n])
-			b.WriteString("=REDACTED")
-		} else {
-			b.WriteString(pair)
-		}
-	}
-	return b.String()
-}
-
-// secretAt returns where the name of a secret ends in what stands between two
-// '&', or -1. What follows there is to be hidden to its end: where a ';' does
-// not separate, it belongs to the value.
-func secretAt(pair string, names []string) int {
-	if name, _, valued := strings.Cut(pair, "="); valued && secret(name, names) {
-		return len(name)
-	}
-	start := 0
-	for part := range strings.SplitSeq(pair, ";") {
-		if name, _, valued := strings.Cut(part, "="); valued && secret(name, names) {
-			return start + len(name)
-		}
-		start += len(part) + 1
-	}
-	return -1
-}
-
-func secret(name string, names []string) bool {
-	plain, err := url.QueryUnescape(name)
-	if err != nil {
-		return true // what cannot be read could be anything
-	}
-	return slices.ContainsFunc(names, func(n string) bool {
-		return strings.EqualFold(n, name) || strings.EqualFold(n, plain)
-	})
 }

@@ -1,5 +1,5 @@
-// Package telemetry is what people see of the gateway: its log, with one record
-// for each request and two for each session.
+// Package telemetry writes the log of the gateway: the records of requests and of
+// sessions, in the background.
 package telemetry
 
 import (
@@ -10,17 +10,17 @@ import (
 )
 
 const (
-	flushTime  = 2 * time.Second  // for what waits to be written at the end
-	timeFormat = time.RFC3339Nano // with the fraction that is there
+	flushTime  = 2 * time.Second  // how long Close waits for queued records to be written
+	timeFormat = time.RFC3339Nano // without zeros at the end of the fraction
 )
 
-// A Sink writes log records in the background. Whoever logs never waits: when
-// the reader is slow and the queue full, the oldest records are dropped, which
-// is counted and said in the log itself.
+// A Sink writes log records in the background, so that no caller waits for the
+// reader of the log. When the reader is slow and the queue is full, the oldest
+// records are dropped; a record in the log then says how many.
 type Sink struct {
 	out   io.Writer
 	queue queue
-	done  chan struct{} // closed when all is written
+	done  chan struct{} // closed when everything is written
 }
 
 // NewSink returns a sink that writes to out until [Sink.Close]. It does not
@@ -35,30 +35,30 @@ func NewSink(out io.Writer) *Sink {
 func (s *Sink) write() {
 	defer close(s.done)
 	report := zerolog.New(s.out).Hook(stamp{})
-	said := uint64(0)
+	reported := uint64(0)
 	for {
 		record, dropped, ok := s.queue.next()
 		if !ok {
 			return
 		}
-		if dropped > said {
-			report.Warn().Uint64("records", dropped-said).Uint64("total", dropped).
+		if dropped > reported {
+			report.Warn().Uint64("records", dropped-reported).Uint64("total", dropped).
 				Msg("log records dropped: the reader of the log is too slow")
-			said = dropped
+			reported = dropped
 		}
 		s.out.Write(record)
 	}
 }
 
-// Dropped returns how many records were dropped so far.
+// Dropped returns how many records have been dropped.
 func (s *Sink) Dropped() uint64 {
 	s.queue.mu.Lock()
 	defer s.queue.mu.Unlock()
 	return s.queue.dropped
 }
 
-// Close writes what waits, for a bounded time. What is logged afterwards is
-// lost.
+// Close returns when the queued records are written, or after two seconds.
+// Records that are logged after Close are lost.
 func (s *Sink) Close() {
 	s.queue.close()
 	select {
@@ -67,13 +67,13 @@ func (s *Sink) Close() {
 	}
 }
 
-// Format is how a record is written.
+// Format is the form of a record in the log.
 type Format int
 
 const (
 	JSON    Format = iota // one line of JSON
-	Pretty                // for people
-	Colored               // for people at a terminal
+	Pretty                // for people to read
+	Colored               // the same, with the colors of a terminal
 )
 
 // Logger returns a logger that writes to the sink.
@@ -85,8 +85,8 @@ func (s *Sink) Logger(level zerolog.Level, f Format) zerolog.Logger {
 	return zerolog.New(w).Level(level).Hook(stamp{})
 }
 
-// stamp puts the time on a record; zerolog's own would need its global format
-// to be changed.
+// stamp adds the time to a record. zerolog's own way would need a change to the
+// time format that all loggers of the process share.
 type stamp struct{}
 
 func (stamp) Run(e *zerolog.Event, _ zerolog.Level, _ string) {

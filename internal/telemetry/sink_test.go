@@ -15,8 +15,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// slow is a log reader that takes one record when it is told to. When it is
-// closed it takes all.
+// slow is a log reader that takes one record for each value in next. When next is
+// closed, it takes all.
 type slow struct {
 	next  chan struct{}
 	lines []string
@@ -28,7 +28,7 @@ func (s *slow) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// split separates what was logged from what the sink says of itself.
+// split separates records from the warnings of the sink about dropped records.
 func split(t *testing.T, lines []string) (records []string, said [][2]int) {
 	t.Helper()
 	for _, line := range lines {
@@ -68,9 +68,9 @@ func TestABlockedReaderBlocksNobody(t *testing.T) {
 			t.Errorf("%d records dropped; want the 10 for which there was no room", n)
 		}
 		out.next <- struct{}{} // the first
-		out.next <- struct{}{} // the word on what is missing
+		out.next <- struct{}{} // the warning about dropped records
 		synctest.Wait()
-		put(queueRecords+11, queueRecords+14) // in the place of the second, which is being written, and two more
+		put(queueRecords+11, queueRecords+14) // one for the second, which is being written, and two more
 		close(out.next)
 		s.Close()
 
@@ -108,7 +108,7 @@ func TestWhatWaitsIsBoundedInBytes(t *testing.T) {
 			t.Errorf("%d records dropped; want %d", s.Dropped(), want)
 		}
 		huge := make([]byte, queueBytes+1)
-		s.queue.Write(huge) // goes alone
+		s.queue.Write(huge) // is queued alone
 		if s.queue.length != 1 {
 			t.Errorf("%d records wait; want the newest", s.queue.length)
 		}
@@ -159,12 +159,12 @@ func TestCloseGivesUpOnABlockedReader(t *testing.T) {
 		if waited := time.Since(start); waited != flushTime {
 			t.Errorf("Close waited %v; want %v", waited, flushTime)
 		}
-		l.Info().Msg("nobody waits for this") // and it does not block
+		l.Info().Msg("nobody waits for this") // it must not block
 		close(out.next)
 	})
 }
 
-// A record is written when it comes, not when the next one does.
+// A record is written at once, not when the next one comes.
 func TestEveryRecordWakesTheWriter(t *testing.T) {
 	arrived := make(chan string)
 	s := NewSink(writerFunc(func(p []byte) (int, error) {
@@ -187,8 +187,8 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// Every record is written or counted, also when the reader comes back while
-// the queue overflows.
+// Every record is either written or counted as dropped, also when the reader goes
+// on while the queue overflows.
 func TestEveryRecordIsWrittenOrCounted(t *testing.T) {
 	const loggers, each = 4, 15000
 	for range 5 {
@@ -263,7 +263,7 @@ func TestLoggerWritesLinesWithATime(t *testing.T) {
 	}
 }
 
-// closer notices when it is closed.
+// closer records that it was closed.
 type closer struct {
 	bytes.Buffer
 	closed bool
