@@ -19,7 +19,7 @@ import (
 	"sluice/tlsconf/certfile"
 )
 
-// ordering is a Store that runs, in a bubble of fake time.
+// ordering is a Store whose Run is under way, in fake time.
 type ordering struct {
 	*Store
 	t    *testing.T
@@ -29,7 +29,8 @@ type ordering struct {
 	events []Event
 }
 
-// order runs a Store that orders certificates for hosts, in the place of old.
+// order runs a Store that orders certificates for hosts. It replaces old, which may
+// be nil.
 func order(t *testing.T, ca *fakeCA, cache string, old *ordering, hosts ...string) *ordering {
 	t.Helper()
 	var before *Store
@@ -59,14 +60,14 @@ func order(t *testing.T, ca *fakeCA, cache string, old *ordering, hosts ...strin
 	return o
 }
 
-// happened returns what was reported about host.
+// happened returns the events about host.
 func (o *ordering) happened(host string) []Event {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(o.events), func(e Event) bool { return !slices.Contains(e.Names, host) })
 }
 
-// served returns the certificate that a client for host gets, or nil.
+// served returns the certificate that a client gets for host, or nil.
 func (o *ordering) served(host string) *x509.Certificate {
 	c, err := o.Certificate(hello(host, "", nil))
 	if err != nil {
@@ -119,7 +120,7 @@ func TestFailedOrdersAreRepeatedEverLater(t *testing.T) {
 		ca.change(func() { delete(ca.refuses, "bad.test") })
 		time.Sleep(13 * time.Hour)
 		if o.served("bad.test") == nil || o.Names()[0].Err != nil {
-			t.Errorf("after the CA thought better of it: %+v", o.Names()[0])
+			t.Errorf("after the CA stopped refusing: %+v", o.Names()[0])
 		}
 	})
 }
@@ -177,7 +178,7 @@ func TestRenewal(t *testing.T) {
 			t.Errorf("reported %+v; want the renewal", got)
 		}
 
-		// A renewal that fails is said, and the old certificate still serves.
+		// A renewal that fails is reported, and the old certificate stays in use.
 		ca.change(func() { ca.refuses["a.test"] = "unknown host" })
 		time.Sleep(5 * day)
 		got := o.happened("a.test")
@@ -264,8 +265,8 @@ func TestSharedCache(t *testing.T) {
 	})
 }
 
-// What is given to the CA lets nobody else in: strangers cannot make the
-// gateway order or look into the cache.
+// Only the CA gets answers to challenges. A stranger cannot make the gateway order
+// a certificate or read other files of the cache.
 func TestChallengesAreForTheCA(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca, cache := newFakeCA(t), t.TempDir()

@@ -18,7 +18,7 @@ import (
 	"sluice/tlsconf/certfile"
 )
 
-// clientCA is an authority for clients that can revoke.
+// clientCA is an authority for clients that can make revocation lists.
 type clientCA struct {
 	cert *x509.Certificate
 	key  crypto.Signer
@@ -33,7 +33,7 @@ func newClientCA(name string) clientCA {
 	return clientCA{certtest.Must(x509.ParseCertificate(certtest.Must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)))), key}
 }
 
-// revoke returns a list in DER.
+// revoke returns a revocation list in DER.
 func (ca clientCA) revoke(serials ...int64) []byte {
 	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour)}
 	for _, n := range serials {

@@ -23,8 +23,8 @@ import (
 	"sluice/internal/wstest/certtest"
 )
 
-// fakeCA is an ACME server without a network, for tests in which time is faked.
-// It checks no signature.
+// fakeCA is an ACME server without a network, for tests with fake time. It checks
+// no signatures.
 type fakeCA struct {
 	t    *testing.T
 	life time.Duration // of certificates
@@ -48,14 +48,14 @@ func newFakeCA(t *testing.T) *fakeCA {
 	}
 }
 
-// change alters how the CA is, while it is in use.
+// change calls f with the lock held, to change the CA while it is in use.
 func (c *fakeCA) change(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f()
 }
 
-// orders returns when certificates for a name were ordered.
+// orders returns the times at which certificates for a name were ordered.
 func (c *fakeCA) orders(name string) []time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -203,7 +203,7 @@ func (c *fakeCA) issue(n int, csr []byte) {
 	c.issued[n] = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// total returns how many orders there were.
+// total returns the number of orders for each name.
 func (c *fakeCA) total() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -35,7 +35,7 @@ func selfSigned(t *testing.T, dir string, now time.Time, old *Store, names ...st
 	return s
 }
 
-// leaf returns the self-signed certificate a client gets.
+// leaf returns the certificate of the local CA that a client gets.
 func leaf(t *testing.T, s *Store) *tls.Certificate {
 	t.Helper()
 	c, err := s.Certificate(&tls.ClientHelloInfo{})

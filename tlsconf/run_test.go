@@ -14,9 +14,9 @@ import (
 	"sluice/tlsconf/certfile"
 )
 
-// tended runs a Store in a bubble of fake time; the function returned tells
-// what was reported since it was called last.
-func tended(t *testing.T, s *Store) (reported func() []string) {
+// running runs a Store in fake time. The function that it returns returns the
+// events since its last call.
+func running(t *testing.T, s *Store) (reported func() []string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	var mu sync.Mutex
@@ -62,12 +62,12 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		reported := tended(t, s)
+		reported := running(t, s)
 		steps := []struct {
 			name   string
 			change func()
 			serves string
-			want   string // beginning of the one event, "" for none
+			want   string // how the only event begins, "" for no event
 		}{
 			{"nothing", func() {}, "one.test", ""},
 			{"key alone", func() { put(f.Key, two.KeyPEM()) }, "one.test", "changed file refused: certificate " + f.Cert + " with key"},
@@ -110,7 +110,7 @@ func TestExpiryIsWarnedOfOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		reported := tended(t, s)
+		reported := running(t, s)
 		for _, step := range []struct {
 			days int
 			want string

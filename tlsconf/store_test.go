@@ -14,7 +14,7 @@ import (
 	"sluice/tlsconf/certfile"
 )
 
-// endpoint is a connection that only has a local address.
+// endpoint is a connection that has only a local address.
 type endpoint struct {
 	net.Conn
 	local net.Addr
@@ -22,7 +22,8 @@ type endpoint struct {
 
 func (e endpoint) LocalAddr() net.Addr { return e.local }
 
-// hello is what a modern client sends, or one that knows only one kind of key.
+// hello returns the ClientHello of a modern client, or of one that knows only one
+// kind of key.
 func hello(name, onlyKey string, local net.Addr) *tls.ClientHelloInfo {
 	h := &tls.ClientHelloInfo{
 		ServerName:        name,
@@ -105,7 +106,7 @@ func TestCertificateIsPickedByNameAndKey(t *testing.T) {
 	}
 }
 
-// sourceOf returns the base name of the file c was loaded from.
+// sourceOf returns the base name of the file that c was loaded from.
 func sourceOf(s *Store, c *tls.Certificate) string {
 	for _, p := range s.current.Load().pairs {
 		if c == &p.Certificate {
@@ -217,8 +218,9 @@ func TestMinVersion(t *testing.T) {
 	}
 }
 
-// shake connects client to server over loopback and returns what the client
-// saw, after reading one byte so that tickets sent behind the handshake count.
+// shake connects client to server over loopback, and returns the state of the
+// client's connection. The client reads one byte, so that it gets tickets that are
+// sent behind the handshake.
 func shake(t *testing.T, server, client *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -20,7 +20,7 @@ func TestCertificatesThatAreValidGoFirst(t *testing.T) {
 	}
 	tests := []struct {
 		name       string
-		files      []certtest.Spec // called 0, 1, 2
+		files      []certtest.Spec // their base names are 0, 1, 2
 		selfSigned []string
 		server     string
 		key        string // the only kind that the client knows
@@ -59,7 +59,7 @@ func TestCertificatesThatAreValidGoFirst(t *testing.T) {
 	}
 }
 
-// The clock decides at each handshake, not when the files are loaded.
+// The clock decides at each handshake, not at the time the files are loaded.
 func TestAStandInIsServedFromTheMomentOfExpiry(t *testing.T) {
 	now := time.Date(2030, 6, 1, 12, 0, 0, 0, time.UTC)
 	end := now.Add(time.Minute)

@@ -8,7 +8,7 @@ import (
 	"sluice/internal/wstest/certtest"
 )
 
-// account returns one whose cache is in a directory of the test.
+// account returns an Account whose cache is in a directory of the test.
 func account(t *testing.T) *Account {
 	t.Helper()
 	a, err := New(Config{Directory: "https://ca.test/dir", Cache: t.TempDir()}, http.DefaultTransport, nil)

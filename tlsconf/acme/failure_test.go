@@ -38,7 +38,8 @@ func TestReason(t *testing.T) {
 	}
 }
 
-func FuzzReason(f *testing.F) { // what the CA says can be logged
+// FuzzReason checks that a text of the CA is safe for a log.
+func FuzzReason(f *testing.F) {
 	f.Add("x:malformed", "a\x00b\u007f", 400)
 	f.Add("", strings.Repeat("é", 300), 502)
 	f.Fuzz(func(t *testing.T, kind, detail string, status int) {

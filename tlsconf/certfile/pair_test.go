@@ -15,7 +15,7 @@ import (
 func TestMistakesInFilesAreNamed(t *testing.T) {
 	good := certtest.Spec{Names: []string{"a.test"}}
 	cert, key := good.CertPEM(), good.KeyPEM()
-	//lint:ignore SA1019 such keys are still around, and must be refused with reason
+	//lint:ignore SA1019 such keys still exist, and must be refused with a reason
 	legacy, err := x509.EncryptPEMBlock(rand.Reader, "EC PRIVATE KEY", []byte("0123456789abcdef"), []byte("secret"), x509.PEMCipherAES128)
 	if err != nil {
 		t.Fatal(err)
@@ -79,8 +79,8 @@ func TestKeyPairsAreReadWholeOrRefused(t *testing.T) {
 	both := cert + intermediate + parameters + key + certtest.Block("DH PARAMETERS", []byte{1})
 	tests := []struct {
 		name, cert, key string
-		chain           int    // that comes of it
-		want            string // else
+		chain           int    // length of the certificate that is returned
+		want            string // part of the error, "" for none
 	}{
 		{"chain", cert + intermediate, key, 2, ""},
 		{"all in one file", both, both, 2, ""},

@@ -47,7 +47,7 @@ func leaf(t *testing.T, i *Issuer) *tls.Certificate {
 
 func TestRootPermitsLocalNamesAndThoseAskedFor(t *testing.T) {
 	tests := []struct {
-		configured, issued string // issued: a name the root's key is abused for
+		configured, issued string // issued: a name that the key of the root is misused for
 		ok                 bool
 	}{
 		{configured: "localhost", issued: "localhost", ok: true},
