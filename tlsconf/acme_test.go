@@ -69,7 +69,7 @@ func (o *ordering) happened(host string) []Event {
 
 // served returns the certificate that a client gets for host, or nil.
 func (o *ordering) served(host string) *x509.Certificate {
-	c, err := o.Certificate(hello(host, "", nil))
+	c, err := o.pick(hello(host, "", nil))
 	if err != nil {
 		return nil
 	}
@@ -87,8 +87,8 @@ func TestFailedOrdersAreRepeatedEverLater(t *testing.T) {
 		if o.served("good.test") == nil || o.served("bad.test") != nil {
 			t.Errorf("certificates after a minute: good %v, bad %v; want only the good one", o.served("good.test"), o.served("bad.test"))
 		}
-		if _, err := o.Certificate(hello("bad.test", "", nil)); err == nil || !strings.Contains(err.Error(), "connection refused") {
-			t.Errorf("Certificate = %v; want the reason", err)
+		if _, err := o.pick(hello("bad.test", "", nil)); err == nil || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("pick = %v; want the reason", err)
 		}
 		time.Sleep(3 * 24 * time.Hour)
 		failures := o.happened("bad.test")
@@ -346,8 +346,8 @@ func TestFilesAndLocalCASaveOrders(t *testing.T) {
 	if want := []string{"file.test", "a.b.wild.test", "new.test"}; !slices.Equal(s.hosts, want) {
 		t.Errorf("orders for %q, want %q", s.hosts, want)
 	}
-	if c, err := s.Certificate(hello("file.test", "", nil)); err != nil || sourceOf(s, c) != "file" {
-		t.Errorf("Certificate(file.test) = %v; want the file while there is no other", err)
+	if c, err := s.pick(hello("file.test", "", nil)); err != nil || sourceOf(s, c) != "file" {
+		t.Errorf("pick(file.test) = %v; want the file while there is no other", err)
 	}
 }
 

@@ -38,7 +38,7 @@ func selfSigned(t *testing.T, dir string, now time.Time, old *Store, names ...st
 // leaf returns the certificate of the local CA that a client gets.
 func leaf(t *testing.T, s *Store) *tls.Certificate {
 	t.Helper()
-	c, err := s.Certificate(&tls.ClientHelloInfo{})
+	c, err := s.pick(&tls.ClientHelloInfo{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestHandshakesShareTheStore(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 50 {
-				if _, err := s.Certificate(hello("localhost", "", nil)); err != nil {
+				if _, err := s.pick(hello("localhost", "", nil)); err != nil {
 					t.Error(err)
 				}
 				s.Warnings()

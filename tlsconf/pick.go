@@ -67,7 +67,7 @@ func (st *state) served(name string, now time.Time) []int {
 	return all
 }
 
-// Certificate picks the certificate for a handshake, as
+// pick returns the certificate for a handshake, as
 // [tls.Config.GetCertificate] asks for it: one for exactly this server name,
 // else one for the wildcard above it (a wildcard stands for one label, RFC
 // 9525, section 6.3), else the first of all. When several have the name, those
@@ -78,7 +78,7 @@ func (st *state) served(name string, now time.Time) []int {
 //
 // It never waits for a CA: the handshake fails when the certificate for the name
 // has not arrived yet.
-func (s *Store) Certificate(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (s *Store) pick(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := h.ServerName
 	if name == "" {
 		name = localAddress(h.Conn)

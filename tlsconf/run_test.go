@@ -86,7 +86,7 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 			if len(got) > 1 || strings.Join(got, "") == "" != (step.want == "") || !strings.HasPrefix(strings.Join(got, ""), step.want) {
 				t.Errorf("%s: reported %q, want %q", step.name, got, step.want)
 			}
-			c, err := s.Certificate(hello("", "", nil))
+			c, err := s.pick(hello("", "", nil))
 			if err != nil || c.Leaf.DNSNames[0] != step.serves {
 				t.Errorf("%s: serves %v, %v; want %s", step.name, c, err, step.serves)
 			}

@@ -154,7 +154,7 @@ func (s *Store) config(client *clientAuth, protocols ...string) *tls.Config {
 		CurvePreferences: s.options.Curves,
 		CipherSuites:     s.options.CipherSuites,
 		NextProtos:       protocols,
-		GetCertificate:   s.Certificate,
+		GetCertificate:   s.pick,
 	}
 	if client != nil {
 		client.apply(c)
@@ -163,24 +163,21 @@ func (s *Store) config(client *clientAuth, protocols ...string) *tls.Config {
 	return c
 }
 
-// Config returns a server configuration that takes its certificates from s. It
-// offers h2 before http/1.1 when http2 is set. It is shared: the caller must not
-// change it. Another one may replace it at any time, so call Config for each
-// handshake, from [tls.Config.GetConfigForClient].
-func (s *Store) Config(http2 bool) *tls.Config {
+// ConfigFor returns the server configuration for a handshake, as
+// [tls.Config.GetConfigForClient] asks for it. It takes its certificates from s,
+// and offers h2 before http/1.1 when http2 is set. It is shared: the caller must
+// not change it. Another one may replace it at any time, so call ConfigFor for
+// each handshake.
+//
+// The CA that checks a TLS-ALPN-01 challenge (RFC 8737) gets a configuration of
+// its own, which asks for no client certificate.
+func (s *Store) ConfigFor(h *tls.ClientHelloInfo, http2 bool) *tls.Config {
+	if s.account != nil && acme.IsChallenge(h) {
+		return s.account.ChallengeConfig()
+	}
 	st := s.current.Load()
 	if http2 {
 		return st.http2
 	}
 	return st.http1
-}
-
-// ConfigFor is Config for one client. The CA that checks a TLS-ALPN-01
-// challenge (RFC 8737) gets a configuration of its own, which asks for no client
-// certificate.
-func (s *Store) ConfigFor(h *tls.ClientHelloInfo, http2 bool) *tls.Config {
-	if s.account != nil && acme.IsChallenge(h) {
-		return s.account.ChallengeConfig()
-	}
-	return s.Config(http2)
 }

@@ -95,12 +95,12 @@ func TestCertificateIsPickedByNameAndKey(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := s.Certificate(hello(tt.server, tt.key, tt.local))
+			got, err := s.pick(hello(tt.server, tt.key, tt.local))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if from := sourceOf(s, got); from != tt.want {
-				t.Errorf("Certificate(%q, %s) is %s, want %s", tt.server, tt.key, from, tt.want)
+				t.Errorf("pick(%q, %s) is %s, want %s", tt.server, tt.key, from, tt.want)
 			}
 		})
 	}
@@ -122,8 +122,8 @@ func TestStoreWithoutCertificatesRefusesHandshakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := s.Certificate(hello("a.test", "", nil)); c != nil || err == nil {
-		t.Errorf("Certificate = %v, %v; want an error", c, err)
+	if c, err := s.pick(hello("a.test", "", nil)); c != nil || err == nil {
+		t.Errorf("pick = %v, %v; want an error", c, err)
 	}
 	if file := s.RootFile(); file != "" {
 		t.Errorf("RootFile = %q, want none", file)
@@ -178,7 +178,7 @@ func TestHandshakes(t *testing.T) {
 					ServerName: tt.server, RootCAs: roots, MinVersion: version, MaxVersion: version,
 					NextProtos: []string{"h2", "http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(1),
 				}
-				server := s.Config(tt.http2)
+				server := s.ConfigFor(&tls.ClientHelloInfo{}, tt.http2)
 				for _, resumed := range []bool{false, true} {
 					state, err := shake(t, server, client)
 					if err != nil {
@@ -211,7 +211,7 @@ func TestMinVersion(t *testing.T) {
 				t.Fatal(err)
 			}
 			client := &tls.Config{ServerName: "localhost", RootCAs: readPool(t, s.RootFile()), MinVersion: tls.VersionTLS10, MaxVersion: tt.client}
-			if _, err := shake(t, s.Config(false), client); (err == nil) != tt.ok {
+			if _, err := shake(t, s.ConfigFor(&tls.ClientHelloInfo{}, false), client); (err == nil) != tt.ok {
 				t.Errorf("handshake = %v; want success: %v", err, tt.ok)
 			}
 		})
@@ -249,7 +249,7 @@ func shake(t *testing.T, server, client *tls.Config) (tls.ConnectionState, error
 	return c.ConnectionState(), nil
 }
 
-func BenchmarkCertificate(b *testing.B) {
+func BenchmarkPick(b *testing.B) {
 	s, err := New(Options{SelfSigned: []string{"*.localhost"}, StateDir: b.TempDir()}, nil)
 	if err != nil {
 		b.Fatal(err)
@@ -257,7 +257,7 @@ func BenchmarkCertificate(b *testing.B) {
 	h := hello("app.localhost", "", nil)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Certificate(h); err != nil {
+		if _, err := s.pick(h); err != nil {
 			b.Fatal(err)
 		}
 	}

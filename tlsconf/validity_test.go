@@ -48,12 +48,12 @@ func TestCertificatesThatAreValidGoFirst(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c, err := s.Certificate(hello(tt.server, tt.key, nil))
+			c, err := s.pick(hello(tt.server, tt.key, nil))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := sourceOf(s, c); got != tt.want {
-				t.Errorf("Certificate(%q, %s) is %s, want %s", tt.server, tt.key, got, tt.want)
+				t.Errorf("pick(%q, %s) is %s, want %s", tt.server, tt.key, got, tt.want)
 			}
 		})
 	}
@@ -76,12 +76,12 @@ func TestAStandInIsServedFromTheMomentOfExpiry(t *testing.T) {
 		covers bool // b.test
 	}{{end, "first", true}, {end.Add(time.Second), "second", false}, {end.Add(2 * time.Hour), "first", true}} {
 		now = step.at
-		c, err := s.Certificate(hello("a.test", "", nil))
+		c, err := s.pick(hello("a.test", "", nil))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := sourceOf(s, c); got != step.want {
-			t.Errorf("at %v: Certificate is %s, want %s", step.at, got, step.want)
+			t.Errorf("at %v: pick gives %s, want %s", step.at, got, step.want)
 		}
 		if got := s.Covers("a.test", "b.test"); got != step.covers {
 			t.Errorf("at %v: Covers = %t, want %t", step.at, got, step.covers)

@@ -50,13 +50,6 @@ func (s *Sink) write() {
 	}
 }
 
-// Dropped returns how many records have been dropped.
-func (s *Sink) Dropped() uint64 {
-	s.queue.mu.Lock()
-	defer s.queue.mu.Unlock()
-	return s.queue.dropped
-}
-
 // Close returns when the queued records are written, or after two seconds.
 // Records that are logged after Close are lost.
 func (s *Sink) Close() {

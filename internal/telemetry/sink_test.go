@@ -48,6 +48,13 @@ func split(t *testing.T, lines []string) (records []string, said [][2]int) {
 	return records, said
 }
 
+// dropped returns how many records have been dropped.
+func dropped(s *Sink) uint64 {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	return s.queue.dropped
+}
+
 func TestABlockedReaderBlocksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &slow{next: make(chan struct{})}
@@ -60,11 +67,11 @@ func TestABlockedReaderBlocksNobody(t *testing.T) {
 		put(0, 1)
 		synctest.Wait() // the first record is being written
 		put(1, queueRecords+1)
-		if n := s.Dropped(); n != 0 {
+		if n := dropped(s); n != 0 {
 			t.Errorf("%d records dropped from a queue that is just full", n)
 		}
 		put(queueRecords+1, queueRecords+11)
-		if n := s.Dropped(); n != 10 {
+		if n := dropped(s); n != 10 {
 			t.Errorf("%d records dropped; want the 10 for which there was no room", n)
 		}
 		out.next <- struct{}{} // the first
@@ -104,8 +111,8 @@ func TestWhatWaitsIsBoundedInBytes(t *testing.T) {
 				t.Fatalf("%d bytes wait; want at most %d", s.queue.size, queueBytes)
 			}
 		}
-		if want := uint64(2 * queueBytes / size); s.Dropped() != want {
-			t.Errorf("%d records dropped; want %d", s.Dropped(), want)
+		if want := uint64(2 * queueBytes / size); dropped(s) != want {
+			t.Errorf("%d records dropped; want %d", dropped(s), want)
 		}
 		huge := make([]byte, queueBytes+1)
 		s.queue.Write(huge) // is queued alone
@@ -226,7 +233,7 @@ func TestEveryRecordIsWrittenOrCounted(t *testing.T) {
 		wg.Wait()
 		s.Close()
 		<-s.done
-		if dropped := int(s.Dropped()); written+dropped != loggers*each {
+		if dropped := int(dropped(s)); written+dropped != loggers*each {
 			t.Errorf("%d records written and %d dropped are %d; want %d", written, dropped, written+dropped, loggers*each)
 		}
 	}
