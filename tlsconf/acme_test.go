@@ -161,6 +161,72 @@ func TestCAThatCannotServe(t *testing.T) {
 	}
 }
 
+func TestChallengesThatTheCAOffers(t *testing.T) {
+	tests := []struct {
+		name    string
+		offers  []string
+		token   string
+		refused bool
+		orders  int
+		want    string // the reason, "" for a certificate
+	}{
+		{"HTTP-01 alone", []string{"dns-01", "http-01"}, "abc-_1", false, 1, ""},
+		{"HTTP-01 alone, refused", []string{"dns-01", "http-01"}, "abc-_1", true, 1, "http-01: no"},
+		{"TLS-ALPN-01 alone", []string{"tls-alpn-01"}, "abc-_1", false, 1, ""},
+		{"TLS-ALPN-01 alone, refused", []string{"tls-alpn-01"}, "abc-_1", true, 2, "the CA offers no challenge that can be answered; tls-alpn-01: no"},
+		{"none of the two", []string{"dns-01"}, "abc-_1", false, 1, "the CA offers no challenge that can be answered"},
+		{"a token that is a path", []string{"http-01"}, "../../x", false, 1, `http-01: the CA's token "../../x" is none`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ca := newFakeCA(t)
+				ca.offers, ca.token = tt.offers, tt.token
+				if tt.refused {
+					ca.refuses["a.test"] = "no"
+				}
+				o := order(t, ca, t.TempDir(), nil, "a.test")
+				defer o.stop()
+				time.Sleep(time.Minute)
+				got, reason := o.happened("a.test"), ""
+				if len(got) == 1 && got[0].Err != nil {
+					reason = got[0].Err.Error()
+				}
+				if n := len(ca.orders("a.test")); n != tt.orders || len(got) != 1 || reason != tt.want || (o.served("a.test") == nil) != (tt.want != "") {
+					t.Errorf("%d orders, reported %+v; want %d orders and the reason %q", n, got, tt.orders, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// A certificate that cannot be written to the cache is used, and not ordered again.
+func TestCertificateThatCannotBeKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca, cache := newFakeCA(t), t.TempDir()
+		ca.issues = func() { // a directory in the place of the certificate's file
+			dirs, err := filepath.Glob(filepath.Join(cache, "ca.test-*"))
+			if err != nil || len(dirs) != 1 {
+				t.Errorf("the cache holds %q, %v; want one directory", dirs, err)
+				return
+			}
+			if err := os.MkdirAll(filepath.Join(dirs[0], "a.test", "in the way"), 0o700); err != nil {
+				t.Error(err)
+			}
+		}
+		o := order(t, ca, cache, nil, "a.test")
+		defer o.stop()
+		time.Sleep(time.Hour)
+		got := o.happened("a.test")
+		if len(got) != 2 || got[0].What != "certificate issued" || got[1].What != "certificate is not kept over restarts" || got[1].Err == nil {
+			t.Errorf("reported %+v; want the certificate, and that it is not kept", got)
+		}
+		if n := len(ca.orders("a.test")); n != 1 || o.served("a.test") == nil {
+			t.Errorf("%d orders; want 1, and the certificate in use", n)
+		}
+	})
+}
+
 func TestRenewal(t *testing.T) {
 	const day = 24 * time.Hour
 	synctest.Test(t, func(t *testing.T) {

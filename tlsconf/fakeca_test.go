@@ -30,6 +30,10 @@ type fakeCA struct {
 	life time.Duration // of certificates
 	slow time.Duration // for an answer
 
+	offers []string // types of challenges
+	token  string   // of challenges
+	issues func()   // called before a certificate is sent; may be nil
+
 	mu       sync.Mutex
 	down     bool
 	refuses  map[string]string // names whose challenges fail, and why
@@ -43,7 +47,7 @@ type fakeCA struct {
 
 func newFakeCA(t *testing.T) *fakeCA {
 	return &fakeCA{
-		t: t, life: 6 * 24 * time.Hour, refuses: make(map[string]string),
+		t: t, life: 6 * 24 * time.Hour, offers: []string{"http-01", "tls-alpn-01"}, token: "token", refuses: make(map[string]string),
 		ordered: make(map[string][]time.Time), decided: make(map[int]bool), issued: make(map[int][]byte),
 	}
 }
@@ -138,6 +142,9 @@ func (c *fakeCA) serve(w http.ResponseWriter, r *http.Request, payload []byte) {
 		c.issue(number, der)
 		reply(200, c.order(number))
 	case "cert":
+		if c.issues != nil {
+			c.issues()
+		}
 		w.Header().Set("Content-Type", "application/pem-certificate-chain")
 		_, _ = w.Write(c.issued[number])
 	}
@@ -175,8 +182,8 @@ func (c *fakeCA) order(n int) map[string]any {
 
 func (c *fakeCA) authorization(n int) map[string]any {
 	var challenges []any
-	for _, kind := range []string{"http-01", "tls-alpn-01"} {
-		challenge := map[string]any{"type": kind, "url": fmt.Sprintf("%s/challenge/%d/%s", fakeURL, n, kind), "status": c.status(n), "token": "token"}
+	for _, kind := range c.offers {
+		challenge := map[string]any{"type": kind, "url": fmt.Sprintf("%s/challenge/%d/%s", fakeURL, n, kind), "status": c.status(n), "token": c.token}
 		if why := c.refuses[c.names[n]]; why != "" && c.decided[n] {
 			challenge["error"] = map[string]string{"type": "urn:ietf:params:acme:error:connection", "detail": why}
 		}
