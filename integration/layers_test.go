@@ -27,7 +27,7 @@ var layers = map[string][]string{
 		"sluice/internal/cookie", "sluice/internal/limit", "sluice/internal/telemetry", "github.com/rs/zerolog",
 	},
 	"proxy/translate": {
-		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/upgrade",
+		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/tlsconf/certfile", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/headers", "sluice/proxy/probe",
 		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
 		"github.com/gobwas/ws",
@@ -49,7 +49,7 @@ var layers = map[string][]string{
 	"proxy/headers":  {"sluice/internal/fieldname"},
 	"config":         {"sluice/internal/fieldname", "golang.org/x/net/idna", "gopkg.in/yaml.v3"},
 	"route":          {},
-	"tlsconf":        {"sluice/internal/pemfile", "golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
+	"tlsconf":        {"sluice/tlsconf/acme", "sluice/tlsconf/certfile", "sluice/tlsconf/localca", "sluice/internal/atomicfile"},
 	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/wire", "github.com/gobwas/httphead", "golang.org/x/net/http/httpguts"},
 	"proxy/answer":   {},
 	"proxy/backend":  {"sluice/internal/limit", "sluice/proxy/backend/balance", "sluice/proxy/backend/dial", "sluice/proxy/backend/dns"},
@@ -63,6 +63,11 @@ var layers = map[string][]string{
 
 	"internal/cookie":          {},
 	"internal/telemetry":       {"sluice/internal/frame", "sluice/internal/limit", "github.com/gobwas/ws", "github.com/rs/zerolog"},
+	"tlsconf/acme":     {"sluice/tlsconf/certfile", "sluice/internal/atomicfile", "sluice/internal/pemfile", "golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
+	"tlsconf/certfile": {"sluice/internal/pemfile"},
+	"tlsconf/localca":  {"sluice/tlsconf/certfile", "sluice/internal/atomicfile"},
+
+	"internal/atomicfile":      {},
 	"internal/frame":           {"sluice/internal/limit", "github.com/gobwas/ws"},
 	"internal/fieldname":       {},
 	"internal/hop":             {},
@@ -71,12 +76,13 @@ var layers = map[string][]string{
 	"internal/record":          {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},
 	"internal/wire":            {"golang.org/x/sys/unix"},
 	"internal/wstest":          {"github.com/gobwas/ws", "golang.org/x/net/dns/dnsmessage"},
+	"internal/wstest/certtest": {},
 	"internal/wstest/xconnect": {},
 	"integration":              {},
 }
 
 // inTests is what the tests of any package may import besides.
-var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/xconnect", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
+var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
 
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()

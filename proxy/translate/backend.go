@@ -16,7 +16,7 @@ import (
 	"sluice/proxy/backend"
 	"sluice/proxy/probe"
 	"sluice/proxy/serve"
-	"sluice/tlsconf"
+	"sluice/tlsconf/certfile"
 )
 
 // Backend returns the settings of a backend's pool. The paths of mistakes are whole.
@@ -129,7 +129,7 @@ func backendTLS(c *config.Backend) (*tls.Config, string, []Mistake) {
 	fmt.Fprintf(key, "%#v", c.TLS)
 	at := "backends." + c.Name + ".tls"
 	if c.TLS.CA != "" {
-		authorities, err := tlsconf.Authorities(c.TLS.CA)
+		authorities, err := certfile.Authorities(c.TLS.CA)
 		if err != nil {
 			mistakes = append(mistakes, tlsMistake(at+".ca", err))
 		}
@@ -140,7 +140,7 @@ func backendTLS(c *config.Backend) (*tls.Config, string, []Mistake) {
 		}
 	}
 	if c.TLS.Cert != "" {
-		own, errs := tlsconf.LoadKeyPair(tlsconf.File{Cert: c.TLS.Cert, Key: c.TLS.Key, Option: at})
+		own, errs := certfile.LoadKeyPair(certfile.File{Cert: c.TLS.Cert, Key: c.TLS.Key, Option: at})
 		for _, err := range errs {
 			mistakes = append(mistakes, tlsMistake(at, err))
 		}

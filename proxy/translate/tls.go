@@ -9,6 +9,7 @@ import (
 
 	"sluice/config"
 	"sluice/tlsconf"
+	"sluice/tlsconf/certfile"
 )
 
 // TLS returns the options of the store of certificates. State is the directory for what
@@ -23,7 +24,7 @@ func TLS(cfg *config.Config, state string) tlsconf.Options {
 		o.MinVersion = tls.VersionTLS13
 	}
 	for _, f := range c.Certificates {
-		o.Files = append(o.Files, tlsconf.File{Cert: f.Cert, Key: f.Key, Option: fmt.Sprintf("tls.certificates[%d]", f.Index)})
+		o.Files = append(o.Files, certfile.File{Cert: f.Cert, Key: f.Key, Option: fmt.Sprintf("tls.certificates[%d]", f.Index)})
 	}
 	if a := c.ClientAuth; a != nil {
 		o.ClientAuth = &tlsconf.ClientAuth{Require: a.Mode == "require", CA: a.CA, CRL: a.CRL}
@@ -41,7 +42,7 @@ func TLSMistakes(err error) (all []Mistake) {
 
 // tlsMistake returns a mistake at a path, or at a more exact one if err has it.
 func tlsMistake(path string, err error) Mistake {
-	if f, ok := errors.AsType[*tlsconf.FileError](err); ok {
+	if f, ok := errors.AsType[*certfile.Error](err); ok {
 		path = f.Option
 	}
 	return Mistake{path, err}
