@@ -22,22 +22,52 @@ var layers = map[string][]string{
 	"cmd/sluice/demo": {"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"},
 	"proxy": {
 		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/upgrade",
-		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
-		"sluice/internal/fieldname", "sluice/internal/limit", "sluice/internal/telemetry", "sluice/internal/wire",
-		"github.com/gobwas/ws", "github.com/pires/go-proxyproto", "github.com/rs/zerolog", "golang.org/x/net/http/httpguts",
+		"sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/translate",
+		"sluice/proxy/backend", "sluice/proxy/compress", "sluice/proxy/relay",
+		"sluice/internal/cookie", "sluice/internal/limit", "sluice/internal/telemetry", "github.com/rs/zerolog",
 	},
+	"proxy/translate": {
+		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/tlsconf/certfile", "sluice/upgrade",
+		"sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/headers", "sluice/proxy/probe",
+		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
+		"github.com/gobwas/ws",
+	},
+	"proxy/serve": {
+		"sluice/route", "sluice/tlsconf", "sluice/upgrade",
+		"sluice/proxy/listen", "sluice/proxy/clientio", "sluice/proxy/headers",
+		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
+		"sluice/internal/cookie", "sluice/internal/limit", "sluice/internal/telemetry", "sluice/internal/wire",
+		"github.com/gobwas/ws", "github.com/rs/zerolog",
+	},
+	"proxy/listen": {
+		"sluice/proxy/clientio", "sluice/internal/limit", "sluice/internal/telemetry", "sluice/internal/wire",
+		"github.com/pires/go-proxyproto", "github.com/rs/zerolog",
+	},
+	"proxy/probe": {"sluice/upgrade", "sluice/proxy/backend", "github.com/gobwas/ws"},
 
+	"proxy/clientio": {"sluice/internal/wire", "golang.org/x/net/http/httpguts"},
+	"proxy/headers":  {"sluice/internal/fieldname"},
 	"config":         {"sluice/internal/fieldname", "golang.org/x/net/idna", "gopkg.in/yaml.v3"},
 	"route":          {},
-	"tlsconf":        {"sluice/internal/pemfile", "golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
+	"tlsconf":        {"sluice/tlsconf/acme", "sluice/tlsconf/certfile", "sluice/tlsconf/localca", "sluice/internal/atomicfile"},
 	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},
 	"proxy/answer":   {},
-	"proxy/backend":  {"sluice/internal/limit", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/dns/dnsmessage", "golang.org/x/net/http2"},
+	"proxy/backend":  {"sluice/internal/limit", "sluice/proxy/backend/balance", "sluice/proxy/backend/dial", "sluice/proxy/backend/dns"},
 	"proxy/compress": {"github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
 	"proxy/forward":  {"sluice/internal/fieldname", "sluice/internal/hop", "golang.org/x/net/http/httpguts"},
 	"proxy/relay":    {"sluice/internal/frame", "sluice/internal/limit", "sluice/internal/record", "sluice/internal/wire", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
 
-	"internal/telemetry":       {"sluice/internal/frame", "github.com/gobwas/ws", "github.com/rs/zerolog"},
+	"proxy/backend/balance": {},
+	"proxy/backend/dial":    {"sluice/internal/limit", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/http2"},
+	"proxy/backend/dns":     {"sluice/internal/limit", "golang.org/x/net/dns/dnsmessage"},
+
+	"internal/cookie":    {},
+	"internal/telemetry": {"sluice/internal/frame", "sluice/internal/limit", "github.com/gobwas/ws", "github.com/rs/zerolog"},
+	"tlsconf/acme":       {"sluice/tlsconf/certfile", "sluice/internal/atomicfile", "sluice/internal/pemfile", "golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
+	"tlsconf/certfile":   {"sluice/internal/pemfile"},
+	"tlsconf/localca":    {"sluice/tlsconf/certfile", "sluice/internal/atomicfile"},
+
+	"internal/atomicfile":      {},
 	"internal/frame":           {"sluice/internal/limit", "github.com/gobwas/ws"},
 	"internal/fieldname":       {},
 	"internal/hop":             {},
@@ -46,12 +76,13 @@ var layers = map[string][]string{
 	"internal/record":          {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},
 	"internal/wire":            {"golang.org/x/sys/unix"},
 	"internal/wstest":          {"github.com/gobwas/ws", "golang.org/x/net/dns/dnsmessage"},
+	"internal/wstest/certtest": {},
 	"internal/wstest/xconnect": {},
 	"integration":              {},
 }
 
 // inTests is what the tests of any package may import besides.
-var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/xconnect", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
+var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
 
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()

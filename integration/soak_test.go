@@ -82,6 +82,8 @@ type soak struct {
 	graves   chan net.Conn
 	reloads  chan record // outcomes
 	count    atomic.Uint64
+	pauses   stillness
+	excused  atomic.Uint64  // sessions that were not judged
 	running  sync.WaitGroup // connections at the backend
 	live     sync.Map       // of uint64 to *soaked
 
@@ -149,15 +151,28 @@ func (s *soak) run(length time.Duration) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), length)
 	defer cancel()
 	var workers sync.WaitGroup
+	watching, stop := context.WithCancel(context.Background())
+	var watched sync.WaitGroup
+	watched.Go(func() { s.pauses.watch(watching) })
 	for range s.sessions {
 		workers.Go(func() {
 			for ctx.Err() == nil && !s.t.Failed() {
-				s.check(s.play(ctx))
+				err := s.play(ctx)
+				if err != nil && s.pauses.lately() {
+					s.excused.Add(1)
+					continue
+				}
+				s.check(err)
 			}
 		})
 	}
 	s.reload(ctx, min(length/10, 2*time.Second))
 	workers.Wait()
+	stop()
+	watched.Wait()
+	if n := s.excused.Load(); n > 0 {
+		s.t.Logf("%d sessions were not judged: their peers did not run for long when they ended", n)
+	}
 
 	s.t.Logf("%d sessions, which ended: %v", s.count.Load(), s.causes)
 	after := s.look()

@@ -327,7 +327,7 @@ routes: [{path: /a/*, strip_prefix: /a, backend: "%s", request: {set_headers: {X
 			if got != tt.want {
 				t.Errorf("the copy is %q, want %q", got, tt.want)
 			}
-		case <-time.After(patience):
+		case <-time.After(wstest.Guard):
 			t.Fatalf("no copy of %s", tt.method)
 		}
 	}
@@ -620,7 +620,7 @@ func TestHealthChecks(t *testing.T) {
 		{"http with another status", "{check: http, status: [301], " + request + "}", status(200, ""), "the status is 200"},
 		{"http with the text", "{check: http, body: fine, " + request + "}", status(200, "all is fine"), ""},
 		{"http without the text", "{check: http, body: fine, " + request + "}", status(200, "broken"), `the body does not contain "fine"`},
-		{"http with the text too late", "{check: http, body: fine, " + request + "}", status(200, strings.Repeat(" ", maxProbeBody)+"fine"), `the body does not contain "fine"`},
+		{"http with the text too late", "{check: http, body: fine, " + request + "}", status(200, strings.Repeat(" ", 64<<10)+"fine"), `the body does not contain "fine"`},
 		{"http without an answer", "{check: http, timeout: 50ms, " + request + "}", mute, "no answer within 50ms"},
 		{"websocket", "websocket", answering(t, good), ""},
 		{"websocket with a subprotocol", "{check: websocket, subprotocol: chat}", answering(t, good), ""},

@@ -7,225 +7,309 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/gobwas/ws"
 	"github.com/rs/zerolog"
 
 	"sluice/config"
-	"sluice/proxy/answer"
+	"sluice/internal/cookie"
 	"sluice/proxy/backend"
 	"sluice/proxy/compress"
-	"sluice/proxy/forward"
+	"sluice/proxy/listen"
 	"sluice/proxy/relay"
+	"sluice/proxy/serve"
+	"sluice/proxy/translate"
 	"sluice/route"
-	"sluice/upgrade"
+	"sluice/tlsconf"
 )
 
-// builder turns a configuration into a snapshot. It does everything that can
-// fail, touches nothing that runs, and collects every mistake.
-type builder struct {
-	cfg      *config.Config
-	old      *snapshot // parts of it that are still the same live on
-	problems config.Problems
-	unread   []string // backends whose statuses are said neither to be failures nor not to be
-	state    string   // directory for what outlives the process
-	tell     func(backend.Event)
-	cookies  *signer // nil until it is needed
-
-	compressors map[string]*compress.Compressor // by their options
+// snapshot is everything that one configuration decides. It never changes.
+type snapshot struct {
+	*serve.Snapshot
+	pools           map[string]*backend.Pool
+	settings        map[string]backend.Settings // of the pools, from Apply on
+	cookies         *cookie.Key                 // nil unless a cookie is signed
+	notes           []string                    // for the operator
+	shutdownTimeout time.Duration
 }
 
-func newBuilder(cfg *config.Config, old *snapshot) *builder {
-	return &builder{cfg: cfg, old: old, state: cfg.StateDir, compressors: make(map[string]*compress.Compressor)}
+// warnings returns what may be wrong although it is no mistake.
+func (s *snapshot) warnings() []string {
+	if s.Store == nil {
+		return s.notes
+	}
+	return slices.Concat(s.notes, s.Store.Warnings())
+}
+
+// newSnapshot returns a snapshot without backends, routes and certificates.
+func newSnapshot(cfg *config.Config) *snapshot {
+	return &snapshot{
+		Snapshot: &serve.Snapshot{
+			Services:    make(map[string]*serve.Service),
+			Log:         zerolog.Nop(),
+			AccessLog:   cfg.Log.Access,
+			Via:         cfg.Via,
+			Redact:      cfg.Log.Redact,
+			MaxSessions: cfg.MaxSessions,
+		},
+		pools:           make(map[string]*backend.Pool),
+		settings:        make(map[string]backend.Settings),
+		shutdownTimeout: cfg.ShutdownTimeout,
+	}
+}
+
+// builder turns a configuration into a snapshot. It does everything that can fail, does
+// not touch what runs, and collects every mistake.
+type builder struct {
+	cfg      *config.Config
+	old      *snapshot // nil for a check; what is the same in it is used again
+	next     *snapshot
+	state    string // directory for what outlives the process
+	problems config.Problems
+	hints    []string // names of backends whose 'passive.statuses' used to have another default
+
+	logEndpoint func(backend.Event)
+	targets     map[string]*serve.Target        // by backend
+	compressors map[string]*compress.Compressor // by options
+}
+
+func newBuilder(cfg *config.Config, old *snapshot, logEndpoint func(backend.Event)) *builder {
+	return &builder{
+		cfg: cfg, old: old, state: cfg.StateDir, logEndpoint: logEndpoint,
+		targets: make(map[string]*serve.Target), compressors: make(map[string]*compress.Compressor),
+	}
 }
 
 func (b *builder) fail(pos config.Pos, path string, err error) {
 	b.problems = append(b.problems, b.cfg.Problem(pos, path, "%v", err))
 }
 
-// split returns the errors that were joined to err, or err alone.
-func split(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
+// failAll reports mistakes whose paths are whole.
+func (b *builder) failAll(all []translate.Mistake) {
+	for _, m := range all {
+		b.fail(b.cfg.Place(m.Path), m.Path, m.Err)
 	}
-	return []error{err}
 }
 
-// build returns a snapshot without listeners and a logger.
+func (b *builder) note(format string, args ...any) {
+	b.next.notes = append(b.next.notes, fmt.Sprintf(format, args...))
+}
+
+// build returns a snapshot without logger and without listeners.
 func (b *builder) build() *snapshot {
-	s := &snapshot{
-		services:        make(map[string]*service),
-		pools:           make(map[string]*backend.Pool),
-		settings:        make(map[string]backend.Settings),
-		supplies:        make(map[string]*supply),
-		log:             zerolog.Nop(),
-		proxies:         b.cfg.TrustedProxies,
-		access:          b.cfg.Log.Access,
-		via:             b.cfg.Via,
-		redact:          b.cfg.Log.Redact,
-		shutdownTimeout: b.cfg.ShutdownTimeout,
-		maxSessions:     b.cfg.MaxSessions,
+	s := newSnapshot(b.cfg)
+	b.next = s
+	for _, p := range b.cfg.TrustedProxies {
+		s.TrustUnix = s.TrustUnix || p.Unix
+		if !p.Unix {
+			s.TrustedProxies = append(s.TrustedProxies, p.Prefix)
+		}
 	}
 	if b.cfg.TLS != nil {
-		s.store = b.certificates(s, b.cfg.TLS)
+		s.Store = b.certificates()
 	}
 	for i := range b.cfg.Backends {
-		b.backend(s, &b.cfg.Backends[i])
+		b.backend(&b.cfg.Backends[i])
 	}
-	entries := make([]route.Entry[*service], len(b.cfg.Routes))
+	s.Routes = b.routes()
+	return s
+}
+
+// routes builds the services of all routes, and the table that matches requests to them.
+func (b *builder) routes() *route.Table[*serve.Service] {
+	entries := make([]route.Entry[*serve.Service], len(b.cfg.Routes))
 	for i := range b.cfg.Routes {
 		c := &b.cfg.Routes[i]
-		svc := b.service(c, s)
-		entries[i] = route.Entry[*service]{Pattern: pattern(c), Value: svc}
-		s.services[svc.group.Name] = svc
+		svc := b.service(c)
+		entries[i] = route.Entry[*serve.Service]{Pattern: translate.Pattern(c), Value: svc}
+		b.next.Services[svc.Group.Name] = svc
 	}
-	var conflicts []route.Conflict
-	s.routes, conflicts = route.Compile(entries)
+	table, conflicts := route.Compile(entries)
 	for _, c := range conflicts {
 		r := &b.cfg.Routes[c.Route]
 		err := errors.New(c.Message)
 		if c.By >= 0 {
 			err = fmt.Errorf("%w (line %d)", err, b.cfg.Routes[c.By].Pos.Line)
 		}
-		b.fail(r.Pos, place(r), err)
+		b.fail(r.Pos, pathOf(r), err)
 	}
-	return s
+	return table
 }
 
-// place is the path of a route in its file.
-func place(c *config.Route) string { return fmt.Sprintf("routes[%d]", c.Index) }
+// pathOf is the path of a route in its file.
+func pathOf(c *config.Route) string { return fmt.Sprintf("routes[%d]", c.Index) }
 
-func pattern(c *config.Route) route.Pattern {
-	return route.Pattern{
-		Host: c.Host, Path: c.Path, Methods: c.Methods,
-		Headers: c.Headers, Query: c.Query, Protocol: c.Protocol,
+// service builds what a route does. What lives longer than a configuration comes from
+// the route of the same identity in the old one.
+func (b *builder) service(c *config.Route) *serve.Service {
+	s, mistakes := translate.Service(c)
+	for _, m := range mistakes {
+		b.fail(c.Pos, pathOf(c)+m.Path, m.Err)
 	}
-}
-
-// identity is what decides whether a route of two configurations is the same.
-func identity(c *config.Route) string {
-	if c.Name != "" {
-		return c.Name
+	name := translate.Identity(c)
+	s.Group = &relay.Group{Name: name}
+	var before *serve.Admission
+	if same := b.old.service(name); same != nil {
+		s.Group, before = same.Group, &same.Admission
 	}
-	return pattern(c).String()
-}
-
-func (b *builder) service(c *config.Route, next *snapshot) *service {
-	name, at := identity(c), place(c)
-	s := &service{
-		group:            &relay.Group{Name: name},
-		shares:           next.shares(c),
-		request:          newEdit(&c.Request),
-		cacheControl:     c.CacheControl,
-		handshakeTimeout: c.WebSocket.HandshakeTimeout,
-		badGateway:       ws.StatusCode(c.WebSocket.CloseCodeBadGateway),
-		rules:            rulesOf(&c.WebSocket),
-		keepAlive:        c.WebSocket.KeepAlive,
-		userTimeout:      c.WebSocket.UserTimeout,
-	}
-	s.minRate = float64(c.MinBodyRate)
-	s.secure, s.hsts = secure(c.Security)
-	s.exchange = forward.Exchange{
-		Reuse: backend.Settle, Waiting: backend.Waiting, MaxBody: int64(c.MaxBodySize),
-		Response: c.Timeouts.Response, Silence: c.Timeouts.Idle,
-	}
-	var before *admission
-	if b.old != nil {
-		if same, ok := b.old.services[name]; ok {
-			s.group, before = same.group, &same.admission
-		}
-	}
-	s.admission = admissionOf(&c.WebSocket.Limits, before)
-	var err error
-	if c.Mirror != nil {
-		s.mirror = newMirror(c.Mirror, next.supplies[c.Mirror.Backend])
+	s.Admission.Inherit(before)
+	s.Targets = b.targetsOf(c)
+	if c.Mirror != nil && b.targets[c.Mirror.Backend] != nil {
+		s.Mirror = serve.NewMirror(b.targets[c.Mirror.Backend], float64(c.Mirror.Share), int64(c.Mirror.MaxBody))
 	}
 	if c.SplitCookie != "" {
-		s.splitCookie = &sticky{signer: b.signer(next), what: "split " + name, cookie: http.Cookie{Name: c.SplitCookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}}
-	}
-	if s.policy, err = policy(&c.WebSocket); err != nil {
-		b.fail(c.Pos, at, err)
-	}
-	if s.rewrite, err = route.NewRewrite(pattern(c), c.StripPrefix, c.Rewrite); err != nil {
-		b.fail(c.Pos, at, err)
-	}
-	if s.pages, err = answer.NewPages(c.ErrorPages); err != nil {
-		for _, err := range split(err) {
-			b.fail(c.Pos, at+".error_pages", err)
-		}
+		s.SplitCookie = &cookie.Cookie{Key: b.cookieKey(), Purpose: "split " + name, Attrs: http.Cookie{
+			Name: c.SplitCookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		}}
 	}
 	if c.Compress != nil {
-		if s.compress, err = b.compressor(c.Compress); err != nil {
-			b.fail(c.Pos, at+".compress", err)
-		}
-	}
-	if o := c.CORS; o != nil {
-		s.cors = answer.NewCORS(answer.CORSOptions{
-			Origins: o.Origins, Methods: o.Methods, Headers: o.Headers, Expose: o.Expose,
-			Credentials: o.Credentials, MaxAge: o.MaxAge,
-		})
-	}
-	s.response = newEdit(&c.Response, s.decided()...)
-	s.exchange.ToBackend, s.exchange.ToClient = s.request.names, s.response.names
-	switch {
-	case c.Redirect != nil:
-		if s.redirect, err = answer.NewRedirect(c.Redirect.To, c.Redirect.Status); err != nil {
-			b.fail(c.Pos, at+".redirect", err)
-		}
-	case c.Respond != nil:
-		s.respond = &answer.Respond{Status: c.Respond.Status, ContentType: c.Respond.ContentType, Body: c.Respond.Body}
-	case c.Files != nil:
-		// Nobody closes it: requests under way may need it after a reload,
-		// and its descriptor goes with the last reference.
-		if s.files, err = answer.NewFiles(c.Files.Root, c.Files.Index, c.Files.Fallback); err != nil {
-			b.fail(c.Pos, at+".files", err)
-		} else {
-			s.files.Pages = s.pages
+		var err error
+		if s.Compress, err = b.compressor(translate.Compression(c.Compress)); err != nil {
+			b.fail(c.Pos, pathOf(c)+".compress", err)
 		}
 	}
 	return s
 }
 
-// compressor returns one for all routes that compress alike: each bounds its
+// service returns the service of a route, or nil.
+func (s *snapshot) service(identity string) *serve.Service {
+	if s == nil {
+		return nil
+	}
+	return s.Services[identity]
+}
+
+// targetsOf returns the backends of a route; nil when it has none.
+func (b *builder) targetsOf(c *config.Route) (all []serve.WeightedTarget) {
+	if t := b.targets[c.Backend]; t != nil {
+		return []serve.WeightedTarget{{Target: t, Weight: 1}}
+	}
+	for _, part := range c.Split {
+		if t := b.targets[part.Backend]; t != nil {
+			all = append(all, serve.WeightedTarget{Target: t, Weight: part.Weight})
+		}
+	}
+	return all
+}
+
+// compressor returns one compressor for all routes that compress alike: each bounds its
 // memory by itself.
-func (b *builder) compressor(c *config.Compress) (*compress.Compressor, error) {
-	key := fmt.Sprint(*c)
+func (b *builder) compressor(o compress.Options) (*compress.Compressor, error) {
+	key := fmt.Sprint(o)
 	if same, ok := b.compressors[key]; ok {
 		return same, nil
 	}
-	z, err := compress.New(compress.Options{Encodings: c.Encodings, Types: c.Types, MinSize: int64(c.MinSize)})
+	c, err := compress.New(o)
 	if err == nil {
-		b.compressors[key] = z
+		b.compressors[key] = c
 	}
-	return z, err
+	return c, err
 }
 
-// policy returns what a route lets handshakes do.
-func policy(c *config.WebSocket) (upgrade.Policy, error) {
-	p := upgrade.Policy{Subprotocols: c.Subprotocols, StripCompression: c.Compression == "strip"}
-	for _, text := range c.Origins {
-		o, err := upgrade.ParseOrigin(text)
-		if err != nil {
-			return p, err
-		}
-		p.Origins = append(p.Origins, o)
+// backend builds the pool of a backend, or the next settings of the one there is.
+func (b *builder) backend(c *config.Backend) {
+	settings, mistakes := translate.Backend(c, translate.TakesRecords(b.cfg))
+	b.failAll(mistakes)
+	t := translate.Target(c)
+	if t.Pool = b.old.pool(c.Name); t.Pool == nil {
+		t.Pool = backend.New(c.Name, settings, b.logEndpoint)
 	}
-	return p, nil
+	if c.Sticky != nil {
+		t.Sticky = &cookie.Cookie{Key: b.cookieKey(), Purpose: "endpoint of " + c.Name, Attrs: translate.StickyCookie(c.Sticky)}
+	}
+	b.next.pools[c.Name], b.next.settings[c.Name], b.targets[c.Name] = t.Pool, settings, t
+	if p := c.Passive; p.Statuses == nil && (p.Failures > 0 || p.Ratio > 0) && len(c.Endpoints) > 1 {
+		b.hints = append(b.hints, c.Name)
+	}
+	if c.TLS.Insecure {
+		b.note("backend %s: tls.insecure is set: the certificates of its endpoints are NOT verified, anyone in between can read and change everything", c.Name)
+	}
 }
 
-// hints says what has come to mean something else in a later version.
-func (b *builder) hints() []string {
-	if len(b.unread) == 0 {
+// pool returns the pool of a backend, or nil.
+func (s *snapshot) pool(name string) *backend.Pool {
+	if s == nil {
 		return nil
 	}
-	return []string{fmt.Sprintf("passive: the statuses 502, 503 and 504 are no failures of an endpoint any more: write 'passive: { statuses: [502, 503, 504] }' where they shall be, else 'statuses: off' (backends %s)", strings.Join(b.unread, ", "))}
+	return s.pools[name]
 }
 
-// Check runs the build step of a configuration without listening, and returns
-// its mistakes, and what is no mistake but may be wrong or new. It leaves nothing
-// behind: the local CA it makes is thrown away.
+// cookieKey returns what signs cookies. If it cannot be kept, clients lose their place
+// with a restart.
+func (b *builder) cookieKey() *cookie.Key {
+	if b.next.cookies != nil {
+		return b.next.cookies
+	}
+	k, err := cookie.OpenKey(b.state)
+	if err != nil {
+		b.note("state_dir: the key of cookies cannot be kept, clients lose their place when sluice restarts: %v", err)
+		if k = cookie.NewKey(); b.old != nil && b.old.cookies != nil {
+			k = b.old.cookies
+		}
+	}
+	b.next.cookies = k
+	return k
+}
+
+// certificates returns the store of certificates. It keeps what the old one has.
+func (b *builder) certificates() *tlsconf.Store {
+	var old *tlsconf.Store
+	if b.old != nil {
+		old = b.old.Store
+	}
+	store, err := tlsconf.New(translate.TLS(b.cfg, b.state), old)
+	if err != nil {
+		b.failAll(translate.TLSMistakes(err))
+		return nil
+	}
+	if b.cfg.TLS.ACME != nil {
+		b.checkOrders(store)
+	}
+	return store
+}
+
+// checkOrders names the routes that ACME cannot serve and that no other certificate is
+// for. A route without a host matches what other routes do not, so its clients may use
+// names that there are certificates for.
+func (b *builder) checkOrders(store *tlsconf.Store) {
+	listed := func(host string) bool {
+		return slices.ContainsFunc(b.cfg.TLS.ACME.Hosts, func(name string) bool {
+			return strings.HasPrefix(host, "*.") && strings.HasSuffix(name, host[1:])
+		})
+	}
+	for i := range b.cfg.Routes {
+		r := &b.cfg.Routes[i]
+		err := tlsconf.CanOrder(r.Host)
+		switch {
+		case err == nil || store.Serves(r.Host) || listed(r.Host):
+		case r.Host == "" && len(store.Names()) > 0:
+			b.note("%s (line %d): %v; over TLS it is reached by the names of other certificates only", pathOf(r), r.Pos.Line, err)
+		case r.Host == "":
+			b.fail(r.Pos, pathOf(r), fmt.Errorf("%w, and nothing else has a certificate: give the route a host, or list names in 'tls.acme.hosts'", err))
+		default:
+			b.fail(r.Pos, pathOf(r)+".host", fmt.Errorf("%s: %w: list one that covers it in 'tls.certificates', or what it stands for in 'tls.acme.hosts'", r.Host, err))
+		}
+	}
+}
+
+// openListeners opens the listeners of the configuration, unless there are problems
+// already. Cancel must be called when there are problems afterwards.
+func (b *builder) openListeners(set *listen.Set) (change *listen.Change, cancel func()) {
+	if len(b.problems) > 0 {
+		return nil, func() {}
+	}
+	change, problems := set.Open(translate.Listeners(b.cfg))
+	for _, p := range problems {
+		b.fail(b.cfg.Listeners[p.Index].Pos, fmt.Sprintf("listeners[%d]", p.Index), p.Err)
+	}
+	return change, change.Cancel
+}
+
+// Check runs the build step of a configuration without listening. It returns its mistakes,
+// and what is no mistake but may be wrong or new. It leaves nothing behind: the local CA
+// that it makes is removed.
 func Check(cfg *config.Config) (config.Problems, []string) {
-	b := newBuilder(cfg, nil)
+	b := newBuilder(cfg, nil, nil)
 	dir, err := os.MkdirTemp("", "sluice-check-")
 	if err != nil {
 		b.fail(config.Pos{Line: 1, Column: 1}, "", fmt.Errorf("no temporary directory to check with: %w", err))
@@ -233,6 +317,9 @@ func Check(cfg *config.Config) (config.Problems, []string) {
 	}
 	defer os.RemoveAll(dir)
 	b.state = dir
-	s := b.build()
-	return slices.Clip(b.problems), append(s.warnings(), b.hints()...)
+	notes := b.build().warnings()
+	if len(b.hints) > 0 {
+		notes = append(notes, fmt.Sprintf("passive: the statuses 502, 503 and 504 are no failures of an endpoint any more: write 'passive: { statuses: [502, 503, 504] }' where they shall be, else 'statuses: off' (backends %s)", strings.Join(b.hints, ", ")))
+	}
+	return slices.Clip(b.problems), notes
 }

@@ -187,7 +187,7 @@ func (c *chaos) session(ctx context.Context) {
 	if early != nil { // came with the 101
 		in = early
 	}
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(wstest.Guard))
 	for range rand.IntN(4) {
 		if wsutil.WriteClientText(conn, []byte("hello")) != nil {
 			break
@@ -306,7 +306,7 @@ func (g *running) settled() {
 	g.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	timeout := time.After(patience)
+	timeout := time.After(wstest.Guard)
 	for {
 		busy := 0
 		for _, s := range g.Backends() {

@@ -5,6 +5,8 @@ import (
 	"net/url"
 
 	"sluice/config"
+	"sluice/proxy/serve"
+	"sluice/proxy/translate"
 	"sluice/route"
 	"sluice/upgrade"
 )
@@ -36,65 +38,48 @@ type Step struct {
 	Reason string
 }
 
-// Explain answers q from cfg alone. The error tells what of q is malformed.
+// Explain returns what cfg would do with q. It reads no certificates and asks no
+// endpoint. The error says what of q is malformed.
 func Explain(cfg *config.Config, q Question) (*Explanation, error) {
-	entries := make([]route.Entry[int], len(cfg.Routes))
-	for i := range cfg.Routes {
-		entries[i] = route.Entry[int]{Pattern: pattern(&cfg.Routes[i]), Value: i}
+	b := newBuilder(cfg, nil, nil) // mistakes are for Check to report
+	b.next = newSnapshot(cfg)
+	for i := range cfg.Backends {
+		b.targets[cfg.Backends[i].Name] = translate.Target(&cfg.Backends[i])
 	}
-	table, _ := route.Compile(entries) // conflicts are for Check to tell
-	host, err := route.CleanHost(q.URL.Host)
+	table := b.routes()
+	r, _, err := serve.Question(q.Method, q.URL.Host, q.URL, q.Header, q.WebSocket)
 	if err != nil {
 		return nil, err
-	}
-	path, err := route.Clean(rawPath(q.URL))
-	if err != nil {
-		return nil, err
-	}
-	r := &route.Request{
-		Method: q.Method, Host: host, Path: path, Query: q.URL.RawQuery,
-		Header: q.Header, WebSocket: q.WebSocket,
 	}
 	e := &Explanation{}
-	for _, step := range table.Explain(r) {
+	for _, step := range table.Explain(&r) {
 		c := &cfg.Routes[step.Route]
-		e.Steps = append(e.Steps, Step{c, identity(c), step.Takes, step.Reason})
+		e.Steps = append(e.Steps, Step{c, translate.Identity(c), step.Takes, step.Reason})
+		if step.Takes {
+			e.Route = c
+		}
 	}
-	m, miss := table.Match(r)
-	switch miss {
-	case route.None:
-		return e, e.take(&cfg.Routes[m.Value], q, path, m.Rest)
-	case route.MethodNotAllowed:
-		e.Status = http.StatusMethodNotAllowed
-	case route.UpgradeRequired:
-		e.Status = http.StatusUpgradeRequired
-	default:
-		e.Status = http.StatusNotFound
+	m, miss := table.Match(&r)
+	if miss != route.None {
+		e.Status = serve.StatusOf(miss)
+		return e, nil
+	}
+	e.Path = m.Value.Rewrite.Path(r.Path, m.Rest)
+	if q.WebSocket && m.Value.Targets != nil {
+		e.Refused = refused(m.Value.Policy, q)
 	}
 	return e, nil
 }
 
-// take fills in what the route c does with q.
-func (e *Explanation) take(c *config.Route, q Question, path, rest string) error {
-	e.Route = c
-	w, err := route.NewRewrite(pattern(c), c.StripPrefix, c.Rewrite)
-	if err != nil {
-		return err
-	}
-	e.Path = w.Path(path, rest)
-	if !q.WebSocket || c.Backend == "" && c.Split == nil {
-		return nil
-	}
-	p, err := policy(&c.WebSocket)
-	if err != nil {
-		return err
-	}
+// refused returns why a policy lets no such handshake through, or "".
+func refused(p upgrade.Policy, q Question) string {
 	hello := &upgrade.Request{Origin: q.Header.Get("Origin")}
 	if len(p.Subprotocols) > 0 {
-		hello.Protocols = p.Subprotocols[:1] // which the client offers is not asked here
+		hello.Protocols = p.Subprotocols[:1] // the subprotocols that the client would offer are not in q
 	}
-	if refusal := p.Apply(hello, upgrade.Site{Host: q.URL.Host, Secure: q.URL.Scheme == "wss" || q.URL.Scheme == "https"}); refusal != nil {
-		e.Refused = refusal.Reason
+	site := upgrade.Site{Host: q.URL.Host, Secure: q.URL.Scheme == "wss" || q.URL.Scheme == "https"}
+	if refusal := p.Apply(hello, site); refusal != nil {
+		return refusal.Reason
 	}
-	return nil
+	return ""
 }

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,10 +22,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/config"
+	"sluice/internal/wstest"
 )
-
-// patience is how long a test waits before it calls something lost.
-const patience = 20 * time.Second
 
 // running is a gateway that serves, and what it logs.
 type running struct {
@@ -62,7 +59,7 @@ func start(t *testing.T, text string) (*running, string) {
 		cancel()
 		select {
 		case <-done:
-		case <-time.After(patience):
+		case <-time.After(wstest.Guard):
 			t.Error("the gateway does not stop")
 		}
 	})
@@ -91,7 +88,7 @@ func (g *running) apply(text string) Change {
 // await waits for a text in the log.
 func (g *running) await(text string) {
 	g.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(wstest.Guard)
 	for {
 		g.mu.Lock()
 		found := strings.Contains(g.log.String(), text)
@@ -130,14 +127,14 @@ func echo(t *testing.T) string {
 
 func dial(t *testing.T, address, path string) net.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), wstest.Guard)
 	defer cancel()
 	c, _, _, err := ws.Dial(ctx, "ws://"+address+path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(wstest.Guard))
 	return c
 }
 
@@ -324,55 +321,6 @@ routes: [{path: /*, backend: "%s"}]
 	g.await(`"cause":"shutdown"`)
 }
 
-// shortOfDescriptors fails to accept for a while, as a socket does when the
-// process has no descriptor left.
-type shortOfDescriptors struct {
-	net.Listener
-	failures int
-}
-
-func (l *shortOfDescriptors) Accept() (net.Conn, error) {
-	if l.failures > 0 {
-		l.failures--
-		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
-	}
-	return l.Listener.Accept()
-}
-
-func TestAcceptWaitsOutAShortageOfDescriptors(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	var log bytes.Buffer
-	logger := zerolog.New(&log)
-	l := &listener{
-		name: "test", net: &shortOfDescriptors{ln, 3}, closed: make(chan struct{}),
-		short: newShortages(func() *zerolog.Logger { return &logger }),
-	}
-	defer l.short.stop()
-	c, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	got, err := l.next()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got.Close()
-	if s := log.String(); strings.Count(s, "out of file descriptors") != 1 {
-		t.Errorf("log = %s; want the shortage once", s)
-	}
-
-	l.net = &shortOfDescriptors{ln, 1 << 30}
-	close(l.closed)
-	if _, err := l.next(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("next of a closed listener = %v; want net.ErrClosed", err)
-	}
-}
-
 // A client that sends bytes behind its handshake is no longer watched by
 // net/http; that it left must be seen all the same.
 func TestClientThatLeavesDuringAHandshakeIsNotKept(t *testing.T) {
@@ -400,7 +348,7 @@ routes: [{path: /*, backend: "%s", websocket: {handshake_timeout: 10m}}]
 		t.Fatal(err)
 	}
 	c.Close()
-	b.SetReadDeadline(time.Now().Add(patience))
+	b.SetReadDeadline(time.Now().Add(wstest.Guard))
 	if n, err := b.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the backend read %d bytes, %v; want the end of the connection", n, err)
 	}
@@ -436,7 +384,7 @@ routes: [{path: /, respond: 204}]
 			t.Fatal(err)
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(patience))
+		c.SetDeadline(time.Now().Add(wstest.Guard))
 		fmt.Fprint(c, head+"GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n")
 		if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != 204 {
 			t.Fatalf("answer = %v, %v; want 204", res, err)
@@ -458,7 +406,7 @@ routes: [{path: /, respond: 204}]
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		c.SetDeadline(time.Now().Add(patience))
+		c.SetDeadline(time.Now().Add(wstest.Guard))
 		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
 		_, err = http.ReadResponse(bufio.NewReader(c), nil)
 		return err

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/internal/wstest"
 )
 
 // silent is a backend that takes requests and never answers. Each request goes to asked.
@@ -34,7 +36,7 @@ func send(t *testing.T, address, text string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(wstest.Guard))
 	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +95,7 @@ routes: [{path: /*, backend: "` + backend + `"}]
 	cutUnanswered(t, waiting)
 	select {
 	case <-request.Context().Done():
-	case <-time.After(patience):
+	case <-time.After(wstest.Guard):
 		t.Error("the backend still waits with its request")
 	}
 }
@@ -115,7 +117,7 @@ routes: [{path: /*, respond: {body: hello}}]
 		if !errors.Is(err, ErrStopped) {
 			t.Errorf("Apply = %v; want %v", err, ErrStopped)
 		}
-	case <-time.After(patience):
+	case <-time.After(wstest.Guard):
 		t.Error("Apply does not return")
 	}
 }
@@ -174,7 +176,7 @@ routes: [{path: /*, backend: "` + echo(t) + `"}]
 	}
 	first.Close()
 	second.Close()
-	waiting.SetReadDeadline(time.Now().Add(patience))
+	waiting.SetReadDeadline(time.Now().Add(wstest.Guard))
 	answered(t, waiting)
 }
 

@@ -11,41 +11,29 @@ import (
 
 	"sluice/proxy/backend"
 	"sluice/proxy/relay"
+	"sluice/proxy/serve"
 )
 
-// tendPools has the pools of s looked after, and no others. It is called with
-// the gateway's lock held, or when nobody else has it any more.
-func (g *Gateway) tendPools(s *snapshot) {
-	var gone sync.WaitGroup
-	for p, stop := range g.tended {
-		if s.pools[p.Name()] != p {
-			gone.Go(stop)
-			delete(g.tended, p)
+// runPools runs the pools of a configuration, and no others. The caller holds the lock,
+// or is the only one that is left.
+func (g *Gateway) runPools(pools map[string]*backend.Pool) {
+	var stopped sync.WaitGroup
+	for p, stop := range g.pools {
+		if pools[p.Name()] != p {
+			stopped.Go(stop)
+			delete(g.pools, p)
 		}
 	}
-	gone.Wait()
-	for _, p := range s.pools {
-		if g.tended[p] != nil {
+	stopped.Wait()
+	for _, p := range pools {
+		if g.pools[p] != nil {
 			continue
 		}
 		ctx, cancel := context.WithCancel(context.Background())
-		var tending sync.WaitGroup
-		tending.Go(func() { p.Run(ctx, g.shed) })
-		g.tended[p] = func() { cancel(); tending.Wait() }
+		var running sync.WaitGroup
+		running.Go(func() { p.Run(ctx, g.evict) })
+		g.pools[p] = func() { cancel(); running.Wait() }
 	}
-}
-
-// endpointEvent logs what happens to endpoints.
-func (g *Gateway) endpointEvent(e backend.Event) {
-	if short := backend.ShortageOf(e.Err); short != 0 {
-		g.shortages.met(short, e.Err)
-		return
-	}
-	record := g.logger().Info()
-	if e.Err != nil {
-		record = g.logger().Warn().Err(e.Err)
-	}
-	record.Str("backend", e.Backend).Str("endpoint", e.Endpoint).Msg(e.What)
 }
 
 // Backends describes all endpoints, in order of their backends' names.
@@ -57,8 +45,8 @@ func (g *Gateway) Backends() (all []backend.Status) {
 	return all
 }
 
-// Drain has an endpoint of a backend take nothing new and its sessions end over
-// the backend's drain time, or take work again. It lasts until the process
+// Drain drains an endpoint of a backend: it gets no new work, and its sessions end over
+// the backend's drain time. With on false it gets work again. Both last until the process
 // ends, whatever is configured.
 func (g *Gateway) Drain(backend, endpoint string, on bool) error {
 	switch p := g.current.Load().pool(backend); {
@@ -70,29 +58,23 @@ func (g *Gateway) Drain(backend, endpoint string, on bool) error {
 	return nil
 }
 
-// drainLate ends a session that began while its endpoint began to drain.
-func (g *Gateway) drainLate(l *backend.Lease, id uint64) {
-	if draining, over := l.Draining(); draining {
-		g.engine.End(func(v relay.View) bool { return v.ID == id }, relay.Drained, over)
-	}
-}
-
-// shed ends sessions for a pool and returns how many.
-func (g *Gateway) shed(s backend.Shed) int {
-	here := func(v relay.View) bool {
-		l := v.Owner.(*owner).lease
-		return v.Cause == 0 && l.Endpoint() == s.Endpoint && l.Backend() == s.Backend
+// evict ends sessions of an endpoint as its pool asks, and returns how many.
+func (g *Gateway) evict(s backend.Eviction) int {
+	engine := g.server.Engine()
+	matches := func(v relay.View) bool {
+		backend, endpoint := serve.EndpointOf(v)
+		return v.Cause == 0 && endpoint == s.Endpoint && backend == s.Backend
 	}
 	if s.Drain {
-		return g.engine.End(here, relay.Drained, s.Over)
+		return engine.End(matches, relay.Drained, s.Over)
 	}
 	type session struct {
 		id     uint64
 		opened time.Time
 	}
 	var all []session
-	g.engine.Each(func(v relay.View) bool {
-		if here(v) {
+	engine.Each(func(v relay.View) bool {
+		if matches(v) {
 			all = append(all, session{v.ID, v.Opened})
 		}
 		return true
@@ -101,9 +83,9 @@ func (g *Gateway) shed(s backend.Shed) int {
 	if s.Newest {
 		slices.Reverse(all)
 	}
-	end := make(map[uint64]struct{})
+	ends := make(map[uint64]struct{})
 	for _, o := range all[:min(len(all), s.Sessions)] {
-		end[o.id] = struct{}{}
+		ends[o.id] = struct{}{}
 	}
-	return g.engine.End(func(v relay.View) bool { _, ends := end[v.ID]; return ends }, relay.Rebalanced, s.Over)
+	return engine.End(func(v relay.View) bool { _, ok := ends[v.ID]; return ok }, relay.Rebalanced, s.Over)
 }

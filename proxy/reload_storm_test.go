@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"sluice/internal/wstest"
 )
 
 func TestReloadsLoseNoConnections(t *testing.T) {
@@ -19,7 +21,7 @@ routes: [{path: /ws, backend: "` + echo(t) + `"}, {path: /*, respond: {body: hel
 	var done atomic.Bool
 	for range 4 {
 		clients.Go(func() {
-			c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+			c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: wstest.Guard}
 			for !done.Load() {
 				res, err := c.Get("http://" + address + "/")
 				if err != nil {

@@ -42,7 +42,7 @@ log: {access: %v}
 		accepted(t, g, len(clients))
 		undo := wstest.NoDescriptors(t)
 		for i, c := range clients {
-			c.SetDeadline(time.Now().Add(patience))
+			c.SetDeadline(time.Now().Add(wstest.Guard))
 			fmt.Fprint(c, requests[i%len(requests)])
 			res, err := http.ReadResponse(bufio.NewReader(c), nil)
 			if err != nil {
@@ -80,13 +80,13 @@ func accepted(t *testing.T, g *running, n int) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	timeout := time.After(patience)
-	for _, l := range g.current.Load().listeners {
-		for l.open.Load() < int64(n) {
+	timeout := time.After(wstest.Guard)
+	for _, l := range g.listeners.All() {
+		for l.Connections() < int64(n) {
 			select {
 			case <-tick.C:
 			case <-timeout:
-				t.Fatalf("%d connections are accepted, want %d", l.open.Load(), n)
+				t.Fatalf("%d connections are accepted, want %d", l.Connections(), n)
 			}
 		}
 	}

@@ -7,22 +7,22 @@ import (
 	"sluice/proxy/relay"
 )
 
-// RouteStatus is what the sessions of a route have done up to now.
+// RouteStatus is what the sessions of a route have done so far.
 type RouteStatus struct {
 	Route string
 	Open  int64 // sessions
 	relay.Totals
 }
 
-// Routes describes the sessions of all routes that have a backend, in order of
-// their names. A session that ends meanwhile may be left out of the counts.
+// Routes returns the status of all routes that have a backend, in order of their names.
+// The counts may miss a session that ends meanwhile.
 func (g *Gateway) Routes() []RouteStatus {
 	totals := make(map[*relay.Group]relay.Totals)
 	s := g.current.Load()
-	for _, svc := range s.services {
-		totals[svc.group] = svc.group.Past()
+	for _, svc := range s.Services {
+		totals[svc.Group] = svc.Group.Past()
 	}
-	g.engine.Each(func(v relay.View) bool {
+	g.server.Engine().Each(func(v relay.View) bool {
 		t := totals[v.Group]
 		t.Sessions++
 		t.FromClient.Add(&v.FromClient)
@@ -31,9 +31,9 @@ func (g *Gateway) Routes() []RouteStatus {
 		return true
 	})
 	var all []RouteStatus
-	for _, svc := range s.services {
-		if svc.shares != nil {
-			all = append(all, RouteStatus{Route: svc.group.Name, Open: svc.group.Open(), Totals: totals[svc.group]})
+	for _, svc := range s.Services {
+		if svc.Targets != nil {
+			all = append(all, RouteStatus{Route: svc.Group.Name, Open: svc.Group.Open(), Totals: totals[svc.Group]})
 		}
 	}
 	slices.SortFunc(all, func(a, b RouteStatus) int { return cmp.Compare(a.Route, b.Route) })

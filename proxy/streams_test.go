@@ -270,7 +270,7 @@ routes: [{respond: {status: 200}}]
 		t.Fatal(err)
 	}
 	defer l.Release()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), wstest.Guard)
 	defer cancel()
 	c, res, err := l.Stream(ctx, &http.Request{
 		Method: http.MethodConnect, URL: &url.URL{Path: "/"}, Host: "localhost",

@@ -14,9 +14,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sluice/internal/wstest/certtest"
+	"sluice/tlsconf/certfile"
 )
 
-// ordering is a Store that runs, in a bubble of fake time.
+// ordering is a Store whose Run is under way, in fake time.
 type ordering struct {
 	*Store
 	t    *testing.T
@@ -26,7 +29,8 @@ type ordering struct {
 	events []Event
 }
 
-// order runs a Store that orders certificates for hosts, in the place of old.
+// order runs a Store that orders certificates for hosts. It replaces old, which may
+// be nil.
 func order(t *testing.T, ca *fakeCA, cache string, old *ordering, hosts ...string) *ordering {
 	t.Helper()
 	var before *Store
@@ -56,16 +60,16 @@ func order(t *testing.T, ca *fakeCA, cache string, old *ordering, hosts ...strin
 	return o
 }
 
-// happened returns what was reported about host.
+// happened returns the events about host.
 func (o *ordering) happened(host string) []Event {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(o.events), func(e Event) bool { return !slices.Contains(e.Names, host) })
 }
 
-// served returns the certificate that a client for host gets, or nil.
+// served returns the certificate that a client gets for host, or nil.
 func (o *ordering) served(host string) *x509.Certificate {
-	c, err := o.Certificate(hello(host, "", nil))
+	c, err := o.pick(hello(host, "", nil))
 	if err != nil {
 		return nil
 	}
@@ -83,8 +87,8 @@ func TestFailedOrdersAreRepeatedEverLater(t *testing.T) {
 		if o.served("good.test") == nil || o.served("bad.test") != nil {
 			t.Errorf("certificates after a minute: good %v, bad %v; want only the good one", o.served("good.test"), o.served("bad.test"))
 		}
-		if _, err := o.Certificate(hello("bad.test", "", nil)); err == nil || !strings.Contains(err.Error(), "connection refused") {
-			t.Errorf("Certificate = %v; want the reason", err)
+		if _, err := o.pick(hello("bad.test", "", nil)); err == nil || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("pick = %v; want the reason", err)
 		}
 		time.Sleep(3 * 24 * time.Hour)
 		failures := o.happened("bad.test")
@@ -116,7 +120,7 @@ func TestFailedOrdersAreRepeatedEverLater(t *testing.T) {
 		ca.change(func() { delete(ca.refuses, "bad.test") })
 		time.Sleep(13 * time.Hour)
 		if o.served("bad.test") == nil || o.Names()[0].Err != nil {
-			t.Errorf("after the CA thought better of it: %+v", o.Names()[0])
+			t.Errorf("after the CA stopped refusing: %+v", o.Names()[0])
 		}
 	})
 }
@@ -157,6 +161,72 @@ func TestCAThatCannotServe(t *testing.T) {
 	}
 }
 
+func TestChallengesThatTheCAOffers(t *testing.T) {
+	tests := []struct {
+		name    string
+		offers  []string
+		token   string
+		refused bool
+		orders  int
+		want    string // the reason, "" for a certificate
+	}{
+		{"HTTP-01 alone", []string{"dns-01", "http-01"}, "abc-_1", false, 1, ""},
+		{"HTTP-01 alone, refused", []string{"dns-01", "http-01"}, "abc-_1", true, 1, "http-01: no"},
+		{"TLS-ALPN-01 alone", []string{"tls-alpn-01"}, "abc-_1", false, 1, ""},
+		{"TLS-ALPN-01 alone, refused", []string{"tls-alpn-01"}, "abc-_1", true, 2, "the CA offers no challenge that can be answered; tls-alpn-01: no"},
+		{"none of the two", []string{"dns-01"}, "abc-_1", false, 1, "the CA offers no challenge that can be answered"},
+		{"a token that is a path", []string{"http-01"}, "../../x", false, 1, `http-01: the CA's token "../../x" is none`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ca := newFakeCA(t)
+				ca.offers, ca.token = tt.offers, tt.token
+				if tt.refused {
+					ca.refuses["a.test"] = "no"
+				}
+				o := order(t, ca, t.TempDir(), nil, "a.test")
+				defer o.stop()
+				time.Sleep(time.Minute)
+				got, reason := o.happened("a.test"), ""
+				if len(got) == 1 && got[0].Err != nil {
+					reason = got[0].Err.Error()
+				}
+				if n := len(ca.orders("a.test")); n != tt.orders || len(got) != 1 || reason != tt.want || (o.served("a.test") == nil) != (tt.want != "") {
+					t.Errorf("%d orders, reported %+v; want %d orders and the reason %q", n, got, tt.orders, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// A certificate that cannot be written to the cache is used, and not ordered again.
+func TestCertificateThatCannotBeKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca, cache := newFakeCA(t), t.TempDir()
+		ca.issues = func() { // a directory in the place of the certificate's file
+			dirs, err := filepath.Glob(filepath.Join(cache, "ca.test-*"))
+			if err != nil || len(dirs) != 1 {
+				t.Errorf("the cache holds %q, %v; want one directory", dirs, err)
+				return
+			}
+			if err := os.MkdirAll(filepath.Join(dirs[0], "a.test", "in the way"), 0o700); err != nil {
+				t.Error(err)
+			}
+		}
+		o := order(t, ca, cache, nil, "a.test")
+		defer o.stop()
+		time.Sleep(time.Hour)
+		got := o.happened("a.test")
+		if len(got) != 2 || got[0].What != "certificate issued" || got[1].What != "certificate is not kept over restarts" || got[1].Err == nil {
+			t.Errorf("reported %+v; want the certificate, and that it is not kept", got)
+		}
+		if n := len(ca.orders("a.test")); n != 1 || o.served("a.test") == nil {
+			t.Errorf("%d orders; want 1, and the certificate in use", n)
+		}
+	})
+}
+
 func TestRenewal(t *testing.T) {
 	const day = 24 * time.Hour
 	synctest.Test(t, func(t *testing.T) {
@@ -174,7 +244,7 @@ func TestRenewal(t *testing.T) {
 			t.Errorf("reported %+v; want the renewal", got)
 		}
 
-		// A renewal that fails is said, and the old certificate still serves.
+		// A renewal that fails is reported, and the old certificate stays in use.
 		ca.change(func() { ca.refuses["a.test"] = "unknown host" })
 		time.Sleep(5 * day)
 		got := o.happened("a.test")
@@ -212,8 +282,33 @@ func TestRestartOrdersNothing(t *testing.T) {
 	})
 }
 
-// Two processes on one cache, of which each has a Manager of its own, order and
-// renew each name once.
+// A reload in the middle of an order waits for it, and orders nothing again.
+func TestReloadDuringAnOrder(t *testing.T) {
+	for _, refused := range []string{"", "unknown host"} {
+		synctest.Test(t, func(t *testing.T) {
+			ca, cache := newFakeCA(t), t.TempDir()
+			ca.slow = 4 * time.Second
+			if refused != "" {
+				ca.refuses["a.test"] = refused
+			}
+			o := order(t, ca, cache, nil, "a.test")
+			time.Sleep(20 * time.Second) // in the first order
+			o = order(t, ca, cache, o, "a.test")
+			defer o.stop()
+			time.Sleep(5 * time.Minute)
+			orders, got := len(ca.orders("a.test")), o.happened("a.test")
+			want := 1
+			if refused != "" {
+				want = 2 // one for each challenge
+			}
+			if orders != want || len(got) != 1 || (got[0].Err == nil) != (refused == "") || (o.served("a.test") == nil) != (refused != "") {
+				t.Errorf("refused %q: %d orders, reported %+v; want %d orders and one report", refused, orders, got, want)
+			}
+		})
+	}
+}
+
+// Two processes on one cache order and renew each name once.
 func TestSharedCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca, cache := newFakeCA(t), t.TempDir()
@@ -236,17 +331,22 @@ func TestSharedCache(t *testing.T) {
 	})
 }
 
-// What is given to the CA lets nobody else in: strangers cannot make the
-// gateway order or look into the cache.
+// Only the CA gets answers to challenges. A stranger cannot make the gateway order
+// a certificate or read other files of the cache.
 func TestChallengesAreForTheCA(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca, cache := newFakeCA(t), t.TempDir()
 		o := order(t, ca, cache, nil, "a.test")
 		defer o.stop()
 		time.Sleep(time.Minute)
-		if err := o.account.cache.put("abc_-1"+tokenSuffix, []byte("the answer")); err != nil {
+		dirs, err := filepath.Glob(filepath.Join(cache, "ca.test-*"))
+		if err != nil || len(dirs) != 1 {
+			t.Fatalf("the cache holds %q, %v; want one directory", dirs, err)
+		}
+		if err := os.WriteFile(filepath.Join(dirs[0], "abc_-1+http-01"), []byte("the answer"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		const challengePath = "/.well-known/acme-challenge/"
 		tests := []struct {
 			method, path string
 			want         bool
@@ -263,7 +363,7 @@ func TestChallengesAreForTheCA(t *testing.T) {
 		}
 		for _, tt := range tests {
 			w := httptest.NewRecorder()
-			r := &http.Request{Method: tt.method, URL: must(http.NewRequest(tt.method, "http://a.test"+tt.path, nil)).URL}
+			r := &http.Request{Method: tt.method, URL: certtest.Must(http.NewRequest(tt.method, "http://a.test"+tt.path, nil)).URL}
 			if got := o.Challenge(w, r); got != tt.want || got && w.Body.String() != "the answer" {
 				t.Errorf("Challenge(%s %s) = %t with %q, want %t", tt.method, tt.path, got, w.Body, tt.want)
 			}
@@ -280,7 +380,7 @@ func TestChallengesAreForTheCA(t *testing.T) {
 		if n := ca.total(); len(n) != 1 {
 			t.Errorf("orders: %v", n)
 		}
-		err := filepath.WalkDir(cache, func(path string, d os.DirEntry, err error) error {
+		err = filepath.WalkDir(cache, func(path string, d os.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
@@ -298,7 +398,7 @@ func TestChallengesAreForTheCA(t *testing.T) {
 
 func TestFilesAndLocalCASaveOrders(t *testing.T) {
 	s, err := New(Options{
-		Files:      []File{spec{names: []string{"file.test", "*.wild.test"}}.write(t, "file")},
+		Files:      []certfile.File{write(t, certtest.Spec{Names: []string{"file.test", "*.wild.test"}}, "file")},
 		SelfSigned: []string{"local.test"},
 		StateDir:   t.TempDir(),
 		ACME: &ACME{
@@ -312,8 +412,8 @@ func TestFilesAndLocalCASaveOrders(t *testing.T) {
 	if want := []string{"file.test", "a.b.wild.test", "new.test"}; !slices.Equal(s.hosts, want) {
 		t.Errorf("orders for %q, want %q", s.hosts, want)
 	}
-	if c, err := s.Certificate(hello("file.test", "", nil)); err != nil || sourceOf(s, c) != "file" {
-		t.Errorf("Certificate(file.test) = %v; want the file while there is no other", err)
+	if c, err := s.pick(hello("file.test", "", nil)); err != nil || sourceOf(s, c) != "file" {
+		t.Errorf("pick(file.test) = %v; want the file while there is no other", err)
 	}
 }
 

@@ -9,30 +9,30 @@ import (
 	"slices"
 	"time"
 
-	"sluice/internal/pemfile"
+	"sluice/tlsconf/certfile"
 )
 
 // ClientAuth says which certificates clients have to show.
 type ClientAuth struct {
-	Require bool   // else a client may have none; one that it shows is verified
+	Require bool   // else a client may show none; one that it shows is verified
 	CA      string // PEM file of the authorities that issue them
-	CRL     string // PEM or DER file of what they have revoked; "" means none
+	CRL     string // PEM or DER file of their revocation lists; "" means none
 }
 
-// clientAuth is a ClientAuth, read.
+// clientAuth is what the files of a ClientAuth hold.
 type clientAuth struct {
 	options ClientAuth
-	pool    *x509.CertPool
-	lists   []*x509.RevocationList
+	pool    *x509.CertPool // of roots
 	roots   []*x509.Certificate
-	revoked map[string]bool // by revocation
+	lists   []*x509.RevocationList
+	revoked map[string]bool // by revocationKey
 }
 
 func loadClientAuth(o ClientAuth) (*clientAuth, error) {
 	c := &clientAuth{options: o, pool: x509.NewCertPool()}
 	var err error
-	if c.roots, err = Authorities(o.CA); err != nil {
-		return nil, &FileError{Option: "tls.client_auth.ca", Err: fmt.Errorf("client authorities %w", err)}
+	if c.roots, err = certfile.Authorities(o.CA); err != nil {
+		return nil, &certfile.Error{Option: "tls.client_auth.ca", Err: fmt.Errorf("client authorities %w", err)}
 	}
 	for _, authority := range c.roots {
 		c.pool.AddCert(authority)
@@ -41,18 +41,18 @@ func loadClientAuth(o ClientAuth) (*clientAuth, error) {
 		return c, nil
 	}
 	if c.lists, err = readRevoked(o.CRL, c.roots); err != nil {
-		return nil, &FileError{Option: "tls.client_auth.crl", Err: fmt.Errorf("revocation list %w", err)}
+		return nil, &certfile.Error{Option: "tls.client_auth.crl", Err: fmt.Errorf("revocation list %w", err)}
 	}
 	c.revoked = make(map[string]bool)
 	for _, list := range c.lists {
 		for _, entry := range list.RevokedCertificateEntries {
-			c.revoked[revocation(list.RawIssuer, entry.SerialNumber)] = true
+			c.revoked[revocationKey(list.RawIssuer, entry.SerialNumber)] = true
 		}
 	}
 	return c, nil
 }
 
-// same reports whether c and o were read from equal files.
+// same reports whether c and o hold the same authorities and lists.
 func (c *clientAuth) same(o *clientAuth) bool {
 	return slices.EqualFunc(c.roots, o.roots, (*x509.Certificate).Equal) &&
 		slices.EqualFunc(c.lists, o.lists, func(a, b *x509.RevocationList) bool { return bytes.Equal(a.Raw, b.Raw) })
@@ -61,11 +61,7 @@ func (c *clientAuth) same(o *clientAuth) bool {
 // readRevoked reads the lists in a file. Each must be signed by one of the
 // authorities.
 func readRevoked(file string, authorities []*x509.Certificate) ([]*x509.RevocationList, error) {
-	text, err := pemfile.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	lists, err := revocationLists(file, text)
+	lists, err := certfile.RevocationLists(file)
 	if err != nil {
 		return nil, err
 	}
@@ -78,23 +74,23 @@ func readRevoked(file string, authorities []*x509.Certificate) ([]*x509.Revocati
 	return lists, nil
 }
 
-// apply makes a configuration ask for certificates.
+// apply makes t ask clients for certificates.
 func (c *clientAuth) apply(t *tls.Config) {
 	t.ClientCAs = c.pool
 	t.ClientAuth = tls.VerifyClientCertIfGiven
 	if c.options.Require {
 		t.ClientAuth = tls.RequireAndVerifyClientCert
 	}
-	// Unlike VerifyPeerCertificate this is asked for resumed sessions too.
+	// Unlike VerifyPeerCertificate this is called for resumed sessions too.
 	t.VerifyConnection = c.verify
 }
 
-// verify refuses a client whose every chain is revoked or no longer leads to an
-// authority. Chains of a resumed session may be those of an older
-// configuration.
+// verify refuses a client when each of its chains is revoked or does not lead to
+// an authority any more. A resumed session may have the chains of an older
+// configuration, so they are built again.
 func (c *clientAuth) verify(s tls.ConnectionState) error {
 	if len(s.PeerCertificates) == 0 {
-		return nil // whether there must be one, crypto/tls has checked
+		return nil // crypto/tls has checked that there need not be one
 	}
 	chains := s.VerifiedChains
 	if s.DidResume {
@@ -118,20 +114,21 @@ func (c *clientAuth) verify(s tls.ConnectionState) error {
 	return fmt.Errorf("client certificate of %s: revoked", s.PeerCertificates[0].Subject)
 }
 
-// isRevoked reports whether a certificate of the chain is on its issuer's list.
+// isRevoked reports whether a certificate of chain is on the list of its issuer.
 func (c *clientAuth) isRevoked(chain []*x509.Certificate) bool {
 	return slices.ContainsFunc(chain, func(cert *x509.Certificate) bool {
-		return c.revoked[revocation(cert.RawIssuer, cert.SerialNumber)]
+		return c.revoked[revocationKey(cert.RawIssuer, cert.SerialNumber)]
 	})
 }
 
-// revocation identifies a certificate (RFC 5280, section 4.1.2.2).
-func revocation(issuer []byte, serial *big.Int) string {
+// revocationKey identifies a certificate (RFC 5280, section 4.1.2.2).
+func revocationKey(issuer []byte, serial *big.Int) string {
 	return string(issuer) + " " + serial.String()
 }
 
-// warnings says what to look after. A list past its time is still used: it
-// knows more than none, and refusing everyone would be worse.
+// warnings returns a sentence for each list past its time. Such a list is still
+// used: no list at all would know less, and to refuse every client would be
+// worse.
 func (c *clientAuth) warnings(now time.Time) []string {
 	var list []string
 	for _, l := range c.lists {

@@ -19,14 +19,20 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sluice/internal/wstest/certtest"
 )
 
-// fakeCA is an ACME server without a network, for tests in which time is faked.
-// It checks no signature.
+// fakeCA is an ACME server without a network, for tests with fake time. It checks
+// no signatures.
 type fakeCA struct {
 	t    *testing.T
 	life time.Duration // of certificates
 	slow time.Duration // for an answer
+
+	offers []string // types of challenges
+	token  string   // of challenges
+	issues func()   // called before a certificate is sent; may be nil
 
 	mu       sync.Mutex
 	down     bool
@@ -41,19 +47,19 @@ type fakeCA struct {
 
 func newFakeCA(t *testing.T) *fakeCA {
 	return &fakeCA{
-		t: t, life: 6 * 24 * time.Hour, refuses: make(map[string]string),
+		t: t, life: 6 * 24 * time.Hour, offers: []string{"http-01", "tls-alpn-01"}, token: "token", refuses: make(map[string]string),
 		ordered: make(map[string][]time.Time), decided: make(map[int]bool), issued: make(map[int][]byte),
 	}
 }
 
-// change alters how the CA is, while it is in use.
+// change calls f with the lock held, to change the CA while it is in use.
 func (c *fakeCA) change(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f()
 }
 
-// orders returns when certificates for a name were ordered.
+// orders returns the times at which certificates for a name were ordered.
 func (c *fakeCA) orders(name string) []time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,6 +142,9 @@ func (c *fakeCA) serve(w http.ResponseWriter, r *http.Request, payload []byte) {
 		c.issue(number, der)
 		reply(200, c.order(number))
 	case "cert":
+		if c.issues != nil {
+			c.issues()
+		}
 		w.Header().Set("Content-Type", "application/pem-certificate-chain")
 		_, _ = w.Write(c.issued[number])
 	}
@@ -173,8 +182,8 @@ func (c *fakeCA) order(n int) map[string]any {
 
 func (c *fakeCA) authorization(n int) map[string]any {
 	var challenges []any
-	for _, kind := range []string{"http-01", "tls-alpn-01"} {
-		challenge := map[string]any{"type": kind, "url": fmt.Sprintf("%s/challenge/%d/%s", fakeURL, n, kind), "status": c.status(n), "token": "token"}
+	for _, kind := range c.offers {
+		challenge := map[string]any{"type": kind, "url": fmt.Sprintf("%s/challenge/%d/%s", fakeURL, n, kind), "status": c.status(n), "token": c.token}
 		if why := c.refuses[c.names[n]]; why != "" && c.decided[n] {
 			challenge["error"] = map[string]string{"type": "urn:ietf:params:acme:error:connection", "detail": why}
 		}
@@ -191,17 +200,17 @@ func (c *fakeCA) issue(n int, csr []byte) {
 		c.t.Errorf("finalize: %v", err)
 		return
 	}
-	key := testKey["other"]()
+	key := certtest.Key("other")
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(int64(n + 2)), Subject: pkix.Name{CommonName: c.names[n]}, DNSNames: request.DNSNames,
 		NotBefore: time.Now(), NotAfter: time.Now().Add(c.life),
 	}
 	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "fake CA"}}
-	der := must(x509.CreateCertificate(rand.Reader, template, root, request.PublicKey, key))
+	der := certtest.Must(x509.CreateCertificate(rand.Reader, template, root, request.PublicKey, key))
 	c.issued[n] = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// total returns how many orders there were.
+// total returns the number of orders for each name.
 func (c *fakeCA) total() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -3,14 +3,14 @@ package tlsconf
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
 )
 
-// parseNames returns the names in the form that lookups use, each once: DNS
-// names in lower case, IP addresses as [netip.Addr] prints them.
+// parseNames returns the names in the form that certificates are looked up by,
+// each once: DNS names in lower case, IP addresses as [netip.Addr.String] writes
+// them. It reports every mistake.
 func parseNames(texts []string) ([]string, error) {
 	var names []string
 	var mistakes []error
@@ -25,6 +25,7 @@ func parseNames(texts []string) ([]string, error) {
 	return names, errors.Join(mistakes...)
 }
 
+// parseName returns one name in the form of [parseNames].
 func parseName(text string) (string, error) {
 	if ip, err := netip.ParseAddr(text); err == nil {
 		if ip.Zone() != "" {
@@ -45,22 +46,10 @@ func parseName(text string) (string, error) {
 }
 
 // isLabel reports whether s is one label of a host name (RFC 1123, section
-// 2.1), in lower case. An underscore is let through, as certificates do.
+// 2.1), in lower case. Underscores are allowed, as they are in certificates.
 func isLabel(s string) bool {
 	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
 		return false
 	}
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
-}
-
-// split parts parsed names into what certificates hold in separate fields.
-func split(names []string) (dns []string, ips []net.IP) {
-	for _, name := range names {
-		if ip, err := netip.ParseAddr(name); err == nil {
-			ips = append(ips, ip.AsSlice())
-		} else {
-			dns = append(dns, name)
-		}
-	}
-	return dns, ips
 }

@@ -3,18 +3,20 @@ package tlsconf
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sluice/internal/wstest/certtest"
+	"sluice/tlsconf/certfile"
 )
 
-// tended runs a Store in a bubble of fake time; the function returned tells
-// what was reported since it was called last.
-func tended(t *testing.T, s *Store) (reported func() []string) {
+// running runs a Store in fake time. The function that it returns returns the
+// events since its last call.
+func running(t *testing.T, s *Store) (reported func() []string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	var mu sync.Mutex
@@ -45,8 +47,8 @@ func tended(t *testing.T, s *Store) (reported func() []string) {
 }
 
 func TestChangedFilesAreReadAgain(t *testing.T) {
-	one, two := spec{names: []string{"one.test"}}, spec{names: []string{"two.test"}, key: "other"}
-	f := one.write(t, "site")
+	one, two := certtest.Spec{Names: []string{"one.test"}}, certtest.Spec{Names: []string{"two.test"}, Key: "other"}
+	f := write(t, one, "site")
 	put := func(file, text string) {
 		if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -56,26 +58,26 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		s, err := New(Options{Files: []File{f}}, nil)
+		s, err := New(Options{Files: []certfile.File{f}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		reported := tended(t, s)
+		reported := running(t, s)
 		steps := []struct {
 			name   string
 			change func()
 			serves string
-			want   string // beginning of the one event, "" for none
+			want   string // how the only event begins, "" for no event
 		}{
 			{"nothing", func() {}, "one.test", ""},
-			{"key alone", func() { put(f.Key, two.keyPEM()) }, "one.test", "changed file refused: certificate " + f.Cert + " with key"},
+			{"key alone", func() { put(f.Key, two.KeyPEM()) }, "one.test", "changed file refused: certificate " + f.Cert + " with key"},
 			{"nothing more", func() {}, "one.test", ""},
-			{"certificate too", func() { put(f.Cert, two.certPEM()) }, "two.test", "certificate file reloaded"},
-			{"written anew, the same", func() { put(f.Cert, must(readText(f.Cert))) }, "two.test", ""},
+			{"certificate too", func() { put(f.Cert, two.CertPEM()) }, "two.test", "certificate file reloaded"},
+			{"written anew, the same", func() { put(f.Cert, certtest.Must(readText(f.Cert))) }, "two.test", ""},
 			{"gone", func() { os.Remove(f.Cert) }, "two.test", "changed file refused: certificate " + f.Cert + ": no such file"},
 			{"empty", func() { put(f.Cert, "") }, "two.test", "changed file refused: certificate " + f.Cert + ": not a PEM file"},
 			{"empty again", func() { put(f.Cert, "") }, "two.test", ""},
-			{"back", func() { put(f.Cert, one.certPEM()); put(f.Key, one.keyPEM()) }, "one.test", "certificate file reloaded"},
+			{"back", func() { put(f.Cert, one.CertPEM()); put(f.Key, one.KeyPEM()) }, "one.test", "certificate file reloaded"},
 		}
 		for _, step := range steps {
 			step.change()
@@ -84,7 +86,7 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 			if len(got) > 1 || strings.Join(got, "") == "" != (step.want == "") || !strings.HasPrefix(strings.Join(got, ""), step.want) {
 				t.Errorf("%s: reported %q, want %q", step.name, got, step.want)
 			}
-			c, err := s.Certificate(hello("", "", nil))
+			c, err := s.pick(hello("", "", nil))
 			if err != nil || c.Leaf.DNSNames[0] != step.serves {
 				t.Errorf("%s: serves %v, %v; want %s", step.name, c, err, step.serves)
 			}
@@ -102,13 +104,13 @@ func readText(file string) (string, error) {
 
 func TestExpiryIsWarnedOfOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := spec{names: []string{"a.test"}, notBefore: time.Now(), notAfter: time.Now().Add(20 * 24 * time.Hour)}.write(t, "site")
+		f := write(t, certtest.Spec{Names: []string{"a.test"}, NotBefore: time.Now(), NotAfter: time.Now().Add(20 * 24 * time.Hour)}, "site")
 		var passed atomic.Int64 // days: the Store's clock runs ahead of its ticker's
-		s, err := New(Options{Files: []File{f}, Now: func() time.Time { return time.Now().AddDate(0, 0, int(passed.Load())) }}, nil)
+		s, err := New(Options{Files: []certfile.File{f}, Now: func() time.Time { return time.Now().AddDate(0, 0, int(passed.Load())) }}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		reported := tended(t, s)
+		reported := running(t, s)
 		for _, step := range []struct {
 			days int
 			want string
@@ -121,59 +123,4 @@ func TestExpiryIsWarnedOfOnce(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestClientAuthMistakes(t *testing.T) {
-	cert := spec{names: []string{"a.test"}}.write(t, "clients")
-	dir := t.TempDir()
-	none := filepath.Join(dir, "none.pem")
-	junk := filepath.Join(dir, "junk.crl")
-	if err := os.WriteFile(junk, []byte("junk"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tests := []struct {
-		name string
-		o    ClientAuth
-		want string
-	}{
-		{"no file", ClientAuth{CA: none}, "client authorities " + none + ": no such file or directory"},
-		{"a key", ClientAuth{CA: cert.Key}, "client authorities " + cert.Key + ":1: a block \"PRIVATE KEY\" does not belong in this file"},
-		{"no list", ClientAuth{CA: cert.Cert, CRL: none}, "revocation list " + none + ": no such file"},
-		{"junk for a list", ClientAuth{CA: cert.Cert, CRL: junk}, "revocation list " + junk + ": not a PEM file"},
-	}
-	for _, tt := range tests {
-		if _, err := New(Options{ClientAuth: &tt.o}, nil); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: New = %v, want %q", tt.name, err, tt.want)
-		}
-	}
-}
-
-func TestCovers(t *testing.T) {
-	s, err := New(Options{Files: []File{
-		spec{names: []string{"a.test", "*.wild.test", "192.0.2.1"}}.write(t, "first"),
-		spec{names: []string{"c.test"}}.write(t, "second"),
-	}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tests := []struct {
-		server, host string
-		want         bool
-	}{
-		{"a.test", "a.test", true},
-		{"A.test.", "x.wild.test", true},
-		{"x.wild.test", "y.wild.test", true},
-		{"x.wild.test", "wild.test", false},
-		{"x.wild.test", "x.y.wild.test", false},
-		{"a.test", "192.0.2.1", true},
-		{"a.test", "c.test", false},
-		{"c.test", "a.test", false},
-		{"unknown.test", "a.test", true}, // it got the first certificate
-		{"unknown.test", "c.test", false},
-	}
-	for _, tt := range tests {
-		if got := s.Covers(tt.server, tt.host); got != tt.want {
-			t.Errorf("Covers(%q, %q) = %t, want %t", tt.server, tt.host, got, tt.want)
-		}
-	}
 }

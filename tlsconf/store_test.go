@@ -2,7 +2,6 @@ package tlsconf
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -11,9 +10,11 @@ import (
 	"time"
 
 	"sluice/internal/wstest"
+	"sluice/internal/wstest/certtest"
+	"sluice/tlsconf/certfile"
 )
 
-// endpoint is a connection that only has a local address.
+// endpoint is a connection that has only a local address.
 type endpoint struct {
 	net.Conn
 	local net.Addr
@@ -21,7 +22,8 @@ type endpoint struct {
 
 func (e endpoint) LocalAddr() net.Addr { return e.local }
 
-// hello is what a modern client sends, or one that knows only one kind of key.
+// hello returns the ClientHello of a modern client, or of one that knows only one
+// kind of key.
 func hello(name, onlyKey string, local net.Addr) *tls.ClientHelloInfo {
 	h := &tls.ClientHelloInfo{
 		ServerName:        name,
@@ -46,19 +48,19 @@ func hello(name, onlyKey string, local net.Addr) *tls.ClientHelloInfo {
 func TestCertificateIsPickedByNameAndKey(t *testing.T) {
 	files := []struct {
 		base string
-		spec spec
+		spec certtest.Spec
 	}{
-		{base: "default", spec: spec{names: []string{"default.test"}}},
-		{base: "exact", spec: spec{names: []string{"A.example.com"}}},
-		{base: "wildcard", spec: spec{names: []string{"*.example.com"}}},
-		{base: "both-rsa", spec: spec{key: "rsa", names: []string{"both.test"}}},
-		{base: "both-ecdsa", spec: spec{names: []string{"both.test"}}},
-		{base: "wildcard-rsa", spec: spec{key: "rsa", names: []string{"*.example.com"}}},
-		{base: "address", spec: spec{names: []string{"192.0.2.7", "2001:db8::7"}}},
+		{base: "default", spec: certtest.Spec{Names: []string{"default.test"}}},
+		{base: "exact", spec: certtest.Spec{Names: []string{"A.example.com"}}},
+		{base: "wildcard", spec: certtest.Spec{Names: []string{"*.example.com"}}},
+		{base: "both-rsa", spec: certtest.Spec{Key: "rsa", Names: []string{"both.test"}}},
+		{base: "both-ecdsa", spec: certtest.Spec{Names: []string{"both.test"}}},
+		{base: "wildcard-rsa", spec: certtest.Spec{Key: "rsa", Names: []string{"*.example.com"}}},
+		{base: "address", spec: certtest.Spec{Names: []string{"192.0.2.7", "2001:db8::7"}}},
 	}
 	o := Options{SelfSigned: []string{"localhost", "*.localhost", "127.0.0.1", "::1"}, StateDir: t.TempDir()}
 	for _, f := range files {
-		o.Files = append(o.Files, f.spec.write(t, f.base))
+		o.Files = append(o.Files, write(t, f.spec, f.base))
 	}
 	s, err := New(o, nil)
 	if err != nil {
@@ -93,22 +95,22 @@ func TestCertificateIsPickedByNameAndKey(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := s.Certificate(hello(tt.server, tt.key, tt.local))
+			got, err := s.pick(hello(tt.server, tt.key, tt.local))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if from := sourceOf(s, got); from != tt.want {
-				t.Errorf("Certificate(%q, %s) is %s, want %s", tt.server, tt.key, from, tt.want)
+				t.Errorf("pick(%q, %s) is %s, want %s", tt.server, tt.key, from, tt.want)
 			}
 		})
 	}
 }
 
-// sourceOf returns the base name of the file c was loaded from.
+// sourceOf returns the base name of the file that c was loaded from.
 func sourceOf(s *Store, c *tls.Certificate) string {
 	for _, p := range s.current.Load().pairs {
 		if c == &p.Certificate {
-			base := filepath.Base(p.file.Cert)
+			base := filepath.Base(p.File.Cert)
 			return base[:len(base)-len(".pem")]
 		}
 	}
@@ -120,8 +122,8 @@ func TestStoreWithoutCertificatesRefusesHandshakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := s.Certificate(hello("a.test", "", nil)); c != nil || err == nil {
-		t.Errorf("Certificate = %v, %v; want an error", c, err)
+	if c, err := s.pick(hello("a.test", "", nil)); c != nil || err == nil {
+		t.Errorf("pick = %v, %v; want an error", c, err)
 	}
 	if file := s.RootFile(); file != "" {
 		t.Errorf("RootFile = %q, want none", file)
@@ -129,8 +131,8 @@ func TestStoreWithoutCertificatesRefusesHandshakes(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	f := spec{names: []string{"*.a.test", "192.0.2.1"}, notAfter: time.Date(2040, 1, 2, 3, 4, 5, 0, time.UTC)}.write(t, "site")
-	s, err := New(Options{Files: []File{f}, SelfSigned: []string{"LOCALHOST", "localhost", "::ffff:127.0.0.1"}, StateDir: t.TempDir()}, nil)
+	f := write(t, certtest.Spec{Names: []string{"*.a.test", "192.0.2.1"}, NotAfter: time.Date(2040, 1, 2, 3, 4, 5, 0, time.UTC)}, "site")
+	s, err := New(Options{Files: []certfile.File{f}, SelfSigned: []string{"LOCALHOST", "localhost", "::ffff:127.0.0.1"}, StateDir: t.TempDir()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,9 +147,9 @@ func TestNames(t *testing.T) {
 
 func TestHandshakes(t *testing.T) {
 	s, err := New(Options{
-		Files: []File{
-			spec{names: []string{"ecdsa.test"}}.write(t, "ecdsa"),
-			spec{key: "rsa", names: []string{"rsa.test"}}.write(t, "rsa"),
+		Files: []certfile.File{
+			write(t, certtest.Spec{Names: []string{"ecdsa.test"}}, "ecdsa"),
+			write(t, certtest.Spec{Key: "rsa", Names: []string{"rsa.test"}}, "rsa"),
 		},
 		SelfSigned: []string{"localhost", "127.0.0.1"},
 		StateDir:   t.TempDir(),
@@ -176,7 +178,7 @@ func TestHandshakes(t *testing.T) {
 					ServerName: tt.server, RootCAs: roots, MinVersion: version, MaxVersion: version,
 					NextProtos: []string{"h2", "http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(1),
 				}
-				server := s.Config(tt.http2)
+				server := s.ConfigFor(&tls.ClientHelloInfo{}, tt.http2)
 				for _, resumed := range []bool{false, true} {
 					state, err := connect(t, server, client)
 					if err != nil {
@@ -209,14 +211,16 @@ func TestMinVersion(t *testing.T) {
 				t.Fatal(err)
 			}
 			client := &tls.Config{ServerName: "localhost", RootCAs: readPool(t, s.RootFile()), MinVersion: tls.VersionTLS10, MaxVersion: tt.client}
-			if _, err := connect(t, s.Config(false), client); (err == nil) != tt.ok {
+			if _, err := connect(t, s.ConfigFor(&tls.ClientHelloInfo{}, false), client); (err == nil) != tt.ok {
 				t.Errorf("handshake = %v; want success: %v", err, tt.ok)
 			}
 		})
 	}
 }
 
-// connect connects client to server over loopback and returns what the client saw.
+// connect connects client to server over loopback, and returns the state of the
+// client's connection. The client reads one byte, so that it gets tickets that are
+// sent behind the handshake.
 func connect(t *testing.T, server, client *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
 	near, far := wstest.Sockets(t, "tcp")
@@ -227,13 +231,7 @@ func connect(t *testing.T, server, client *tls.Config) (tls.ConnectionState, err
 	return c.ConnectionState(), nil
 }
 
-func TestFileErrorUnwraps(t *testing.T) {
-	if err := (&FileError{Err: net.ErrClosed}); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("%v does not unwrap", err)
-	}
-}
-
-func BenchmarkCertificate(b *testing.B) {
+func BenchmarkPick(b *testing.B) {
 	s, err := New(Options{SelfSigned: []string{"*.localhost"}, StateDir: b.TempDir()}, nil)
 	if err != nil {
 		b.Fatal(err)
@@ -241,7 +239,7 @@ func BenchmarkCertificate(b *testing.B) {
 	h := hello("app.localhost", "", nil)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Certificate(h); err != nil {
+		if _, err := s.pick(h); err != nil {
 			b.Fatal(err)
 		}
 	}

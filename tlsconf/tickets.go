@@ -14,30 +14,33 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sluice/internal/atomicfile"
 )
 
 const (
-	ticketLife = 24 * time.Hour // of a key, before the next one follows
-	ticketKeys = 3              // the one in use, and those that still open older tickets
+	ticketLife = 24 * time.Hour // how long a key seals new tickets
+	ticketKeys = 3              // the key in use, and those that still open older tickets
 )
 
-// ticketKey seals session tickets from a time on.
+// ticketKey seals session tickets (RFC 8446, section 4.6.1).
 type ticketKey struct {
 	made time.Time // in whole seconds
 	key  [32]byte
 }
 
 // tickets are the keys in use, the newest first. They are kept in a file, so
-// that sessions are resumed across restarts, and by other processes that share
-// the state directory.
+// that sessions can be resumed after a restart, and by other processes that
+// share the state directory.
 type tickets struct {
-	file string // "" means memory alone
+	file string // "" means that the keys live in memory
 	keys []ticketKey
-	kept bool // as far as is known the file can be written
+	kept bool // the last write succeeded; true before the first one
 }
 
-// openTickets reads the keys in stateDir. Where there are none, or none that
-// can be read, it makes one; rotate writes it down, and says what was wrong.
+// openTickets reads the keys in stateDir. When there are none, or they cannot be
+// read, it makes one; rotate then writes it to the file, and reports what was
+// wrong.
 func openTickets(stateDir string, now time.Time) *tickets {
 	t := &tickets{kept: true}
 	if stateDir != "" {
@@ -49,7 +52,7 @@ func openTickets(stateDir string, now time.Time) *tickets {
 	return t
 }
 
-// read takes over what the file has, if that is newer.
+// read takes over the keys in the file, if they are newer.
 func (t *tickets) read(now time.Time) error {
 	if t.file == "" {
 		return nil
@@ -72,9 +75,9 @@ func (t *tickets) read(now time.Time) error {
 	return nil
 }
 
-// rotate brings the keys up to date with the file, and the file with the
-// clock. It reports whether the keys have changed. With an error the keys are
-// good, but live in memory alone.
+// rotate takes over newer keys from the file, makes a new key when one is due,
+// and writes the file. It reports whether the keys have changed. With an error
+// the keys can be used, but may not be in the file.
 func (t *tickets) rotate(now time.Time) (changed bool, err error) {
 	before := slices.Clone(t.keys)
 	err = t.read(now)
@@ -87,7 +90,7 @@ func (t *tickets) rotate(now time.Time) (changed bool, err error) {
 	return !slices.Equal(before, t.keys), err
 }
 
-// write brings the file up to date.
+// write writes the keys to the file, unless it holds them already.
 func (t *tickets) write() error {
 	if t.file == "" {
 		return nil
@@ -102,10 +105,10 @@ func (t *tickets) write() error {
 	if err := os.MkdirAll(filepath.Dir(t.file), 0o700); err != nil {
 		return err
 	}
-	return replaceFile(t.file, text.Bytes(), 0o600)
+	return atomicfile.Replace(t.file, text.Bytes(), 0o600)
 }
 
-// secrets returns the keys as crypto/tls takes them.
+// secrets returns the keys as [tls.Config.SetSessionTicketKeys] takes them.
 func (t *tickets) secrets() [][32]byte {
 	all := make([][32]byte, len(t.keys))
 	for i, k := range t.keys {
@@ -114,8 +117,8 @@ func (t *tickets) secrets() [][32]byte {
 	return all
 }
 
-// expired reports whether k is too old to open a ticket, or from a future that
-// only a wrong clock knows.
+// expired reports whether k is too old to open a ticket, or so far in the future
+// that a clock must have been wrong when it was made.
 func (k ticketKey) expired(now time.Time) bool {
 	age := now.Sub(k.made)
 	return age >= ticketKeys*ticketLife || age < -ticketLife
@@ -127,8 +130,9 @@ func newTicketKey(now time.Time) ticketKey {
 	return k
 }
 
-// parseTickets reads a line for each key: when it was made, in seconds since
-// 1970, and 64 hexadecimal digits. The newest comes first.
+// parseTickets reads the content of the file. It has a line for each key, the
+// newest first: when it was made, in seconds since 1970, and 64 hexadecimal
+// digits.
 func parseTickets(text []byte) ([]ticketKey, error) {
 	var keys []ticketKey
 	lines := bufio.NewScanner(bytes.NewReader(text))

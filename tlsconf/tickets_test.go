@@ -48,7 +48,7 @@ func TestTicketKeysRotate(t *testing.T) {
 
 func sameKey(a, b ticketKey) bool { return a.made.Equal(b.made) && a.key == b.key }
 
-// Of processes that share a directory each takes over what another rotated.
+// Processes that share a directory take over the keys of each other.
 func TestTicketKeysAreShared(t *testing.T) {
 	dir, now := t.TempDir(), time.Now()
 	one := openTickets(dir, now)
@@ -80,7 +80,8 @@ func TestTicketKeysThatCannotBeKept(t *testing.T) {
 	}
 }
 
-func FuzzTickets(f *testing.F) { // what is read is written the same
+// FuzzTickets checks that keys that were read are the same after they are written.
+func FuzzTickets(f *testing.F) {
 	line := "1893456000 " + strings.Repeat("ab", 32) + "\n"
 	for _, seed := range []string{"", line, line + line, line + line + line + line, "x", "1 2", "1893456001 " + line[11:] + line, line + "1893456001 " + line[11:], line[:20]} {
 		f.Add([]byte(seed))

@@ -1,8 +1,7 @@
-// Package upgrade is the opening handshake of a WebSocket (RFC 6455, section 4)
-// as a gateway holds it: it checks the client's request, offers the session to
-// a backend with a key of its own, verifies the answer, and only then takes the
-// client over. It knows neither routes nor limits, and not what the session
-// does afterwards.
+// Package upgrade is the opening handshake of a WebSocket (RFC 6455, section 4),
+// both sides of it: it checks the client's request, offers it to a backend,
+// verifies the answer, and only then accepts or refuses the client. It knows
+// neither routes nor limits, and not what the session does afterwards.
 package upgrade
 
 import (
@@ -18,65 +17,66 @@ import (
 	"sluice/internal/hop"
 )
 
-// A Request is a client's valid handshake, without what belongs to its own
-// connection: the key, the version and the hop-by-hop headers are gone from
-// Header. What Offer sends is made from it.
+// A Request is a valid handshake of a client, for a backend. Header is without
+// what belongs to the client's own connection: the key, the version and the
+// hop-by-hop headers.
 type Request struct {
 	Host       string      // for the backend's Host header
 	Path       string      // request target: escaped path and query
-	Origin     string      // as sent, "" when the client is not a browser
+	Origin     string      // as sent; "" if there is none, as from clients that are no browsers
 	Protocols  []string    // subprotocols in the client's order
-	Extensions string      // the permessage-deflate offers; others are dropped
-	Header     http.Header // the rest; owned by the Request
+	Extensions string      // the offers of permessage-deflate; other extensions are dropped
+	Header     http.Header // the other headers; owned by the Request
 
-	key string
+	key string // of the client
 }
 
-// A Refusal is why a handshake is not let through, as an HTTP status.
+// A Refusal is the answer to a handshake that does not reach a backend, and the
+// reason for it.
 type Refusal struct {
 	Status int
-	Header http.Header // to send along; may be nil
-	Reason string      // one sentence for the client, and for the log without a Detail
-	Detail string      // for the log alone; may be empty
+	Header http.Header // of the answer; may be nil
+	Reason string      // one sentence for the client, and for the log if there is no Detail
+	Detail string      // only for the log; may be empty
 }
 
 func (r *Refusal) Error() string { return r.Reason }
 
-// Wanted reports whether r asks for a WebSocket at all. Any other protocol in
-// Upgrade, and any Upgrade over HTTP/1.0 (RFC 9110, section 7.8) or without the
-// connection option, is a plain request.
+// Wanted reports whether r asks for a WebSocket. An Upgrade to another protocol,
+// over HTTP/1.0 (RFC 9110, section 7.8) or without the connection option counts
+// as a plain request.
 func Wanted(r *http.Request) bool {
 	return r.ProtoMajor == 1 && r.ProtoMinor >= 1 &&
 		httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") &&
 		httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket")
 }
 
-// Check reads the handshake in r (RFC 6455, section 4.2.1), which is Wanted.
-// The Request's path is the one of r; callers that rewrite it change it before
-// the offer.
+// Check reads and checks the handshake r (RFC 6455, section 4.2.1), which must be
+// [Wanted]. The Request's path is that of r; a caller that rewrites paths changes
+// it before the offer.
 func Check(r *http.Request) (*Request, *Refusal) {
 	key := r.Header.Get("Sec-Websocket-Key")
 	switch {
 	case r.Method != http.MethodGet:
-		return nil, bad("A WebSocket handshake must be a GET request.")
+		return nil, badRequest("A WebSocket handshake must be a GET request.")
 	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
-		return nil, bad("A WebSocket handshake must not have a body.")
+		return nil, badRequest("A WebSocket handshake must not have a body.")
 	case len(r.Header["Sec-Websocket-Version"]) != 1 || r.Header.Get("Sec-Websocket-Version") != "13":
 		return nil, UpgradeRequired("Only version 13 of the WebSocket protocol is spoken here (RFC 6455).")
 	case len(r.Header["Sec-Websocket-Key"]) != 1 || !validKey(key):
-		return nil, bad("The Sec-WebSocket-Key header must be there once, with 16 bytes in base64.")
+		return nil, badRequest("The Sec-WebSocket-Key header must be there once, with 16 bytes in base64.")
 	case len(r.Header["Origin"]) > 1:
-		return nil, bad("The Origin header must be there at most once.")
+		return nil, badRequest("The Origin header must be there at most once.")
 	case !strings.HasPrefix(r.URL.RequestURI(), "/"):
-		return nil, bad("The request target must be a path or a URL with a host.")
+		return nil, badRequest("The request target must be a path or a URL with a host.")
 	}
 	protocols, ok := tokens(r.Header["Sec-Websocket-Protocol"])
 	if !ok {
-		return nil, bad("The Sec-WebSocket-Protocol header must be a list of different tokens.")
+		return nil, badRequest("The Sec-WebSocket-Protocol header must be a list of different tokens.")
 	}
 	offers, ok := deflateOffers(r.Header["Sec-Websocket-Extensions"])
 	if !ok {
-		return nil, bad("The Sec-WebSocket-Extensions header is malformed.")
+		return nil, badRequest("The Sec-WebSocket-Extensions header is malformed.")
 	}
 	q := &Request{
 		Host:       r.Host,
@@ -90,7 +90,8 @@ func Check(r *http.Request) (*Request, *Refusal) {
 	return q, nil
 }
 
-// UpgradeRequired is the refusal of what is no WebSocket of version 13.
+// UpgradeRequired returns a refusal with the status 426, which asks for a
+// WebSocket of version 13.
 func UpgradeRequired(reason string) *Refusal {
 	return &Refusal{
 		Status: http.StatusUpgradeRequired,
@@ -103,7 +104,7 @@ func UpgradeRequired(reason string) *Refusal {
 	}
 }
 
-func bad(reason string) *Refusal {
+func badRequest(reason string) *Refusal {
 	return &Refusal{Status: http.StatusBadRequest, Reason: reason}
 }
 
@@ -116,8 +117,8 @@ func validKey(key string) bool {
 	return err == nil && n == 16
 }
 
-// tokens reads a list of tokens, each at most once. Empty members do not count
-// (RFC 9110, section 5.6.1.2).
+// tokens reads a list of different tokens. It ignores empty elements (RFC 9110,
+// section 5.6.1.2).
 func tokens(values []string) (list []string, ok bool) {
 	for _, v := range values {
 		for t := range strings.SplitSeq(v, ",") {
@@ -134,11 +135,11 @@ func tokens(values []string) (list []string, ok bool) {
 	return list, true
 }
 
-// negotiation are the fields that this package writes itself.
+// negotiation is the fields of the handshake, which this package writes itself.
 var negotiation = fieldname.NewSet("Sec-WebSocket-*")
 
-// endToEnd returns the headers that go on to the next hop, without those of
-// the handshake itself.
+// endToEnd returns a copy of h without the hop-by-hop headers and the fields of
+// the handshake.
 func endToEnd(h http.Header) http.Header {
 	out := h.Clone()
 	hop.Strip(out)

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-const sampleKey = "dGhlIHNhbXBsZSBub25jZQ==" // of RFC 6455, section 1.3
+const sampleKey = "dGhlIHNhbXBsZSBub25jZQ==" // from RFC 6455, section 1.3
 
-// handshake returns a request as the server reads it. Each edit replaces a
-// line, or adds one where it names a header that is not there; without a value
-// it removes the header.
+// handshake returns a request as the server reads it. Each edit is a header line
+// that replaces the lines with its name, if there are any; without a value it
+// removes them. An edit with a method is the request line.
 func handshake(t testing.TB, edits ...string) *http.Request {
 	t.Helper()
 	lines := []string{
@@ -57,11 +57,11 @@ func TestWanted(t *testing.T) {
 		{name: "tokens in any case", edits: []string{"Connection: UPGRADE", "Upgrade: WebSocket"}, want: true},
 		{name: "Connection in two lines", edits: []string{"Connection: keep-alive", "Connection: upgrade"}, want: true},
 		{name: "one of several protocols", edits: []string{"Upgrade: h2c, websocket"}, want: true},
-		{name: "POST is wanted, and refused later", edits: []string{"POST /chat HTTP/1.1"}, want: true},
+		{name: "POST, which Check refuses", edits: []string{"POST /chat HTTP/1.1"}, want: true},
 		{name: "HTTP/1.0", edits: []string{"GET /chat HTTP/1.0"}},
 		{name: "no Upgrade", edits: []string{"Upgrade:"}},
 		{name: "no Connection", edits: []string{"Connection:"}},
-		{name: "Connection without it", edits: []string{"Connection: keep-alive"}},
+		{name: "Connection without upgrade", edits: []string{"Connection: keep-alive"}},
 		{name: "h2c", edits: []string{"Upgrade: h2c"}},
 		{name: "longer word", edits: []string{"Upgrade: websocket2"}},
 		{name: "protocol with a version", edits: []string{"Upgrade: websocket/13"}},
@@ -70,14 +70,14 @@ func TestWanted(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := Wanted(handshake(t, tt.edits...)); got != tt.want {
-				t.Errorf("Wanted = %v, want %v", got, tt.want)
+				t.Errorf("Wanted = %v; want %v", got, tt.want)
 			}
 		})
 	}
 	r := handshake(t)
 	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
 	if Wanted(r) {
-		t.Error("Wanted over HTTP/2, where there is no Upgrade (RFC 9113, section 8.6)")
+		t.Error("Wanted over HTTP/2 = true; want false, it has no Upgrade (RFC 9113, section 8.6)")
 	}
 }
 
@@ -120,14 +120,14 @@ func TestCheckRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			q, refusal := Check(handshake(t, tt.edits...))
 			if refusal == nil {
-				t.Fatalf("Check = %+v, want status %d", q, tt.status)
+				t.Fatalf("Check = %+v; want status %d", q, tt.status)
 			}
 			if refusal.Status != tt.status || refusal.Error() == "" {
 				t.Errorf("Check = status %d, %q; want %d and a reason", refusal.Status, refusal.Reason, tt.status)
 			}
 			//lint:ignore SA1008 as RFC 6455 spells it, not net/http
 			if v := refusal.Header["Sec-WebSocket-Version"]; tt.status == 426 && (!slices.Equal(v, []string{"13"}) || refusal.Header.Get("Upgrade") != "websocket") {
-				t.Errorf("header of the 426 = %v, want the version and the protocol spoken here", refusal.Header)
+				t.Errorf("header of the 426 = %v; want the version and the protocol of this server", refusal.Header)
 			}
 		})
 	}
@@ -142,13 +142,13 @@ func TestCheckReads(t *testing.T) {
 		{name: "handshake", want: Request{Host: "example.com", Path: "/chat?x=1"}},
 		{name: "names in lower case", edits: []string{"sec-websocket-key: " + sampleKey, "origin: https://a.test"},
 			want: Request{Host: "example.com", Path: "/chat?x=1", Origin: "https://a.test", Header: http.Header{"Origin": {"https://a.test"}}}},
-		{name: "subprotocols in order, over lines, empty ones skipped", edits: []string{"Sec-WebSocket-Protocol: b,, a", "Sec-WebSocket-Protocol: ,C", "Sec-WebSocket-Protocol: "},
+		{name: "subprotocols in order, from several lines, without empty ones", edits: []string{"Sec-WebSocket-Protocol: b,, a", "Sec-WebSocket-Protocol: ,C", "Sec-WebSocket-Protocol: "},
 			want: Request{Host: "example.com", Path: "/chat?x=1", Protocols: []string{"b", "a", "C"}}},
-		{name: "subprotocols differ in case", edits: []string{"Sec-WebSocket-Protocol: a, A"},
+		{name: "subprotocols that differ in case", edits: []string{"Sec-WebSocket-Protocol: a, A"},
 			want: Request{Host: "example.com", Path: "/chat?x=1", Protocols: []string{"a", "A"}}},
-		{name: "only deflate is offered on", edits: []string{"Sec-WebSocket-Extensions: foo, permessage-deflate"},
+		{name: "only permessage-deflate is kept", edits: []string{"Sec-WebSocket-Extensions: foo, permessage-deflate"},
 			want: Request{Host: "example.com", Path: "/chat?x=1", Extensions: "permessage-deflate"}},
-		{name: "hop by hop headers stay behind", edits: []string{"Connection: upgrade, X-Hop, close", "X-Hop: 1", "Keep-Alive: 5", "TE: trailers", "Proxy-Authorization: x", "Cookie: a=1", "Content-Length: 0", "Sec-WebSocket-Made-Up: 1"},
+		{name: "hop-by-hop headers are removed", edits: []string{"Connection: upgrade, X-Hop, close", "X-Hop: 1", "Keep-Alive: 5", "TE: trailers", "Proxy-Authorization: x", "Cookie: a=1", "Content-Length: 0", "Sec-WebSocket-Made-Up: 1"},
 			want: Request{Host: "example.com", Path: "/chat?x=1", Header: http.Header{"Cookie": {"a=1"}}}},
 		{name: "Connection cannot hide the key", edits: []string{"Connection: upgrade, Sec-WebSocket-Key"}, want: Request{Host: "example.com", Path: "/chat?x=1"}},
 		{name: "escapes and separators as sent", edits: []string{"GET //a%2Fb%5C/%2e?a;b=%zz&%20 HTTP/1.1"}, want: Request{Host: "example.com", Path: "//a%2Fb%5C/%2e?a;b=%zz&%20"}},
@@ -167,18 +167,18 @@ func TestCheckReads(t *testing.T) {
 			w := tt.want
 			if q.Host != w.Host || q.Path != w.Path || q.Origin != w.Origin || q.Extensions != w.Extensions ||
 				!slices.Equal(q.Protocols, w.Protocols) || !maps.EqualFunc(q.Header, w.Header, slices.Equal) {
-				t.Errorf("Check = %+v, want %+v", q, w)
+				t.Errorf("Check = %+v; want %+v", q, w)
 			}
 			q.Header.Set("X-New", "1")
 			if !maps.EqualFunc(r.Header, before, slices.Equal) {
-				t.Errorf("the client's header became %v, want %v: the Request owns a copy", r.Header, before)
+				t.Errorf("the client's header became %v; want %v, because the Request owns a copy", r.Header, before)
 			}
 		})
 	}
 }
 
-// The handshake for the backend has the names as RFC 6455 spells them: there
-// are servers that look for just that.
+// The handshake for the backend has the header names as RFC 6455 spells them,
+// because some servers accept only that spelling.
 func TestEncodeSpellsTheNamesLikeTheRFC(t *testing.T) {
 	q, refusal := Check(handshake(t, "sec-websocket-protocol: chat, v2", "sec-websocket-extensions: permessage-deflate", "cookie: a=1"))
 	if refusal != nil {
@@ -188,11 +188,11 @@ func TestEncodeSpellsTheNamesLikeTheRFC(t *testing.T) {
 		"Sec-WebSocket-Key: KEY\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat, v2\r\n" +
 		"Sec-WebSocket-Extensions: permessage-deflate\r\nCookie: a=1\r\n\r\n"
 	if got := string(q.encode("KEY")); got != want {
-		t.Errorf("encode = %q, want %q", got, want)
+		t.Errorf("encode = %q; want %q", got, want)
 	}
 }
 
-// Header values can come from a route or be changed by one.
+// Header values that a route sets cannot break their line.
 func TestEncodeKeepsValuesOnTheirLine(t *testing.T) {
 	q := &Request{Host: "example.com", Path: "/", Header: http.Header{"X-A": {"1\r\nX-B: 2\n\nGET / HTTP/1.1"}, "X C": {"no name"}}}
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(q.encode(newKey()))))
@@ -200,21 +200,21 @@ func TestEncodeKeepsValuesOnTheirLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := r.Header["X-A"]; len(got) != 1 || r.Header["X-B"] != nil || len(r.Header) != 5 {
-		t.Errorf("the backend reads %v, want one line for X-A and nothing for the bad name", r.Header)
+		t.Errorf("the backend reads %v; want one line for X-A and nothing for the bad name", r.Header)
 	}
 }
 
 func TestAccept(t *testing.T) {
 	if got := accept(sampleKey); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" { // RFC 6455, section 1.3
-		t.Errorf("accept = %q", got)
+		t.Errorf("accept(%q) = %q; want the value of the RFC", sampleKey, got)
 	}
 	if a, b := newKey(), newKey(); a == b || !validKey(a) {
 		t.Errorf("newKey = %q, then %q; want two different keys of 16 bytes", a, b)
 	}
 }
 
-// FuzzCheck: a request that passes goes to the backend as exactly one request,
-// which says the same.
+// A request that passes the check reaches the backend as exactly one request with
+// the same meaning.
 func FuzzCheck(f *testing.F) {
 	f.Add("GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: " + sampleKey + "\r\nSec-WebSocket-Version: 13\r\n")
 	f.Add("GET http:chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: " + sampleKey + "\r\nSec-WebSocket-Version: 13\r\n")
@@ -227,7 +227,7 @@ func FuzzCheck(f *testing.F) {
 		}
 		q, refusal := Check(r)
 		if (q == nil) == (refusal == nil) {
-			t.Fatalf("Check = %v, %v", q, refusal)
+			t.Fatalf("Check = %v, %v; want one of the two", q, refusal)
 		}
 		if refusal != nil {
 			return
@@ -243,12 +243,13 @@ func FuzzCheck(f *testing.F) {
 		}
 		if q.Host != q2.Host || q.Path != q2.Path || q.Origin != q2.Origin || q.Extensions != q2.Extensions ||
 			!slices.Equal(q.Protocols, q2.Protocols) || !maps.EqualFunc(q.Header, q2.Header, slices.Equal) {
-			t.Fatalf("%+v became %+v", q, q2)
+			t.Fatalf("%+v reaches the backend as %+v", q, q2)
 		}
 	})
 }
 
-// serverTakes is what net/http's server checks beyond what ReadRequest does.
+// serverTakes reports whether net/http's server accepts h, which it checks beyond
+// what ReadRequest does.
 func serverTakes(h http.Header) bool {
 	for name, values := range h {
 		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, func(v string) bool { return !httpguts.ValidHeaderFieldValue(v) }) {

@@ -12,31 +12,33 @@ import (
 	"sluice/internal/wire"
 )
 
-const maxSwitch = 10 * time.Second // for writing the 101
+// maxAcceptTime is how long the client may take for the 101.
+const maxAcceptTime = 10 * time.Second
 
-// HTTP1 is a client that waits for the answer to a handshake over HTTP/1.1.
+// HTTP1 is a client that has sent a handshake over HTTP/1.1 and waits for the
+// answer.
 type HTTP1 struct {
 	w http.ResponseWriter
 	q *Request
 }
 
-// NewHTTP1 returns the client behind w, whose request was checked as q.
+// NewHTTP1 returns the client of w. Its request is q, as [Check] returned it.
 func NewHTTP1(w http.ResponseWriter, q *Request) *HTTP1 { return &HTTP1{w, q} }
 
-// Refuse passes the backend's refusal on, piece by piece, and closes it. The
-// client has as long to take it as the backend has to send it. After
-// an error the client must not take what it has for whole: panic with
-// [http.ErrAbortHandler].
+// Refuse sends the backend's refusal to the client, each piece as it comes, and
+// closes its body. The client has as much time to take it as the backend has to
+// send it. After an error the client must see that its answer is incomplete: the
+// caller panics with [http.ErrAbortHandler].
 func (c *HTTP1) Refuse(a *Answer) error {
 	defer a.Body.Close()
 	h := c.w.Header()
 	maps.Copy(h, a.Header)
 	if _, ok := h["Content-Type"]; !ok {
-		h["Content-Type"] = nil // or the server guesses one
+		h["Content-Type"] = nil // otherwise the server guesses one
 	}
 	c.w.WriteHeader(a.Status)
 	controller := http.NewResponseController(c.w)
-	controller.SetWriteDeadline(time.Now().Add(maxRefusal))
+	controller.SetWriteDeadline(time.Now().Add(maxRefusalTime))
 	if _, err := io.Copy(flushing{c.w, controller}, a.Body); err != nil {
 		return fmt.Errorf("pass on the refusal: %w", err)
 	}
@@ -44,7 +46,7 @@ func (c *HTTP1) Refuse(a *Answer) error {
 	return nil
 }
 
-// flushing sends what is written at once.
+// flushing sends at once what is written to it.
 type flushing struct {
 	w          io.Writer
 	controller *http.ResponseController
@@ -58,9 +60,10 @@ func (f flushing) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Accept takes the connection over from HTTP and sends the 101. What the
-// client sent behind its request is the Side's early bytes. On an error the
-// connection is closed.
+// Accept takes the connection over from the HTTP server and sends the 101. The
+// returned Side, which is the caller's, has the bytes that the client has already
+// sent after its request. After an error the connection is closed, unless it
+// could not be taken over.
 func (c *HTTP1) Accept(a *Answer) (wire.Side, error) {
 	conn, rw, err := http.NewResponseController(c.w).Hijack()
 	if err != nil {
@@ -84,7 +87,7 @@ func switchProtocols(conn net.Conn, q *Request, a *Answer) error {
 	fmt.Fprintf(&b, "Sec-WebSocket-Accept: %s\r\n", accept(q.key))
 	writeNegotiation(&b, a.Protocol, a.Extensions)
 	writeHeader(&b, a.Header)
-	if err := conn.SetDeadline(time.Now().Add(maxSwitch)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(maxAcceptTime)); err != nil {
 		return err
 	}
 	if _, err := conn.Write(b.Bytes()); err != nil {

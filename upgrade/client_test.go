@@ -18,7 +18,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// serve runs a server that hands every handshake to f, as a client.
+// serve runs a server that calls f for each handshake. The function that it returns
+// connects to it.
 func serve(t *testing.T, secure bool, f func(c *HTTP1)) (dial func() net.Conn) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +50,7 @@ func serve(t *testing.T, secure bool, f func(c *HTTP1)) (dial func() net.Conn) {
 	}
 }
 
-func TestAcceptTakesOverTheConnectionAndWhatCameEarly(t *testing.T) {
+func TestAcceptReturnsTheConnectionAndItsEarlyBytes(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		for _, n := range []int{0, 1, 4096, 100 << 10} {
 			sides := make(chan wire.Side, 1)
@@ -64,13 +65,13 @@ func TestAcceptTakesOverTheConnectionAndWhatCameEarly(t *testing.T) {
 				sides <- side
 			})
 			c := dial()
-			behind := bytes.Repeat([]byte("x"), n)
-			go c.Write(append([]byte(wstest.Handshake("/", "Sec-WebSocket-Protocol: v1")), behind...))
+			after := bytes.Repeat([]byte("x"), n)
+			go c.Write(append([]byte(wstest.Handshake("/", "Sec-WebSocket-Protocol: v1")), after...))
 			side := <-sides
 			got := make([]byte, n)
 			k := copy(got, side.Early)
-			if _, err := io.ReadFull(side.Conn, got[k:]); err != nil || k != len(side.Early) || !bytes.Equal(got, behind) {
-				t.Errorf("TLS %v: %d bytes behind the request came as %d early and others (%v)", secure, n, k, err)
+			if _, err := io.ReadFull(side.Conn, got[k:]); err != nil || k != len(side.Early) || !bytes.Equal(got, after) {
+				t.Errorf("TLS %v: of %d bytes after the request %d are early and the others differ (%v)", secure, n, k, err)
 			}
 			if side.Conn == nil {
 				continue
@@ -87,7 +88,7 @@ func TestAcceptTakesOverTheConnectionAndWhatCameEarly(t *testing.T) {
 	}
 }
 
-func TestAcceptFailsWhereNothingCanBeTakenOver(t *testing.T) {
+func TestAcceptFailsWithoutAConnection(t *testing.T) {
 	w := httptest.NewRecorder()
 	if side, err := NewHTTP1(w, &Request{}).Accept(&Answer{Status: 101}); err == nil || side.Conn != nil {
 		t.Errorf("Accept = %+v, %v; want an error", side, err)
@@ -102,7 +103,7 @@ type closing struct {
 
 func (c *closing) Close() error { c.closed++; return nil }
 
-func TestRefusePassesTheRefusalOn(t *testing.T) {
+func TestRefuse(t *testing.T) {
 	broken := errors.New("broken")
 	tests := []struct {
 		name   string
@@ -113,13 +114,13 @@ func TestRefusePassesTheRefusalOn(t *testing.T) {
 	}{
 		{name: "401", answer: Answer{Status: 401, Header: http.Header{"Www-Authenticate": {"Basic"}, "Content-Type": {"text/plain"}, "Content-Length": {"3"}}}, body: strings.NewReader("who"),
 			want: "HTTP/1.1 401 Unauthorized\r\nContent-Length: 3\r\nContent-Type: text/plain\r\nWww-Authenticate: Basic\r\n\r\nwho"},
-		{name: "no type is made up", answer: Answer{Status: 404, Header: http.Header{"Content-Length": {"6"}}}, body: strings.NewReader("<html>"),
+		{name: "no Content-Type is added", answer: Answer{Status: 404, Header: http.Header{"Content-Length": {"6"}}}, body: strings.NewReader("<html>"),
 			want: "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<html>"},
 		{name: "426", answer: Answer{Status: 426, Header: http.Header{"Sec-WebSocket-Version": {"8"}, "Upgrade": {"websocket"}, "Connection": {"Upgrade"}, "Content-Length": {"0"}}}, body: strings.NewReader(""),
 			want: "HTTP/1.1 426 Upgrade Required\r\nConnection: Upgrade\r\nContent-Length: 0\r\nSec-WebSocket-Version: 8\r\nUpgrade: websocket\r\n\r\n"},
 		{name: "204", answer: Answer{Status: 204, Header: http.Header{"Content-Length": {"0"}}}, body: strings.NewReader(""),
 			want: "HTTP/1.1 204 No Content\r\n\r\n"},
-		{name: "cut", answer: Answer{Status: 500, Header: http.Header{"Content-Length": {"9"}, "Content-Type": {"x/y"}}}, body: io.MultiReader(strings.NewReader("half"), errReader{broken}), err: broken,
+		{name: "cut off", answer: Answer{Status: 500, Header: http.Header{"Content-Length": {"9"}, "Content-Type": {"x/y"}}}, body: io.MultiReader(strings.NewReader("half"), errReader{broken}), err: broken,
 			want: "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 9\r\nContent-Type: x/y\r\n\r\nhalf"},
 	}
 	for _, tt := range tests {
@@ -130,7 +131,7 @@ func TestRefusePassesTheRefusalOn(t *testing.T) {
 			c := serve(t, false, func(c *HTTP1) { refused <- c.Refuse(&tt.answer) })()
 			io.WriteString(c, wstest.Handshake("/"))
 			if err := <-refused; !errors.Is(err, tt.err) || body.closed != 1 {
-				t.Errorf("Refuse = %v, body closed %d times; want %v, once", err, body.closed, tt.err)
+				t.Errorf("Refuse = %v with the body closed %d times; want %v, once", err, body.closed, tt.err)
 			}
 			c.(*net.TCPConn).CloseWrite()
 			all, err := io.ReadAll(c)
@@ -156,14 +157,14 @@ type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
-// What a backend refuses comes through while it is still speaking.
+// The client gets each piece of a refusal while the backend still sends.
 func TestRefuseStreams(t *testing.T) {
 	r, w := io.Pipe()
 	c := serve(t, false, func(c *HTTP1) {
 		defer r.Close()
 		c.Refuse(&Answer{Status: 401, Header: http.Header{}, Body: r})
 	})()
-	t.Cleanup(func() { w.Close() }) // before the server's
+	t.Cleanup(func() { w.Close() }) // before the server is closed
 	io.WriteString(c, wstest.Handshake("/"))
 	go io.WriteString(w, "first")
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -172,10 +173,10 @@ func TestRefuseStreams(t *testing.T) {
 	}
 	got := make([]byte, 5)
 	if _, err := io.ReadFull(resp.Body, got); string(got) != "first" || err != nil {
-		t.Errorf("while the backend is speaking the client got %q, %v", got, err)
+		t.Errorf("while the backend sends, the client got %q, %v; want first", got, err)
 	}
 	w.Close()
 	if rest, err := io.ReadAll(resp.Body); len(rest) != 0 || err != nil {
-		t.Errorf("then %q, %v", rest, err)
+		t.Errorf("at the end the client got %q, %v; want nothing", rest, err)
 	}
 }

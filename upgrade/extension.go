@@ -16,18 +16,19 @@ const (
 	serverBits       = "server_max_window_bits"
 	clientBits       = "client_max_window_bits"
 
-	anyBits = -1 // client_max_window_bits without a value
+	anyBits = -1 // stands for client_max_window_bits without a value
 )
 
 // deflate is an offer of permessage-deflate, or the answer to one.
 type deflate struct {
 	serverNoTakeover, clientNoTakeover bool
-	serverBits, clientBits             int // 0: absent
+	serverBits, clientBits             int // 0 when absent; clientBits may be anyBits
 }
 
-// deflateOffers returns the valid permessage-deflate offers of values as one
-// header value. Other extensions are dropped: what their reserved bits mean is
-// unknown, so no frame that uses them could be checked.
+// deflateOffers returns the valid offers of permessage-deflate in values, as one
+// header value. It drops other extensions: the meaning of their reserved bits is
+// unknown, so frames that use them could not be checked. Ok is false when values
+// are malformed.
 func deflateOffers(values []string) (offers string, ok bool) {
 	list, ok := extensions(values)
 	if !ok {
@@ -42,8 +43,9 @@ func deflateOffers(values []string) (offers string, ok bool) {
 	return strings.Join(kept, ", "), true
 }
 
-// deflateAnswer reads the response to offers that RFC 7692, section 7.1,
-// allows, and returns it as one header value: "" where it names no extension.
+// deflateAnswer returns a backend's answer to offers as one header value, "" when
+// it names no extension. Ok is false when the answer is malformed, or is one that
+// RFC 7692, section 7.1, does not allow.
 func deflateAnswer(values []string, offers string) (answer string, ok bool) {
 	list, ok := extensions(values)
 	if !ok || len(list) == 0 {
@@ -65,7 +67,8 @@ func deflateAnswer(values []string, offers string) (answer string, ok bool) {
 	return "", false
 }
 
-// answers reports whether a may answer the offer o.
+// answers reports whether a is an answer that the offer o allows (RFC 7692,
+// section 7.1).
 func (a deflate) answers(o deflate) bool {
 	switch {
 	case o.serverNoTakeover && !a.serverNoTakeover:
@@ -78,6 +81,7 @@ func (a deflate) answers(o deflate) bool {
 	return a.clientBits != anyBits && (o.clientBits == anyBits || a.clientBits <= o.clientBits)
 }
 
+// String returns d as a member of Sec-WebSocket-Extensions.
 func (d deflate) String() string {
 	var b strings.Builder
 	b.WriteString(deflateName)
@@ -102,16 +106,17 @@ func (d deflate) String() string {
 // extension is one member of Sec-WebSocket-Extensions.
 type extension struct {
 	name   string
-	params [][2]string // name and value, "" without one
+	params [][2]string // name and value; the value is "" when there is none
 }
 
-// extensions reads the values of Sec-WebSocket-Extensions (RFC 6455, section
-// 9.1). A quoted value has to be a token too, so quotes hide no separator.
+// extensions parses the values of Sec-WebSocket-Extensions (RFC 6455, section
+// 9.1). Ok is false when they are malformed. A quoted value must be a token too,
+// so no separator can be inside quotes.
 func extensions(values []string) (list []extension, ok bool) {
 	for _, v := range values {
 		for member := range strings.SplitSeq(v, ",") {
 			if textproto.TrimString(member) == "" {
-				continue // does not count (RFC 9110, section 5.6.1.2)
+				continue // empty members do not count (RFC 9110, section 5.6.1.2)
 			}
 			name, params, more := strings.Cut(member, ";")
 			e := extension{name: textproto.TrimString(name)}
@@ -134,8 +139,9 @@ func extensions(values []string) (list []extension, ok bool) {
 	return list, true
 }
 
-// deflate returns what e says of permessage-deflate. It is not ok where e is
-// another extension, or one that RFC 7692, section 7.1, has a server decline.
+// deflate returns the parameters of e. Ok is false when e is not
+// permessage-deflate, or has parameters that RFC 7692, section 7.1, makes a server
+// decline.
 func (e *extension) deflate() (d deflate, ok bool) {
 	if e.name != deflateName {
 		return d, false
@@ -154,14 +160,14 @@ func (e *extension) deflate() (d deflate, ok bool) {
 			d.clientBits = bits
 		case name == clientBits && value == "" && d.clientBits == 0:
 			d.clientBits = anyBits
-		default: // unknown, twice, or with a wrong value
+		default: // a parameter that is unknown, comes twice, or has a wrong value
 			return d, false
 		}
 	}
 	return d, true
 }
 
-// windowBits returns the value of a window parameter, 0 when it is not one.
+// windowBits returns the value of a window parameter, or 0 when v is not one.
 func windowBits(v string) int {
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 8 || n > 15 || strconv.Itoa(n) != v { // no sign, no leading zero
@@ -170,8 +176,8 @@ func windowBits(v string) int {
 	return n
 }
 
-// unquote returns what the quoted-string v stands for. What is none comes back
-// as it is, and so does one that is broken: it is no token.
+// unquote returns the text of the quoted-string v. It returns v unchanged when v
+// is not a quoted-string or is broken; a broken one is then not a token.
 func unquote(v string) string {
 	if len(v) < 2 || v[0] != '"' || v[len(v)-1] != '"' {
 		return v

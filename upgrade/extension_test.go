@@ -18,8 +18,8 @@ func TestDeflateOffers(t *testing.T) {
 			want: "permessage-deflate; server_max_window_bits=10, permessage-deflate"},
 		{name: "several lines are one list", values: []string{"permessage-deflate; client_no_context_takeover", "permessage-deflate"},
 			want: "permessage-deflate; client_no_context_takeover, permessage-deflate"},
-		{name: "others are dropped", values: []string{`x-webkit-deflate-frame, permessage-deflate, foo; bar=baz; q="x"`}, want: "permessage-deflate"},
-		{name: "empty members do not count", values: []string{"", " ,, permessage-deflate,", ","}, want: "permessage-deflate"},
+		{name: "other extensions are dropped", values: []string{`x-webkit-deflate-frame, permessage-deflate, foo; bar=baz; q="x"`}, want: "permessage-deflate"},
+		{name: "empty elements are ignored", values: []string{"", " ,, permessage-deflate,", ","}, want: "permessage-deflate"},
 		{name: "quoted value", values: []string{`permessage-deflate; server_max_window_bits="10"`}, want: "permessage-deflate; server_max_window_bits=10"},
 		{name: "quoted value with an escape", values: []string{`permessage-deflate; server_max_window_bits="1\0"`}, want: "permessage-deflate; server_max_window_bits=10"},
 
@@ -33,23 +33,23 @@ func TestDeflateOffers(t *testing.T) {
 		{name: "bits above 15", values: []string{"permessage-deflate; client_max_window_bits=16"}},
 		{name: "bits with a leading zero", values: []string{"permessage-deflate; client_max_window_bits=08"}},
 		{name: "bits with a sign", values: []string{"permessage-deflate; client_max_window_bits=+9"}},
-		{name: "a bad offer does not spoil the next", values: []string{"permessage-deflate; foo, permessage-deflate"}, want: "permessage-deflate"},
+		{name: "a bad offer beside a good one", values: []string{"permessage-deflate; foo, permessage-deflate"}, want: "permessage-deflate"},
 		{name: "other case is another extension", values: []string{"Permessage-Deflate"}},
 
-		// RFC 6455, section 9.1: no extension list.
+		// RFC 6455, section 9.1: not a list of extensions.
 		{name: "two words", values: []string{"permessage-deflate foo"}, bad: true},
-		{name: "words behind a value", values: []string{"permessage-deflate; server_max_window_bits=10 foo"}, bad: true},
+		{name: "words after a value", values: []string{"permessage-deflate; server_max_window_bits=10 foo"}, bad: true},
 		{name: "parameter without an extension", values: []string{"; client_max_window_bits"}, bad: true},
 		{name: "empty parameter", values: []string{"permessage-deflate;"}, bad: true},
 		{name: "empty value", values: []string{"permessage-deflate; client_max_window_bits="}, bad: true},
 		{name: "empty quoted value", values: []string{`permessage-deflate; client_max_window_bits=""`}, bad: true},
 		{name: "open quote", values: []string{`permessage-deflate; x="`}, bad: true},
-		{name: "quote alone", values: []string{`foo; x=" `}, bad: true},
-		{name: "escape without its byte", values: []string{`foo; x="a\"`}, bad: true},
+		{name: "a single quote", values: []string{`foo; x=" `}, bad: true},
+		{name: "escape without a byte", values: []string{`foo; x="a\"`}, bad: true},
 		{name: "separator inside quotes", values: []string{`foo; x="1, permessage-deflate"`}, bad: true},
 		{name: "line break inside quotes", values: []string{"foo; x=\"1\r\nX-Evil: 1\""}, bad: true},
 		{name: "comment", values: []string{"permessage-deflate (really)"}, bad: true},
-		{name: "one bad line spoils all", values: []string{"permessage-deflate", "a b"}, bad: true},
+		{name: "one bad line among good ones", values: []string{"permessage-deflate", "a b"}, bad: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestDeflateAnswer(t *testing.T) {
 		name, offers string
 		answer       []string
 		want         string
-		none         bool // there is no answer; else it is not allowed where nothing is wanted
+		none         bool // an answer without an extension; otherwise an empty want means that the answer is not allowed
 	}{
 		{name: "plain", offers: "permessage-deflate", answer: []string{"permessage-deflate"}, want: "permessage-deflate"},
 		{name: "not offered", answer: []string{"permessage-deflate"}},
@@ -76,18 +76,18 @@ func TestDeflateAnswer(t *testing.T) {
 		{name: "no header", offers: "permessage-deflate", none: true},
 		{name: "nothing", offers: "permessage-deflate", answer: []string{""}, none: true},
 		{name: "an empty list", offers: "permessage-deflate", answer: []string{" , ", "\t"}, none: true},
-		{name: "nothing, and nothing offered", answer: []string{""}, none: true},
+		{name: "nothing accepted, nothing offered", answer: []string{""}, none: true},
 		{name: "malformed", offers: "permessage-deflate", answer: []string{"permessage-deflate foo"}},
 		{name: "canonical for the client", offers: "permessage-deflate", answer: []string{`permessage-deflate;server_max_window_bits="10",`}, want: "permessage-deflate; server_max_window_bits=10"},
-		{name: "server may add flags unasked", offers: "permessage-deflate", answer: []string{"permessage-deflate; client_no_context_takeover; server_no_context_takeover"},
+		{name: "flags that the server may add", offers: "permessage-deflate", answer: []string{"permessage-deflate; client_no_context_takeover; server_no_context_takeover"},
 			want: "permessage-deflate; server_no_context_takeover; client_no_context_takeover"},
-		{name: "client bits unasked", offers: "permessage-deflate", answer: []string{"permessage-deflate; client_max_window_bits=10"}},
-		{name: "client bits asked", offers: "permessage-deflate; client_max_window_bits", answer: []string{"permessage-deflate; client_max_window_bits=15"}, want: "permessage-deflate; client_max_window_bits=15"},
+		{name: "client bits that were not offered", offers: "permessage-deflate", answer: []string{"permessage-deflate; client_max_window_bits=10"}},
+		{name: "client bits that were offered", offers: "permessage-deflate; client_max_window_bits", answer: []string{"permessage-deflate; client_max_window_bits=15"}, want: "permessage-deflate; client_max_window_bits=15"},
 		{name: "client bits without a value", offers: "permessage-deflate; client_max_window_bits", answer: []string{"permessage-deflate; client_max_window_bits"}},
 		{name: "client bits above the hint", offers: "permessage-deflate; client_max_window_bits=10", answer: []string{"permessage-deflate; client_max_window_bits=11"}},
 		{name: "client bits at the hint", offers: "permessage-deflate; client_max_window_bits=10", answer: []string{"permessage-deflate; client_max_window_bits=10"}, want: "permessage-deflate; client_max_window_bits=10"},
 		{name: "hint ignored", offers: "permessage-deflate; client_max_window_bits=10", answer: []string{"permessage-deflate"}, want: "permessage-deflate"},
-		{name: "server takeover left out", offers: "permessage-deflate; server_no_context_takeover", answer: []string{"permessage-deflate"}},
+		{name: "server_no_context_takeover left out", offers: "permessage-deflate; server_no_context_takeover", answer: []string{"permessage-deflate"}},
 		{name: "server bits left out", offers: "permessage-deflate; server_max_window_bits=10", answer: []string{"permessage-deflate"}},
 		{name: "server bits above", offers: "permessage-deflate; server_max_window_bits=10", answer: []string{"permessage-deflate; server_max_window_bits=11"}},
 		{name: "server bits below", offers: "permessage-deflate; server_max_window_bits=10", answer: []string{"permessage-deflate; server_max_window_bits=9"}, want: "permessage-deflate; server_max_window_bits=9"},

@@ -8,24 +8,24 @@ import (
 	"strings"
 )
 
-// A Policy is what one route lets a handshake do. The zero value lets the
-// backend decide everything.
+// A Policy is what a route allows in a handshake. The zero value allows
+// everything and leaves the decision to the backend.
 type Policy struct {
-	Origins          []Origin // empty: any
-	Subprotocols     []string // empty: any
-	StripCompression bool
+	Origins          []Origin // empty for any
+	Subprotocols     []string // empty for any
+	StripCompression bool     // takes permessage-deflate out of the offer
 }
 
-// A Site is what a client believes to be connected to, as far as the gateway
-// can tell: proxies in front may have changed Host.
+// A Site is what the client has connected to from its point of view, as far as
+// the gateway knows: a proxy in front may have changed the Host header.
 type Site struct {
 	Host   string // with its port
-	Port   string // that Host may lack, as a proxy in front named it; may be empty
-	Secure bool   // the client speaks TLS
+	Port   string // as a proxy in front reports it, in case Host has none; may be empty
+	Secure bool   // over TLS
 }
 
-// Apply checks q, which is for the site at, and takes out of it what the route
-// does not pass on.
+// Apply checks q, which came for the site at, and takes out of q what the route
+// does not pass on to the backend.
 func (p *Policy) Apply(q *Request, at Site) *Refusal {
 	if len(p.Origins) > 0 && q.Origin != "" {
 		allowed := slices.ContainsFunc(p.Origins, func(o Origin) bool { return o.allows(q.Origin, at) })
@@ -40,7 +40,7 @@ func (p *Policy) Apply(q *Request, at Site) *Refusal {
 	if len(p.Subprotocols) > 0 {
 		q.Protocols = slices.DeleteFunc(q.Protocols, func(t string) bool { return !slices.Contains(p.Subprotocols, t) })
 		if len(q.Protocols) == 0 {
-			return bad("The handshake must offer a subprotocol that is spoken here: " + strings.Join(p.Subprotocols, ", ") + ".")
+			return badRequest("The handshake must offer a subprotocol that is spoken here: " + strings.Join(p.Subprotocols, ", ") + ".")
 		}
 	}
 	if p.StripCompression {

@@ -8,7 +8,7 @@ import (
 func TestOrigins(t *testing.T) {
 	tests := []struct {
 		name, pattern, origin, host string
-		port                        string // told by a proxy in front
+		port                        string // as a proxy in front reports it
 		secure, want                bool
 	}{
 		{name: "same", pattern: "same-origin", origin: "https://a.test", host: "a.test", secure: true, want: true},
@@ -22,7 +22,7 @@ func TestOrigins(t *testing.T) {
 		{name: "same, IPv6", pattern: "same-origin", origin: "https://[::1]:8443", host: "[::1]:8443", secure: true, want: true},
 		{name: "same, IPv6 without port", pattern: "same-origin", origin: "https://[2001:DB8::1]", host: "[2001:db8::1]", secure: true, want: true},
 		{name: "same, plain page over plain", pattern: "same-origin", origin: "http://a.test", host: "a.test", want: true},
-		{name: "same, TLS ends in front of us", pattern: "same-origin", origin: "https://a.test", host: "a.test", want: true},
+		{name: "same, TLS ends at a proxy in front", pattern: "same-origin", origin: "https://a.test", host: "a.test", want: true},
 		{name: "plain page over TLS", pattern: "same-origin", origin: "http://a.test", host: "a.test", secure: true},
 		{name: "plain page over TLS on the same port", pattern: "same-origin", origin: "http://a.test:443", host: "a.test:443", secure: true},
 		{name: "another port", pattern: "same-origin", origin: "https://a.test:444", host: "a.test", secure: true},
@@ -32,7 +32,7 @@ func TestOrigins(t *testing.T) {
 		{name: "a name above", pattern: "same-origin", origin: "https://test", host: "a.test", secure: true},
 		{name: "another scheme", pattern: "same-origin", origin: "ftp://a.test", host: "a.test"},
 		{name: "extension page", pattern: "same-origin", origin: "chrome-extension://a.test", host: "a.test"},
-		{name: "null is nobody's", pattern: "same-origin", origin: "null", host: "null", secure: true},
+		{name: "null is no host", pattern: "same-origin", origin: "null", host: "null", secure: true},
 		{name: "no host", pattern: "same-origin", origin: "https://", host: ""},
 		{name: "empty names", pattern: "same-origin", origin: "https://.", host: "."},
 		{name: "user in Host", pattern: "same-origin", origin: "https://a.test", host: "x@a.test", secure: true},
@@ -40,10 +40,10 @@ func TestOrigins(t *testing.T) {
 
 		{name: "same, on a port that only a proxy knows", pattern: "same-origin", origin: "https://a.test:8443", host: "a.test", port: "8443", secure: true, want: true},
 		{name: "same, IPv6 on such a port", pattern: "same-origin", origin: "https://[::1]:8443", host: "[::1]", port: "8443", secure: true, want: true},
-		{name: "same, the proxy's port is behind another one", pattern: "same-origin", origin: "https://a.test", host: "a.test", port: "8443", secure: true, want: true},
+		{name: "same, on the default port beside the proxy's port", pattern: "same-origin", origin: "https://a.test", host: "a.test", port: "8443", secure: true, want: true},
 		{name: "the proxy's port is not that of Host", pattern: "same-origin", origin: "https://a.test:8443", host: "a.test:9443", port: "8443", secure: true},
-		{name: "a third port", pattern: "same-origin", origin: "https://a.test:9443", host: "a.test", port: "8443", secure: true},
-		{name: "file is nobody's", pattern: "same-origin", origin: "file://", host: "", secure: true},
+		{name: "neither port", pattern: "same-origin", origin: "https://a.test:9443", host: "a.test", port: "8443", secure: true},
+		{name: "file is no host", pattern: "same-origin", origin: "file://", host: "", secure: true},
 
 		{name: "exact", pattern: "https://a.test", origin: "https://a.test", want: true},
 		{name: "exact, in any case", pattern: "HTTPS://A.test", origin: "https://a.TEST", want: true},
@@ -55,7 +55,7 @@ func TestOrigins(t *testing.T) {
 		{name: "other scheme", pattern: "https://a.test", origin: "http://a.test"},
 		{name: "other scheme on that port", pattern: "https://a.test", origin: "http://a.test:443"},
 		{name: "other port", pattern: "https://a.test", origin: "https://a.test:8443"},
-		{name: "the host asked for is no matter", pattern: "https://a.test", origin: "https://b.test", host: "b.test"},
+		{name: "the Host header does not count", pattern: "https://a.test", origin: "https://b.test", host: "b.test"},
 		{name: "suffix", pattern: "https://a.test", origin: "https://a.test.evil.example"},
 		{name: "prefix", pattern: "https://a.test", origin: "https://evila.test"},
 		{name: "host as user", pattern: "https://a.test", origin: "https://a.test@evil.example"},
@@ -64,14 +64,14 @@ func TestOrigins(t *testing.T) {
 		{name: "with a path", pattern: "https://a.test", origin: "https://a.test/"},
 		{name: "with a query", pattern: "https://a.test", origin: "https://a.test?"},
 		{name: "with a fragment", pattern: "https://a.test", origin: "https://a.test#"},
-		{name: "host behind a fragment", pattern: "https://a.test", origin: "https://evil.example#https://a.test"},
+		{name: "host after a fragment", pattern: "https://a.test", origin: "https://evil.example#https://a.test"},
 		{name: "backslash", pattern: "https://a.test", origin: `https://evil.example\a.test`},
 		{name: "escape in the host", pattern: "https://a.test", origin: "https://a%2etest"},
 		{name: "two dots at the end", pattern: "https://a.test", origin: "https://a.test.."},
 		{name: "space", pattern: "https://a.test", origin: "https://a.test https://b.test"},
 		{name: "no scheme", pattern: "https://a.test", origin: "a.test"},
 		{name: "no scheme but slashes", pattern: "https://a.test", origin: "//a.test"},
-		{name: "null to a host", pattern: "https://a.test", origin: "null"},
+		{name: "null for a host", pattern: "https://a.test", origin: "null"},
 
 		{name: "below", pattern: "https://*.example.com", origin: "https://a.example.com", want: true},
 		{name: "far below", pattern: "https://*.example.com", origin: "https://a.b.Example.com", want: true},
@@ -79,7 +79,7 @@ func TestOrigins(t *testing.T) {
 		{name: "not the name itself", pattern: "https://*.example.com", origin: "https://example.com"},
 		{name: "not within a label", pattern: "https://*.example.com", origin: "https://evilexample.com"},
 		{name: "not an empty label", pattern: "https://*.example.com", origin: "https://.example.com"},
-		{name: "not further on", pattern: "https://*.example.com", origin: "https://a.example.com.evil.example"},
+		{name: "not in the middle", pattern: "https://*.example.com", origin: "https://a.example.com.evil.example"},
 		{name: "not with a user", pattern: "https://*.example.com", origin: "https://evil.example@a.example.com"},
 		{name: "not another scheme", pattern: "https://*.example.com", origin: "http://a.example.com"},
 		{name: "not another port", pattern: "https://*.example.com", origin: "https://a.example.com:444"},
@@ -91,7 +91,7 @@ func TestOrigins(t *testing.T) {
 		{name: "null does not allow file", pattern: "null", origin: "file://"},
 		{name: "null", pattern: "null", origin: "null", want: true},
 		{name: "null allows only null", pattern: "null", origin: "https://a.test", host: "a.test"},
-		{name: "null is written small", pattern: "null", origin: "NULL"},
+		{name: "null in upper case", pattern: "null", origin: "NULL"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -102,7 +102,7 @@ func TestOrigins(t *testing.T) {
 			p := &Policy{Origins: []Origin{o}}
 			refusal := p.Apply(&Request{Origin: tt.origin}, Site{Host: tt.host, Port: tt.port, Secure: tt.secure})
 			if (refusal == nil) != tt.want || refusal != nil && refusal.Status != 403 {
-				t.Errorf("%q lets %q connect to %q (TLS %v): %v; want %v", tt.pattern, tt.origin, tt.host, tt.secure, refusal, tt.want)
+				t.Errorf("%q allows %q to connect to %q (TLS %v): %v; want %v", tt.pattern, tt.origin, tt.host, tt.secure, refusal, tt.want)
 			}
 		})
 	}
@@ -116,7 +116,7 @@ func TestParseOriginRefuses(t *testing.T) {
 	} {
 		t.Run(text, func(t *testing.T) {
 			if o, err := ParseOrigin(text); err == nil {
-				t.Errorf("ParseOrigin(%q) = %+v, want an error", text, o)
+				t.Errorf("ParseOrigin(%q) = %+v; want an error", text, o)
 			}
 		})
 	}
@@ -129,7 +129,7 @@ func TestPolicy(t *testing.T) {
 		name       string
 		policy     Policy
 		q          Request
-		status     int // 0: let through
+		status     int // 0 if it is allowed
 		protocols  []string
 		extensions string
 	}{
@@ -148,12 +148,12 @@ func TestPolicy(t *testing.T) {
 			refusal := tt.policy.Apply(&q, Site{Host: "a.test", Secure: true})
 			if tt.status != 0 || refusal != nil {
 				if refusal == nil || refusal.Status != tt.status {
-					t.Errorf("Apply = %v, want status %d", refusal, tt.status)
+					t.Errorf("Apply = %v; want status %d", refusal, tt.status)
 				}
 				return
 			}
 			if !slices.Equal(q.Protocols, tt.protocols) || q.Extensions != tt.extensions {
-				t.Errorf("Apply left %q, %q; want %q, %q", q.Protocols, q.Extensions, tt.protocols, tt.extensions)
+				t.Errorf("Apply left the subprotocols and extensions %q, %q; want %q, %q", q.Protocols, q.Extensions, tt.protocols, tt.extensions)
 			}
 		})
 	}

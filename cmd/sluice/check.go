@@ -10,8 +10,8 @@ import (
 	"sluice/proxy"
 )
 
-// load reads a configuration. Where the file has mistakes, those that only the
-// build step finds are among them.
+// load reads a configuration. When the file has mistakes, the error also has
+// those that only the gateway finds when it builds what the file describes.
 func load(path string) (*config.Config, error) {
 	cfg, err := config.Load(path)
 	var problems config.Problems

@@ -35,7 +35,8 @@ func demoCommand() *cobra.Command {
 	return c
 }
 
-// demoState is a directory that a browser's trust in the CA can rely on.
+// demoState returns the default state directory. It stays the same, so that a
+// browser that trusts the CA once trusts it the next time too.
 func demoState() string {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -64,7 +65,7 @@ func runDemo(ctx context.Context, out io.Writer, plain, secure, state string) er
 	return err
 }
 
-// welcome tells what to open.
+// welcome prints what to open in a browser.
 func welcome(out io.Writer, c proxy.Change) {
 	fmt.Fprintln(out, "\nThe demo is running. Open one of these, Ctrl-C ends it:")
 	for _, l := range c.Listeners {
@@ -73,14 +74,14 @@ func welcome(out io.Writer, c proxy.Change) {
 	fmt.Fprintf(out, "For https without a warning, let the browser trust %s\n\n", c.RootFile)
 }
 
-// page is the URL of a listener for a browser on this machine.
+// page returns the URL of a listener for a browser on this machine.
 func page(l proxy.Listener) string {
 	host, port, err := net.SplitHostPort(l.Address)
 	if err != nil || strings.HasPrefix(l.Address, "unix:") {
 		return l.Address
 	}
 	if l.TLS {
-		return "https://localhost:" + port + "/" // which its certificate is for
+		return "https://localhost:" + port + "/" // a name of its certificate
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "localhost"

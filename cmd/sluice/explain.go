@@ -34,7 +34,7 @@ func explainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := ask(&q, args[0], origin, headers); err != nil {
+			if err := complete(&q, args[0], origin, headers); err != nil {
 				return err
 			}
 			e, err := proxy.Explain(cfg, q)
@@ -53,8 +53,8 @@ func explainCommand() *cobra.Command {
 	return configFlag(c, &path)
 }
 
-// ask completes a question from the command line.
-func ask(q *proxy.Question, target, origin string, headers []string) error {
+// complete completes a question with what the command line says.
+func complete(q *proxy.Question, target, origin string, headers []string) error {
 	u, err := url.Parse(target)
 	if err != nil {
 		return err
@@ -92,6 +92,7 @@ func ask(q *proxy.Question, target, origin string, headers []string) error {
 	return nil
 }
 
+// explain prints which route takes the request, and why the others do not.
 func explain(w io.Writer, cfg *config.Config, q *proxy.Question, e *proxy.Explanation) {
 	what := q.Method + " " + q.URL.String()
 	if q.WebSocket {
@@ -127,7 +128,7 @@ func explain(w io.Writer, cfg *config.Config, q *proxy.Question, e *proxy.Explan
 	}
 }
 
-// describe tells what the route does.
+// describe prints what the route does.
 func describe(w io.Writer, cfg *config.Config, q *proxy.Question, e *proxy.Explanation) {
 	r := e.Route
 	say := func(name, value string) {
@@ -167,7 +168,7 @@ func describe(w io.Writer, cfg *config.Config, q *proxy.Question, e *proxy.Expla
 	}
 }
 
-// sayEndpoints lists the endpoints of a backend.
+// sayEndpoints prints the endpoints of a backend.
 func sayEndpoints(say func(key, value string), cfg *config.Config, backend string) {
 	for _, b := range cfg.Backends {
 		if b.Name != backend {

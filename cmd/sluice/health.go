@@ -53,7 +53,7 @@ func healthCommand() *cobra.Command {
 	return configFlag(c, &path)
 }
 
-// probe tells whether a listener answers, be it with a refusal.
+// probe returns nil when a listener answers. A refusal is an answer too.
 func probe(l *config.Listener) error {
 	network, address, err := dialable(l.Address)
 	if err != nil {
@@ -66,18 +66,18 @@ func probe(l *config.Listener) error {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(healthTimeout))
 	if l.ProxyProtocol {
-		// Without an address: the connection speaks for itself. If it is
-		// closed already, the next write says so too.
+		// UNKNOWN: the address is that of the connection. An error here comes
+		// back with the next write.
 		io.WriteString(conn, "PROXY UNKNOWN\r\n")
 	}
 	if l.TLS {
-		// Whether the certificate is right is not asked: it is for other names.
+		// The certificate is not checked: it is for other names than the address.
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
 	}
 	err = options(conn)
 	alert, ok := errors.AsType[*net.OpError](err)
 	switch {
-	case ok && l.TLS && alert.Op == "remote error": // how crypto/tls says that an alert came
+	case ok && l.TLS && alert.Op == "remote error": // the form in which crypto/tls reports an alert
 		return nil
 	case l.ProxyProtocol && !errors.Is(err, os.ErrDeadlineExceeded):
 		return nil
@@ -85,7 +85,8 @@ func probe(l *config.Listener) error {
 	return err
 }
 
-// options sends one request that net/http answers by itself.
+// options sends "OPTIONS *", which net/http answers without a handler, and waits
+// for the answer.
 func options(conn net.Conn) error {
 	if _, err := fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); err != nil {
 		return err
@@ -100,7 +101,8 @@ func options(conn net.Conn) error {
 	return nil
 }
 
-// dialable returns where to reach a listener from its own machine.
+// dialable returns the network and the address at which a listener is reached
+// from its own machine.
 func dialable(address string) (network, dial string, err error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return "unix", path, nil

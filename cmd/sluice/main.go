@@ -14,7 +14,7 @@ import (
 // version is set by the linker.
 var version = "devel"
 
-// defaultConfig is where the configuration is looked for.
+// defaultConfig is the configuration file without the flag --config.
 const defaultConfig = "/etc/sluice/sluice.yaml"
 
 func main() {

@@ -35,7 +35,8 @@ func runCommand() *cobra.Command {
 	return configFlag(c, &path)
 }
 
-// checkFIPS refuses a mode of Go's cryptography in which no session could begin.
+// checkFIPS returns an error in a mode of Go's cryptography in which no WebSocket
+// session could begin.
 func checkFIPS(*cobra.Command, []string) error {
 	if fips140.Enforced() {
 		return errors.New("GODEBUG=fips140=only: a WebSocket handshake needs SHA-1 (RFC 6455, section 4.2.2), which this mode forbids; fips140=on uses the same module and allows it")
@@ -43,37 +44,36 @@ func checkFIPS(*cobra.Command, []string) error {
 	return nil
 }
 
-// process is the running program: one gateway and where its configuration
-// comes from.
+// process is the running program: a gateway, and the source of its configuration.
 type process struct {
-	gateway *proxy.Gateway
-	load    func() (*config.Config, error)
-	logger  atomic.Pointer[zerolog.Logger] // of the configuration in force
-	told    proxy.Change                   // the last one announced
+	gateway   *proxy.Gateway
+	load      func() (*config.Config, error)
+	logger    atomic.Pointer[zerolog.Logger] // of the configuration in use
+	announced proxy.Change                   // the last one
 }
 
 func (p *process) log() *zerolog.Logger { return p.logger.Load() }
 
-// Write takes what the standard library logs by itself: net/http about
-// backends that say what they were not asked.
+// Write logs a line that the standard library logs: net/http does, about backends
+// that send what was not asked for.
 func (p *process) Write(line []byte) (int, error) {
 	p.log().Debug().Str("from", "standard library").Msg(strings.TrimSpace(string(line)))
 	return len(line), nil
 }
 
-// run starts a gateway, tells ready when it listens, and serves until a signal
-// or the end of ctx.
+// run starts a gateway, calls ready (which may be nil) when it listens, and serves
+// until a signal comes or ctx ends.
 func run(ctx context.Context, load func() (*config.Config, error), ready func(proxy.Change)) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	ask := make(chan os.Signal, 1)
-	notifyStatus(ask)
-	defer signal.Stop(ask)
+	usr1 := make(chan os.Signal, 1)
+	notifyStatus(usr1)
+	defer signal.Stop(usr1)
 
-	limit, of := limitMemory(os.DirFS("/")) // first: what is bounded by it asks for it once
+	limit, of := setMemoryLimit(os.DirFS("/")) // first: other parts read the limit once
 	sink := telemetry.NewSink(os.Stdout)
 	defer sink.Close()
 	p := &process{load: load}
@@ -101,9 +101,9 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 		ready(change)
 	}
 
-	var beside sync.WaitGroup
-	beside.Go(func() { giveBack(ctx) })
-	beside.Go(func() {
+	var background sync.WaitGroup
+	background.Go(func() { collectAfterBursts(ctx) })
+	background.Go(func() {
 		for {
 			select {
 			case <-ctx.Done():
@@ -112,19 +112,19 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 				return
 			case <-hup:
 				p.reload()
-			case <-ask:
-				p.tell()
+			case <-usr1:
+				p.logStatus()
 			}
 		}
 	})
 	p.gateway.Run(ctx)
-	beside.Wait()
+	background.Wait()
 	p.log().Info().Msg("stopped")
 	return nil
 }
 
-// reload loads and applies the configuration again. On a mistake nothing
-// changes.
+// reload loads and applies the configuration again. When there is a mistake in
+// it, nothing changes.
 func (p *process) reload() {
 	cfg, err := p.load()
 	var change proxy.Change
@@ -139,20 +139,20 @@ func (p *process) reload() {
 	p.log().Info().Int("sessions_kept", change.SessionsKept).Int("sessions_ended", change.SessionsEnded).Msg("configuration reloaded")
 }
 
-// announce tells what a change has made new.
+// announce logs the listeners and the root certificate that a change has added.
 func (p *process) announce(c proxy.Change) {
 	for _, l := range c.Listeners {
-		if !slices.Contains(p.told.Listeners, l) {
+		if !slices.Contains(p.announced.Listeners, l) {
 			p.log().Info().Str("listener", l.Name).Str("address", l.Address).Bool("tls", l.TLS).Msg("listening")
 		}
 	}
-	if c.RootFile != "" && c.RootFile != p.told.RootFile {
+	if c.RootFile != "" && c.RootFile != p.announced.RootFile {
 		p.log().Info().Str("file", c.RootFile).Msg("certificates come from the local CA: clients have to trust its root")
 	}
-	p.told = c
+	p.announced = c
 }
 
-// level is checked by package config already.
+// level returns the log level of this name, which package config has checked.
 func level(name string) zerolog.Level {
 	l, err := zerolog.ParseLevel(name)
 	if err != nil {
@@ -161,6 +161,8 @@ func level(name string) zerolog.Level {
 	return l
 }
 
+// format returns the log format of this name; that of "auto" depends on whether
+// the log goes to a terminal.
 func format(name string) telemetry.Format {
 	info, err := os.Stdout.Stat()
 	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0

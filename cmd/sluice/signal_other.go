@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// notifyStatus does nothing: there is no signal to ask with.
+// notifyStatus does nothing: the system has no SIGUSR1.
 func notifyStatus(chan<- os.Signal) {}

@@ -8,5 +8,5 @@ import (
 	"syscall"
 )
 
-// notifyStatus has c told when somebody asks what goes on.
+// notifyStatus makes c receive SIGUSR1, which asks for a status in the log.
 func notifyStatus(c chan<- os.Signal) { signal.Notify(c, syscall.SIGUSR1) }

@@ -1,8 +1,8 @@
 package main
 
-// tell logs what goes on: a record for each route that has a backend, and one for
-// each endpoint.
-func (p *process) tell() {
+// logStatus logs the counts of the gateway: a record for each route that has a
+// backend, and one for each endpoint.
+func (p *process) logStatus() {
 	for _, r := range p.gateway.Routes() {
 		p.log().Info().Str("route", r.Route).Int64("open", r.Open).Uint64("sessions", r.Sessions).
 			Uint64("client_messages", r.FromClient.Messages).Uint64("client_bytes", r.FromClient.Bytes).

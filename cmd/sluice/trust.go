@@ -18,7 +18,7 @@ import (
 	"sluice/config"
 )
 
-// Where Debian and its kin look for authorities that an administrator adds.
+// How an administrator adds an authority on Debian and systems made from it.
 const (
 	systemRoots  = "/usr/local/share/ca-certificates"
 	updateSystem = "update-ca-certificates"
@@ -56,8 +56,7 @@ func trustCommand() *cobra.Command {
 	return configFlag(c, &path)
 }
 
-// localRoot returns the file of the local CA's root certificate, and what is in
-// it.
+// localRoot returns the file of the local CA's root certificate, and its content.
 func localRoot(cfg *config.Config) (file string, text []byte, err error) {
 	if cfg.TLS == nil || len(cfg.TLS.SelfSigned) == 0 {
 		return "", nil, fmt.Errorf("%s: there is no local CA: 'tls.self_signed' names nothing", cfg.File)
@@ -85,10 +84,11 @@ To trust it, 'sluice trust --install' does what is possible of this:
 `, root, systemRoots, updateSystem)
 }
 
-// installRoot adds the root wherever it can, and fails where it could not.
+// installRoot adds the root to the authorities of the system and of the browsers.
+// It tries all of them, and returns the failures.
 func installRoot(ctx context.Context, out io.Writer, root string, text []byte) error {
 	sum := sha256.Sum256(text)
-	name := "sluice-" + hex.EncodeToString(sum[:4]) // each root its own: several may be in use
+	name := "sluice-" + hex.EncodeToString(sum[:4]) // each root has a name of its own: several may be in use
 	failed := []error{installSystem(ctx, out, name, text)}
 	certutil, err := exec.LookPath("certutil")
 	if err != nil {
@@ -135,7 +135,7 @@ func browserDatabases() []string {
 	}
 	var found []string
 	for _, pattern := range []string{".pki/nssdb", ".mozilla/firefox/*", "snap/firefox/common/.mozilla/firefox/*"} {
-		files, _ := filepath.Glob(filepath.Join(home, pattern, "cert9.db")) // the patterns are good
+		files, _ := filepath.Glob(filepath.Join(home, pattern, "cert9.db")) // it fails only for a malformed pattern
 		for _, file := range files {
 			found = append(found, filepath.Dir(file))
 		}

@@ -109,7 +109,7 @@ func (d *Direction) Next(in []byte, l *Limits, now int64) Verdict {
 		return Verdict{Do: Drop, Take: len(in)}
 	}
 	d.until = 0
-	if l == nil || l.Bytes.Off() {
+	if l == nil || l.Bytes.Unlimited() {
 		return d.walk(in, l, now)
 	}
 	before := *d

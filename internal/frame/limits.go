@@ -12,11 +12,11 @@ import (
 // wire: where permessage-deflate was negotiated, compressed. The zero value
 // limits nothing.
 type Limits struct {
-	Frame    int64      // bytes of a data frame; 0 means any
-	Message  int64      // bytes of a data message; 0 means any
-	Messages limit.Pace // of data messages
-	Bytes    limit.Pace // of all there is on the wire, headers and control frames too
-	Close    bool       // who is over a rate is over a limit, instead of being read more slowly
+	Frame    int64        // bytes of a data frame; 0 means any
+	Message  int64        // bytes of a data message; 0 means any
+	Messages limit.Bucket // of data messages
+	Bytes    limit.Bucket // of all there is on the wire, headers and control frames too
+	Close    bool         // who is over a rate is over a limit, instead of being read more slowly
 }
 
 // admit judges a data frame by its header. Do is Forward, Hold or Excess.
@@ -43,7 +43,7 @@ func (d *Direction) admit(h *header, l *Limits, now int64) (do Action, limit Vio
 // passes reports whether a message of one frame may go on, and counts it then.
 func (l *Limits) passes(d *Direction, n, now int64) bool {
 	return (l.Frame == 0 || n <= l.Frame) && (l.Message == 0 || n <= l.Message) &&
-		(l.Messages.Off() || l.Messages.Take(&d.messages, 1, now) == 0)
+		(l.Messages.Unlimited() || l.Messages.Take(&d.messages, 1, now) == 0)
 }
 
 // total returns the payload of the message under way with the frame of h.

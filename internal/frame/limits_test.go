@@ -32,7 +32,7 @@ func under(t *testing.T, d *Direction, l *Limits, stream []byte, piece func() in
 		}
 	}
 	spent := func() { // the law of a token bucket
-		if l.Messages.Off() {
+		if l.Messages.Unlimited() {
 			return
 		}
 		if most := allowed(l.Messages, now-start); float64(d.Messages) > most {
@@ -101,7 +101,7 @@ func settled(d Direction, now int64) Direction {
 
 // allowed returns how many tokens p gives within a time, as a bucket is
 // explained to people: its burst, and the rate times the time.
-func allowed(p limit.Pace, took int64) float64 {
+func allowed(p limit.Bucket, took int64) float64 {
 	burst := 0
 	for full := int64(0); p.Take(&full, 1, 0) == 0 && burst < 1<<20; burst++ {
 	}
@@ -179,7 +179,7 @@ func TestSizesAtEverySplit(t *testing.T) {
 				if want.violation != tt.want || !bytes.Equal(want.forwarded, before) {
 					t.Fatalf("the reference says %v behind %d bytes; want %v behind %d", want.violation, len(want.forwarded), tt.want, len(before))
 				}
-				l := &Limits{Frame: tt.rules.frame, Message: tt.rules.message, Messages: limit.NewPace(float64(tt.rules.messages)/1e6, int64(tt.rules.messages)), Close: true}
+				l := &Limits{Frame: tt.rules.frame, Message: tt.rules.message, Messages: limit.NewBucket(float64(tt.rules.messages)/1e6, int64(tt.rules.messages)), Close: true}
 				for at := range min(len(stream), 400) {
 					next := at
 					d := direction(client, tt.deflate)
@@ -289,7 +289,7 @@ func TestMessageRate(t *testing.T) {
 		ping := build(kind.client, fin|ping, "p")
 		t.Run("delay "+kind.name, func(t *testing.T) {
 			d := direction(kind.client, false)
-			play(t, &d, &Limits{Messages: limit.NewPace(10, 2)}, []step{
+			play(t, &d, &Limits{Messages: limit.NewBucket(10, 2)}, []step{
 				{name: "the burst", at: 1, in: three, want: fwd(2 * n), until: 1.1},
 				{name: "the third", at: 1, in: one, want: Verdict{Do: Hold}, until: 1.1},
 				{name: "too early", at: 1.0999, in: one, want: Verdict{Do: Hold}, until: 1.1},
@@ -307,7 +307,7 @@ func TestMessageRate(t *testing.T) {
 		})
 		t.Run("close "+kind.name, func(t *testing.T) {
 			d := direction(kind.client, false)
-			l := &Limits{Messages: limit.NewPace(10, 2), Close: true}
+			l := &Limits{Messages: limit.NewBucket(10, 2), Close: true}
 			play(t, &d, l, []step{
 				{name: "the burst goes first", at: 1, in: three, want: fwd(2 * n)},
 				{name: "the third", at: 1, in: one, want: Verdict{Do: Excess, Violation: MessageRate}},
@@ -327,7 +327,7 @@ func TestMessageRate(t *testing.T) {
 // A message that began goes on: its frames cost nothing more.
 func TestARateDoesNotHoldTheMessageUnderWay(t *testing.T) {
 	d := FromBackend(false)
-	play(t, &d, &Limits{Messages: limit.NewPace(1, 1)}, []step{
+	play(t, &d, &Limits{Messages: limit.NewBucket(1, 1)}, []step{
 		{name: "half a frame", at: 1, in: build(false, text, "abcd")[:4], want: fwd(4)},
 		{name: "the rest, and more frames", at: 1, in: slices.Concat([]byte("cd"), build(false, continuation, "x"), build(false, fin|continuation, "y")), want: fwd(8)},
 		{name: "the next message", at: 1, in: build(false, text, ""), want: Verdict{Do: Hold}, until: 2},
@@ -340,7 +340,7 @@ func TestByteRate(t *testing.T) {
 	control := build(false, fin|ping, strings.Repeat("p", 98)) // 100 bytes
 	t.Run("delay", func(t *testing.T) {
 		d := FromBackend(false)
-		play(t, &d, &Limits{Bytes: limit.NewPace(1000, 2000)}, []step{
+		play(t, &d, &Limits{Bytes: limit.NewBucket(1000, 2000)}, []step{
 			{name: "the burst", at: 1, in: slices.Concat(frame, frame), want: fwd(2000)},
 			{name: "what is over goes, and is waited for", at: 1, in: frame, want: fwd(1000), until: 2},
 			{name: "control frames count", at: 2, in: control, want: fwd(100), until: 2.1},
@@ -354,7 +354,7 @@ func TestByteRate(t *testing.T) {
 	})
 	t.Run("close", func(t *testing.T) {
 		d := FromBackend(false)
-		l := &Limits{Bytes: limit.NewPace(1000, 2000), Close: true}
+		l := &Limits{Bytes: limit.NewBucket(1000, 2000), Close: true}
 		play(t, &d, l, []step{{name: "the burst", at: 1, in: slices.Concat(frame, frame), want: fwd(2000)}})
 		for _, in := range [][]byte{frame, control, long[:10], slices.Concat(control, build(false, text, "")), build(false, fin|closing, "")} {
 			before := d
@@ -374,7 +374,7 @@ func TestByteRate(t *testing.T) {
 	})
 	t.Run("behind a Close frame nothing counts", func(t *testing.T) {
 		d := FromBackend(false)
-		play(t, &d, &Limits{Bytes: limit.NewPace(1, 4), Close: true}, []step{
+		play(t, &d, &Limits{Bytes: limit.NewBucket(1, 4), Close: true}, []step{
 			{name: "the Close frame", at: 1, in: build(false, fin|closing, close4(1000, "")), want: Verdict{Do: Close, Take: 4}},
 			{name: "anything", at: 1, in: frame, want: Verdict{Do: Drop, Take: 1000}},
 		})
@@ -385,13 +385,13 @@ func TestByteRate(t *testing.T) {
 func TestBothRatesHold(t *testing.T) {
 	one := build(false, fin|bin, strings.Repeat("x", 96)) // 98 bytes
 	d := FromBackend(false)
-	play(t, &d, &Limits{Messages: limit.NewPace(10, 1), Bytes: limit.NewPace(49, 98)}, []step{
+	play(t, &d, &Limits{Messages: limit.NewBucket(10, 1), Bytes: limit.NewBucket(49, 98)}, []step{
 		{name: "the burst of both", at: 1, in: slices.Concat(one, one), want: fwd(98), until: 1.1},
 		{name: "a message in its time", at: 1.1, in: slices.Concat(one, one), want: fwd(98), until: 2.9 + 0.1},
 		{name: "is its bytes' debt too", at: 1.1, in: one, want: Verdict{Do: Hold}, until: 3},
 	})
 	d = FromBackend(false)
-	play(t, &d, &Limits{Messages: limit.NewPace(1, 1), Bytes: limit.NewPace(980, 98)}, []step{
+	play(t, &d, &Limits{Messages: limit.NewBucket(1, 1), Bytes: limit.NewBucket(980, 98)}, []step{
 		{name: "the burst of both", at: 1, in: slices.Concat(one, one), want: fwd(98), until: 2},
 		{name: "the message waits longer", at: 1.1, in: one, want: Verdict{Do: Hold}, until: 2},
 	})
@@ -493,10 +493,10 @@ func TestLastIsTheMomentOfTheLastDataFrame(t *testing.T) {
 func TestLimitsAllocateNothing(t *testing.T) {
 	stream := bytes.Repeat(valid(true, false), 20)
 	for _, l := range []Limits{
-		{Frame: 1 << 20, Message: 1 << 20, Messages: limit.NewPace(1e6, 1e6), Bytes: limit.NewPace(1e9, 1e9), Close: true},
-		{Messages: limit.NewPace(1, 1), Bytes: limit.NewPace(1, 1)},
-		{Messages: limit.NewPace(1, 1), Close: true},
-		{Bytes: limit.NewPace(1, 1), Close: true},
+		{Frame: 1 << 20, Message: 1 << 20, Messages: limit.NewBucket(1e6, 1e6), Bytes: limit.NewBucket(1e9, 1e9), Close: true},
+		{Messages: limit.NewBucket(1, 1), Bytes: limit.NewBucket(1, 1)},
+		{Messages: limit.NewBucket(1, 1), Close: true},
+		{Bytes: limit.NewBucket(1, 1), Close: true},
 	} {
 		d := FromClient(false)
 		now := second
@@ -533,7 +533,7 @@ func FuzzLimits(f *testing.F) {
 		closes, skips := how&1 == 1, how&2 == 2
 		l := &Limits{
 			Frame: rules.frame, Message: rules.message, Close: closes,
-			Messages: limit.NewPace(float64(messages)/1e6, int64(messages)), Bytes: limit.NewPace(float64(burst)/1e6, int64(burst)),
+			Messages: limit.NewBucket(float64(messages)/1e6, int64(messages)), Bytes: limit.NewBucket(float64(burst)/1e6, int64(burst)),
 		}
 		if !closes {
 			rules.messages = 0
@@ -581,7 +581,7 @@ func BenchmarkWalkUnderLimits(b *testing.B) {
 		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
 			frame := build(true, fin|bin, strings.Repeat("x", size))
 			stream := bytes.Repeat(frame, max(64<<10/len(frame), 1))
-			l := &Limits{Frame: 1 << 20, Message: 1 << 20, Messages: limit.NewPace(1e9, 1<<40), Bytes: limit.NewPace(1e12, 1<<50)}
+			l := &Limits{Frame: 1 << 20, Message: 1 << 20, Messages: limit.NewBucket(1e9, 1<<40), Bytes: limit.NewBucket(1e12, 1<<50)}
 			d := FromClient(false)
 			b.ReportAllocs()
 			b.SetBytes(int64(len(stream)))

@@ -7,13 +7,13 @@ import (
 	"syscall"
 )
 
-// A Shortage is what this process, or its machine, has no more of for the
-// moment. The zero value is none.
+// A Shortage is something that this process, or its machine, has no more of at
+// the moment. The zero value is none.
 type Shortage uint8
 
 const (
-	NoDescriptors       Shortage = iota + 1 // the process has as many as it may
-	NoSystemDescriptors                     // all processes together
+	NoDescriptors       Shortage = iota + 1 // the limit of the process
+	NoSystemDescriptors                     // the limit of all processes together
 	NoMemory                                // in the process, or in the kernel
 	NoPorts                                 // local ones, to connect from
 )
@@ -48,13 +48,22 @@ func (s Shortage) Remedy() string {
 	return ""
 }
 
-// ShortageOf returns the shortage that err comes from, if it is one. It says
-// nothing about the other end of a connection. Ports are none of it: the same
-// error means that there is no way to an address.
+// ShortageOf returns the shortage that err comes from, or 0. An error that comes
+// from a shortage says nothing about the other end of a connection.
+//
+// The system's error for a lack of local ports also means that an address
+// cannot be reached at all. So it counts as [NoPorts] only if an error in err's
+// chain says so with a method Shortage() Shortage.
 func ShortageOf(err error) Shortage {
+	var known interface{ Shortage() Shortage }
+	if errors.As(err, &known) {
+		if s := known.Shortage(); s != 0 {
+			return s
+		}
+	}
 	for _, e := range [...]struct {
-		errno syscall.Errno
-		short Shortage
+		errno    syscall.Errno
+		shortage Shortage
 	}{
 		{syscall.EMFILE, NoDescriptors},
 		{syscall.ENFILE, NoSystemDescriptors},
@@ -62,14 +71,14 @@ func ShortageOf(err error) Shortage {
 		{syscall.ENOBUFS, NoMemory},
 	} {
 		if errors.Is(err, e.errno) || inLookup(err, e.errno) {
-			return e.short
+			return e.shortage
 		}
 	}
 	return 0
 }
 
-// inLookup reports whether err is a failed look-up of a name for the reason
-// errno: package net keeps no more than its text.
+// inLookup reports whether err is a name look-up that failed with errno.
+// Package net keeps only the text of the cause.
 func inLookup(err error, errno syscall.Errno) bool {
 	var failed *net.DNSError
 	return errors.As(err, &failed) && strings.HasSuffix(failed.Err, errno.Error())

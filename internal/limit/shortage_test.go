@@ -20,17 +20,17 @@ func TestShortageOf(t *testing.T) {
 		err  error
 		want Shortage
 	}{
-		{"none", nil, 0},
+		{"no error", nil, 0},
 		{"descriptors of the process", socket(syscall.EMFILE), NoDescriptors},
 		{"descriptors of the system", socket(syscall.ENFILE), NoSystemDescriptors},
 		{"memory", socket(syscall.ENOMEM), NoMemory},
 		{"buffers", socket(syscall.ENOBUFS), NoMemory},
-		{"of a file", &os.PathError{Op: "open", Path: "a", Err: syscall.EMFILE}, NoDescriptors},
-		{"one of two", errors.Join(io.EOF, socket(syscall.EMFILE)), NoDescriptors},
-		{"in a look-up, where only the text is left", &net.DNSError{Err: socket(syscall.EMFILE).Error(), Name: "a"}, NoDescriptors},
-		{"a name that is not there", &net.DNSError{Err: "no such host", Name: "a"}, 0},
+		{"descriptors, for a file", &os.PathError{Op: "open", Path: "a", Err: syscall.EMFILE}, NoDescriptors},
+		{"one of two errors", errors.Join(io.EOF, socket(syscall.EMFILE)), NoDescriptors},
+		{"in a look-up, where only the text is kept", &net.DNSError{Err: socket(syscall.EMFILE).Error(), Name: "a"}, NoDescriptors},
+		{"an unknown name", &net.DNSError{Err: "no such host", Name: "a"}, 0},
 		{"refused", socket(syscall.ECONNREFUSED), 0},
-		{"no such address, or no port", socket(syscall.EADDRNOTAVAIL), 0},
+		{"no such address, or no port: it cannot be told", socket(syscall.EADDRNOTAVAIL), 0},
 		{"a time-out", context.DeadlineExceeded, 0},
 	}
 	for _, tt := range tests {

@@ -1,7 +1,7 @@
 // Package pemfile reads PEM files (RFC 7468) whole or not at all. The decoder
-// of the standard library passes over what it cannot read, so that a damaged
-// block is missing without a word: from a revocation list, from authorities,
-// from a chain. Here it is an error that names the line.
+// of the standard library skips what it cannot read, so a damaged block is
+// missing without an error: from revocation lists, from authorities, from a
+// chain. Here it is an error that names the line.
 package pemfile
 
 import (
@@ -19,9 +19,9 @@ import (
 // Block is a block of a file.
 type Block struct {
 	pem.Block
-	Line int // of its BEGIN; the first of the file is 1
+	Line int // the line of its BEGIN, counted from 1
 
-	file string
+	file string // for Errorf
 }
 
 // Errorf returns an [Error] about the block.
@@ -29,10 +29,10 @@ func (b *Block) Errorf(format string, args ...any) error {
 	return &Error{File: b.file, Line: b.Line, Err: fmt.Errorf(format, args...)}
 }
 
-// Error is what is wrong with a file.
+// Error is a mistake in a file.
 type Error struct {
 	File string
-	Line int // 0 if it is about the file as a whole
+	Line int // 0 for a mistake of the whole file
 	Err  error
 }
 
@@ -45,7 +45,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ReadFile is [os.ReadFile] with an [Error].
+// ReadFile is [os.ReadFile], whose error it returns as an [*Error].
 func ReadFile(file string) ([]byte, error) {
 	text, err := os.ReadFile(file)
 	if err == nil {
@@ -57,7 +57,7 @@ func ReadFile(file string) ([]byte, error) {
 	return nil, &Error{File: file, Err: err}
 }
 
-// Read returns the blocks of a file, at least one. Errors are as for [Parse].
+// Read returns the blocks of a file, at least one. Its errors are those of [Parse].
 func Read(file string) ([]Block, error) {
 	text, err := ReadFile(file)
 	if err != nil {
@@ -66,10 +66,10 @@ func Read(file string) ([]Block, error) {
 	return Parse(file, text)
 }
 
-// Parse returns the blocks of text, which came from file, at least one. Between
-// them there may be any text, as OpenSSL writes it, that does not look like a
-// part of a block; lines may end in CRLF or blanks, and a UTF-8 byte order mark
-// may come first. Everything else is an [Error].
+// Parse returns the blocks of text, at least one. File is the name for errors.
+// Between blocks there may be other text, as OpenSSL writes it, unless it looks
+// like a part of a block. Lines may end in CRLF or in blanks, and a UTF-8 byte
+// order mark may come first. Everything else is an [*Error].
 func Parse(file string, text []byte) ([]Block, error) {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
 	if bytes.IndexByte(text, 0) >= 0 || bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
@@ -93,13 +93,13 @@ func Parse(file string, text []byte) ([]Block, error) {
 	return p.blocks, nil
 }
 
-// parser takes a file line by line.
+// parser reads a file line by line.
 type parser struct {
 	file   string
-	number int // of the line
-	blocks []Block
-	open   *Block // the block that the line stands in, nil between blocks
-	body   strings.Builder
+	number int             // of the line
+	blocks []Block         // those that have ended
+	open   *Block          // the block that has begun and not ended; nil between blocks
+	body   strings.Builder // the base64 of open so far
 }
 
 var (
@@ -108,13 +108,14 @@ var (
 	base   = regexp.MustCompile(`^[A-Za-z0-9+/]*={0,2}$`)
 )
 
-// widest is the length of a line of base64 (RFC 7468, section 2). Text as long
-// and without a blank is taken for one.
+// widest is the length of a full line of base64 (RFC 7468, section 2). A line of
+// at least this length that is all base64 is a part of a block, not other text.
 const widest = 64
 
+// end returns the last line of a block.
 func end(kind string) string { return "-----END " + kind + "-----" }
 
-// line takes the next line, without blanks at its end, and returns what is
+// line reads the next line, which has no blanks at its end. It returns what is
 // wrong with it, or "".
 func (p *parser) line(s string) string {
 	begin := begins.FindStringSubmatch(s)
@@ -134,7 +135,7 @@ func (p *parser) line(s string) string {
 	return ""
 }
 
-// outside returns what is wrong with a line that is in no block.
+// outside returns what is wrong with a line between blocks, or "".
 func outside(s string) string {
 	switch {
 	case marked(s):
@@ -151,7 +152,7 @@ func marked(s string) bool {
 	return strings.Contains(s, "-----BEGIN") || strings.Contains(s, "-----END")
 }
 
-// inside takes a line of the open block.
+// inside reads a line of the open block, and returns what is wrong with it, or "".
 func (p *parser) inside(s string) string {
 	if h := header.FindStringSubmatch(s); h != nil && p.body.Len() == 0 {
 		p.open.Headers[h[1]] = strings.TrimSpace(h[2])
@@ -165,7 +166,7 @@ func (p *parser) inside(s string) string {
 	return ""
 }
 
-// close ends the open block.
+// close ends the open block, and returns what is wrong with it, or "".
 func (p *parser) close() string {
 	content, err := base64.StdEncoding.DecodeString(p.body.String())
 	if err != nil || len(content) == 0 {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// one and two are blocks, each with content that is all its own.
+// one and two are blocks with different content.
 var (
 	one = text("CERTIFICATE", bytes.Repeat([]byte("one"), 40))
 	two = text("EC PRIVATE KEY", bytes.Repeat([]byte("two"), 40))
@@ -101,7 +101,8 @@ func TestFilesReadInPartAreRefused(t *testing.T) {
 	}
 }
 
-// No byte of a file can be changed, lost or added so that a block vanishes.
+// A change of one byte in a file, a byte less or one more, never makes a block
+// vanish without an error.
 func TestNoSingleByteMakesABlockVanish(t *testing.T) {
 	whole := []byte("subject=CN = a\n" + one + two)
 	check := func(damaged []byte) {
@@ -133,8 +134,7 @@ func cause(err error) error {
 	return err
 }
 
-// What is read here, the standard library reads too: the same blocks, and none
-// more or less.
+// The standard library finds exactly the same blocks in a file that is read here.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(one + two))
 	f.Add([]byte("\ufeff" + strings.ReplaceAll(one, "\n", " \t\r\n") + "text\n" + two))

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Packed is what was agreed on for a session, in few bytes: it is kept as long
-// as the session lives. The zero value is an empty session.
+// Packed holds what was negotiated for a session, in few bytes, because it is kept
+// for as long as the session lives. The zero value is an empty session.
 //
 // It begins with a byte of flags. Then come ID, client, host, method, protocol
-// and subprotocol, each behind its length as a varint, unless a flag stands for
-// it or for its length; the rest is the URI.
+// and subprotocol, each after its length as a varint. A flag may replace a part,
+// or its length. The rest is the URI.
 type Packed string
 
 // The flags.
@@ -20,24 +20,25 @@ const (
 	packedGet                 // the method is GET
 	packedHTTP11              // the protocol is HTTP/1.1
 	packedDeflate             // Session.Deflate
-	packedUnknown             // the least that means nothing
+	packedUnknown             // the lowest bit that is not used
 )
 
 const numberSize = 8 // bytes of an ID that is a number
 
-// Pack packs what is known of s when it begins, but for Route, Backend and
-// Endpoint, which many sessions have in common. What records do not hold is cut
-// off, so that it costs nothing while the session lives. The Exchange of s is not nil.
+// Pack packs what is known of s when it begins, without Route, Backend and
+// Endpoint, which many sessions have in common. It cuts fields as records do, so
+// that the rest takes no memory while the session lives. The Exchange of s must
+// not be nil.
 func (s *Session) Pack() Packed {
-	var space [512]byte // so that mostly the result is all that is allocated
+	var space [512]byte // mostly enough: then only the result is allocated
 	b := append(space[:0], s.flags())
 	if b[0]&packedNumber != 0 {
-		b, _ = hex.AppendDecode(b, []byte(s.ID)) // flags has looked at it
+		b, _ = hex.AppendDecode(b, []byte(s.ID)) // flags has checked it
 	} else {
 		b = appendPart(b, s.ID)
 	}
 	var address [64]byte
-	client, _ := s.Client.AppendBinary(address[:0]) // there is no error
+	client, _ := s.Client.AppendBinary(address[:0]) // it never fails
 	b = appendPart(b, client)
 	b = appendPart(b, cut(s.Host, maxWord))
 	if b[0]&packedGet == 0 {
@@ -67,12 +68,14 @@ func (s *Session) flags() (flags byte) {
 	return flags
 }
 
+// appendPart appends part after its length.
 func appendPart[T string | []byte](b []byte, part T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(part))), part...)
 }
 
 // Session returns the session that was packed, with an Exchange of its own. Its
-// strings are parts of p. From what [Session.Pack] has not made it is empty.
+// strings share the memory of p. If p does not come from [Session.Pack], the
+// session is empty.
 func (p Packed) Session() Session {
 	if s := (Session{Exchange: &Exchange{}}); p.unpack(&s) {
 		return s
@@ -80,6 +83,7 @@ func (p Packed) Session() Session {
 	return Session{Exchange: &Exchange{}}
 }
 
+// unpack fills s, and reports whether p could be read.
 func (p Packed) unpack(s *Session) (ok bool) {
 	u := unpacker{rest: string(p)}
 	first := u.take(1)
@@ -108,12 +112,14 @@ func (p Packed) unpack(s *Session) (ok bool) {
 	return !u.broken
 }
 
-// unpacker cuts a Packed into its parts. Once it is broken they are empty.
+// unpacker splits a Packed into its parts. After a mistake, broken is set and all
+// further parts are empty.
 type unpacker struct {
 	rest   string
 	broken bool
 }
 
+// take returns the next n bytes.
 func (u *unpacker) take(n uint64) (part string) {
 	if n > uint64(len(u.rest)) {
 		u.rest, u.broken = "", true
@@ -123,6 +129,7 @@ func (u *unpacker) take(n uint64) (part string) {
 	return part
 }
 
+// part returns the next part, which stands after its length.
 func (u *unpacker) part() string {
 	n, size := binary.Uvarint([]byte(u.rest[:min(len(u.rest), binary.MaxVarintLen64)]))
 	if size <= 0 {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// typical is a session as most are.
+// typical returns a session like most.
 func typical() Session {
 	return Session{Exchange: &Exchange{
 		ID: "00f1e2d3c4b5a697", Client: netip.MustParseAddr("192.0.2.7"),
@@ -54,7 +54,8 @@ func TestPackedLeavesOutWhatSessionsShare(t *testing.T) {
 	}
 }
 
-// However long a request is, what is kept of it while the session lives is not.
+// What is kept of a request while its session lives has a limit, however long the
+// request was.
 func TestPackedHasALimit(t *testing.T) {
 	s := typical()
 	long := strings.Repeat("/a long one", 3000)
@@ -109,8 +110,8 @@ func TestWhatIsNotPackedIsAnEmptySession(t *testing.T) {
 	}
 }
 
-// Every session that is as short as records hold survives packing, others do once
-// they were cut, and any bytes unpack to one of them.
+// A session whose fields are not longer than in records is the same after packing
+// and unpacking; a longer one is cut once. Any bytes unpack to a session.
 func FuzzPacked(f *testing.F) {
 	s := typical()
 	f.Add(string(s.Pack()), s.ID, "fe80::1%eth0", "HEAD", s.Host, s.URI, "HTTP/2.0", "chat.v2", true)

@@ -5,19 +5,19 @@ import (
 	"sync"
 )
 
-// What waits for a slow reader, at most.
+// The most that is queued for a slow reader.
 const (
 	queueRecords = 16 << 10
 	queueBytes   = 16 << 20
 )
 
-// queue is the records that wait to be written, the oldest first. A Write
-// never waits for the reader: where the queue is full, the oldest records make
-// room. zerolog's diode does the same without a lock, but forgets to wake its
-// reader now and then, and gives up behind a gap.
+// queue holds the records that wait to be written, the oldest first. Write never
+// waits for the reader: when the queue is full, it drops the oldest records.
+// zerolog's diode does the same without a lock, but sometimes does not wake its
+// reader, and gives up after a gap.
 type queue struct {
 	mu      sync.Mutex
-	changed sync.Cond // L is mu; by Write and close
+	changed sync.Cond // signaled by Write and close; L is mu
 	ring    [queueRecords][]byte
 	first   int // index of the oldest
 	length  int // in records
@@ -26,7 +26,7 @@ type queue struct {
 	closed  bool
 }
 
-// Write puts one record in line. It always succeeds.
+// Write queues a copy of record. It always succeeds.
 func (q *queue) Write(record []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -41,6 +41,7 @@ func (q *queue) Write(record []byte) (int, error) {
 	return len(record), nil
 }
 
+// shift removes the oldest record. There must be one, and the caller holds q.mu.
 func (q *queue) shift() []byte {
 	record := q.ring[q.first]
 	q.ring[q.first] = nil
@@ -50,9 +51,9 @@ func (q *queue) shift() []byte {
 	return record
 }
 
-// next waits for a record and takes it. dropped is the number of records that
-// were dropped so far, all of them in front of it. ok is false at the end: the
-// queue is closed and empty.
+// next waits for a record and removes it. dropped is how many records have been
+// dropped so far, all of them older than this one. ok is false when the queue is
+// closed and empty.
 func (q *queue) next() (record []byte, dropped uint64, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -5,110 +5,99 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"sluice/internal/limit"
 )
 
-// health is what is known of how a member fares.
+// health is what probes say about an endpoint.
 type health struct {
-	// What its probes say.
-	well   bool
-	asked  bool // at least once
-	asking bool
-	next   time.Time // to ask
-	streak int       // probes in a row that speak against well
-	detail string    // of the last one that went wrong, "" when that is over
-
-	record // of its work
+	healthy   bool
+	probed    bool // at least once
+	probing   bool // a probe is under way
+	nextProbe time.Time
+	streak    int    // probes in a row that contradict healthy
+	detail    string // error of the last probe; "" if that was good
 }
 
-// unasked is for a member that is no longer asked.
-func (h *health) unasked() {
-	h.well, h.asked, h.streak, h.next = true, false, 0, time.Time{}
+// reset makes an endpoint healthy that is not probed any more.
+func (h *health) reset() {
+	h.healthy, h.probed, h.streak, h.nextProbe = true, false, 0, time.Time{}
 }
 
-// An Event is something that happened to an endpoint or a name.
-type Event struct {
-	Backend, Endpoint string
-	What              string
-	Err               error // nil for good news
-}
-
-func (p *Pool) event(m *member, what string, err error) {
-	p.tell(Event{Backend: p.name, Endpoint: m.name, What: what, Err: err})
-}
-
-// probes returns what asks the members that are due at the moment now.
-func (p *Pool) probes(now time.Time, due *alarm) (jobs []job) {
+// probes returns the probes that are due.
+func (p *Pool) probes(now time.Time, due *nextDue) (jobs []job) {
 	c := p.settings.Check
 	if c.Probe == nil {
 		return nil
 	}
-	for _, m := range p.current {
-		if m.asking {
+	for _, e := range p.current {
+		if e.probing {
 			continue
 		}
-		if m.next.After(now) {
-			due.at(m.next)
+		if e.nextProbe.After(now) {
+			due.at(e.nextProbe)
 			continue
 		}
-		m.asking = true
-		l := m.lease(p, Need{}, &Tried{})
-		jobs = append(jobs, func(ctx context.Context) { p.ask(ctx, m, l, c) })
+		e.probing = true
+		l := p.newLease(e, Need{}, &Tried{})
+		jobs = append(jobs, func(ctx context.Context) { p.probe(ctx, e, l, c) })
 	}
 	return jobs
 }
 
-func (p *Pool) ask(ctx context.Context, m *member, l *Lease, c Check) {
+// probe probes an endpoint once.
+func (p *Pool) probe(ctx context.Context, e *endpoint, l *Lease, c Check) {
 	timed, cancel := context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("no answer within %v", c.Timeout))
 	defer cancel()
 	err := c.Probe(timed, l)
-	l.hangUp()
-	if timed.Err() != nil && ShortageOf(err) == 0 {
+	l.uncountDialed()
+	if timed.Err() != nil && limit.ShortageOf(err) == 0 {
 		err = context.Cause(timed)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m.asking = false
+	e.probing = false
 	if ctx.Err() != nil || p.settings.Check.Probe == nil {
-		return // nobody asks any more, and the answer may be due to that
+		return // the result no longer matters, and may come from that
 	}
 	now := time.Now()
-	m.next = now.Add(c.Interval*9/10 + rand.N(c.Interval/5+1))
-	if ShortageOf(err) != 0 {
-		p.event(m, "endpoint could not be asked", err)
+	e.nextProbe = now.Add(c.Interval*9/10 + rand.N(c.Interval/5+1))
+	if limit.ShortageOf(err) != 0 {
+		p.event(e, "endpoint could not be asked", err)
 	} else {
-		p.judge(m, err, now)
+		p.applyProbe(e, err, now)
 	}
-	p.rouse()
+	p.wakeRun()
 }
 
-// judge takes in the answer of a probe.
-func (p *Pool) judge(m *member, err error, now time.Time) {
-	first := !m.asked
-	m.asked = true
-	m.detail = ""
+// applyProbe applies the result of a probe. The lock is held.
+func (p *Pool) applyProbe(e *endpoint, err error, now time.Time) {
+	first := !e.probed
+	e.probed = true
+	e.detail = ""
 	if err != nil {
-		m.detail = err.Error()
+		e.detail = err.Error()
 	}
-	if (err == nil) == m.well {
-		m.streak = 0
+	if (err == nil) == e.healthy {
+		e.streak = 0
 		return
 	}
-	m.streak++
+	e.streak++
 	enough := p.settings.Check.Fall
-	if !m.well {
+	if !e.healthy {
 		enough = p.settings.Check.Rise
 	}
-	if m.streak < enough && !first {
+	if e.streak < enough && !first {
 		return
 	}
-	m.streak = 0
-	m.well = err == nil
-	if m.well {
-		m.failed, m.unreached = 0, 0
-		p.join(m, now)
-		p.event(m, "endpoint is up", nil)
+	e.streak = 0
+	e.healthy = err == nil
+	if e.healthy {
+		e.failed, e.unreached = 0, 0
+		p.join(e, now)
+		p.event(e, "endpoint is up", nil)
 	} else {
-		p.event(m, "endpoint is down", err)
+		p.event(e, "endpoint is down", err)
 	}
-	p.arrange(now)
+	p.rebuildReady(now)
 }

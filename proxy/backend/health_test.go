@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// events collects what a pool tells, as "endpoint: what".
+// events collects the events of a pool, as "endpoint: what".
 type events struct{ all []string }
 
-func (e *events) tell(v Event) {
+func (e *events) add(v Event) {
 	e.all = append(e.all, v.Endpoint+": "+v.What)
 }
 
-// run runs p until the test ends. Its sessions are not there to be ended.
+// run runs p until the test ends. Evictions find no sessions.
 func run(t *testing.T, p *Pool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); p.Run(ctx, func(Shed) int { return 0 }) }()
+	go func() { defer close(done); p.Run(ctx, func(Eviction) int { return 0 }) }()
 	t.Cleanup(func() { cancel(); <-done })
 }
 
@@ -38,18 +38,18 @@ func state(p *Pool, endpoint string) string {
 }
 
 func TestProbes(t *testing.T) {
-	sick := errors.New("not well")
+	unhealthy := errors.New("not well")
 	tests := []struct {
 		name    string
-		answers string // of the probes, one after the other: '+' or '-'; the last one goes on
-		want    string // state after each of them
+		answers string // of the probes, one after the other: '+' or '-'; the last one repeats
+		want    string // the first letter of the state after each of them
 	}{
-		{"well from the start", "+", "u"},
+		{"up from the start", "+", "u"},
 		{"down from the start", "-", "d"},
-		{"down after three", "+---", "uuud"},
-		{"not down after two", "+--+--+", "uuuuuuu"},
-		{"up after two", "-++", "ddu"},
-		{"up after two in a row", "-+-++", "ddddu"},
+		{"down after three bad probes", "+---", "uuud"},
+		{"not down after two bad probes", "+--+--+", "uuuuuuu"},
+		{"up after two good probes", "-++", "ddu"},
+		{"up after two good probes in a row", "-+-++", "ddddu"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestProbes(t *testing.T) {
 				s.Check = Check{Interval: 10 * time.Second, Probe: func(context.Context, *Lease) error {
 					answer := tt.answers[min(int(n.Add(1)), len(tt.answers))-1]
 					if answer == '-' {
-						return sick
+						return unhealthy
 					}
 					return nil
 				}}
@@ -68,16 +68,16 @@ func TestProbes(t *testing.T) {
 				for i := range tt.want {
 					synctest.Wait()
 					if n.Load() != int64(i+1) {
-						t.Fatalf("%d probes after %d intervals, want one each", n.Load(), i)
+						t.Fatalf("%d probes after %d intervals; want one each", n.Load(), i)
 					}
 					if got := state(p, "a"); got[0] != tt.want[i] {
-						t.Errorf("%s after %s", got, tt.answers[:i+1])
+						t.Errorf("%s after %s; want %c", got, tt.answers[:i+1], tt.want[i])
 					}
 					if l, err := p.Acquire(t.Context(), Need{}, &Tried{}); (err == nil) != (tt.want[i] == 'u') {
-						t.Errorf("Acquire after %s = %v, %v", tt.answers[:i+1], l, err)
+						t.Errorf("Acquire after %s = %v, %v; want a lease while it is up", tt.answers[:i+1], l, err)
 					}
 					p.mu.Lock()
-					next := p.members["a"].next
+					next := p.endpoints["a"].nextProbe
 					p.mu.Unlock()
 					time.Sleep(time.Until(next))
 				}
@@ -94,7 +94,7 @@ func TestProbesAreSpread(t *testing.T) {
 		s.Check = Check{Interval: 10 * time.Second, Probe: func(context.Context, *Lease) error {
 			if now := time.Now(); n.Add(1) > 1 {
 				if d := now.Sub(last); d < 9*time.Second || d > 11*time.Second {
-					t.Errorf("a probe came after %v, want 10s give or take a tenth", d)
+					t.Errorf("a probe came after %v; want 10s plus or minus a tenth", d)
 				}
 			}
 			last = time.Now()
@@ -103,7 +103,7 @@ func TestProbesAreSpread(t *testing.T) {
 		run(t, pool(s))
 		time.Sleep(5 * time.Minute)
 		if n := n.Load(); n < 26 || n > 34 {
-			t.Errorf("%d probes in 5 minutes, want about 31", n)
+			t.Errorf("%d probes in 5 minutes; want about 31", n)
 		}
 	})
 }
@@ -116,20 +116,20 @@ func TestProbesHaveATimeout(t *testing.T) {
 		run(t, p)
 		time.Sleep(3*time.Second - 1)
 		if got := state(p, "a"); got != "up" {
-			t.Errorf("%s before the timeout", got)
+			t.Errorf("%s before the timeout; want up", got)
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if s := p.Status()[0]; s.State != "down" || s.Detail != "no answer within 3s" {
-			t.Errorf("%+v after the timeout, want down", s)
+			t.Errorf("%+v after the timeout; want down", s)
 		}
 	})
 }
 
-// Health is not forgotten by a new configuration, unless nobody asks any more.
+// Health survives a new configuration, unless that has no probes.
 func TestHealthSurvivesConfigure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var told events
+		var got events
 		s := named("a", "b")
 		s.Check.Probe = func(_ context.Context, l *Lease) error {
 			if l.Endpoint() == "a" {
@@ -137,22 +137,22 @@ func TestHealthSurvivesConfigure(t *testing.T) {
 			}
 			return nil
 		}
-		p := New("app", s, told.tell)
+		p := New("app", s, got.add)
 		run(t, p)
 		synctest.Wait()
 		s.ConnectTimeout = time.Minute
 		s.Endpoints = s.Endpoints[:1]
 		p.Configure(s)
 		if got := state(p, "a"); got != "down" {
-			t.Errorf("%s after another configuration, want down", got)
+			t.Errorf("%s after another configuration; want down", got)
 		}
 		s.Check.Probe = nil
 		p.Configure(s)
 		if got := state(p, "a"); got != "up" {
-			t.Errorf("%s when nobody asks, want up", got)
+			t.Errorf("%s without probes; want up", got)
 		}
-		if got := strings.Join(told.all, ", "); got != "a: endpoint is down" {
-			t.Errorf("told %q", got)
+		if got := strings.Join(got.all, ", "); got != "a: endpoint is down" {
+			t.Errorf("events = %q; want one: a is down", got)
 		}
 	})
 }
@@ -165,8 +165,8 @@ func TestSlowStart(t *testing.T) {
 				s.Balance, s.SlowStart = b, time.Minute
 				p := pool(s)
 				run(t, p)
-				if p.warming() {
-					t.Error("those there from the start begin slowly")
+				if p.slowStarting() {
+					t.Error("the first endpoints have a slow start; want none")
 				}
 				s.Endpoints = append(s.Endpoints, Endpoint{Name: "new", Network: "tcp", Address: "127.0.0.1:1"})
 				p.Configure(s)
@@ -181,12 +181,12 @@ func TestSlowStart(t *testing.T) {
 				}
 				for _, step := range []struct {
 					after time.Duration
-					want  int // percent, give or take 3
+					want  int // percent, plus or minus 3
 				}{{0, 5}, {30 * time.Second, 20}, {31 * time.Second, 33}, {time.Hour, 33}} {
 					time.Sleep(step.after)
 					synctest.Wait()
 					if got := share(); got < step.want-3 || got > step.want+3 {
-						t.Errorf("%v later the new endpoint gets %d%%, want about %d%%", step.after, got, step.want)
+						t.Errorf("%v later the new endpoint gets %d%%; want about %d%%", step.after, got, step.want)
 					}
 				}
 			})

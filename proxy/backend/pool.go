@@ -1,6 +1,7 @@
-// Package backend is the endpoints of a backend: which one to use, how to reach
-// it, how it fares and how much it has to do. It knows neither requests nor
-// routes: what it is asked for is a [Need].
+// Package backend is the endpoints of a backend: which one gets work, how much
+// work each has, and whether it is up. How an endpoint is reached is package
+// dial's, how names are looked up package dns's. It knows neither requests nor
+// routes: what a caller asks for is a [Need].
 package backend
 
 import (
@@ -8,56 +9,70 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"sluice/proxy/backend/balance"
 )
 
-// A Pool is the endpoints of one backend and what goes on at each. It lasts for
-// as long as the backend has its name, whatever else about it changes, so that
-// counts and health outlive a configuration.
+// A Pool is the endpoints of one backend, with their work and their health. It
+// lasts as long as the backend keeps its name, through all configurations, so
+// that counts and health outlive a configuration. It is safe for concurrent use.
 type Pool struct {
-	name string
-	tell func(Event)
-	wake chan struct{} // has Run look at what is due
+	name   string
+	notify func(Event)
+	wake   chan struct{} // makes Run do what is due
 
-	mu         sync.Mutex
-	settings   Settings
-	names      map[string]bool    // of the endpoints, as configured
-	answers    map[string]*answer // of DNS, by Endpoint.Name
-	members    map[string]*member // by name: the current ones, and those that still have work
-	generation int                // of the current ones
-	current    []*member          // by tier
-	ids        map[uint64]*member // of the current ones
-	pending    chan struct{}      // closed with the first answer of DNS; nil when there is nothing to wait for
-	short      error              // why the last look-up could not be made here; nil when it could
-	begun      bool               // was configured
+	mu             sync.Mutex
+	settings       Settings
+	configured     map[string]bool       // names of the Endpoints in settings
+	names          map[string]*nameState // by Endpoint.Name
+	endpoints      map[string]*endpoint  // by name: the current ones, and those that still have work
+	generation     int                   // grows with each reconcile; that of the current endpoints
+	current        []*endpoint           // by tier
+	byID           map[uint64]*endpoint  // the current ones
+	firstAnswer    chan struct{}         // closed with the next answer of DNS; nil unless a name waits for its first one
+	lookupShortage error                 // why the last look-up could not be made here; nil if it could
+	populated      bool                  // it has had endpoints
 
-	ready   heap    // who gets work: the current ones that are up, of the lowest tier that has any
-	up      int     // how many are up, of any tier
-	load    int     // of those that are ready together
-	power   float64 // the same
-	ring    *ring   // of the current ones; nil unless they are picked by hash
-	turn    uint64  // of the last pick
-	virtual float64 // time of round robin: how much work each unit of weight has had
-	budget  budget
-	waiting [2]queue // by kind
+	ready       balance.Heap[*endpoint] // the endpoints that get work: those that are up in the lowest tier that has any
+	up          int                     // number of endpoints that are up, in all tiers
+	load        int                     // of the ready endpoints together
+	weight      float64                 // effective weight of the ready endpoints together
+	ring        *balance.Ring           // of the current endpoints, by index; nil unless Balance is Hash
+	turn        uint64                  // number of the last pick
+	virtualTime float64                 // round robin: work done so far for each unit of weight
+	retries     retryBudget
+	waiting     [2]queue // by Kind
 
-	seen   [2]clients // of whom outcomes are known, in this window of Passive and in the one before
-	window time.Time  // when this one began
+	clients     [2]clients // with a known outcome, in this window of Passive and in the one before
+	windowStart time.Time  // of this window
 
-	uneven    bool // endpoints joined, and sessions are not spread evenly yet
-	allowance float64
-	shedAt    time.Time
+	uneven      bool      // an endpoint has joined and sessions are not evenly spread yet
+	evictBudget float64   // sessions that may be evicted for a rebalance
+	evictedAt   time.Time // when evictBudget last grew; zero while nothing is rebalanced
 }
 
-// New returns the pool of a backend. It connects to nothing yet. What happens
-// to endpoints is told to tell, if it is not nil, which must neither wait nor
-// use the pool.
-func New(name string, s Settings, tell func(Event)) *Pool {
+// An Event is something that happened to an endpoint or to a name.
+type Event struct {
+	Backend, Endpoint string
+	What              string
+	Err               error // nil for good news
+}
+
+// event notifies of something that happened to e.
+func (p *Pool) event(e *endpoint, what string, err error) {
+	p.notify(Event{Backend: p.name, Endpoint: e.name, What: what, Err: err})
+}
+
+// New returns the pool of a backend. It connects to nothing and starts nothing:
+// see [Pool.Run]. It calls notify, if that is not nil, for each event; notify
+// must not block and must not use the pool.
+func New(name string, s Settings, notify func(Event)) *Pool {
 	p := &Pool{
-		name: name, tell: tell, wake: make(chan struct{}, 1),
-		answers: make(map[string]*answer), members: make(map[string]*member), budget: newBudget(),
+		name: name, notify: notify, wake: make(chan struct{}, 1),
+		names: make(map[string]*nameState), endpoints: make(map[string]*endpoint), retries: newRetryBudget(),
 	}
-	if tell == nil {
-		p.tell = func(Event) {}
+	if notify == nil {
+		p.notify = func(Event) {}
 	}
 	p.Configure(s)
 	return p
@@ -66,210 +81,189 @@ func New(name string, s Settings, tell func(Event)) *Pool {
 // Name returns the name of the backend.
 func (p *Pool) Name() string { return p.name }
 
-// Configure makes s what the pool follows. Endpoints that stay keep their
-// counts, their health and, if they are reached in the same way, connections.
+// Configure replaces the settings. Endpoints that stay keep their counts, their
+// health and, if they are reached in the same way, their connections.
 func (p *Pool) Configure(s Settings) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.settings = s.withDefaults()
-	p.names = make(map[string]bool, len(s.Endpoints))
-	for _, e := range s.Endpoints {
-		p.names[e.Name] = true
+	p.configured = make(map[string]bool, len(s.Endpoints))
+	for _, c := range s.Endpoints {
+		p.configured[c.Name] = true
 	}
-	for _, a := range p.answers {
-		a.next = time.Time{}
+	for _, n := range p.names {
+		n.next = time.Time{}
 	}
-	p.place(time.Now())
-	p.rouse()
+	p.reconcile(time.Now())
+	p.wakeRun()
 }
 
-// Close closes the connections that nobody uses, and keeps none from now on.
-// Leases stay valid.
+// Close closes the connections that are not in use, and keeps no connection
+// after its last use. Leases stay valid.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, m := range p.members {
-		m.link.retire()
+	for _, e := range p.endpoints {
+		e.dialer.Close()
 	}
 }
 
-// Has reports whether an endpoint of that name, as of [Lease.Endpoint], belongs
-// to the backend. One that stands for an address of a name does as long as the
-// name is configured: what DNS no longer says may still work.
+// Has reports whether the backend has an endpoint with that name, which is the
+// one of [Lease.Endpoint]. An endpoint that is an address of a name belongs to
+// the backend as long as the name is configured: an address that DNS no longer
+// has may still work.
 func (p *Pool) Has(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m := p.members[name]; m != nil {
-		name = m.configured
+	if e := p.endpoints[name]; e != nil {
+		name = e.configured
 	}
-	return p.names[name]
+	return p.configured[name]
 }
 
-// rouse has Run look at what is due.
-func (p *Pool) rouse() {
+// Run does the background work until ctx ends: it probes endpoints, looks up
+// names, readmits ejected endpoints and evicts sessions. It calls evict to end
+// sessions, which returns how many of them there were and does not wait for
+// their end. Run returns when its last goroutine has ended.
+func (p *Pool) Run(ctx context.Context, evict func(Eviction) int) {
+	var jobs sync.WaitGroup
+	defer jobs.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wake:
+		case <-timer.C:
+		}
+		work, evictions, due := p.runDue(time.Now())
+		for _, j := range work {
+			jobs.Go(func() { j(ctx) })
+		}
+		for _, v := range evictions {
+			p.noteEvicted(v, evict(v))
+		}
+		if !due.IsZero() {
+			timer.Reset(time.Until(due.Time))
+		}
+	}
+}
+
+// job is background work that blocks.
+type job func(ctx context.Context)
+
+// nextDue is the moment when the next background work is due; zero for none.
+type nextDue struct{ time.Time }
+
+// at makes t the moment, if it is earlier.
+func (d *nextDue) at(t time.Time) {
+	if d.IsZero() || t.Before(d.Time) {
+		d.Time = t
+	}
+}
+
+// runDue does what is due now. It returns the work that blocks or needs the
+// caller, and when to call it next.
+func (p *Pool) runDue(now time.Time) (work []job, evictions []Eviction, due nextDue) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.readmit(now, &due)
+	p.advanceSlowStart(now, &due)
+	work = append(p.lookups(now, &due), p.probes(now, &due)...)
+	evictions = append(p.evictDrained(), p.rebalance(now, &due)...)
+	return work, evictions, due
+}
+
+// wakeRun makes Run check what is due.
+func (p *Pool) wakeRun() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
 	}
 }
 
-// place brings the members in line with the settings and the answers of DNS.
-func (p *Pool) place(now time.Time) {
+// reconcile brings the endpoints in line with the settings and the answers of
+// DNS. The lock is held.
+func (p *Pool) reconcile(now time.Time) {
 	p.forgetNames()
 	p.generation++
-	var current []*member
+	var current []*endpoint
 	for i := range p.settings.Endpoints {
-		e := &p.settings.Endpoints[i]
-		for _, t := range p.targets(e) {
-			m := p.members[t.name]
-			if m == nil {
+		c := &p.settings.Endpoints[i]
+		for _, t := range p.targets(c) {
+			e := p.endpoints[t.name]
+			if e == nil {
 				p.turn++
-				m = newMember(t.name, p.turn)
-				p.members[t.name] = m
+				e = newEndpoint(t.name, p.turn)
+				p.endpoints[t.name] = e
 			}
-			joins := m.generation != p.generation-1
-			m.generation = p.generation
-			m.configure(p.name, e, t, &p.settings)
-			if joins && p.begun {
-				p.join(m, now)
+			joins := e.generation != p.generation-1
+			e.generation = p.generation
+			e.configure(p.name, c, t, &p.settings)
+			if joins && p.populated {
+				p.join(e, now)
 			}
-			current = append(current, m)
+			current = append(current, e)
 		}
 	}
-	for name, m := range p.members {
-		if m.generation != p.generation {
-			m.link.retire()
-			if m.idle() {
-				delete(p.members, name)
+	for name, e := range p.endpoints {
+		if e.generation != p.generation {
+			e.dialer.Close()
+			if e.idle() {
+				delete(p.endpoints, name)
 			}
 		}
 	}
-	slices.SortStableFunc(current, func(a, b *member) int { return a.tier - b.tier })
+	slices.SortStableFunc(current, func(a, b *endpoint) int { return a.tier - b.tier })
 	p.current = current
-	p.ids = make(map[uint64]*member, len(current))
-	for _, m := range current {
-		p.ids[m.id] = m
+	p.byID = make(map[uint64]*endpoint, len(current))
+	for _, e := range current {
+		p.byID[e.id] = e
 	}
-	p.begun = p.begun || len(current) > 0
+	p.populated = p.populated || len(current) > 0
 	p.ring = nil
 	if p.settings.Balance == Hash {
-		p.ring = newRing(current)
+		members := make([]balance.Member, len(current))
+		for i, e := range current {
+			members[i] = balance.Member{ID: e.id, Weight: e.weight}
+		}
+		p.ring = balance.NewRing(members)
 	}
-	p.arrange(now)
+	p.rebuildReady(now)
 }
 
-// join is for a member that gets work from now on: not all of it at once.
-func (p *Pool) join(m *member, now time.Time) {
-	m.since = now
+// join notes that e gets work from now on. Its share grows slowly, and sessions
+// are uneven until they are rebalanced.
+func (p *Pool) join(e *endpoint, now time.Time) {
+	e.joined = now
 	p.uneven = true
 }
 
-// arrange finds out who gets work. It is called whenever a member goes up or
-// down, and serves those who wait for one.
-func (p *Pool) arrange(now time.Time) {
+// rebuildReady rebuilds the heap of the endpoints that get work, and serves the
+// queues. It must be called when an endpoint goes up or down. The lock is held.
+func (p *Pool) rebuildReady(now time.Time) {
 	for _, i := range p.ready {
-		i.m.index = -1
+		i.Value.index = -1
 	}
-	p.ready, p.up, p.load, p.power = p.ready[:0], 0, 0, 0
-	for _, m := range p.current {
-		m.warm(now, p.settings.SlowStart)
-		if !m.up() {
+	p.ready, p.up, p.load, p.weight = p.ready[:0], 0, 0, 0
+	for _, e := range p.current {
+		e.updateWeight(now, p.settings.SlowStart)
+		if !e.up() {
 			continue
 		}
 		p.up++
-		if len(p.ready) > 0 && m.tier != p.ready[0].m.tier {
+		if len(p.ready) > 0 && e.tier != p.ready[0].Value.tier {
 			continue
 		}
-		if m.pass < p.virtual || m.pass == 0 {
-			m.pass = p.virtual + 1/m.power
+		if e.virtualTime < p.virtualTime || e.virtualTime == 0 {
+			e.virtualTime = p.virtualTime + 1/e.effectiveWeight
 		}
-		p.ready = append(p.ready, item{p.key(m), m.turn, m})
-		p.load += m.load()
-		p.power += m.power
+		p.ready = append(p.ready, balance.Item[*endpoint]{Key: p.key(e), Turn: e.turn, Index: &e.index, Value: e})
+		p.load += e.load()
+		p.weight += e.effectiveWeight
 	}
-	p.ready.init()
-	p.serve(Requests)
-	p.serve(Sessions)
-}
-
-// Acquire picks an endpoint that was not tried. Where all are full it waits for
-// one, if the settings have a queue, until ctx ends. The error is an
-// *[UnavailableError], the cause of ctx, a shortage ([ShortageOf]) where names
-// could not be looked up, or, where another try is one too many, the error of
-// the last one.
-func (p *Pool) Acquire(ctx context.Context, n Need, t *Tried) (*Lease, error) {
-	p.mu.Lock()
-	for p.pending != nil && len(p.current) == 0 {
-		first := p.pending
-		p.mu.Unlock()
-		if err := p.await(ctx, first); err != nil {
-			return nil, err
-		}
-		p.mu.Lock()
-		if err := p.short; err != nil {
-			p.mu.Unlock()
-			return nil, err
-		}
-	}
-	if !p.mayTry(t) {
-		p.mu.Unlock()
-		return nil, t.last
-	}
-	m, full := p.pick(n, t)
-	switch {
-	case m != nil:
-		p.take(m, n.Kind)
-	case full && p.waiting[n.Kind].Len() < p.settings.Queue.Length:
-		w := p.enqueue(n, t)
-		p.mu.Unlock()
-		return p.wait(ctx, w)
-	case t.last != nil && !full:
-		p.mu.Unlock()
-		return nil, t.last
-	default:
-		err := p.unavailable(full)
-		p.mu.Unlock()
-		return nil, err
-	}
-	l := m.lease(p, n, t)
-	p.mu.Unlock()
-	return l, nil
-}
-
-// take counts work of a kind for m.
-func (p *Pool) take(m *member, k Kind) {
-	m.busy[k]++
-	if m.index >= 0 {
-		p.load++
-	}
-	p.turn++
-	m.turn = p.turn
-	if m.index == 0 {
-		p.virtual = max(p.virtual, m.pass)
-	}
-	m.pass += 1 / m.power
-	p.reorder(m)
-}
-
-// giveBack is for work that take has counted.
-func (p *Pool) giveBack(m *member, k Kind) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m.busy[k]--
-	if m.index >= 0 {
-		p.load--
-	}
-	if k == Sessions && m.ending > 0 {
-		m.ending--
-	}
-	if m.generation != p.generation {
-		if m.idle() {
-			delete(p.members, m.name)
-		}
-		return
-	}
-	p.reorder(m)
-	if p.waiting[k].Len() > 0 {
-		p.serve(k)
-	}
+	p.ready.Init()
+	p.serveQueue(Requests)
+	p.serveQueue(Sessions)
 }

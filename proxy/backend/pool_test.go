@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// named returns settings with endpoints that nobody dials.
+// named returns settings with endpoints that the test does not dial.
 func named(names ...string) Settings {
 	var s Settings
 	for _, n := range names {
@@ -19,7 +19,7 @@ func named(names ...string) Settings {
 	return s
 }
 
-// pool returns a pool with the settings of s that set changes.
+// pool returns a pool with the settings s, changed by set.
 func pool(s Settings, set ...func(*Settings)) *Pool {
 	for _, f := range set {
 		f(&s)
@@ -36,7 +36,7 @@ func acquire(t testing.TB, p *Pool, n Need) *Lease {
 	return l
 }
 
-// hold acquires n times, and returns the leases by endpoint.
+// hold acquires n leases, and returns them by endpoint.
 func hold(t testing.TB, p *Pool, n int, need Need) map[string][]*Lease {
 	t.Helper()
 	held := make(map[string][]*Lease)
@@ -47,14 +47,14 @@ func hold(t testing.TB, p *Pool, n int, need Need) map[string][]*Lease {
 	return held
 }
 
-// busy returns how much each endpoint that has work has.
+// busy returns the load of each endpoint that has work.
 func busy(p *Pool) map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	counts := make(map[string]int)
-	for _, m := range p.members {
-		if m.load() != 0 {
-			counts[m.name] = m.load()
+	for _, e := range p.endpoints {
+		if e.load() != 0 {
+			counts[e.name] = e.load()
 		}
 	}
 	return counts
@@ -63,11 +63,11 @@ func busy(p *Pool) map[string]int {
 func expect(t testing.TB, what string, got, want map[string]int) {
 	t.Helper()
 	if !maps.Equal(got, want) {
-		t.Errorf("%s = %v, want %v", what, got, want)
+		t.Errorf("%s = %v; want %v", what, got, want)
 	}
 }
 
-func TestAcquirePicksTheLeastBusy(t *testing.T) {
+func TestAcquirePicksTheLeastBusyEndpoint(t *testing.T) {
 	p := pool(named("a", "b", "c"))
 	held := hold(t, p, 9, Need{})
 	expect(t, "nine leases", busy(p), map[string]int{"a": 3, "b": 3, "c": 3})
@@ -76,7 +76,7 @@ func TestAcquirePicksTheLeastBusy(t *testing.T) {
 	}
 	for range 2 {
 		if l := acquire(t, p, Need{Kind: Sessions}); l.Endpoint() != "b" || l.Backend() != "app" {
-			t.Errorf("with %v busy the pick was %s of %s, want b of app", busy(p), l.Endpoint(), l.Backend())
+			t.Errorf("with %v busy the pick was %s of %s; want b of app", busy(p), l.Endpoint(), l.Backend())
 		}
 	}
 }
@@ -94,7 +94,7 @@ func TestAcquireTakesTurnsOnTies(t *testing.T) {
 	}
 }
 
-func TestAcquireSkipsWhatWasTried(t *testing.T) {
+func TestAcquireSkipsTriedEndpoints(t *testing.T) {
 	for _, b := range []Balance{LeastConnections, RoundRobin, RandomTwo, Hash} {
 		p := pool(named("a", "b", "c"), func(s *Settings) { s.Balance = b })
 		tried := Tried{Began: time.Now()}
@@ -110,10 +110,10 @@ func TestAcquireSkipsWhatWasTried(t *testing.T) {
 			l.Fail(&tried, last)
 		}
 		if l, err := p.Acquire(t.Context(), Need{}, &tried); l != nil || err != last {
-			t.Fatalf("Acquire when all were tried = %v, %v; want %v, the last", l, err, last)
+			t.Fatalf("Acquire when all were tried = %v, %v; want the last error, %v", l, err, last)
 		}
 		expect(t, "busy after every lease failed", busy(p), map[string]int{})
-		acquire(t, p, Need{}) // another request starts anew
+		acquire(t, p, Need{}) // another request has tried nothing
 	}
 }
 
@@ -142,13 +142,13 @@ func TestRetriesAreBounded(t *testing.T) {
 				l.Fail(&tried, io.EOF)
 			}
 			if n != tt.want {
-				t.Errorf("%d tries, want %d", n, tt.want)
+				t.Errorf("%d tries; want %d", n, tt.want)
 			}
 		})
 	}
 }
 
-// The last try is known as such: there is nothing left to save time for.
+// A lease knows that its try is the last one: then nothing is left to save time for.
 func TestFinalTry(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -157,9 +157,9 @@ func TestFinalTry(t *testing.T) {
 		want  []bool // for each try
 	}{
 		{"one endpoint", []string{"a"}, func(*Settings) {}, []bool{true}},
-		{"two", []string{"a", "b"}, func(*Settings) {}, []bool{false, true}},
-		{"a backup", []string{"a", "b"}, func(s *Settings) { s.Endpoints[1].Backup = true }, []bool{false, true}},
-		{"one is drained", []string{"a", "b"}, func(s *Settings) { s.Endpoints[1].Drain = true }, []bool{true}},
+		{"two endpoints", []string{"a", "b"}, func(*Settings) {}, []bool{false, true}},
+		{"one and a backup", []string{"a", "b"}, func(s *Settings) { s.Endpoints[1].Backup = true }, []bool{false, true}},
+		{"one, and a drained one", []string{"a", "b"}, func(s *Settings) { s.Endpoints[1].Drain = true }, []bool{true}},
 		{"fewer tries than endpoints", []string{"a", "b", "c"}, func(s *Settings) { s.Retry.Tries = 2 }, []bool{false, true}},
 	}
 	for _, tt := range tests {
@@ -177,7 +177,7 @@ func TestFinalTry(t *testing.T) {
 	}
 }
 
-// A backend where everything fails is not asked three times as often.
+// A backend where everything fails does not get three times as many requests.
 func TestRetryBudget(t *testing.T) {
 	p := pool(named("a", "b", "c"), func(s *Settings) { s.Retry.Budget = 0.1 })
 	const requests = 1000
@@ -193,12 +193,12 @@ func TestRetryBudget(t *testing.T) {
 			l.Fail(&tried, io.EOF)
 		}
 	}
-	if most := requests + requests/10 + firstRetries + retriesSecond; tries > most || tries < requests+requests/10 {
-		t.Errorf("%d requests that fail took %d tries; want a tenth more, and a few", requests, tries)
+	if most := requests + requests/10 + firstRetries + retriesPerSecond; tries > most || tries < requests+requests/10 {
+		t.Errorf("%d requests that fail took %d tries; want a tenth more and a few", requests, tries)
 	}
 }
 
-func TestReleaseCountsOnce(t *testing.T) {
+func TestASecondReleaseDoesNothing(t *testing.T) {
 	p := pool(named("a"))
 	l, other := acquire(t, p, Need{}), acquire(t, p, Need{Kind: Sessions})
 	l.Release()
@@ -209,7 +209,7 @@ func TestReleaseCountsOnce(t *testing.T) {
 	expect(t, "busy", busy(p), map[string]int{})
 }
 
-// Counts are exact whatever happens at once.
+// Counts are exact, whatever happens at the same time.
 func TestCountsReturnToZero(t *testing.T) {
 	one, two := named("a", "b", "c", "d"), named("b", "c", "x")
 	two.Balance = Hash
@@ -232,7 +232,7 @@ func TestCountsReturnToZero(t *testing.T) {
 						l.Fail(&tried, io.EOF)
 						continue
 					}
-					var ends sync.WaitGroup // both sides of a session may report its end
+					var ends sync.WaitGroup // both sides of a session may release the lease
 					ends.Go(l.Release)
 					ends.Go(l.Release)
 					ends.Wait()
@@ -261,7 +261,7 @@ func TestCountsSurviveConfigure(t *testing.T) {
 	p.Configure(named("b", "c"))
 	expect(t, "busy after c took the place of a", busy(p), map[string]int{"a": 5, "b": 5})
 	if !p.Has("b") || !p.Has("c") || p.Has("a") {
-		t.Error("Has is wrong about b and c")
+		t.Errorf("Has(b), Has(c), Has(a) = %v, %v, %v; want true, true, false", p.Has("b"), p.Has("c"), p.Has("a"))
 	}
 	hold(t, p, 5, Need{Kind: Sessions})
 	expect(t, "busy after five more", busy(p), map[string]int{"a": 5, "b": 5, "c": 5})
@@ -275,13 +275,13 @@ func TestCountsSurviveConfigure(t *testing.T) {
 	for _, l := range append(held["a"], again...) {
 		l.Release()
 	}
-	if len(p.members) != 2 { // b, and c with its five; a has nothing left
-		t.Errorf("%d members are remembered, want 2", len(p.members))
+	if len(p.endpoints) != 2 { // b, and c with its five; a has no work left
+		t.Errorf("%d endpoints are remembered; want 2", len(p.endpoints))
 	}
 }
 
 func TestBackupsStandBy(t *testing.T) {
-	s := named("a", "b", "spare")
+	s := named("a", "b", "backup")
 	s.Endpoints[2].Backup = true
 	p := pool(s)
 	hold(t, p, 4, Need{})
@@ -292,22 +292,22 @@ func TestBackupsStandBy(t *testing.T) {
 	tried := Tried{Began: time.Now()}
 	l, _ := p.Acquire(t.Context(), Need{}, &tried)
 	l.Fail(&tried, io.EOF)
-	if l, err := p.Acquire(t.Context(), Need{}, &tried); err != nil || l.Endpoint() != "spare" {
-		t.Errorf("Acquire after b was tried = %v, %v; want the spare one", l, err)
+	if l, err := p.Acquire(t.Context(), Need{}, &tried); err != nil || l.Endpoint() != "backup" {
+		t.Errorf("Acquire after b was tried = %v, %v; want the backup", l, err)
 	}
 	p.Drain("b", true)
-	if l := acquire(t, p, Need{}); l.Endpoint() != "spare" {
-		t.Errorf("with none up the pick was %s, want the spare one", l.Endpoint())
+	if l := acquire(t, p, Need{}); l.Endpoint() != "backup" {
+		t.Errorf("with none up the pick was %s; want the backup", l.Endpoint())
 	}
 	p.Drain("a", false)
 	if l := acquire(t, p, Need{}); l.Endpoint() != "a" {
-		t.Errorf("with a up again the pick was %s", l.Endpoint())
+		t.Errorf("with a up again the pick was %s; want a", l.Endpoint())
 	}
 }
 
-// A full endpoint is not a reason to bother the spare one.
-func TestFullIsNotDown(t *testing.T) {
-	s := named("a", "spare")
+// A backup gets no work while an endpoint is up but full.
+func TestAFullEndpointIsNotDown(t *testing.T) {
+	s := named("a", "backup")
 	s.Endpoints[0].MaxRequests, s.Endpoints[1].Backup = 1, true
 	p := pool(s)
 	acquire(t, p, Need{})
@@ -316,7 +316,7 @@ func TestFullIsNotDown(t *testing.T) {
 	if !errors.As(err, &u) || !u.Full || u.Backend != "app" || u.RetryAfter < time.Second {
 		t.Fatalf("Acquire = %v, %v; want an UnavailableError that says full", l, err)
 	}
-	acquire(t, p, Need{Kind: Sessions}) // of which it may have any number
+	acquire(t, p, Need{Kind: Sessions}) // their number is not limited
 }
 
 func TestLimitsPerEndpoint(t *testing.T) {
@@ -330,11 +330,11 @@ func TestLimitsPerEndpoint(t *testing.T) {
 		for i := range 100 {
 			acquire(t, p, Need{Kind: Sessions, Hash: uint64(i)})
 			if got := busy(p); got["a"] > 1 || got["b"] > 3 {
-				t.Fatalf("balance %d: busy = %v, want at most 1 at a and 3 at b", b, got)
+				t.Fatalf("balance %d: busy = %v; want at most 1 at a and 3 at b", b, got)
 			}
 		}
 		if got := busy(p); got["a"] != 1 || got["b"] != 3 || got["c"] != 96 {
-			t.Errorf("balance %d: 100 sessions are spread as %v, want 1, 3 and the rest", b, got)
+			t.Errorf("balance %d: 100 sessions are spread as %v; want 1, 3 and the rest", b, got)
 		}
 	}
 }
@@ -345,16 +345,16 @@ func TestDrainedEndpointsGetNothing(t *testing.T) {
 	p := pool(s)
 	first := acquire(t, p, Need{})
 	if first.Endpoint() != "b" || p.Drain("nowhere", true) || !p.Drain("b", true) {
-		t.Fatalf("the pick was %s, want b", first.Endpoint())
+		t.Fatalf("the first pick was %s; want b, and that b can be drained", first.Endpoint())
 	}
 	if draining, _ := first.Draining(); !draining {
-		t.Error("a lease of b does not know that b drains")
+		t.Error("Draining of a lease of b = false; want true")
 	}
 	if _, err := p.Acquire(t.Context(), Need{Sticky: first.ID()}, &Tried{}); err == nil || err.Error() != "backend app: no endpoint is up" {
-		t.Errorf("Acquire with both drained = %v", err)
+		t.Errorf("Acquire with both drained = %v; want that no endpoint is up", err)
 	}
 	p.Drain("b", false)
-	p.Drain("a", false) // is the settings' to decide
+	p.Drain("a", false) // the settings still drain it
 	expect(t, "four more", map[string]int{"b": len(hold(t, p, 4, Need{})["b"])}, map[string]int{"b": 4})
 }
 
@@ -363,17 +363,17 @@ func TestStickyWorkStays(t *testing.T) {
 	l := acquire(t, p, Need{})
 	for range 10 {
 		if o := acquire(t, p, Need{Sticky: l.ID()}); o.Endpoint() != l.Endpoint() {
-			t.Fatalf("the pick was %s, want %s", o.Endpoint(), l.Endpoint())
+			t.Fatalf("the pick was %s; want %s", o.Endpoint(), l.Endpoint())
 		}
 	}
 	if again := acquire(t, pool(named("x", l.Endpoint())), Need{Sticky: l.ID()}); again.Endpoint() != l.Endpoint() {
-		t.Error("an endpoint has another ID in another pool")
+		t.Error("the sticky pick in another pool is another endpoint; want the same")
 	}
 	p.Drain(l.Endpoint(), true)
 	if o := acquire(t, p, Need{Sticky: l.ID()}); o.Endpoint() == l.Endpoint() {
-		t.Error("work sticks to an endpoint that drains")
+		t.Error("the pick is an endpoint that drains; want another")
 	}
-	acquire(t, p, Need{Sticky: 12345}) // which nobody has
+	acquire(t, p, Need{Sticky: 12345}) // no endpoint has this ID
 }
 
 func TestStatus(t *testing.T) {
@@ -387,6 +387,6 @@ func TestStatus(t *testing.T) {
 		{Backend: "app", Endpoint: "c", State: "up", Standby: true, Weight: 1},
 	}
 	if got := p.Status(); !slices.Equal(got, want) {
-		t.Errorf("Status() = %+v, want %+v", got, want)
+		t.Errorf("Status() = %+v; want %+v", got, want)
 	}
 }

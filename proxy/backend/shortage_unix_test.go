@@ -6,15 +6,17 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
 	"sluice/internal/limit"
 	"sluice/internal/wstest"
+	"sluice/proxy/backend/dial"
 )
 
 func TestDialsWithoutDescriptors(t *testing.T) {
-	address := plain(t)
+	address := plainServer(t)
 	_, port, _ := net.SplitHostPort(address)
 	dns := wstest.NewDNS(t)
 	_, nowhere, _ := net.SplitHostPort(dns.Address)
@@ -26,7 +28,7 @@ func TestDialsWithoutDescriptors(t *testing.T) {
 	}
 	for name, e := range endpoints {
 		t.Run(name, func(t *testing.T) {
-			l := one(t, e, Settings{})
+			l := leaseOf(t, e)
 			undo := wstest.NoDescriptors(t)
 			_, dialed := l.Dial(t.Context())
 			r, err := http.NewRequestWithContext(t.Context(), "GET", "/", nil)
@@ -36,49 +38,51 @@ func TestDialsWithoutDescriptors(t *testing.T) {
 			_, sent := l.RoundTrip(r)
 			errs := map[string]error{"Dial": dialed, "RoundTrip": sent}
 			if e.Streams {
-				_, _, errs["Stream"] = askStream(t, l)
+				_, _, errs["Stream"] = l.Stream(t.Context(), &http.Request{
+					Method: http.MethodConnect, URL: &url.URL{Path: "/"}, Host: "a", Header: http.Header{":protocol": {"websocket"}},
+				})
 			}
 			undo()
 			for call, err := range errs {
-				if ShortageOf(err) != limit.NoDescriptors || !errors.As(err, new(*DialError)) {
-					t.Errorf("%s = %v; want a *DialError for want of descriptors", call, err)
+				if limit.ShortageOf(err) != limit.NoDescriptors || !errors.As(err, new(*dial.Error)) {
+					t.Errorf("%s = %v; want a *dial.Error for want of descriptors", call, err)
 				}
 			}
 		})
 	}
 }
 
-// Who waits for the first answer of DNS is told why there is none; a name that
-// was looked up before keeps its addresses.
+// Without descriptors, the first look-up of a name fails for that reason. A name
+// that was looked up before keeps its addresses.
 func TestLookupsWithoutDescriptors(t *testing.T) {
 	d := wstest.NewDNS(t)
 	d.Set("known.test", ip("127.0.0.1"))
 	d.Set("new.test", ip("127.0.0.1"))
-	var told events
+	var got events
 	settings := Settings{DNS: DNS{Server: d.Address, MinTTL: time.Millisecond, MaxTTL: time.Millisecond}}
 	settings.Endpoints = []Endpoint{{Name: "known", Network: "tcp", Address: "known.test:80"}}
 	known := New("known", settings, nil)
 	settings.Endpoints = []Endpoint{{Name: "new", Network: "tcp", Address: "new.test:80"}}
-	fresh := New("new", settings, told.tell)
+	unknown := New("new", settings, got.add)
 	run(t, known)
-	until(t, known, "known (127.0.0.1:80)")
+	waitForEndpoints(t, known, "known (127.0.0.1:80)")
 
 	undo := wstest.NoDescriptors(t)
-	run(t, fresh)
-	_, err := fresh.Acquire(t.Context(), Need{}, &Tried{})
+	run(t, unknown)
+	_, err := unknown.Acquire(t.Context(), Need{}, &Tried{})
 	_, still := known.Acquire(t.Context(), Need{}, &Tried{})
 	undo()
-	if ShortageOf(err) != limit.NoDescriptors {
-		t.Errorf("Acquire of a name that was not looked up = %v; want that there are no descriptors", err)
+	if limit.ShortageOf(err) != limit.NoDescriptors {
+		t.Errorf("Acquire of a name without an answer = %v; want an error for want of descriptors", err)
 	}
 	if still != nil {
-		t.Errorf("Acquire of a name that was looked up = %v", still)
+		t.Errorf("Acquire of a name with an answer = %v; want a lease", still)
 	}
-	until(t, fresh, "new (127.0.0.1:80)")
-	until(t, known, "known (127.0.0.1:80)")
-	for _, e := range told.all {
+	waitForEndpoints(t, unknown, "new (127.0.0.1:80)")
+	waitForEndpoints(t, known, "known (127.0.0.1:80)")
+	for _, e := range got.all {
 		if e != "new: name could not be looked up" {
-			t.Errorf("told %q", e)
+			t.Errorf("event %q; want only failed look-ups of new", e)
 		}
 	}
 }

@@ -3,9 +3,10 @@ package compress
 import "strings"
 
 // choose returns the coding that an Accept-Encoding header ranks highest (RFC
-// 9110, section 12.5.3), the first of equals, or nil when the answer should
-// stay as it is. That is also so where the header refuses everything: an answer
-// the client did not ask for serves it better than none.
+// 9110, section 12.5.3), the first of several with the same weight. It returns
+// nil when the answer must stay as it is. It also does when the header refuses
+// every coding: an answer in a form that the client did not ask for is better
+// than none.
 func (c *Compressor) choose(header []string) *coding {
 	var best *coding
 	most := quality(header, "identity")
@@ -21,8 +22,9 @@ func (c *Compressor) choose(header []string) *coding {
 	return best
 }
 
-// quality returns the weight in thousandths that an Accept-Encoding header
-// gives a coding: where it is named first, else that of "*", else -1.
+// quality returns the weight, in thousandths, that an Accept-Encoding header
+// gives a coding. It is that of the first item that names the coding, else that
+// of the first "*", else -1.
 func quality(header []string, name string) int {
 	others := -1
 	for _, line := range header {
@@ -45,8 +47,8 @@ func quality(header []string, name string) int {
 }
 
 // weight returns the thousandths of a parameter such as "q=0.5" (RFC 9110,
-// section 12.4.2). What is malformed counts as 0: nothing is sent to a client
-// that may not want it.
+// section 12.4.2). A malformed one counts as 0, because the client may not want
+// the coding.
 func weight(parameter string) int {
 	if len(parameter) < 3 || len(parameter) > 7 || parameter[0]|' ' != 'q' || parameter[1] != '=' {
 		return 0

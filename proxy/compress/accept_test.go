@@ -57,7 +57,8 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// FuzzChoose: the coding is the one that a straight reading of the RFC gives.
+// FuzzChoose checks that the coding is the one that a simple reading of the RFC
+// gives.
 func FuzzChoose(f *testing.F) {
 	for _, s := range []string{"gzip, deflate, br, zstd", "*;q=0, gzip ; q=0.5", "identity;q=0.3,x-gzip;Q=1.000", ";,,q=1,*", "zstd;q=0.5;q=1", "gzip\x00"} {
 		f.Add(s, "gzip;q=0.7")
@@ -79,7 +80,8 @@ func FuzzChoose(f *testing.F) {
 
 var weightSyntax = regexp.MustCompile(`^[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*$`)
 
-// reference reads an Accept-Encoding header into a map and compares.
+// reference returns the coding for an Accept-Encoding header, which it reads into a
+// map.
 func reference(header string) string {
 	weights := map[string]float64{}
 	for _, item := range strings.Split(header, ",") {

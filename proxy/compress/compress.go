@@ -1,25 +1,26 @@
-// Package compress compresses the answers of any handler as they pass, for the
-// clients that accept it. It decides from the headers of request and answer
-// alone and knows neither routes nor backends.
+// Package compress compresses the answers of a handler as they pass, for clients
+// that accept it. It decides by the headers of the request and of the answer, and
+// knows neither routes nor backends.
 //
 // # Validators
 //
 // A compressed answer is another representation than the one the handler has,
-// so a strong ETag is sent as the weak one of the same text (RFC 9110, section
-// 8.8.3). A client that validates it sends that weak tag back, and the handler
-// sees it as it is: If-None-Match compares weakly (section 13.1.2), so a
-// conforming handler finds its own strong tag in it and answers 304. On that
-// 304 the tag is weakened too, or a cache would not know which of its answers
-// it confirms (RFC 9111, section 4.3.4). If-Match and If-Range compare
-// strongly and fail, as they must: the bytes are not the handler's.
+// so a strong ETag becomes the weak one of the same text (RFC 9110, section
+// 8.8.3). A client that validates the answer sends that weak tag back, and the
+// handler gets it unchanged: If-None-Match compares weakly (section 13.1.2), so
+// a conforming handler recognizes its own strong tag and answers 304. The tag of
+// that 304 is made weak too; otherwise a cache could not tell which of its
+// answers the 304 confirms (RFC 9111, section 4.3.4). If-Match and If-Range
+// compare strongly and fail, as they must: the bytes are not the handler's.
 //
 // # Secrets
 //
-// The length of a compressed answer tells how much its parts have in common.
-// Where a page repeats something of the request and also holds a secret, as a
-// token against forged requests, somebody who can make a browser send requests
-// and see the lengths of the answers guesses the secret piece by piece, through
-// TLS too (BREACH). Compress no such pages, or mask their secrets anew in each.
+// The length of a compressed answer shows how much its parts have in common. Some
+// pages repeat a part of the request and also hold a secret, such as a token
+// against forged requests. An attacker who can make a browser send requests, and
+// can see the lengths of the answers, guesses such a secret piece by piece, also
+// through TLS (BREACH). Do not compress such pages, or mask their secrets
+// differently in each answer.
 package compress
 
 import (
@@ -34,31 +35,32 @@ import (
 
 // Options say what is compressed, and how.
 type Options struct {
-	// Encodings are the codings to offer, "zstd" and "gzip". Of those that a
-	// client likes equally it gets the first.
+	// Encodings are the codings to use, "zstd" and "gzip". When a client accepts
+	// several with the same weight, it gets the first of them.
 	Encodings []string
 
-	// Types are media types such as "application/json". A '*' stands for
-	// anything: "text/*", "*+json". Events (text/event-stream) and answers
-	// without a type are never compressed.
+	// Types are the media types to compress, such as "application/json". A '*'
+	// stands for any text: "text/*", "*+json". Events (text/event-stream) and
+	// answers without a type are never compressed.
 	Types []string
 
-	// MinSize is the least length in bytes that is compressed, at most
-	// [MaxMinSize]. That much is held back of an answer whose length is not
-	// known; one that is flushed earlier is a stream and is not compressed.
+	// MinSize is the shortest length, in bytes, that is compressed; at most
+	// [MaxMinSize]. Of an answer whose length is not known, fewer bytes than that
+	// are held back until the length is clear. An answer that is flushed while
+	// it is held back is a stream, and is not compressed.
 	MinSize int64
 }
 
-// MaxMinSize is the most that Options.MinSize may be: as much memory may be
-// held for each answer under way.
+// MaxMinSize is the most that Options.MinSize may be. An answer may hold that
+// much memory while it is decided.
 const MaxMinSize = 1 << 20
 
-// maxEncoders bounds the answers of one Compressor that are compressed at the
-// same time, or clients that read slowly could make it hold any amount of
-// memory: an encoder is about 1 MiB. Answers beyond are sent as they are.
+// maxEncoders is how many answers a Compressor compresses at the same time; the
+// others are sent as they are. An encoder takes about 1 MiB, so without the
+// bound clients that read slowly could make it hold any amount of memory.
 const maxEncoders = 256
 
-// A Compressor compresses answers. Requests may share it.
+// A Compressor compresses answers. It is safe for concurrent use.
 type Compressor struct {
 	codings []*coding
 	types   []pattern
@@ -100,15 +102,17 @@ func New(o Options) (*Compressor, error) {
 	return c, nil
 }
 
-// Wrap returns the ResponseWriter for a handler that answers r on w. What the
-// handler sets in the headers after its WriteHeader can only be trailers, as
-// always. Interim answers (1xx) pass at once. [http.ResponseController] works
-// on the result, and files reach w by its ReadFrom when they are not compressed.
+// Wrap returns the ResponseWriter for a handler that answers r on w. Header
+// fields that the handler sets after WriteHeader can only be trailers, as with
+// any ResponseWriter. Interim answers (1xx) pass at once.
+// [http.ResponseController] works on the result, and an answer that is not
+// compressed reaches w through its ReadFrom.
 //
-// Finish ends the answer and must be called once when the handler is through,
-// trailers set. It must not be called when the handler panicked: then the answer
-// stays cut, and the client can tell. An error means that it is cut although
-// the handler was content; panic with [http.ErrAbortHandler].
+// Finish ends the answer. The caller must call it once, after the handler has
+// returned and set its trailers. The caller must not call it when the handler
+// has panicked: the answer then stays cut, and the client can tell. An error
+// means that the answer is cut although the handler has returned normally: the
+// caller must panic with [http.ErrAbortHandler].
 func (c *Compressor) Wrap(w http.ResponseWriter, r *http.Request) (wrapped http.ResponseWriter, finish func() error) {
 	x := &writer{ResponseWriter: w, c: c, r: r, coding: c.choose(r.Header["Accept-Encoding"])}
 	return x, x.finish
@@ -116,8 +120,8 @@ func (c *Compressor) Wrap(w http.ResponseWriter, r *http.Request) (wrapped http.
 
 // A pattern matches media types in lower case.
 type pattern struct {
-	before, after string // of the '*'
-	exact         bool   // there is no '*'
+	before, after string // what stands before and after the '*'
+	exact         bool   // there is no '*': before is the whole type
 }
 
 func parsePattern(text string) (pattern, error) {

@@ -16,8 +16,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// compressor returns one for texts and JSON of 100 bytes and more, where o says
-// nothing else.
+// compressor returns a Compressor with the options o. The default of a test is
+// zstd and gzip, for text and JSON of at least 100 bytes.
 func compressor(t testing.TB, o Options) *Compressor {
 	t.Helper()
 	if o.Encodings == nil {
@@ -34,7 +34,7 @@ func compressor(t testing.TB, o Options) *Compressor {
 	return c
 }
 
-// decoder reads the content of an encoded body.
+// decoder returns a reader of the content of a compressed body.
 func decoder(t testing.TB, coding string, body io.Reader) io.Reader {
 	t.Helper()
 	var err error
@@ -50,7 +50,7 @@ func decoder(t testing.TB, coding string, body io.Reader) io.Reader {
 	return body
 }
 
-// decode returns the content of an encoded body.
+// decode returns the content of a compressed body.
 func decode(t testing.TB, coding string, body []byte) string {
 	t.Helper()
 	text, err := io.ReadAll(decoder(t, coding, bytes.NewReader(body)))
@@ -82,12 +82,12 @@ func TestHeaders(t *testing.T) {
 	length := "4300"
 	tests := []struct {
 		name    string
-		method  string // GET
-		accept  string // gzip; "-": none
+		method  string // default GET
+		accept  string // default gzip; "-" for none
 		request http.Header
-		status  int // 200
+		status  int // default 200
 		header  http.Header
-		body    string // long; "-": none
+		body    string // default long; "-" for none
 		want    http.Header
 	}{
 		{name: "compressed", header: html, want: with(vary, "Accept-Encoding", coding, gzip)},
@@ -230,15 +230,15 @@ func TestAnEncoderThatAPanicLeftBehindIsFreed(t *testing.T) {
 	}
 }
 
-// nothing is a ResponseWriter that costs nothing.
-type nothing struct{ header http.Header }
+// discardWriter is a ResponseWriter that drops the body and allocates nothing.
+type discardWriter struct{ header http.Header }
 
-func (n nothing) Header() http.Header         { return n.header }
-func (n nothing) Write(p []byte) (int, error) { return len(p), nil }
-func (n nothing) WriteHeader(int)             {}
+func (d discardWriter) Header() http.Header         { return d.header }
+func (d discardWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (d discardWriter) WriteHeader(int)             {}
 
-// respond runs one answer of a page through c.
-func respond(c *Compressor, w nothing, r *http.Request, page []byte) {
+// respond passes an answer with the body page through c.
+func respond(c *Compressor, w discardWriter, r *http.Request, page []byte) {
 	clear(w.header)
 	w.header["Content-Type"] = []string{"text/html"}
 	x, finish := c.Wrap(w, r)
@@ -250,7 +250,7 @@ func BenchmarkAnswer(b *testing.B) {
 	page := []byte(strings.Repeat(long, 8))
 	for _, coding := range []string{"identity", "gzip", "zstd"} {
 		b.Run(coding, func(b *testing.B) {
-			c, w, r := compressor(b, Options{}), nothing{http.Header{}}, httptest.NewRequest("GET", "/", nil)
+			c, w, r := compressor(b, Options{}), discardWriter{http.Header{}}, httptest.NewRequest("GET", "/", nil)
 			r.Header.Set("Accept-Encoding", coding)
 			b.SetBytes(int64(len(page)))
 			b.ReportAllocs()

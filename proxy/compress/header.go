@@ -8,8 +8,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// eligible reports whether an answer with these headers is compressed for
-// clients that like it, if it is long enough.
+// eligible reports whether an answer with these headers may be compressed. Its
+// length and the client decide too.
 func (c *Compressor) eligible(h http.Header) bool {
 	if len(h["Content-Encoding"]) > 0 || noTransform(h) {
 		return false
@@ -27,13 +27,15 @@ func (c *Compressor) eligible(h http.Header) bool {
 	return false
 }
 
-// noTransform reports the Cache-Control directive of that name, which requests
-// can have too (RFC 9111, sections 5.2.1.6 and 5.2.2.6).
+// noTransform reports whether h has the Cache-Control directive no-transform,
+// which is defined for requests and for answers (RFC 9111, sections 5.2.1.6 and
+// 5.2.2.6).
 func noTransform(h http.Header) bool {
 	return httpguts.HeaderValuesContainsToken(h["Cache-Control"], "no-transform")
 }
 
-// length returns the declared length of an answer, -1 where there is none.
+// length returns the declared length of an answer in bytes, or -1 when there is
+// none.
 func length(h http.Header) int64 {
 	n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
 	if err != nil || n < 0 {
@@ -42,7 +44,7 @@ func length(h http.Header) int64 {
 	return n
 }
 
-// addVary says that the answer depends on Accept-Encoding.
+// addVary adds Accept-Encoding to the header Vary, unless it covers it already.
 func addVary(h http.Header) {
 	vary := h["Vary"]
 	if !httpguts.HeaderValuesContainsToken(vary, "Accept-Encoding") && !httpguts.HeaderValuesContainsToken(vary, "*") {
@@ -50,9 +52,9 @@ func addVary(h http.Header) {
 	}
 }
 
-// dropDigests removes digests of the content or of the representation, as
+// dropDigests removes digests of the content and of the representation, as
 // headers and as trailers: a coding changes both (RFC 9530, sections 2 and 3).
-// The first two names are those of their predecessors.
+// The first two names are from older specifications.
 func dropDigests(h http.Header) {
 	for _, name := range [...]string{"Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
 		delete(h, name)
@@ -60,26 +62,26 @@ func dropDigests(h http.Header) {
 	}
 }
 
-// encoded makes the headers of an answer those of its encoded form.
-func encoded(h http.Header, coding string) {
+// setEncoded changes the headers of an answer to those of its compressed form.
+func setEncoded(h http.Header, coding string) {
 	h.Set("Content-Encoding", coding)
 	h.Del("Content-Length")
-	h.Del("Accept-Ranges") // ranges would be of the other representation
+	h.Del("Accept-Ranges") // the handler would count ranges in the other representation
 	dropDigests(h)
 	if tag := h.Get("ETag"); strings.HasPrefix(tag, `"`) {
 		h.Set("ETag", "W/"+tag)
 	}
 }
 
-// notModified makes the headers of a 304 those that the 200 would have (RFC
-// 9110, section 15.4.5) as far as they can be known: mostly there is no type.
-func (c *Compressor) notModified(h http.Header, r *http.Request) {
+// setNotModified changes the headers of a 304 to those that the 200 would have
+// (RFC 9110, section 15.4.5), as far as they are known: a 304 mostly has no type.
+func (c *Compressor) setNotModified(h http.Header, r *http.Request) {
 	if h.Get("Content-Type") != "" && !c.eligible(h) {
 		return
 	}
 	addVary(h)
 	tag := h.Get("ETag")
 	if strings.HasPrefix(tag, `"`) && strings.Contains(strings.Join(r.Header["If-None-Match"], ","), "W/"+tag) {
-		h.Set("ETag", "W/"+tag) // the client has the encoded form
+		h.Set("ETag", "W/"+tag) // the client has the compressed form
 	}
 }

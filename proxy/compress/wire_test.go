@@ -19,7 +19,7 @@ import (
 )
 
 // protocols runs a test with a server of each HTTP version, whose answers c
-// compresses. What finish says goes to errs, when the handler did not panic.
+// compresses. Errs gets the result of finish, unless the handler panicked.
 func protocols(t *testing.T, c *Compressor, h http.HandlerFunc, test func(t *testing.T, s *httptest.Server, errs <-chan error)) {
 	for version := 1; version <= 2; version++ {
 		t.Run(fmt.Sprint("HTTP/", version), func(t *testing.T) {
@@ -48,7 +48,7 @@ func protocols(t *testing.T, c *Compressor, h http.HandlerFunc, test func(t *tes
 	}
 }
 
-// get asks for path, which the transport must not decode itself.
+// get requests path. The transport does not decode the answer.
 func get(t testing.TB, s *httptest.Server, path, accept string) (*http.Response, []byte, error) {
 	t.Helper()
 	r, err := http.NewRequest("GET", s.URL+path, nil)
@@ -398,8 +398,8 @@ func TestWritesAfterTheEndFail(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce is for the race detector: clients that read all, clients that
-// leave, handlers that panic, on encoders that they share.
+// TestManyAtOnce is for the race detector: clients that read everything, clients
+// that leave, and handlers that panic share encoders.
 func TestManyAtOnce(t *testing.T) {
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")

@@ -14,10 +14,10 @@ type state uint8
 
 const (
 	unanswered state = iota // no final status yet
-	undecided               // its headers and less than the minimum size are held back
-	plain                   // it passes as it is
+	undecided               // the headers, and fewer bytes than the minimum size, are held back
+	plain                   // the answer passes as it is
 	encoding                // it goes through an encoder
-	headOnly                // the answer to a HEAD whose GET would be encoded
+	headOnly                // the answer to a HEAD request; that to a GET would be compressed
 	finished
 )
 
@@ -28,22 +28,22 @@ type writer struct {
 	http.ResponseWriter
 	c      *Compressor
 	r      *http.Request
-	coding *coding // that the client likes best; nil: none
+	coding *coding // that the client ranks highest; nil when the answer must stay as it is
 	state  state
 	status int
-	held   *held   // while undecided
-	left   int64   // of the declared length, for the encoder to get; -1: none was declared
-	enc    *pooled // while encoding
+	held   *held   // while undecided, else nil
+	left   int64   // bytes of the declared length that the encoder has not got yet; -1 without one
+	enc    *pooled // while encoding, else nil
 }
 
-// held is what the client has not been sent of an answer that is undecided.
+// held is the part of an undecided answer that has not been sent.
 type held struct {
 	body   []byte
-	header http.Header // as it was when the handler wrote it
-	late   http.Header // what the handler has made of it since: trailers
+	header http.Header // as it was at WriteHeader
+	late   http.Header // while held is released: as the handler has changed it since, for trailers
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap lets [http.ResponseController] reach the writer below.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *writer) WriteHeader(status int) {
@@ -55,25 +55,25 @@ func (w *writer) WriteHeader(status int) {
 		return
 	}
 	w.status = status
-	w.state = w.judge()
+	w.state = w.decide()
 	switch w.state {
 	case undecided:
 		w.held = w.c.held.Get().(*held)
 		maps.Copy(w.held.header, w.Header())
 		return
 	case headOnly:
-		encoded(w.Header(), w.coding.name)
+		setEncoded(w.Header(), w.coding.name)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// judge decides on an answer by its headers, as far as they tell, and makes
-// those that depend on no decision.
-func (w *writer) judge() state {
+// decide returns the state of an answer by its status and headers, and sets the
+// header fields that do not depend on its length.
+func (w *writer) decide() state {
 	h := w.Header()
 	switch {
 	case w.status == http.StatusNotModified:
-		w.c.notModified(h, w.r)
+		w.c.setNotModified(h, w.r)
 		return plain
 	case w.status < 200, w.status == http.StatusNoContent, w.status == http.StatusResetContent, !w.c.eligible(h):
 		return plain
@@ -115,7 +115,8 @@ func (w *writer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// ReadFrom lets w's own ReadFrom have what is not compressed.
+// ReadFrom passes the rest of r to the writer below as soon as the answer is not
+// compressed: a file then goes to the socket without a copy.
 func (w *writer) ReadFrom(r io.Reader) (n int64, err error) {
 	if w.state == unanswered {
 		w.WriteHeader(http.StatusOK)
@@ -141,7 +142,7 @@ func (w *writer) ReadFrom(r io.Reader) (n int64, err error) {
 	return n + k, err
 }
 
-// FlushError sends what there is. An answer still undecided is a stream then,
+// FlushError sends what is there. An answer that is still undecided is a stream,
 // and stays as it is.
 func (w *writer) FlushError() error {
 	if w.state == unanswered {
@@ -162,7 +163,8 @@ func (w *writer) FlushError() error {
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// encode decides that the answer is to be encoded, if an encoder can be had.
+// encode decides that the answer is compressed, unless there is no encoder for
+// it.
 func (w *writer) encode() error {
 	if w.r.Method == http.MethodHead {
 		return w.release(headOnly)
@@ -173,7 +175,8 @@ func (w *writer) encode() error {
 	return w.release(encoding)
 }
 
-// release sends what was held back of an answer that is decided now.
+// release puts the answer into a state behind undecided, and sends what was held
+// back.
 func (w *writer) release(decided state) error {
 	w.state = decided
 	held, h := w.held, w.Header()
@@ -181,7 +184,7 @@ func (w *writer) release(decided state) error {
 	replace(held.late, h)
 	replace(h, held.header)
 	if decided != plain {
-		encoded(h, w.coding.name)
+		setEncoded(h, w.coding.name)
 	}
 	w.ResponseWriter.WriteHeader(w.status)
 	replace(h, held.late)
@@ -201,8 +204,8 @@ func replace(dst, src http.Header) {
 	maps.Copy(dst, src)
 }
 
-// compress gives p to the encoder. The length that the handler declared is not
-// sent, so nobody else would see it broken.
+// compress gives p to the encoder. It checks the length that the handler has
+// declared: it is not sent, so the server below cannot check it.
 func (w *writer) compress(p []byte) (int, error) {
 	if w.left >= 0 {
 		if int64(len(p)) > w.left {
@@ -226,7 +229,7 @@ func (w *writer) finish() (err error) {
 		}
 		w.coding.put(w.enc)
 		w.enc = nil
-		dropDigests(w.Header()) // that came as trailers
+		dropDigests(w.Header()) // those that are trailers
 	}
 	w.state = finished
 	return err

@@ -1,6 +1,5 @@
-// Package forward is one HTTP exchange: a client's request to a backend and the
-// answer back, streamed both ways. It knows neither routes nor endpoints, and
-// never tunnels.
+// Package forward is one HTTP exchange: it streams a client's request to a backend
+// and the answer back. It knows neither routes nor endpoints, and never tunnels.
 package forward
 
 import (
@@ -19,40 +18,42 @@ import (
 	"sluice/internal/hop"
 )
 
-// An Exchange is how a request goes on.
+// An Exchange is how a request is forwarded.
 type Exchange struct {
 	Backend http.RoundTripper
-	Path    string            // for the backend, escaped
+	Path    string            // for the backend; escaped
 	Origin  *Origin           // of the request
 	ID      string            // for the X-Request-Id header
-	Edit    func(http.Header) // changes what the backend sees; a Host in it becomes the request's
-	Via     bool              // add Via headers, both ways
-	Reuse   func(net.Conn)    // called before a kept connection is used again
+	Edit    func(http.Header) // changes the header for the backend; a Host in it becomes the request's host
+	Via     bool              // add Via headers, in both directions
+	Reuse   func(net.Conn)    // called before a kept connection is used again; may be nil
 	// Waiting returns how many bytes the backend has taken of a connection, and how
-	// many the system holds for it; nil where nothing tells.
+	// many the system still holds for it. It may be nil.
 	Waiting func(net.Conn) (taken, waiting int64)
 
-	// Names of fields that the gateway alone sends, to the backend and to the
-	// client: trailers and informational answers do not bring them in. Edit and
-	// the ResponseWriter see to the header sections.
+	// ToBackend and ToClient are the fields that only the gateway may send there.
+	// They are removed from trailers and informational answers. Edit and the
+	// ResponseWriter must remove them from the headers themselves.
 	ToBackend, ToClient fieldname.Set
 
-	MaxBody  int64         // bytes of the request's body; 0 means no limit
-	Response time.Duration // for taking each piece of the request, and then for the head of the answer; 0 means any
-	Silence  time.Duration // of the backend in the middle of an answer; 0 means any
+	MaxBody int64 // bytes of the request's body; 0 for no limit
+	// Response is the time for the backend to take each piece of the request, and
+	// then to begin its answer. 0 is no limit.
+	Response time.Duration
+	Silence  time.Duration // for the backend, in the middle of an answer; 0 for no limit
 }
 
 // A Result is how an exchange ended.
 type Result struct {
-	Status  int   // sent to the client; 0 when nothing was, for the caller to answer
-	In, Out int64 // bytes of the request's and of the answer's body that passed
+	Status  int   // sent to the client; 0 if nothing was sent, and the caller has to answer
+	In, Out int64 // bytes of the request's and of the answer's body
 	Err     error // an *Error, or nil
 }
 
 // An Error is what ended an exchange early.
 type Error struct {
-	Client bool   // it was on the client's side, else on the backend's
-	Stage  string // what was going on
+	Client bool   // on the client's side, else on the backend's
+	Stage  string // what the gateway was doing
 	Err    error
 }
 
@@ -66,32 +67,33 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrTooLarge is a request's body above the limit.
+// ErrTooLarge says that a request's body is over the limit.
 var ErrTooLarge = errors.New("the request's body is too large")
 
-// errSlowAnswer is a timeout, as its Timeout method says.
+// errSlowAnswer says that the backend took too long for the request or the answer.
+// It is a timeout.
 type errSlowAnswer time.Duration
 
 func (e errSlowAnswer) Error() string { return fmt.Sprintf("no answer within %v", time.Duration(e)) }
 func (e errSlowAnswer) Timeout() bool { return true }
 
-// Do sends r on and copies the answer to w. Where the Result has both a status
-// and an error the answer was cut, and the client must not take it for whole:
-// panic with [http.ErrAbortHandler].
+// Do forwards r and copies the answer to w. If the Result has a status and an
+// error, the answer was cut off, and the client must see that it is incomplete:
+// the caller panics with [http.ErrAbortHandler].
 func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 	if x.MaxBody > 0 && r.ContentLength > x.MaxBody {
 		return Result{Err: &Error{Client: true, Stage: "reading the request's head", Err: ErrTooLarge}}
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	early := newInformer(w, r, &x.ToClient)
-	taking := &taking{ask: x.Waiting}
+	early := newInformational(w, r, &x.ToClient)
+	sending := &progress{read: x.Waiting}
 	body := &requestBody{
-		request: r, limit: x.MaxBody, proceed: early.proceed, kept: &x.ToBackend,
-		slow: alarm{after: x.Response, mark: taking.mark},
+		request: r, limit: x.MaxBody, proceed: early.proceed, reserved: &x.ToBackend,
+		slow: timeout{after: x.Response, onStart: sending.mark},
 	}
 	body.slow.call = func() {
-		if taking.goesOn() {
+		if sending.made() {
 			body.slow.start()
 			return
 		}
@@ -101,7 +103,7 @@ func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 	defer body.slow.stop()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
-			taking.over(i.Conn)
+			sending.setConn(i.Conn)
 			if i.Reused && x.Reuse != nil {
 				x.Reuse(i.Conn)
 			}
@@ -115,19 +117,19 @@ func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 	early.end()
 	if err != nil {
 		body.end()
-		lastIfOpen(w, r, body)
+		closeIfUnfinished(w, r, body)
 		return Result{Err: x.failure(ctx, r, body, &Error{Stage: "sending the request", Err: err})}
 	}
 	defer res.Body.Close()
-	lastIfOpen(w, r, body)
+	closeIfUnfinished(w, r, body)
 	switch {
 	case res.StatusCode == http.StatusSwitchingProtocols:
 		return Result{Err: &Error{Stage: "reading the answer", Err: errors.New("101 to a request that asked for no upgrade")}}
-	case res.StatusCode < 100: // net/http reads such a status, and panics when it is to write one
+	case res.StatusCode < 100: // net/http reads such a status, but panics when it writes it
 		return Result{Err: &Error{Stage: "reading the answer", Err: fmt.Errorf("%03d is no status", res.StatusCode)}}
 	}
 	if x.Silence > 0 {
-		res.Body = &patient{ReadCloser: res.Body, limit: x.Silence, taken: body.read.Load, giveUp: cancel}
+		res.Body = &timedBody{ReadCloser: res.Body, limit: x.Silence, taken: body.read.Load, cancel: cancel}
 	}
 	result = x.answer(w, res)
 	var e *Error
@@ -137,18 +139,18 @@ func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 	return result
 }
 
-// lastIfOpen makes an answer that begins before its request has ended the last
-// one on an HTTP/1 connection. Else net/http would read the rest of the body
-// and drop it when the answer begins, and might take what of it a reader that
-// was interrupted has left for the next request.
-func lastIfOpen(w http.ResponseWriter, r *http.Request, body *requestBody) {
-	if r.ProtoMajor == 1 && r.ContentLength != 0 && body.open() {
+// closeIfUnfinished makes an HTTP/1 connection close after an answer that begins
+// before its request has ended. Otherwise net/http would read and drop the rest of
+// the body when the answer begins, and could take a part of it for the next
+// request.
+func closeIfUnfinished(w http.ResponseWriter, r *http.Request, body *requestBody) {
+	if r.ProtoMajor == 1 && r.ContentLength != 0 && body.unfinished() {
 		w.Header()["Connection"] = []string{"close"}
 	}
 }
 
-// failure tells whose fault it is that the exchange failed with err at the
-// backend.
+// failure returns the error of an exchange that failed with err at the backend,
+// which may come from the client or from a timeout.
 func (x *Exchange) failure(ctx context.Context, r *http.Request, body *requestBody, err *Error) *Error {
 	var slow errSlowAnswer
 	var silent errSilent
@@ -185,8 +187,8 @@ func (x *Exchange) outgoing(ctx context.Context, r *http.Request, body *requestB
 		out.Body = body
 	}
 	if r.ContentLength < 0 {
-		out.TransferEncoding = []string{"chunked"} // or the transport might try the body beside its other work
-		if body.trailer = announced(r.Trailer, &x.ToBackend); body.trailer == nil {
+		out.TransferEncoding = []string{"chunked"} // otherwise the transport probes the body in a goroutine of its own
+		if body.trailer = announcedTrailer(r.Trailer, &x.ToBackend); body.trailer == nil {
 			body.trailer = make(http.Header)
 		}
 		out.Trailer = body.trailer
@@ -202,7 +204,7 @@ func (x *Exchange) outgoing(ctx context.Context, r *http.Request, body *requestB
 	}
 	x.Edit(out.Header)
 	if _, ok := out.Header["User-Agent"]; !ok {
-		out.Header["User-Agent"] = nil // or the transport puts in its own
+		out.Header["User-Agent"] = nil // otherwise the transport sends its own
 	}
 	if host := out.Header.Get("Host"); host != "" {
 		out.Host = host
@@ -222,25 +224,25 @@ func (x *Exchange) answer(w http.ResponseWriter, res *http.Response) Result {
 		h[name] = values
 	}
 	if _, ok := h["Content-Type"]; !ok {
-		h["Content-Type"] = nil // or the server guesses one
+		h["Content-Type"] = nil // otherwise the server guesses one
 	}
-	trailer := announced(res.Trailer, &x.ToClient)
+	trailer := announcedTrailer(res.Trailer, &x.ToClient)
 	for name := range trailer {
 		h.Add("Trailer", name)
 	}
 	w.WriteHeader(res.StatusCode)
-	n, err := x.stream(w, res)
+	n, err := copyBody(w, res)
 	if err != nil {
 		return Result{Status: res.StatusCode, Out: n, Err: err}
 	}
 	if len(res.Trailer) > 0 {
-		// Trailers need chunks: net/http must not count a short body itself.
+		// Trailers need chunks: net/http must not give a short body a Content-Length.
 		http.NewResponseController(w).Flush()
 	}
 	for name, values := range res.Trailer {
 		if _, ok := trailer[name]; ok {
 			h[name] = values
-		} else if mayTrail(name, &x.ToClient) {
+		} else if allowedInTrailer(name, &x.ToClient) {
 			h[http.TrailerPrefix+name] = values
 		}
 	}

@@ -10,69 +10,69 @@ import (
 	"sluice/internal/fieldname"
 )
 
-// own are the fields of a request that say whose it is and what it is called.
-// Only the gateway sends them to backends.
-var own = fieldname.NewSet("Forwarded", "X-Forwarded-*", "X-Real-IP", "X-Request-Id", "X-Client-*")
+// gatewayFields is the fields of a request that say who sent it and name it. Only
+// the gateway may send them to backends.
+var gatewayFields = fieldname.NewSet("Forwarded", "X-Forwarded-*", "X-Real-IP", "X-Request-Id", "X-Client-*")
 
-// An Origin is where a request comes from, as far as it can be believed.
+// An Origin is where a request comes from, as far as the gateway can trust it.
 type Origin struct {
-	Client    netip.Addr // invalid when unknown, as on a Unix socket
-	Proto     string     // "http" or "https", as the client spoke it
-	Host      string     // that the client asked for, with its port; "" when unknown
+	Client    netip.Addr // invalid if unknown, as on a Unix socket
+	Proto     string     // of the client: "http" or "https"
+	Host      string     // that the client asked for, with its port; "" if unknown
 	Port      string     // that the client connected to
-	ProxyPort string     // the same if a proxy in front named it; else ""
-	ID        string     // of the request, given by a proxy in front; else ""
+	ProxyPort string     // Port, if a proxy in front reported it; else ""
+	ID        string     // of the request, if a proxy in front reported it; else ""
 
-	peer netip.Addr // invalid on a Unix socket
-	way  way        // before the peer
+	peer  netip.Addr // invalid on a Unix socket
+	chain proxyChain // before the peer
 }
 
-// NewOrigin reads the origin of r, which peer sent, and removes from its
-// headers what only the gateway says. What they say counts only when the peer
-// is believed: then the client is the last address in X-Forwarded-For, or else
-// in Forwarded (RFC 7239), that is not trusted itself.
-func NewOrigin(r *http.Request, peer netip.Addr, believed bool, trusted func(netip.Addr) bool) Origin {
+// NewOrigin returns the origin of r, which peer sent, and removes the fields from
+// its header that only the gateway may send. It reads them only if the peer is
+// trusted: then the client is the last address in X-Forwarded-For, or without that
+// in Forwarded (RFC 7239), for which trusted returns false.
+func NewOrigin(r *http.Request, peer netip.Addr, peerTrusted bool, trusted func(netip.Addr) bool) Origin {
 	o := Origin{Client: peer, Proto: "http", Host: r.Host, peer: peer}
 	if r.TLS != nil {
 		o.Proto = "https"
 	}
-	if believed {
-		o.believe(r.Header, trusted)
+	if peerTrusted {
+		o.readHeader(r.Header, trusted)
 	}
 	if o.Port == "" {
 		o.Port = portOf(o.Host, o.Proto)
 	}
 	for name := range r.Header {
-		if own.Has(name) && !(believed && furtherForwarded(name)) {
+		if gatewayFields.Has(name) && !(peerTrusted && otherForwarded(name)) {
 			delete(r.Header, name)
 		}
 	}
 	return o
 }
 
-// believe takes over what a trusted proxy says. What it says badly is as if it
-// had not: an unknown word for the scheme must not turn https into http.
-func (o *Origin) believe(h http.Header, trusted func(netip.Addr) bool) {
-	o.way = wayOf(h)
-	for i := len(o.way.hops) - 1; i >= 0; i-- {
-		a, ok := address(o.way.hops[i])
+// readHeader reads what a trusted proxy reports. It ignores what is malformed: an
+// unknown word for the scheme must not turn https into http.
+func (o *Origin) readHeader(h http.Header, trusted func(netip.Addr) bool) {
+	o.chain = readProxyChain(h)
+	for i := len(o.chain.hops) - 1; i >= 0; i-- {
+		a, ok := address(o.chain.hops[i])
 		if !ok {
-			break // who is behind this one cannot be known
+			break // what is before this one cannot be known
 		}
 		o.Client = a
 		if !trusted(a) {
 			break
 		}
 	}
-	for _, word := range [...]string{o.way.proto, lastOf(h["X-Forwarded-Proto"])} {
+	for _, word := range [...]string{o.chain.proto, lastOf(h["X-Forwarded-Proto"])} {
 		switch strings.ToLower(word) {
-		case "https", "wss": // some proxies say what a WebSocket's URL does
+		case "https", "wss": // some proxies report the scheme of a WebSocket URL
 			o.Proto = "https"
 		case "http", "ws":
 			o.Proto = "http"
 		}
 	}
-	for _, host := range [...]string{o.way.host, lastOf(h["X-Forwarded-Host"])} {
+	for _, host := range [...]string{o.chain.host, lastOf(h["X-Forwarded-Host"])} {
 		if validHost(host) {
 			o.Host = strings.ToLower(host)
 		}
@@ -85,10 +85,10 @@ func (o *Origin) believe(h http.Header, trusted func(netip.Addr) bool) {
 	}
 }
 
-// Set writes the origin into the headers for a backend. X-Forwarded-For and
-// Forwarded tell the same way, whichever of them came in.
+// Set writes the origin into the header for a backend. X-Forwarded-For and
+// Forwarded have the same nodes, whichever of them was received.
 func (o *Origin) Set(h http.Header) {
-	hops, node := o.way.hops, "unknown"
+	hops, node := o.chain.hops, "unknown"
 	if o.peer.IsValid() {
 		hops, node = append(hops[:len(hops):len(hops)], o.peer.String()), nodeOf(o.peer)
 	}
@@ -102,19 +102,19 @@ func (o *Origin) Set(h http.Header) {
 		h["X-Forwarded-Host"] = []string{o.Host}
 		element += `;host="` + o.Host + `"`
 	}
-	elements := o.way.elements
+	elements := o.chain.elements
 	h["Forwarded"] = []string{strings.Join(append(elements[:len(elements):len(elements)], element), ", ")}
 	h["X-Forwarded-Proto"] = []string{o.Proto}
 	h["X-Forwarded-Port"] = []string{o.Port}
 }
 
-// furtherForwarded reports whether name is, in its one spelling, that of a
-// field like X-Forwarded-Prefix, which a trusted proxy may tell the backend.
-func furtherForwarded(name string) bool {
+// otherForwarded reports whether name is a field like X-Forwarded-Prefix, in its
+// one canonical spelling, which a trusted proxy may send to the backend.
+func otherForwarded(name string) bool {
 	return strings.HasPrefix(name, "X-Forwarded-") && only(name, letters+"-")
 }
 
-// list reads a comma-separated header.
+// list returns the elements of a comma-separated header, without empty ones.
 func list(values []string) (all []string) {
 	for _, v := range values {
 		for e := range strings.SplitSeq(v, ",") {
@@ -126,7 +126,7 @@ func list(values []string) (all []string) {
 	return all
 }
 
-// lastOf returns the last element of a comma-separated header.
+// lastOf returns the last element of a comma-separated header, or "".
 func lastOf(values []string) string {
 	if all := list(values); len(all) > 0 {
 		return all[len(all)-1]
@@ -134,8 +134,8 @@ func lastOf(values []string) string {
 	return ""
 }
 
-// address reads a node of a forwarding header: an address, perhaps with a port
-// or in brackets.
+// address parses a node of X-Forwarded-For or Forwarded: an address, which may have
+// a port or brackets.
 func address(node string) (netip.Addr, bool) {
 	if a, err := netip.ParseAddr(strings.Trim(node, "[]")); err == nil {
 		return a.Unmap().WithZone(""), true
@@ -163,18 +163,18 @@ func validPort(s string) bool {
 
 const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-// validHost accepts what may stand in a Host header, without what has a meaning
-// in the headers the host is put into.
+// validHost reports whether s may be in a Host header, and has no byte with a
+// meaning in the headers that the host is written to.
 func validHost(s string) bool {
 	return s != "" && len(s) <= 260 && only(s, letters+".-_:[]")
 }
 
-// validID accepts the ids of requests that can be written anywhere.
+// validID reports whether s is an id of a request that is safe in headers and logs.
 func validID(s string) bool {
 	return s != "" && len(s) <= 128 && only(s, letters+".-_:+/=@")
 }
 
-// only reports whether s holds nothing but digits and the bytes of others.
+// only reports whether s has only digits and bytes of others.
 func only(s, others string) bool {
 	for i := range len(s) {
 		if (s[i] < '0' || s[i] > '9') && strings.IndexByte(others, s[i]) < 0 {

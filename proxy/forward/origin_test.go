@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// fields reads "name: value" lines.
+// fields returns the header with the "name: value" lines.
 func fields(lines string) http.Header {
 	h := make(http.Header)
 	for line := range strings.Lines(lines) {
@@ -20,45 +20,45 @@ func fields(lines string) http.Header {
 	return h
 }
 
-// What a trusted proxy says is believed where it is understood, and goes on in
-// both forms.
-func TestOriginOfATrustedProxy(t *testing.T) {
+// The report of a trusted proxy is used as far as it is valid, and is sent on in both
+// forms.
+func TestOriginFromATrustedProxy(t *testing.T) {
 	proxy := netip.MustParseAddr("10.0.0.1")
 	const known = "X-Forwarded-For: 192.0.2.1\n"
 	tests := []struct {
 		name, in    string
 		overTLS     bool
-		client      string // "": the proxy
-		proto, host string // "": http, a.test
-		port        string // "": that of proto
+		client      string // "" for the proxy
+		proto, host string // "" for http and a.test
+		port        string // "" for that of proto
 		hops        string // before the proxy's, in X-Forwarded-For
 		elements    string // before the proxy's, in Forwarded
 	}{
-		{name: "nothing"},
-		{name: "nothing, over TLS", overTLS: true, proto: "https"},
+		{name: "no report"},
+		{name: "no report, over TLS", overTLS: true, proto: "https"},
 		{
 			name: "Forwarded", in: `Forwarded: for=192.0.2.1;proto=https;host="b.test"`, client: "192.0.2.1", proto: "https", host: "b.test",
 			hops: "192.0.2.1", elements: `for=192.0.2.1;proto=https;host="b.test"`,
 		},
 		{
-			name: "Forwarded of several", in: "Forwarded: for=192.0.2.1;by=_x , for=\"[2001:db8::1]:99\"\nForwarded: For=\"unknown\";Proto=\"http\"",
+			name: "Forwarded of several proxies", in: "Forwarded: for=192.0.2.1;by=_x , for=\"[2001:db8::1]:99\"\nForwarded: For=\"unknown\";Proto=\"http\"",
 			hops: "192.0.2.1, 2001:db8::1, unknown", elements: `for=192.0.2.1;by=_x, for="[2001:db8::1]:99", For="unknown";Proto="http"`,
 		},
 		{name: "Forwarded without a node", in: "Forwarded: proto=https", proto: "https", elements: "proto=https"},
 		{name: "Forwarded with a comma in quotes", in: `Forwarded: for="a, for=192.0.2.1"`, hops: "unknown", elements: `for="a, for=192.0.2.1"`},
 		{name: "Forwarded with an open quote", in: `Forwarded: for=192.0.2.1;host="b.test`},
-		{name: "Forwarded with an open quote in front", in: `Forwarded: for="x, for=192.0.2.1`},
+		{name: "Forwarded with an open quote first", in: `Forwarded: for="x, for=192.0.2.1`},
 		{name: "Forwarded with a quote inside", in: `Forwarded: for=192.0.2.1";proto=https;host="b.test`},
 		{name: "Forwarded with a pair twice", in: "Forwarded: for=192.0.2.1;for=192.0.2.2"},
 		{name: "Forwarded with no pair", in: "Forwarded: 192.0.2.1"},
 		{name: "Forwarded that is too long", in: "Forwarded: for=192.0.2.1;x=" + strings.Repeat("a", maxForwarded)},
 		{name: "X-Forwarded-For", in: known, client: "192.0.2.1", hops: "192.0.2.1", elements: "for=192.0.2.1"},
 		{
-			name: "X-Forwarded-For of several", in: "X-Forwarded-For: <x>, 2001:db8::1,\nX-Forwarded-For: 192.0.2.1:99", client: "192.0.2.1",
+			name: "X-Forwarded-For of several proxies", in: "X-Forwarded-For: <x>, 2001:db8::1,\nX-Forwarded-For: 192.0.2.1:99", client: "192.0.2.1",
 			hops: "<x>, 2001:db8::1, 192.0.2.1:99", elements: `for=unknown, for="[2001:db8::1]", for=192.0.2.1`,
 		},
 		{
-			name: "X-Forwarded-For, and what a client sent through", in: known + "Forwarded: for=6.6.6.6;proto=https;host=evil.test", client: "192.0.2.1",
+			name: "X-Forwarded-For, and Forwarded from the client", in: known + "Forwarded: for=6.6.6.6;proto=https;host=evil.test", client: "192.0.2.1",
 			hops: "192.0.2.1", elements: "for=192.0.2.1",
 		},
 		{name: "https", in: known + "X-Forwarded-Proto: HTTPS", client: "192.0.2.1", proto: "https", hops: "192.0.2.1", elements: "for=192.0.2.1"},
@@ -72,10 +72,10 @@ func TestOriginOfATrustedProxy(t *testing.T) {
 		{name: "an unknown scheme in Forwarded", in: "Forwarded: proto=h2", overTLS: true, proto: "https", elements: "proto=h2"},
 		{name: "wss in Forwarded", in: "Forwarded: proto=wss", proto: "https", elements: "proto=wss"},
 		{name: "host", in: "X-Forwarded-Host: B_1.test:8443", host: "b_1.test:8443", port: "8443"},
-		{name: "host that is none", in: "X-Forwarded-Host: b.test/x\nForwarded: host=c.test", host: "c.test", elements: "host=c.test"},
+		{name: "an invalid host", in: "X-Forwarded-Host: b.test/x\nForwarded: host=c.test", host: "c.test", elements: "host=c.test"},
 		{name: "port", in: "X-Forwarded-Port: 8443", port: "8443"},
-		{name: "port beside the host's", in: "X-Forwarded-Host: b.test:1\nX-Forwarded-Port: 8443", host: "b.test:1", port: "8443"},
-		{name: "ports that are none", in: "X-Forwarded-Port: 8443, 65536"},
+		{name: "another port than the host's", in: "X-Forwarded-Host: b.test:1\nX-Forwarded-Port: 8443", host: "b.test:1", port: "8443"},
+		{name: "invalid ports", in: "X-Forwarded-Port: 8443, 65536"},
 		{name: "port 0", in: "X-Forwarded-Port: 0"},
 		{name: "a sign", in: "X-Forwarded-Port: +1"},
 	}
@@ -113,13 +113,13 @@ func TestOriginOfATrustedProxy(t *testing.T) {
 	}
 }
 
-// What a backend may take for a word of the gateway does not come from anybody.
-func TestOriginRemovesWhatOnlyTheGatewaySays(t *testing.T) {
+// Fields that a backend may take for the gateway's own do not pass.
+func TestOriginRemovesTheFieldsOfTheGateway(t *testing.T) {
 	sent := []string{
 		"Forwarded", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X_Forwarded_Prefix", "X-Forwarded-Client_cert", "X.Forwarded.For", "X-Real-Ip", "X_real_ip",
 		"X-Request-Id", "X-Request_id", "X-Client-Subject", "X_client_san", "X-Client-Anything", "X-Forwarder", "X-Client", "Accept",
 	}
-	for believed, want := range map[bool][]string{
+	for trusted, want := range map[bool][]string{
 		false: {"Accept", "X-Client", "X-Forwarder"},
 		true:  {"Accept", "X-Client", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarder"},
 	} {
@@ -127,9 +127,9 @@ func TestOriginRemovesWhatOnlyTheGatewaySays(t *testing.T) {
 		for _, name := range sent {
 			r.Header[name] = []string{"evil"}
 		}
-		NewOrigin(r, netip.MustParseAddr("192.0.2.1"), believed, func(netip.Addr) bool { return false })
+		NewOrigin(r, netip.MustParseAddr("192.0.2.1"), trusted, func(netip.Addr) bool { return false })
 		if got := slices.Sorted(maps.Keys(r.Header)); !slices.Equal(got, want) {
-			t.Errorf("believed %t: left are %q; want %q", believed, got, want)
+			t.Errorf("trusted %t: the fields left are %q; want %q", trusted, got, want)
 		}
 	}
 }
@@ -144,16 +144,16 @@ func TestOriginOnAUnixSocket(t *testing.T) {
 		o := NewOrigin(r, netip.Addr{}, true, func(netip.Addr) bool { return false })
 		o.Set(r.Header)
 		if got := r.Header.Get("X-Forwarded-For") + ", " + r.Header.Get("Forwarded"); got != want {
-			t.Errorf("%q becomes %q; want %q", in, got, want)
+			t.Errorf("%q is sent as %q; want %q", in, got, want)
 		}
 		if values, ok := r.Header["X-Forwarded-Host"]; ok {
-			t.Errorf("X-Forwarded-Host = %q without a host", values)
+			t.Errorf("X-Forwarded-Host = %q without a host; want none", values)
 		}
 	}
 }
 
-// Whatever came in as Forwarded, what goes out has one element more, and says
-// of the others what X-Forwarded-For does.
+// The Forwarded header that is sent has one element more than the received one, and
+// the same nodes as X-Forwarded-For.
 func FuzzForwarded(f *testing.F) {
 	for _, seed := range []string{"for=192.0.2.1;proto=https", `for="[::1]:1", ;,for=_a;host="a\"\\,b"`, `for="x`, "a", "=", `for="a"b`} {
 		f.Add(seed)
@@ -164,11 +164,11 @@ func FuzzForwarded(f *testing.F) {
 		o := NewOrigin(r, netip.MustParseAddr("192.0.2.1"), true, func(netip.Addr) bool { return true })
 		o.Set(r.Header)
 		if strings.ContainsAny(in, "\r\n") || len(in) > maxForwarded-100 {
-			return // none that net/http reads
+			return // net/http does not read such a header
 		}
-		before, after := len(forwarded([]string{in})), forwarded(r.Header["Forwarded"])
+		before, after := len(parseForwarded([]string{in})), parseForwarded(r.Header["Forwarded"])
 		if len(after) != before+1 {
-			t.Fatalf("Forwarded %q becomes %q: %d elements of %d", in, r.Header["Forwarded"], len(after), before)
+			t.Fatalf("Forwarded %q is sent as %q: %d elements after %d", in, r.Header["Forwarded"], len(after), before)
 		}
 		var nodes []string
 		for _, e := range after {
@@ -181,7 +181,7 @@ func FuzzForwarded(f *testing.F) {
 			}
 		}
 		if got := list(r.Header["X-Forwarded-For"]); !slices.Equal(got, nodes) {
-			t.Errorf("Forwarded %q becomes %q, but X-Forwarded-For %q", in, r.Header["Forwarded"], got)
+			t.Errorf("Forwarded %q is sent as %q, but X-Forwarded-For as %q", in, r.Header["Forwarded"], got)
 		}
 	})
 }

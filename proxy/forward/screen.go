@@ -9,9 +9,9 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Screen refuses a head of more than maxHead bytes and what net/http lets
-// through but two servers could read in two ways, and makes the rest canonical.
-// It returns what is wrong, or "".
+// Screen makes r canonical, or returns the status and the reason why it must be
+// refused: its head has more than maxHead bytes, or net/http accepts it although
+// two servers could read it in two ways. The reason is "" otherwise.
 func Screen(r *http.Request, maxHead int) (status int, wrong string) {
 	switch {
 	case len(r.RequestURI) > maxHead:
@@ -22,7 +22,7 @@ func Screen(r *http.Request, maxHead int) (status int, wrong string) {
 		return http.StatusBadRequest, "CONNECT is not served here."
 	case !httpguts.ValidHeaderFieldName(r.Method): // a token
 		return http.StatusBadRequest, "The method is malformed."
-	case !goodTarget(r):
+	case !validTarget(r):
 		return http.StatusBadRequest, "The request target is malformed."
 	case r.Host == "" && r.ProtoAtLeast(1, 1):
 		return http.StatusBadRequest, "The Host header is empty."
@@ -30,12 +30,12 @@ func Screen(r *http.Request, maxHead int) (status int, wrong string) {
 		return http.StatusBadRequest, "The Host header is not a host."
 	case r.Method == http.MethodTrace && r.ContentLength != 0:
 		return http.StatusBadRequest, "A TRACE request has no body." // RFC 9110, section 9.3.8
-	case !goodMaxForwards(r):
+	case !validMaxForwards(r):
 		return http.StatusBadRequest, "The Max-Forwards header is malformed."
-	case r.ProtoMajor == 2 && !agrees(r):
+	case r.ProtoMajor == 2 && !fieldsAgree(r):
 		return http.StatusBadRequest, "The request's headers contradict each other."
 	}
-	// HTTP/2 leaves here what HTTP/1.1 has taken out.
+	// Over HTTP/2, net/http leaves Host in the header.
 	delete(r.Header, "Host")
 	if r.ContentLength == 0 {
 		delete(r.Header, "Expect") // a 100 is for the body (RFC 9110, section 10.1.1)
@@ -44,8 +44,8 @@ func Screen(r *http.Request, maxHead int) (status int, wrong string) {
 	return 0, ""
 }
 
-// HeadSize returns the length of a request's head as HTTP/1.1 writes it, in
-// bytes, give or take the white space that it allows.
+// HeadSize returns the size in bytes of a request's head as HTTP/1.1 writes it.
+// The client's own may differ by optional white space.
 func HeadSize(r *http.Request) int64 {
 	n := len(r.Method) + len(" ") + len(r.RequestURI) + len(" HTTP/1.1\r\n") + len("Host: \r\n") + len(r.Host) + len("\r\n")
 	for name, values := range r.Header {
@@ -56,9 +56,9 @@ func HeadSize(r *http.Request) int64 {
 	return int64(n)
 }
 
-// goodTarget reports whether the target has origin form, asterisk form, or is
-// a URL with a host (RFC 9112, section 3.2).
-func goodTarget(r *http.Request) bool {
+// validTarget reports whether the target is in origin form, in asterisk form, or a
+// URL with a host (RFC 9112, section 3.2).
+func validTarget(r *http.Request) bool {
 	switch {
 	case strings.HasPrefix(r.RequestURI, "/"):
 		return true
@@ -69,10 +69,10 @@ func goodTarget(r *http.Request) bool {
 		(r.URL.Scheme == "http" || r.URL.Scheme == "https")
 }
 
-// agrees reports whether the Host and Content-Length fields of an HTTP/2
-// request say the same as its pseudo-headers and frames do (RFC 9113, sections
-// 8.1.1 and 8.3.1).
-func agrees(r *http.Request) bool {
+// fieldsAgree reports whether the Host and Content-Length fields of an HTTP/2
+// request agree with its pseudo-headers and frames (RFC 9113, sections 8.1.1 and
+// 8.3.1).
+func fieldsAgree(r *http.Request) bool {
 	for _, host := range r.Header["Host"] {
 		if !strings.EqualFold(host, r.Host) {
 			return false
@@ -88,41 +88,9 @@ func agrees(r *http.Request) bool {
 	})
 }
 
-// goodMaxForwards reports whether Max-Forwards is there at most once and is a
-// number, in the requests it means something in.
-func goodMaxForwards(r *http.Request) bool {
-	values := r.Header["Max-Forwards"]
-	return !counted(r) || len(values) == 1 && values[0] != "" && only(values[0], "")
-}
-
-// counted reports whether the recipients of r are counted (RFC 9110, section
-// 7.6.2).
-func counted(r *http.Request) bool {
-	return (r.Method == http.MethodOptions || r.Method == http.MethodTrace) && len(r.Header["Max-Forwards"]) > 0
-}
-
-// Last reports whether a screened request may go no further than this gateway.
-// If it may, that is counted in its Max-Forwards. Once it has been called for a
-// request, the count is the next recipient's.
-func Last(r *http.Request) bool {
-	if !counted(r) {
-		return false
-	}
-	n, err := strconv.ParseUint(r.Header["Max-Forwards"][0], 10, 31)
-	if n == 0 {
-		return true
-	}
-	if err == nil { // else it was more than can be counted, which n is now
-		n--
-	}
-	r.Header["Max-Forwards"] = []string{strconv.FormatUint(n, 10)}
-	return false
-}
-
-// Ambiguous reports whether the client may have meant another end of its
-// request than the one net/http found: it does not tell whether there was a
-// Content-Length beside the chunks, or chunks in HTTP/1.0. After such a request
-// the connection has to be closed (RFC 9112, section 6.1).
+// Ambiguous reports whether the request may end in another place than net/http
+// found: it hides a Content-Length beside chunks, and chunks in HTTP/1.0. After
+// such a request the connection must be closed (RFC 9112, section 6.1).
 func Ambiguous(r *http.Request) bool {
 	return r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0)
 }

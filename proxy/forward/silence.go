@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// errSilent is a timeout, as its Timeout method says.
+// errSilent says that the backend was silent for too long. It is a timeout.
 type errSilent time.Duration
 
 func (e errSilent) Error() string {
@@ -15,55 +15,55 @@ func (e errSilent) Error() string {
 }
 func (e errSilent) Timeout() bool { return true }
 
-// patient is the body of an answer whose backend may be silent for so long and
-// no longer. Only the time in which it is waited for counts, and not while it
-// takes the request's body: a call may send for long before it hears more.
-type patient struct {
+// timedBody is the body of an answer with a limit on the backend's silence. Only
+// the time inside Read counts, and only while the backend takes nothing of the
+// request's body either: a backend may read for long before it answers more.
+type timedBody struct {
 	io.ReadCloser
 	limit  time.Duration
-	taken  func() int64 // bytes of the request's body so far
-	giveUp func(error)  // has Read fail
+	taken  func() int64 // bytes of the request's body that were read so far
+	cancel func(error)  // makes Read fail
 
 	mu      sync.Mutex
 	timer   *time.Timer
-	waiting bool
+	reading bool
 	due     time.Time
-	seen    int64 // taken when the time began
+	before  int64 // taken when the time began
 }
 
-func (p *patient) Read(b []byte) (int, error) {
-	p.wait()
-	n, err := p.ReadCloser.Read(b)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.waiting = false
-	p.timer.Stop()
+func (b *timedBody) Read(p []byte) (int, error) {
+	b.begin()
+	n, err := b.ReadCloser.Read(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading = false
+	b.timer.Stop()
 	return n, err
 }
 
-// wait begins the time.
-func (p *patient) wait() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.waiting, p.seen = true, p.taken()
-	p.due = time.Now().Add(p.limit)
-	if p.timer == nil {
-		p.timer = time.AfterFunc(p.limit, p.over)
+// begin starts the time.
+func (b *timedBody) begin() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading, b.before = true, b.taken()
+	b.due = time.Now().Add(b.limit)
+	if b.timer == nil {
+		b.timer = time.AfterFunc(b.limit, b.expire)
 	} else {
-		p.timer.Reset(p.limit)
+		b.timer.Reset(b.limit)
 	}
 }
 
-// over is called when a time is over, which need not be the one that runs.
-func (p *patient) over() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch taken := p.taken(); {
-	case !p.waiting || time.Now().Before(p.due):
-	case taken != p.seen:
-		p.seen, p.due = taken, time.Now().Add(p.limit)
-		p.timer.Reset(p.limit)
+// expire is called by the timer. It may be late: then another Read has begun.
+func (b *timedBody) expire() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch taken := b.taken(); {
+	case !b.reading || time.Now().Before(b.due):
+	case taken != b.before:
+		b.before, b.due = taken, time.Now().Add(b.limit)
+		b.timer.Reset(b.limit)
 	default:
-		p.giveUp(errSilent(p.limit))
+		b.cancel(errSilent(b.limit))
 	}
 }

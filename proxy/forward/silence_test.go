@@ -12,27 +12,27 @@ import (
 	"time"
 )
 
-// quiet is a body that does as its steps say, one for each Read.
-type quiet struct{ steps []func([]byte) (int, error) }
+// scripted is a body that does one of its steps in each Read.
+type scripted struct{ steps []func([]byte) (int, error) }
 
-func (q *quiet) Read(p []byte) (int, error) {
-	next := q.steps[0]
-	q.steps = q.steps[1:]
+func (s *scripted) Read(p []byte) (int, error) {
+	next := s.steps[0]
+	s.steps = s.steps[1:]
 	return next(p)
 }
 
-func (q *quiet) Close() error { return nil }
+func (s *scripted) Close() error { return nil }
 
-func TestPatience(t *testing.T) {
+func TestSilenceIsLimited(t *testing.T) {
 	const limit = time.Minute
 	var taken atomic.Int64
-	given := make(chan error, 1)
+	cancelled := make(chan error, 1)
 	late := func(after time.Duration) func([]byte) (int, error) {
 		return func([]byte) (int, error) {
 			select {
 			case <-time.After(after):
 				return 1, nil
-			case err := <-given:
+			case err := <-cancelled:
 				return 0, err
 			}
 		}
@@ -44,7 +44,7 @@ func TestPatience(t *testing.T) {
 		}
 		return 1, nil
 	}
-	idle := func() { time.Sleep(10 * limit) } // of whoever reads
+	idle := func() { time.Sleep(10 * limit) } // between two reads
 	tests := []struct {
 		name   string
 		steps  []func([]byte) (int, error)
@@ -54,32 +54,32 @@ func TestPatience(t *testing.T) {
 		{"nearly too long each time", []func([]byte) (int, error){late(limit - 1), late(limit - 1), late(limit - 1)}, false},
 		{"too long at first", []func([]byte) (int, error){late(limit + 1)}, true},
 		{"too long in the middle", []func([]byte) (int, error){late(1), late(limit + 1)}, true},
-		{"while it takes the request", []func([]byte) (int, error){late(1), uploading, late(1)}, false},
-		{"and then too long", []func([]byte) (int, error){uploading, late(limit + 1)}, true},
+		{"not while it takes the request", []func([]byte) (int, error){late(1), uploading, late(1)}, false},
+		{"too long after it took the request", []func([]byte) (int, error){uploading, late(limit + 1)}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				given = make(chan error, 1)
-				p := &patient{ReadCloser: &quiet{tt.steps}, limit: limit, taken: taken.Load, giveUp: func(err error) { given <- err }}
+				cancelled = make(chan error, 1)
+				b := &timedBody{ReadCloser: &scripted{tt.steps}, limit: limit, taken: taken.Load, cancel: func(err error) { cancelled <- err }}
 				var err error
 				for range tt.steps {
-					if _, err = p.Read(nil); err != nil {
+					if _, err = b.Read(nil); err != nil {
 						break
 					}
 					idle()
 				}
 				if silent := errors.As(err, new(errSilent)); silent != tt.silent {
-					t.Errorf("it ended with %v; want that of a silent backend: %v", err, tt.silent)
+					t.Errorf("Read = %v; want the error of a silent backend: %v", err, tt.silent)
 				}
 			})
 		})
 	}
 }
 
-// A backend that hangs in the middle of an answer has the exchange end, whatever
-// it speaks; the error says whose fault it is, and for how long.
-func TestBackendThatHangsInTheMiddle(t *testing.T) {
+// An exchange ends if its backend hangs in the middle of an answer, over HTTP/1.1 and
+// HTTP/2. The error names the side and the time.
+func TestBackendHangsInsideItsAnswer(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2"} {
 		t.Run(proto, func(t *testing.T) {
 			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -92,17 +92,17 @@ func TestBackendThatHangsInTheMiddle(t *testing.T) {
 			s.Config.Protocols.SetUnencryptedHTTP2(proto == "HTTP/2")
 			s.Start()
 			t.Cleanup(s.Close)
-			b := toward{s.Listener.Addr().String(), &http.Transport{Protocols: s.Config.Protocols}}
+			b := backendAt{s.Listener.Addr().String(), &http.Transport{Protocols: s.Config.Protocols}}
 			t.Cleanup(b.transport.CloseIdleConnections)
-			g := begin(t, "", func(x *Exchange) { x.Backend, x.Silence = b, 100*time.Millisecond })
+			g := startGateway(t, "", func(x *Exchange) { x.Backend, x.Silence = b, 100*time.Millisecond })
 			res, body, err := ask(t, g, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 			if res == nil || res.StatusCode != 200 || body != "some of it" || err == nil {
-				t.Errorf("the client got %v, %q, %v; want a cut answer", res, body, err)
+				t.Errorf("the client got %v, %q, %v; want an answer that is cut off", res, body, err)
 			}
 			r := g.result(t)
 			var e *Error
 			if !errors.As(r.Err, &e) || e.Client || r.Status != 200 || !strings.Contains(r.Err.Error(), "backend: reading the answer: ") || !strings.Contains(r.Err.Error(), "100ms") {
-				t.Errorf("the exchange ended with %d, %v", r.Status, r.Err)
+				t.Errorf("result = %d, %v; want 200 and a timeout of the backend", r.Status, r.Err)
 			}
 		})
 	}

@@ -6,26 +6,26 @@ import (
 	"sluice/internal/fieldname"
 )
 
-// trailless are the fields that may not stand in a trailer section: what frames
-// or routes a message, or says who sent it (RFC 9110, section 6.5.1).
-var trailless = fieldname.NewSet(
+// notInTrailers is the fields that must not be in a trailer section: those that
+// frame or route a message, or that say who sent it (RFC 9110, section 6.5.1).
+var notInTrailers = fieldname.NewSet(
 	"Host", "Connection", "Proxy-Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Content-*",
 	"Authorization", "Proxy-Authorization", "Proxy-Authenticate", "WWW-Authenticate", "Cookie", "Set-Cookie",
 	"Via", "Age", "Cache-Control", "Expect", "Max-Forwards", "Pragma", "Range", "Vary", "Location", "Retry-After", "Date", "Expires",
 )
 
-// mayTrail reports whether a field may pass in a trailer section, where those
-// of kept may not.
-func mayTrail(name string, kept *fieldname.Set) bool {
-	return !trailless.Has(name) && !own.Has(name) && !kept.Has(name)
+// allowedInTrailer reports whether a field may pass in a trailer section. The
+// reserved fields may not.
+func allowedInTrailer(name string, reserved *fieldname.Set) bool {
+	return !notInTrailers.Has(name) && !gatewayFields.Has(name) && !reserved.Has(name)
 }
 
-// announced returns a trailer section with the names of t that may pass, to be
-// filled in when the body has ended.
-func announced(t http.Header, kept *fieldname.Set) http.Header {
+// announcedTrailer returns a trailer section with the names of t that may pass,
+// whose values follow at the end of the body. It is nil if there are none.
+func announcedTrailer(t http.Header, reserved *fieldname.Set) http.Header {
 	var out http.Header
 	for name := range t {
-		if mayTrail(name, kept) {
+		if allowedInTrailer(name, reserved) {
 			if out == nil {
 				out = make(http.Header)
 			}
@@ -35,11 +35,11 @@ func announced(t http.Header, kept *fieldname.Set) http.Header {
 	return out
 }
 
-// fill puts the fields of from that may pass into t, once the body has ended:
-// those that were announced and others.
-func fill(t, from http.Header, kept *fieldname.Set) {
+// copyTrailer copies the fields of from that may pass to t, whether they were
+// announced or not. It is called at the end of the body.
+func copyTrailer(t, from http.Header, reserved *fieldname.Set) {
 	for name, values := range from {
-		if mayTrail(name, kept) {
+		if allowedInTrailer(name, reserved) {
 			t[name] = values
 		}
 	}

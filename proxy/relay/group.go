@@ -73,8 +73,8 @@ func (g *Group) Set(r Rules) (changed bool) {
 		}
 		t.limits[side] = &frame.Limits{
 			Frame: of.Frame, Message: of.Message, Close: of.Close,
-			Messages: limit.NewPace(of.MessageRate, of.MessageBurst),
-			Bytes:    limit.NewPace(of.ByteRate, of.ByteBurst),
+			Messages: limit.NewBucket(of.MessageRate, of.MessageBurst),
+			Bytes:    limit.NewBucket(of.ByteRate, of.ByteBurst),
 		}
 	}
 	g.rules.Store(t)

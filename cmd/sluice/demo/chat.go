@@ -18,10 +18,10 @@ import (
 const (
 	maxRooms     = 64
 	maxMembers   = 32   // of a room
-	maxName      = 24   // characters of a name, of a member or a room
+	maxName      = 24   // characters of the name of a member or a room
 	maxSay       = 1024 // bytes of a message
 	maxPerSecond = 10   // messages of a member
-	queueLength  = 64   // messages that wait for a member to read
+	queueLength  = 64   // messages that wait until a member reads
 
 	tryAgainLater = ws.StatusCode(1013) // registered with IANA after RFC 6455
 )
@@ -39,11 +39,11 @@ type member struct {
 	drop       context.CancelCauseFunc
 }
 
-// event is what a member is told, as JSON.
+// event is sent to members, as JSON.
 type event struct {
 	Kind    string   `json:"kind"` // welcome, join, leave or say
 	Room    string   `json:"room"`
-	Name    string   `json:"name"` // whom it is about; in a welcome, the receiver
+	Name    string   `json:"name"` // the member that joins, leaves or says; in a welcome, the receiver
 	Text    string   `json:"text,omitempty"`
 	Members []string `json:"members,omitempty"` // all, after a join or leave
 }
@@ -52,9 +52,9 @@ func newHub() *hub {
 	return &hub{rooms: make(map[string]map[string]*member)}
 }
 
-// chat joins the room and takes the name that the query asks for, if they are
-// free. Each text message is said to the room; what happens in it comes back
-// as events.
+// chat puts the client into the room that the query names, under the name that it
+// asks for. Each text message of the client is said in the room. The client gets
+// an event for all that happens there.
 func (h *hub) chat(w http.ResponseWriter, r *http.Request) {
 	ctx, drop := context.WithCancelCause(r.Context())
 	defer drop(nil)
@@ -83,7 +83,7 @@ func (h *hub) chat(w http.ResponseWriter, r *http.Request) {
 	s.finish(err)
 }
 
-// listen says what the member says, until the session has to end.
+// listen says each message of m in its room. It returns why the session ends.
 func (h *hub) listen(s *socket, m *member) error {
 	for second, count := time.Now(), 0; ; {
 		op, text, err := s.next()
@@ -103,8 +103,8 @@ func (h *hub) listen(s *socket, m *member) error {
 	}
 }
 
-// join makes a member, under a name that nobody in the room has, and tells the
-// room. drop is called, with an ending, if the member reads too slowly.
+// join makes a member, under a name that is free in the room, and tells the room.
+// It calls drop with an ending if the member reads too slowly.
 func (h *hub) join(room, name string, drop context.CancelCauseFunc) (*member, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -129,7 +129,7 @@ func (h *hub) join(room, name string, drop context.CancelCauseFunc) (*member, er
 	return m, nil
 }
 
-// leave takes m out of its room, tells the room and closes m's queue.
+// leave removes m from its room, tells the room, and closes m's queue.
 func (h *hub) leave(m *member) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -149,7 +149,7 @@ func (h *hub) say(m *member, text string) {
 	h.tell(m.room, event{Kind: "say", Name: m.name, Text: text})
 }
 
-// tell gives e to every member of the room. The caller holds the lock.
+// tell sends e to every member of the room. The caller holds h.mu.
 func (h *hub) tell(room string, e event) {
 	e.Room = room
 	frame := compile(e)
@@ -158,8 +158,8 @@ func (h *hub) tell(room string, e event) {
 	}
 }
 
-// put queues a frame, or drops a member that has let its queue fill up: one
-// slow reader must not hold up a room, nor memory without bound.
+// put queues a frame for m. When the queue is full, it drops m: a slow reader must
+// not make the room wait, nor take memory without a bound.
 func (m *member) put(frame []byte) {
 	select {
 	case m.queue <- frame:
@@ -168,10 +168,11 @@ func (m *member) put(frame []byte) {
 	}
 }
 
+// compile returns e as a frame in bytes.
 func compile(e event) []byte {
 	text, err := json.Marshal(e)
 	if err != nil {
-		panic(err) // strings only: cannot fail
+		panic(err) // it cannot fail: an event holds only strings
 	}
 	return ws.MustCompileFrame(ws.NewTextFrame(text))
 }
@@ -180,7 +181,8 @@ func names(members map[string]*member) []string {
 	return slices.Sorted(maps.Keys(members))
 }
 
-// tidy makes a name that is safe to show: printable, not long, not empty.
+// tidy returns name in a form that is safe to show: printable, at most maxName
+// characters, and not empty: else it is otherwise.
 func tidy(name, otherwise string) string {
 	name = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) && r != unicode.ReplacementChar {

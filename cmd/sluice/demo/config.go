@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Config is the gateway's configuration for the demo: httpAddr serves it in the
-// clear, httpsAddr over TLS with certificates of the local CA kept in stateDir,
-// and backendAddr is the listener given to [Serve].
+// Config returns the configuration of the gateway for the demo. It serves the demo
+// at httpAddr in the clear, and at httpsAddr over TLS with certificates of the
+// local CA in stateDir. BackendAddr is the address of the listener for [Serve].
 func Config(httpAddr, httpsAddr, backendAddr, stateDir string) []byte {
 	return fmt.Appendf(nil, `listeners:
   - address: %s
@@ -39,7 +39,7 @@ routes:
 `, scalar(httpAddr), scalar(httpsAddr), scalar(stateDir), scalar(backendAddr))
 }
 
-// scalar quotes s for YAML and for the expansion of ${NAME} behind it.
+// scalar returns s quoted for YAML, and for the expansion of ${NAME} after that.
 func scalar(s string) string {
 	return fmt.Sprintf("%q", strings.ReplaceAll(s, "${", "$${"))
 }

@@ -1,8 +1,7 @@
-// Package demo is the backend of "sluice demo": one page that talks over
-// WebSockets, an echo and a small chat, and the configuration that puts the
-// gateway in front of them. It knows nothing of the gateway; it is an ordinary
-// backend that a hostile client cannot hurt, since the demo may be shown to a
-// room.
+// Package demo is the backend of "sluice demo": a page that uses WebSockets, an
+// echo and a small chat, and the configuration that puts the gateway in front of
+// them. It knows nothing of the gateway: it is an ordinary backend. A hostile
+// client cannot hurt it, because the demo may be shown to an audience.
 package demo
 
 import (
@@ -27,7 +26,7 @@ const (
 		"connect-src 'self' ws: wss:; frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
 
-// server is what the handlers share.
+// server holds what the handlers share.
 type server struct {
 	config []byte
 	hub    *hub
@@ -35,8 +34,8 @@ type server struct {
 }
 
 // Serve answers on l until ctx ends: the page at /, the echo at /ws/echo, the
-// chat at /ws/chat, and config, the text the page shows as its gateway's
-// configuration, at /assets/config.yaml. Open WebSockets then end with 1001,
+// chat at /ws/chat, and config at /assets/config.yaml, which the page shows as
+// the configuration of its gateway. When ctx ends, open WebSockets end with 1001,
 // and Serve returns nil after the last one, within seconds. It closes l.
 func Serve(ctx context.Context, l net.Listener, config []byte) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -54,7 +53,7 @@ func Serve(ctx context.Context, l net.Listener, config []byte) error {
 	stopped := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		// ctx is over; what is being answered gets the time that may take.
+		// ctx has ended; requests that are being answered get the usual time.
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), responseTimeout)
 		defer cancel()
 		if h.Shutdown(grace) != nil {
@@ -75,7 +74,7 @@ func newServer(config []byte) *server {
 	return &server{config: config, hub: newHub(), slots: make(chan struct{}, maxSockets)}
 }
 
-// wait returns when no WebSocket is open, and lets none open afterwards.
+// wait returns when no WebSocket is open. After that none can open.
 func (s *server) wait() {
 	for range cap(s.slots) {
 		s.slots <- struct{}{}
@@ -113,6 +112,7 @@ func (s *server) limited(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// serveAsset answers with an embedded file.
 func serveAsset(w http.ResponseWriter, r *http.Request, name string) {
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("Content-Security-Policy", policy)

@@ -9,7 +9,8 @@ import (
 const maxEcho = 128 << 10 // bytes of a message
 
 // echo sends every message back as one frame. It reads the next message only
-// when the last one is written, so a client that does not read holds one.
+// when the last one is written, so a client that does not read costs the memory
+// of one message.
 func echo(w http.ResponseWriter, r *http.Request) {
 	s, ok := open(r.Context(), w, r, maxEcho)
 	if !ok {

@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	quietTimeout   = 45 * time.Second // without input: a ping goes out; twice: the peer is gone
+	pingTimeout    = 45 * time.Second // after this time without input a ping is sent; after as long again the peer is gone
 	messageTimeout = 20 * time.Second // from the first byte of a message to its last
 	writeTimeout   = 5 * time.Second  // for one frame
 	lingerTimeout  = time.Second      // for the peer to answer a Close
-	lingerBytes    = 1 << 20          // read and dropped meanwhile
+	lingerBytes    = 1 << 20          // read and dropped during that time, at most
 )
 
-// ending is a reason for this side to end a session, as its Close frame says it.
+// ending is why this side ends a session, as its Close frame tells it.
 type ending struct {
 	code   ws.StatusCode
 	reason string
@@ -33,24 +33,24 @@ type ending struct {
 
 func (e ending) Error() string { return e.reason }
 
-// errClosed reports that the peer sent a Close and has been answered.
+// errClosed means that the peer has sent a Close, and this side has answered it.
 var errClosed = errors.New("closed by the peer")
 
-// socket is the server side of one WebSocket. One goroutine reads; any may
-// write.
+// socket is the server side of one WebSocket. Only one goroutine may read; any
+// goroutine may write.
 type socket struct {
 	ctx    context.Context // its end wakes the reader; its cause may be an ending
 	conn   net.Conn
 	in     *bufio.Reader
-	reader wsutil.Reader // on in
+	reader wsutil.Reader // reads from in
 
 	writing sync.Mutex
 	broken  bool // a frame is half written: nothing may follow it
 }
 
-// open answers the handshake r. Messages longer than limit bytes, all
-// fragments together, end the session. On ok the caller owns the socket and
-// ends it with finish; else the client has its refusal.
+// open answers the handshake r. A message of more than limit bytes, in all its
+// fragments, ends the session. If ok, the caller owns the socket and must end it
+// with finish; else the client has been refused.
 func open(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64) (s *socket, ok bool) {
 	if r.Method != http.MethodGet || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		w.Header().Set("Upgrade", "websocket")
@@ -64,7 +64,7 @@ func open(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int
 		}
 		return nil, false
 	}
-	s = &socket{ctx: ctx, conn: conn, in: rw.Reader} // which may hold bytes sent behind the request
+	s = &socket{ctx: ctx, conn: conn, in: rw.Reader} // it may hold bytes that were sent behind the request
 	s.reader = wsutil.Reader{
 		Source:         s.in,
 		State:          ws.StateServerSide,
@@ -75,8 +75,8 @@ func open(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int
 	return s, true
 }
 
-// next returns the next whole message. It answers control frames on the way,
-// and asks a peer that is quiet for long whether it is still there.
+// next returns the next whole message. It answers the control frames before it,
+// and sends a ping to a peer that has sent nothing for pingTimeout.
 func (s *socket) next() (op ws.OpCode, message []byte, err error) {
 	woken := make(chan struct{})
 	stop := context.AfterFunc(s.ctx, func() {
@@ -85,7 +85,7 @@ func (s *socket) next() (op ws.OpCode, message []byte, err error) {
 	})
 	defer func() {
 		if !stop() {
-			<-woken // or it would cut short what finish waits for
+			<-woken // else its deadline could be set while finish waits
 		}
 	}()
 	for {
@@ -99,7 +99,8 @@ func (s *socket) next() (op ws.OpCode, message []byte, err error) {
 	}
 }
 
-// message returns the next message, or control frame, which it has answered.
+// message returns the next message, or the next control frame after it has
+// answered it.
 func (s *socket) message() (op ws.OpCode, payload []byte, err error) {
 	if err := s.await(); err != nil {
 		return 0, nil, err
@@ -115,10 +116,10 @@ func (s *socket) message() (op ws.OpCode, payload []byte, err error) {
 	return h.OpCode, payload, err
 }
 
-// await returns when a frame begins, and sets the deadline for its message.
+// await waits until a frame begins, and sets the deadline for its message.
 func (s *socket) await() error {
 	for pinged := false; ; pinged = true {
-		if err := s.readWithin(quietTimeout); err != nil {
+		if err := s.readWithin(pingTimeout); err != nil {
 			return err
 		}
 		_, err := s.in.Peek(1)
@@ -134,8 +135,8 @@ func (s *socket) await() error {
 	}
 }
 
-// readWithin sets the read deadline. When the context is over, whose end may
-// have set one that this call just replaced, the deadline has passed.
+// readWithin sets the read deadline. The end of the context sets it too, and this
+// call may just have replaced that: then it returns that the deadline has passed.
 func (s *socket) readWithin(d time.Duration) error {
 	s.conn.SetReadDeadline(time.Now().Add(d))
 	if s.ctx.Err() != nil {
@@ -144,8 +145,8 @@ func (s *socket) readWithin(d time.Duration) error {
 	return nil
 }
 
-// over returns the ending for which the context was cancelled: the one given
-// as its cause, else that the demo stops.
+// over returns the ending that the context was canceled for: its cause, or else
+// that the demo stops.
 func (s *socket) over() error {
 	if e, ok := errors.AsType[ending](context.Cause(s.ctx)); ok {
 		return e
@@ -153,7 +154,7 @@ func (s *socket) over() error {
 	return ending{ws.StatusGoingAway, "the demo is stopping"}
 }
 
-// control answers a control frame, whose header the reader has checked.
+// control answers a control frame. The reader has checked its header.
 func (s *socket) control(h ws.Header, body io.Reader) error {
 	payload, err := io.ReadAll(body)
 	if err != nil {
@@ -180,7 +181,7 @@ func (s *socket) write(f ws.Frame) error {
 	return s.writeCompiled(frame)
 }
 
-// writeCompiled writes a whole frame, or fails for good.
+// writeCompiled writes a whole frame. After an error all further writes fail.
 func (s *socket) writeCompiled(frame []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -193,10 +194,10 @@ func (s *socket) writeCompiled(frame []byte) error {
 	return err
 }
 
-// finish ends the session for the reason next returned, or another, and closes
-// the connection. A peer that can still be told gets a Close frame and a moment
-// to answer: input left unread would turn the FIN into a RST, which can destroy
-// the Close frame on its way.
+// finish ends the session for the reason why, as next returns it, and closes the
+// connection. A peer that can still be told gets a Close frame and lingerTimeout
+// to answer. Its input is read meanwhile: unread input would turn the FIN into a
+// RST, which can destroy the Close frame on its way.
 func (s *socket) finish(why error) {
 	defer s.conn.Close()
 	e, ok := closing(why)
@@ -207,7 +208,7 @@ func (s *socket) finish(why error) {
 	io.CopyN(io.Discard, s.in, lingerBytes)
 }
 
-// closing says which Close frame why calls for, if any.
+// closing returns the Close frame to send for the reason why, if there is one.
 func closing(why error) (e ending, ok bool) {
 	if e, ok := errors.AsType[ending](why); ok {
 		return e, true

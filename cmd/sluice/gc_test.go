@@ -1,0 +1,32 @@
+package main
+
+import "testing"
+
+func TestEndOfABurst(t *testing.T) {
+	const mib = 1 << 20
+	var b burstWatch
+	steps := []struct {
+		name      string
+		allocated uint64
+		want      bool
+	}{
+		{"the start", 2 * mib, false},
+		{"nothing since", 2 * mib, true},
+		{"collected already", 2 * mib, false},
+		{"a burst", 30 * mib, false},
+		{"it goes on", 60 * mib, false},
+		{"a little more: it is over", 60*mib + 1000, true},
+		{"little by little, not worth it", 60*mib + 2000, false},
+		{"still not", 60*mib + 200<<10, false},
+		{"nor now", 60*mib + 400<<10, false},
+		{"nor now", 60*mib + 600<<10, false},
+		{"nor now", 60*mib + 800<<10, false},
+		{"nor now", 60*mib + 1000<<10, false},
+		{"it adds up", 60*mib + 1200<<10, true},
+	}
+	for _, s := range steps {
+		if got := b.over(s.allocated); got != s.want {
+			t.Errorf("%s: over(%d) = %v; want %v", s.name, s.allocated, got, s.want)
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package limit
+
+import (
+	"math"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+// memoryLimit returns the memory limit of the process in bytes (GOMEMLIMIT). It
+// is not ok when there is none.
+func memoryLimit() (most int64, ok bool) {
+	most = debug.SetMemoryLimit(-1)
+	return most, most != math.MaxInt64
+}
+
+// memoryUse returns how many bytes of memory the process uses that no garbage
+// collection could free, and its limit. The outside argument is the bytes that
+// the Go runtime does not know of. It is not ok when there is no limit.
+func memoryUse(outside int64) (used, most int64, ok bool) {
+	if most, ok = memoryLimit(); !ok {
+		return 0, 0, false
+	}
+	samples := [...]metrics.Sample{
+		{Name: "/memory/classes/total:bytes"},
+		{Name: "/gc/heap/live:bytes"},
+		// Of the heap only the live objects count, so the rest of it is subtracted.
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/memory/classes/heap/unused:bytes"},
+		{Name: "/memory/classes/heap/released:bytes"},
+	}
+	metrics.Read(samples[:])
+	used = outside
+	for i, s := range samples {
+		if i < 2 {
+			used += int64(s.Value.Uint64())
+		} else {
+			used -= int64(s.Value.Uint64())
+		}
+	}
+	return used, most, true
+}

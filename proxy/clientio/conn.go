@@ -1,0 +1,86 @@
+// Package clientio moves the bytes of HTTP requests and answers between a client and
+// the gateway within bounds: how long a client is waited for, how much it may send
+// without need, and how its connection ends. It knows no routes and no backends.
+package clientio
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"sluice/internal/wire"
+)
+
+const (
+	// StreamBuffer is how many bytes of a request's body an HTTP/2 client may send
+	// before they are read.
+	StreamBuffer = 256 << 10
+
+	// FloodFactor is how many times the size of its requests an HTTP/2 client may
+	// send. Bytes beyond that ask for nothing, such as frames without content.
+	FloodFactor = 8
+)
+
+// Conn is a client's connection over all its requests.
+type Conn struct {
+	net.Conn // as net/http has it: a *wire.Conn, or a *tls.Conn above one
+	Wire     *wire.Conn
+
+	requests, abandoned atomic.Int32
+}
+
+// NewConn returns a connection that net/http serves.
+func NewConn(c net.Conn) *Conn { return &Conn{Conn: c, Wire: wire.Of(c)} }
+
+// connKey is the context key of a *Conn.
+type connKey struct{}
+
+// WithConn returns a context for the requests of a connection.
+func WithConn(ctx context.Context, c *Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// ConnOf returns the connection of a request. The context of the request must come
+// from [WithConn].
+func ConnOf(r *http.Request) *Conn { return r.Context().Value(connKey{}).(*Conn) }
+
+// start counts a request whose head has a size of headSize bytes, and allows the
+// client to send what belongs to it: of its body as much as comes before it is read.
+func (c *Conn) start(r *http.Request, headSize int64) {
+	c.requests.Add(1)
+	if r.ProtoMajor == 1 {
+		c.Wire.AllowAll()
+		return
+	}
+	ahead := int64(StreamBuffer)
+	if r.ContentLength >= 0 {
+		ahead = min(ahead, r.ContentLength)
+	}
+	c.Wire.Allow(FloodFactor*headSize + 2*ahead)
+}
+
+// taken and received return how many bytes the client has taken and sent so far.
+func (c *Conn) taken() int64    { taken, _ := c.Wire.Progress(); return taken }
+func (c *Conn) received() int64 { _, received := c.Wire.Progress(); return received }
+
+// maxAbandoned is how many requests a client may abandon on one HTTP/2 connection
+// before that looks like an attack (CVE-2023-44487), if it is more than half of all.
+const maxAbandoned = 200
+
+// Abandoned counts a request that the client gave up before it was answered. It
+// closes a connection whose client does little else.
+func (c *Conn) Abandoned() {
+	if n := c.abandoned.Add(1); n > maxAbandoned && n > c.requests.Load()/2 {
+		c.Wire.Cut()
+	}
+}
+
+// LimitNextRequest sets the deadlines for what net/http reads and answers on an
+// HTTP/1 connection without a handler. [Begin] takes them away.
+func LimitNextRequest(c net.Conn) {
+	now := time.Now()
+	c.SetReadDeadline(now.Add(initialCredit))
+	c.SetWriteDeadline(now.Add(flushTime))
+}

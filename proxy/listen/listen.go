@@ -1,0 +1,172 @@
+// Package listen is the addresses that the gateway accepts on: their sockets, the
+// PROXY header, the counts of connections by client address, and the HTTP servers that
+// read requests from the connections. It knows no routes: a request goes to a handler.
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"io/fs"
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"sluice/internal/limit"
+	"sluice/internal/telemetry"
+)
+
+// Env is what listeners need of the gateway.
+type Env struct {
+	// Handler answers the requests that come to a listener. [clientio.ConnOf]
+	// returns the connection of each.
+	Handler func(*Listener, http.ResponseWriter, *http.Request)
+
+	// TLSConfig returns the configuration for one TLS handshake. It must offer
+	// HTTP/2 if http2 is set.
+	TLSConfig func(h *tls.ClientHelloInfo, http2 bool) (*tls.Config, error)
+
+	// Trusted reports whether an address is that of a trusted proxy.
+	Trusted func(netip.Addr) bool
+
+	// Sessions returns the number of connections that are WebSocket sessions.
+	Sessions func() int64
+
+	// Refused is told of every connection that is refused. It must not block.
+	Refused func(Refusal)
+
+	Log       func() *zerolog.Logger // the logger in force
+	Shortages *telemetry.Shortages
+
+	Stopping context.Context // ends when the shutdown begins
+	Overdue  context.Context // ends when the shutdown has taken its time
+}
+
+// Options is one listener as it is configured.
+type Options struct {
+	Address string      // host:port, or unix:path
+	Mode    fs.FileMode // of a unix socket; 0 for that of the process
+	Settings
+}
+
+// Settings is how a listener serves. They can change while it is open, and are
+// comparable.
+type Settings struct {
+	TLS           bool
+	RedirectHTTPS bool
+	TakeRecords   bool // the relay may take TLS records over from crypto/tls
+	ProxyProtocol bool
+
+	Connections      int // open at once; 0 means as many as the process has room for
+	ConnectionsPerIP int // open at once from one address; 0 means any number
+	ConnectionRate   Rate
+	RequestRate      Rate
+
+	ServerSettings
+}
+
+// ServerSettings is what an HTTP server is made with. Other ones need another server.
+type ServerSettings struct {
+	HTTP2         bool
+	HeaderTimeout time.Duration
+	IdleTimeout   time.Duration
+	MaxHeader     int // bytes
+	MaxStreams    int // of an HTTP/2 connection
+}
+
+// Rate is how often one client address may do something: PerSecond times a second,
+// and Burst times at once. The zero value means any number of times.
+type Rate struct {
+	PerSecond float64
+	Burst     int
+}
+
+// Limiter returns what holds clients to r: old, the limiter of the rate before, if
+// the rate is the same. It returns nil if r is no limit.
+func (r Rate) Limiter(before Rate, old *limit.Rates) *limit.Rates {
+	switch {
+	case r.PerSecond <= 0:
+		return nil
+	case r == before && old != nil:
+		return old
+	}
+	return limit.NewRates(r.PerSecond, r.Burst)
+}
+
+// A Set is the open listeners of a gateway. Its methods, but for the counts, must not
+// be called at the same time.
+type Set struct {
+	env         Env
+	connections connectionCount
+	heads       *headBudget
+
+	open     map[string]*Listener // by key
+	replaced []*Listener          // another listener has taken their port over; closed soon
+	running  sync.WaitGroup       // listeners, and servers that finish their last requests
+}
+
+// NewSet returns a set without listeners.
+func NewSet(env Env) *Set {
+	return &Set{env: env, connections: connectionCount{sessions: env.Sessions}, heads: newHeadBudget()}
+}
+
+// All returns the listeners in order of their addresses.
+func (s *Set) All() []*Listener {
+	var all []*Listener
+	for _, key := range slices.Sorted(maps.Keys(s.open)) {
+		all = append(all, s.open[key])
+	}
+	return all
+}
+
+// Serve has every listener served as its settings say. Where they ask for another
+// HTTP server, the old one finishes its connections within timeout.
+func (s *Set) Serve(timeout time.Duration) {
+	for _, l := range s.open {
+		how := l.settings.Load().ServerSettings
+		switch {
+		case l.server == nil:
+			s.running.Go(l.accept)
+		case l.server.settings == how:
+			continue
+		default:
+			s.finish(l.server, timeout)
+		}
+		l.server = newServer(s, l, how)
+		s.running.Go(l.server.serve)
+	}
+}
+
+// finish shuts a server down in the background.
+func (s *Set) finish(v *server, timeout time.Duration) {
+	s.running.Go(func() {
+		ctx, cancel := context.WithTimeout(s.env.Overdue, timeout)
+		defer cancel()
+		v.replace(ctx, s.env.Stopping.Done())
+	})
+}
+
+// StopAccepting closes the sockets of all listeners.
+func (s *Set) StopAccepting() {
+	for _, l := range s.open {
+		l.Close()
+	}
+}
+
+// Shutdown returns when all requests are answered. When ctx ends, it cuts those that are
+// left. No listener may accept any more.
+func (s *Set) Shutdown(ctx context.Context) {
+	var servers sync.WaitGroup
+	for _, l := range s.open {
+		servers.Go(func() { l.server.shutdown(ctx) })
+	}
+	servers.Wait()
+	s.running.Wait()
+}
+
+// AwaitConnections returns when no connection of a client is open, or ctx ends.
+func (s *Set) AwaitConnections(ctx context.Context) { s.connections.awaitNone(ctx) }

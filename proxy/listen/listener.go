@@ -1,0 +1,272 @@
+package listen
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"sluice/internal/limit"
+	"sluice/internal/wire"
+)
+
+const maxBackoff = time.Second // between accepts while descriptors are short
+
+// Listener is an address that the gateway accepts on. It lives as long as the address
+// is configured. Its settings may change meanwhile.
+type Listener struct {
+	set      *Set
+	name     string      // the configured address
+	mode     fs.FileMode // of a unix socket, as configured
+	net      net.Listener
+	settings atomic.Pointer[settings]
+	tls      *tls.Config
+
+	accepted chan net.Conn // to the server that serves now
+	changed  chan struct{} // holds one element when the connection limit must be checked again
+	closed   chan struct{}
+	close    func()
+
+	headers sync.WaitGroup // goroutines that read PROXY headers
+	count   atomic.Int64   // of connections, until their session ends
+	clients *limit.Counts  // the same by address
+	server  *server        // for the settings in force; nil before it first serves
+}
+
+// settings is Settings with the limiters they ask for.
+type settings struct {
+	Settings
+	connections, requests *limit.Rates // by address; nil for no limit
+}
+
+// Name returns the address as it is configured.
+func (l *Listener) Name() string { return l.name }
+
+// Settings returns how the listener serves now.
+func (l *Listener) Settings() Settings { return l.settings.Load().Settings }
+
+// Requests returns what limits the requests of each client address, or nil.
+func (l *Listener) Requests() *limit.Rates { return l.settings.Load().requests }
+
+// Address returns the address that clients dial.
+func (l *Listener) Address() string {
+	if l.local() {
+		return "unix:" + l.path()
+	}
+	return l.net.Addr().String()
+}
+
+// Connections returns the number of connections that are open, sessions among them.
+func (l *Listener) Connections() int64 { return l.count.Load() }
+
+// Close stops accepting. Connections that are open live on.
+func (l *Listener) Close() { l.close() }
+
+func (l *Listener) isClosed() bool {
+	select {
+	case <-l.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// local reports whether it is a unix socket: the permissions of its file say who can
+// connect.
+func (l *Listener) local() bool { return l.net.Addr().Network() == "unix" }
+
+// path returns the file of a unix socket.
+func (l *Listener) path() string { return l.net.Addr().String() }
+
+func (l *Listener) port() string {
+	_, port, _ := net.SplitHostPort(l.net.Addr().String())
+	return port
+}
+
+// configure changes how the listener serves. Limiters whose rate stays the same keep
+// what they know of clients.
+func (l *Listener) configure(s Settings) {
+	old := l.settings.Load()
+	if old == nil {
+		old = &settings{}
+	}
+	l.settings.Store(&settings{
+		Settings:    s,
+		connections: s.ConnectionRate.Limiter(old.ConnectionRate, old.connections),
+		requests:    s.RequestRate.Limiter(old.RequestRate, old.requests),
+	})
+	l.wake()
+}
+
+// accept accepts connections and passes them to the server, until the listener is
+// closed.
+func (l *Listener) accept() {
+	defer l.headers.Wait()
+	for l.awaitRoom() {
+		raw, err := l.next()
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				l.set.env.Log().Error().Err(err).Str("listener", l.name).Msg("listener failed")
+			}
+			return
+		}
+		l.begin(raw)
+	}
+}
+
+// awaitRoom waits until another connection may be open. It returns false when the
+// listener is closed.
+func (l *Listener) awaitRoom() bool {
+	for {
+		var again <-chan time.Time
+		if most := l.settings.Load().Connections; most > 0 {
+			if l.count.Load() < int64(most) {
+				return true
+			}
+		} else {
+			short := l.set.connections.full()
+			if short == 0 {
+				return true
+			}
+			l.set.env.Shortages.Note(short, fmt.Errorf("listener %s: no more connections without 'max_connections'", l.name))
+			again = time.After(fullInterval)
+		}
+		select {
+		case <-l.changed:
+		case <-again:
+		case <-l.closed:
+			return false
+		}
+	}
+}
+
+// wake makes awaitRoom check the connection limit again.
+func (l *Listener) wake() {
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+// next accepts a connection. It waits while descriptors or memory are short.
+func (l *Listener) next() (net.Conn, error) {
+	delay := 5 * time.Millisecond
+	for {
+		c, err := l.net.Accept()
+		if err == nil {
+			return c, nil
+		}
+		short := limit.ShortageOf(err)
+		switch {
+		case short != 0:
+			l.set.env.Shortages.Note(short, fmt.Errorf("listener %s: %w", l.name, err))
+		case !errors.Is(err, syscall.ECONNABORTED) && !errors.Is(err, syscall.EINTR):
+			return nil, err
+		}
+		select {
+		case <-time.After(delay):
+		case <-l.closed:
+			return nil, net.ErrClosed
+		}
+		delay = min(2*delay, maxBackoff)
+	}
+}
+
+// begin counts a connection that was accepted and reads its PROXY header, if it must
+// have one.
+func (l *Listener) begin(raw net.Conn) {
+	s := l.settings.Load()
+	c := wire.New(raw)
+	if s.TLS {
+		c = wire.NewTLS(raw)
+		if s.TakeRecords {
+			c.Remember()
+		}
+	}
+	l.count.Add(1)
+	l.set.connections.open.Add(1)
+	c.Hold(l)
+	if !s.ProxyProtocol {
+		l.admit(c, s)
+		return
+	}
+	if !l.local() && !l.set.env.Trusted(c.Peer().Addr()) {
+		l.refuse(c, c.Peer().Addr(), UntrustedProxy, nil)
+		return
+	}
+	l.headers.Go(func() {
+		if err := l.readProxyHeader(c, s.HeaderTimeout); err != nil {
+			l.refuse(c, c.Peer().Addr(), BadProxyHeader, err)
+			return
+		}
+		l.admit(c, s)
+	})
+}
+
+// admit counts the client and passes its connection to the server.
+func (l *Listener) admit(c *wire.Conn, s *settings) {
+	key := limit.Key(c.Peer().Addr())
+	if s.connections != nil {
+		if _, ok := s.connections.Take(key, time.Now()); !ok {
+			l.refuse(c, key, ConnectionRate, nil)
+			return
+		}
+	}
+	if !l.clients.Acquire(key, s.ConnectionsPerIP) {
+		l.refuse(c, key, ConnectionsPerIP, nil)
+		return
+	}
+	c.Hold(&Slot{l, key})
+	c.Linger(true)
+	var conn net.Conn = c
+	if s.TLS {
+		conn = tls.Server(c, l.tls)
+	}
+	select {
+	case l.accepted <- conn:
+	case <-l.closed:
+		c.Close()
+	}
+}
+
+// Leave is called when a connection that was not admitted is closed.
+func (l *Listener) Leave() {
+	l.count.Add(-1)
+	l.set.connections.open.Add(-1)
+	l.wake()
+}
+
+// Slot is the place of an admitted connection in the counts of its listener and of its
+// client's address.
+type Slot struct {
+	listener *Listener
+	client   netip.Addr
+}
+
+// TakeSlot makes the slot of an admitted connection the caller's, who must call Leave
+// when the socket is closed.
+func TakeSlot(c *wire.Conn) *Slot { return c.TakeHolder().(*Slot) }
+
+// Leave gives the slot back.
+func (s *Slot) Leave() {
+	s.listener.clients.Release(s.client)
+	s.listener.Leave()
+}
+
+// listenError says why an address could not be listened on.
+func listenError(address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("address %s is in use: another program listens there", address)
+	case errors.Is(err, syscall.EACCES) && !strings.HasPrefix(address, "unix:"):
+		return fmt.Errorf("no permission to listen on %s: ports below 1024 need the CAP_NET_BIND_SERVICE capability", address)
+	}
+	return fmt.Errorf("cannot listen on %s: %w", address, err)
+}

@@ -1,0 +1,285 @@
+package listen
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"sluice/internal/limit"
+	"sluice/internal/wire"
+)
+
+// keyed yields the listeners of a configuration, each with a key that is the same in
+// every configuration: its address and a number, as port 0 may occur several times.
+func keyed(all []Options) iter.Seq2[string, *Options] {
+	return func(yield func(string, *Options) bool) {
+		seen := make(map[string]int)
+		for i := range all {
+			o := &all[i]
+			key := fmt.Sprintf("%s %d", o.Address, seen[o.Address])
+			seen[o.Address]++
+			if !yield(key, o) {
+				return
+			}
+		}
+	}
+}
+
+// A Problem is a listener that cannot be as it is configured.
+type Problem struct {
+	Index int // in the options
+	Err   error
+}
+
+// A Change is the step from the open listeners to those of another configuration. Its
+// sockets are open. One of Cancel and Commit must follow.
+type Change struct {
+	set      *Set
+	options  []Options
+	next     map[string]*Listener
+	leaving  []*Listener // their sockets are still open, but they are not in next
+	opened   []*Listener
+	undo     []func() // of changes to sockets that were open before
+	problems []Problem
+}
+
+// candidate is one listener of the options.
+type candidate struct {
+	key   string
+	index int
+	*Options
+}
+
+// Open opens the listeners of a configuration that are not open yet. If there are
+// problems, the change must be cancelled.
+func (s *Set) Open(all []Options) (*Change, []Problem) {
+	c := &Change{set: s, options: all, next: make(map[string]*Listener)}
+	for key := range keyed(all) {
+		if l := s.open[key]; l != nil {
+			c.next[key] = l
+		}
+	}
+	s.replaced = slices.DeleteFunc(s.replaced, (*Listener).isClosed)
+	c.leaving = slices.Clone(s.replaced)
+	for key, l := range s.open {
+		if c.next[key] == nil {
+			c.leaving = append(c.leaving, l)
+		}
+	}
+	// A listener that takes a port over gets connections at once. They would be lost
+	// if a later one could not be opened, so it is opened last.
+	var first, last []candidate
+	index := -1
+	for key, o := range keyed(all) {
+		index++
+		candidate := candidate{key, index, o}
+		switch {
+		case c.next[key] != nil:
+			c.changeMode(c.next[key], candidate)
+		case len(c.samePort(o.Address)) > 0:
+			last = append(last, candidate)
+		default:
+			first = append(first, candidate)
+		}
+	}
+	for _, candidate := range append(first, last...) {
+		if len(c.problems) == 0 {
+			c.open(candidate)
+		}
+	}
+	return c, c.problems
+}
+
+// Cancel closes what was opened and undoes what was changed.
+func (c *Change) Cancel() {
+	for _, l := range c.opened {
+		l.Close()
+	}
+	for _, undo := range c.undo {
+		undo()
+	}
+}
+
+// Commit makes the listeners those of the set. They have their new settings, but are
+// not served before [Set.Serve]. It returns what closes the listeners that are no
+// more configured: their servers then finish their requests within timeout.
+func (c *Change) Commit() (closeOld func(timeout time.Duration)) {
+	old := c.set.open
+	for key, o := range keyed(c.options) {
+		c.next[key].configure(o.Settings)
+	}
+	c.set.open = c.next
+	return func(timeout time.Duration) { c.set.closeOld(old, timeout) }
+}
+
+// HTTPSPort returns the port of the first listener with TLS, or "".
+func (c *Change) HTTPSPort() string {
+	for key, o := range keyed(c.options) {
+		if l := c.next[key]; l != nil && o.TLS {
+			return l.port()
+		}
+	}
+	return ""
+}
+
+func (c *Change) fail(at candidate, err error) {
+	c.problems = append(c.problems, Problem{at.index, err})
+}
+
+// open opens a new listener.
+func (c *Change) open(at candidate) {
+	if l := c.sameFile(at.Address); l != nil {
+		c.next[at.key] = l
+		c.changeMode(l, at)
+		return
+	}
+	if c.isTaken(at, at.Address) {
+		return
+	}
+	l, err := c.set.listen(at.Options, c.samePort(at.Address))
+	if err != nil {
+		c.fail(at, listenError(at.Address, err))
+		return
+	}
+	// The kernel does not report a conflict among sockets of the same process, and only
+	// now a host name has an address.
+	if c.isTaken(at, l.Address()) {
+		l.Close()
+		return
+	}
+	c.next[at.key] = l
+	c.opened = append(c.opened, l)
+}
+
+// isTaken reports whether another listener of the same configuration gets the
+// connections to an address. That is a problem.
+func (c *Change) isTaken(at candidate, address string) bool {
+	for _, l := range c.next {
+		if overlap(l.Address(), address) {
+			c.fail(at, fmt.Errorf("address %s is in use by the listener %s of this file: remove one of the two", at.Address, l.name))
+			return true
+		}
+	}
+	return false
+}
+
+// samePort returns the leaving listeners that have the port of an address. While they
+// are open, each may prevent listening on it.
+func (c *Change) samePort(address string) []*Listener {
+	_, port, _ := net.SplitHostPort(address)
+	return slices.DeleteFunc(slices.Clone(c.leaving), func(l *Listener) bool { return port == "" || l.port() != port })
+}
+
+// sameFile returns the leaving listener on the same unix socket, which the address may
+// name by a link, or nil.
+func (c *Change) sameFile(address string) *Listener {
+	path, ok := strings.CutPrefix(address, "unix:")
+	wanted, err := os.Stat(path)
+	if !ok || err != nil {
+		return nil
+	}
+	i := slices.IndexFunc(c.leaving, func(l *Listener) bool {
+		if !l.local() {
+			return false
+		}
+		have, err := os.Stat(l.path())
+		return err == nil && os.SameFile(wanted, have)
+	})
+	if i < 0 {
+		return nil
+	}
+	return c.leaving[i]
+}
+
+// changeMode sets the mode of a listener's socket if another one is configured now. It
+// leaves a mode alone that somebody else has set.
+func (c *Change) changeMode(l *Listener, at candidate) {
+	before, now := l.mode, at.Mode
+	if before == now || len(c.problems) > 0 {
+		return
+	}
+	if err := wire.SetSocketMode(l.path(), now); err != nil {
+		c.fail(at, fmt.Errorf("the mode of %s cannot be changed: %w", l.name, err))
+		return
+	}
+	l.mode = now
+	c.undo = append(c.undo, func() {
+		l.mode = before
+		_ = wire.SetSocketMode(l.path(), before) // that worked a moment ago
+	})
+}
+
+// listen opens an address, even where the sockets of others on the same port would
+// prevent it. The error is for listenError.
+func (s *Set) listen(o *Options, others []*Listener) (*Listener, error) {
+	network, address := "tcp", o.Address
+	if path, ok := strings.CutPrefix(o.Address, "unix:"); ok {
+		network, address = "unix", path
+		if err := removeStale(path); err != nil {
+			return nil, err
+		}
+	}
+	how := wire.ListenOptions{Mode: o.Mode}
+	for _, l := range others {
+		how.Beside = append(how.Beside, l.net)
+	}
+	ln, err := wire.Listen(network, address, how)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{
+		set: s, name: o.Address, mode: o.Mode, net: ln, clients: limit.NewCounts(),
+		accepted: make(chan net.Conn), changed: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
+	l.close = sync.OnceFunc(func() {
+		close(l.closed)
+		ln.Close()
+	})
+	l.configure(o.Settings)
+	l.tls = &tls.Config{
+		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+			c, err := s.env.TLSConfig(h, l.settings.Load().HTTP2)
+			if err != nil {
+				return nil, err
+			}
+			return wire.Of(h.Conn).Configure(c), nil
+		},
+	}
+	return l, nil
+}
+
+// removeStale removes the socket that a process left behind. Anything but a socket
+// stays there, and is an error.
+func removeStale(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil // listening returns the error, if it is one
+	case info.Mode()&os.ModeSocket == 0:
+		return errors.New("what is there is not a socket: remove it or choose another path")
+	}
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		c.Close()
+	} else if errors.Is(err, syscall.ECONNREFUSED) {
+		os.Remove(path)
+	}
+	return nil
+}
+
+// overlap reports whether there are connections that could come to either of two TCP
+// addresses. The unspecified address of IPv6 stands for IPv4 too: net.Listen opens both.
+func overlap(a, b string) bool {
+	aHost, aPort, err := net.SplitHostPort(a)
+	bHost, bPort, other := net.SplitHostPort(b)
+	all := func(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
+	return err == nil && other == nil && aPort == bPort && (aHost == bHost || all(aHost) || all(bHost))
+}

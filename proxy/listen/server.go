@@ -1,0 +1,204 @@
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"sluice/internal/limit"
+	"sluice/internal/wire"
+	"sluice/proxy/clientio"
+)
+
+const (
+	// A stream whose backend does not read holds its own buffer and not those of the
+	// other streams: it takes many such streams to stop a connection.
+	connectionBuffer = 16 << 20
+
+	// Where memory is limited, all of it holds so many buffers of streams and of
+	// connections.
+	streamsInMemory     = 8 << 10
+	connectionsInMemory = 64
+
+	minWindow = 64 << 10 // bytes: the smallest window of HTTP/2
+	maxFrame  = 16 << 10 // bytes of an HTTP/2 frame, as every client expects
+
+	// A head may exceed the limit by this factor and still get an answer.
+	headSlack = 4
+
+	// idleAllowance is how many bytes an HTTP/2 client may send besides its requests.
+	idleAllowance = 256 << 10
+)
+
+// server is net/http on the connections of a listener. Other settings need another
+// server; the connections of the old one finish there.
+type server struct {
+	set      *Set
+	listener *Listener
+	settings ServerSettings
+	http     *http.Server
+	stopped  chan struct{}
+	stop     func()
+	ended    chan struct{}  // closed when no more connections come
+	unused   sync.Map       // of net.Conn: those without a request yet
+	starting sync.WaitGroup // the same, to wait for
+}
+
+func newServer(set *Set, l *Listener, s ServerSettings) *server {
+	v := &server{set: set, listener: l, settings: s, stopped: make(chan struct{}), ended: make(chan struct{})}
+	v.stop = sync.OnceFunc(func() { close(v.stopped) })
+	stream, window := bufferSize(clientio.StreamBuffer, streamsInMemory), bufferSize(connectionBuffer, connectionsInMemory)
+	v.http = &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			v.started(clientio.ConnOf(r).Conn)
+			set.env.Handler(l, w, r)
+		}),
+		ConnState:         v.connState(idleAllowance+headSlack*int64(s.MaxHeader), int64(window)),
+		ReadHeaderTimeout: s.HeaderTimeout,
+		IdleTimeout:       s.IdleTimeout,
+		MaxHeaderBytes:    headSlack * s.MaxHeader, // the handler checks the limit itself
+		// No request may go past the handler.
+		DisableGeneralOptionsHandler: true,
+
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          s.MaxStreams,
+			MaxReceiveBufferPerStream:     stream,
+			MaxReceiveBufferPerConnection: window,
+			MaxReadFrameSize:              maxFrame,
+			WriteByteTimeout:              clientio.MaxCredit,
+		},
+		ErrorLog: log.New(serverLog{set.env.Log}, "", 0),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return clientio.WithConn(ctx, clientio.NewConn(c))
+		},
+	}
+	return v
+}
+
+// bufferSize returns size, or less where the memory limit does not hold number of
+// them, but at least the smallest window of HTTP/2.
+func bufferSize(size, number int) int {
+	return int(min(int64(size), max(debug.SetMemoryLimit(-1)/int64(number), minWindow)))
+}
+
+// serve serves connections until the server is shut down.
+func (v *server) serve() {
+	defer close(v.ended)
+	if err := v.http.Serve(v); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		v.set.env.Log().Error().Err(err).Str("listener", v.listener.name).Msg("server failed")
+	}
+}
+
+// connState returns what follows a change in the state of a connection. A client may
+// send idle bytes without a request, and window bytes of bodies besides while it has
+// streams open.
+func (v *server) connState(idle, window int64) func(net.Conn, http.ConnState) {
+	return func(c net.Conn, s http.ConnState) {
+		w := wire.Of(c)
+		switch s {
+		case http.StateNew:
+			v.starting.Add(1)
+			v.unused.Store(c, nil)
+			w.Allow(idle)
+			w.BeginHead(v.heads(w))
+		case http.StateActive:
+			w.EndHead()
+			if v.multiplexed(c) {
+				w.AllowAtLeast(idle + window)
+				return
+			}
+			clientio.LimitNextRequest(c)
+		case http.StateIdle:
+			w.AllowAtMost(idle + window) // bodies of streams that are over may still come
+			if _, unused := v.unused.Load(c); unused {
+				w.AllowAtMost(idle)
+			}
+			w.BeginHead(v.heads(w))
+		case http.StateClosed:
+			v.started(c)
+			if w.Flooded() {
+				v.set.env.Refused(Refusal{Listener: v.listener.name, Client: w.Peer().Addr(), Reason: Flood})
+			}
+		}
+	}
+}
+
+// heads returns the memory for the heads of requests on a connection.
+func (v *server) heads(c *wire.Conn) clientHeads {
+	return clientHeads{v.set.heads, limit.Key(c.Peer().Addr())}
+}
+
+// multiplexed reports whether c, whose TLS handshake is done, carries HTTP/2.
+func (v *server) multiplexed(c net.Conn) bool {
+	t, ok := c.(*tls.Conn)
+	return ok && v.settings.HTTP2 && t.ConnectionState().NegotiatedProtocol == "h2"
+}
+
+// started is called for a connection that has its first request, or never will.
+func (v *server) started(c net.Conn) {
+	if _, ok := v.unused.LoadAndDelete(c); ok {
+		v.starting.Done()
+	}
+}
+
+// replace stops accepting and finishes the connections, as shutdown does. It first
+// waits for the first request of each, until hurry is closed: net/http's own shutdown
+// drops connections whose first request is on its way.
+func (v *server) replace(ctx context.Context, hurry <-chan struct{}) {
+	v.stop()
+	<-v.ended
+	v.http.SetKeepAlivesEnabled(false)
+	started := make(chan struct{})
+	go func() { v.starting.Wait(); close(started) }() // ends with the connections
+	select {
+	case <-started:
+	case <-hurry:
+	case <-ctx.Done():
+	}
+	v.shutdown(ctx)
+}
+
+// shutdown accepts no more connections and returns when the requests are answered.
+// When ctx ends, it cuts those that are left.
+func (v *server) shutdown(ctx context.Context) {
+	v.stop()
+	if v.http.Shutdown(ctx) != nil {
+		v.http.Close()
+	}
+}
+
+// Accept, Close and Addr make the server a net.Listener for net/http.
+func (v *server) Accept() (net.Conn, error) {
+	select {
+	case c := <-v.listener.accepted:
+		return c, nil
+	case <-v.stopped:
+		return nil, net.ErrClosed
+	}
+}
+
+func (v *server) Close() error { v.stop(); return nil }
+
+func (v *server) Addr() net.Addr { return v.listener.net.Addr() }
+
+// serverLog takes what net/http logs. Most of it is about clients that do not speak
+// HTTP, which is for debugging. Panics are errors.
+type serverLog struct{ log func() *zerolog.Logger }
+
+func (s serverLog) Write(p []byte) (int, error) {
+	text := strings.TrimSpace(string(p))
+	level := zerolog.DebugLevel
+	if strings.Contains(text, "panic serving") {
+		level = zerolog.ErrorLevel
+	}
+	s.log().WithLevel(level).Str("from", "net/http").Msg(text)
+	return len(p), nil
+}

@@ -1,0 +1,54 @@
+package listen
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"sluice/internal/wire"
+)
+
+// takeoverTime is how long a listener whose port another one takes over still accepts
+// the connections whose TCP handshake had begun: a client whose packet was lost sends
+// it again within this time.
+const takeoverTime = 5 * time.Second
+
+// closeOld closes the listeners of old that the set has no more. Their servers finish
+// what they have.
+func (s *Set) closeOld(old map[string]*Listener, timeout time.Duration) {
+	kept := slices.Collect(maps.Values(s.open))
+	for _, l := range old {
+		if slices.Contains(kept, l) {
+			continue
+		}
+		if l.server != nil && slices.ContainsFunc(kept, func(k *Listener) bool { return overlap(k.Address(), l.Address()) }) {
+			s.handOver(l, timeout)
+			continue
+		}
+		l.Close()
+		if l.server != nil {
+			s.finish(l.server, timeout)
+		}
+	}
+}
+
+// handOver closes a listener whose port another one has taken over, once the
+// connections that were on their way to it have come.
+func (s *Set) handOver(l *Listener, timeout time.Duration) {
+	if err := wire.Deafen(l.net); err != nil {
+		s.env.Log().Warn().Err(err).Str("listener", l.name).Msg(
+			"connections that came to this listener while it was closed may be lost: the system cannot hand its port over without a gap")
+		l.Close()
+		s.finish(l.server, timeout)
+		return
+	}
+	s.replaced = append(s.replaced, l)
+	s.running.Go(func() {
+		select {
+		case <-time.After(takeoverTime):
+		case <-s.env.Stopping.Done():
+		}
+		l.Close()
+		s.finish(l.server, timeout)
+	})
+}

@@ -1,0 +1,178 @@
+package serve
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"sluice/internal/limit"
+	"sluice/internal/telemetry"
+	"sluice/proxy/clientio"
+	"sluice/proxy/forward"
+	"sluice/proxy/headers"
+	"sluice/proxy/listen"
+	"sluice/route"
+)
+
+// exchange is one request on its way through the gateway.
+type exchange struct {
+	server   *Server
+	snap     *Snapshot // read once: the request sees one configuration
+	listener *listen.Listener
+	service  *Service // nil until a route has matched
+
+	r        *http.Request
+	w        *headerWriter    // for the answer
+	out      *clientio.Writer // below w
+	origin   forward.Origin
+	question route.Request // r as routes match it
+	rest     string        // what the '*' of the route's path matched
+
+	started time.Time
+	number  uint64        // ID of the session that it may become
+	room    limit.Reading // by which it was admitted
+	cookies []pendingCookie
+
+	selfAnswered bool // the answer is the gateway's own
+	completed    bool // the handler did not panic
+	unlogged     bool // no record is written
+	shortage     bool // it failed by a shortage, which is logged elsewhere
+	record       telemetry.Request
+}
+
+func (s *Server) newExchange(l *listen.Listener, w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{server: s, snap: s.Current(), listener: l, r: r, started: time.Now(), number: rand.Uint64()}
+	x.out = clientio.Begin(w, r, forward.HeadSize(r))
+	x.out.CloseAfter = forward.Ambiguous(r)
+	x.w = &headerWriter{ResponseWriter: x.out, change: x.changeHeader}
+	conn := x.out.Conn.Wire
+	x.origin = forward.NewOrigin(r, conn.Peer().Addr(), x.snap.trustsPeer(conn), x.snap.Trusts)
+	id := x.origin.ID
+	if id == "" {
+		id = requestID(x.number)
+	}
+	x.record.Exchange = &telemetry.Exchange{
+		ID: id, Client: x.origin.Client, Method: r.Method, Host: r.Host, Proto: r.Proto,
+	}
+	return x
+}
+
+// requestID writes a number as 16 hexadecimal digits.
+func requestID(n uint64) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], n)
+	return hex.EncodeToString(b[:])
+}
+
+// overTLS reports whether the client came by TLS, to the gateway or to the trusted
+// proxy in front of it.
+func (x *exchange) overTLS() bool { return x.origin.Proto == "https" }
+
+// clientKey returns what the client is counted by.
+func (x *exchange) clientKey() netip.Addr { return limit.Key(x.origin.Client) }
+
+// end is called when the handler has returned or panicked.
+func (x *exchange) end() {
+	x.out.Finish(x.completed)
+	if x.r.ProtoMajor == 2 && x.r.Context().Err() != nil {
+		x.out.Conn.Abandoned()
+	}
+	x.log()
+}
+
+// log writes the record of a request that did not become a session. A failure of the
+// gateway's own is a warning, and is logged even without access log, unless it comes
+// from a shortage, which fails all requests alike.
+func (x *exchange) log() {
+	failed := x.selfAnswered && x.out.Status >= 500 && !x.shortage
+	if x.out.Detached || x.unlogged || !x.snap.AccessLog && !failed {
+		return
+	}
+	x.record.Status, x.record.Out = x.out.Status, x.out.Written
+	x.record.Duration = time.Since(x.started)
+	x.record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.snap.Redact)
+	level := zerolog.InfoLevel
+	if failed {
+		level = zerolog.WarnLevel
+	}
+	x.record.Log(x.snap.Log.WithLevel(level))
+}
+
+// editRequest changes the header of a request, or of a handshake, for its backend. The
+// hop-by-hop fields are gone by then: Connection cannot name what is set here.
+func (x *exchange) editRequest(h http.Header) {
+	if x.r.Method == http.MethodTrace {
+		x.service.Request.ApplyToTrace(h)
+		return
+	}
+	headers.SetCertificate(h, x.r.TLS)
+	x.service.Request.Apply(h, x.variable)
+}
+
+// changeHeader changes the header of an answer, once, when it begins.
+func (x *exchange) changeHeader(h http.Header, status int) {
+	if x.service == nil {
+		return
+	}
+	x.service.Response.Apply(h, status, x.overTLS(), x.variable)
+	if !x.selfAnswered {
+		x.setCookies(h)
+	}
+	if x.service.CORS != nil {
+		x.service.CORS.Apply(h, x.r)
+	}
+}
+
+// variable returns the value of a variable in a header, or "" where the request has no
+// such thing.
+func (x *exchange) variable(name string) string {
+	switch name {
+	case "client_address":
+		if x.origin.Client.IsValid() {
+			return x.origin.Client.String()
+		}
+	case "route":
+		return headers.Escape(x.service.Group.Name, "")
+	case "host":
+		return headers.Escape(x.origin.Host, "")
+	case "request_id":
+		return x.record.ID
+	case "scheme":
+		return x.origin.Proto
+	}
+	if s := x.r.TLS; s != nil {
+		return headers.TLSVariable(name, s)
+	}
+	return ""
+}
+
+// headerWriter is the ResponseWriter next to the handler. It changes the header of an
+// answer before the layers below see it.
+type headerWriter struct {
+	http.ResponseWriter // the clientio.Writer, or compression above it
+	change              func(h http.Header, status int)
+	begun               bool
+}
+
+// Unwrap is for http.ResponseController.
+func (w *headerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *headerWriter) WriteHeader(status int) {
+	if status >= 200 && !w.begun {
+		w.begun = true
+		w.change(w.Header(), status)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *headerWriter) Write(p []byte) (int, error) {
+	if !w.begun {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(p)
+}

@@ -1,0 +1,209 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"sluice/proxy/backend"
+	"sluice/proxy/forward"
+	"sluice/upgrade"
+)
+
+// pollInterval is how often a slow handshake checks whether its client is still there:
+// net/http stops checking once the client has sent a byte more.
+const pollInterval = 250 * time.Millisecond
+
+var (
+	errClientGone = errors.New("client: the connection was closed during the handshake")
+	errSlow       = &timeoutError{"backend: no answer to the handshake in time"}
+	errSlowTry    = &timeoutError{"no answer within try_timeout"} // another endpoint is asked
+)
+
+// handshake turns a request into a session (docs/architecture.md, section 3, steps 5 to
+// 10).
+func (x *exchange) handshake(path string) {
+	x.server.handshakes.Add(1)
+	defer x.server.handshakes.Done()
+	q, refusal := x.check(path) // 5
+	if refusal != nil {
+		x.refuse(refusal)
+		return
+	}
+	seat, refusal := x.admit()
+	if refusal != nil {
+		x.refuse(refusal)
+		return
+	}
+	defer seat.release() // does nothing once joined
+	ctx, cancel := x.handshakeContext()
+	defer cancel(nil)
+	up, err := x.reach(ctx, q) // 6 and 7
+	if err != nil {
+		x.failHandshake(ctx, err)
+		return
+	}
+	defer up.release() // does nothing once joined
+	client := upgrade.NewHTTP1(x.w, q)
+	if !up.accepted() {
+		x.passOn(up, client)
+		return
+	}
+	side := x.accept(up, client) // 8
+	x.join(seat, up, side)       // 9
+}
+
+// check reads the handshake and applies the route's policy.
+func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
+	if x.server.Stopping.Err() != nil {
+		return nil, &upgrade.Refusal{
+			Status: http.StatusServiceUnavailable,
+			Header: http.Header{"Retry-After": {"1"}, "Connection": {"close"}},
+			Reason: "The gateway is shutting down.",
+		}
+	}
+	if refusal := x.limitHandshakes(); refusal != nil {
+		return nil, refusal
+	}
+	q, refusal := upgrade.Check(x.r)
+	if refusal != nil {
+		return nil, refusal
+	}
+	site := upgrade.Site{Host: x.origin.Host, Port: x.origin.ProxyPort, Secure: x.overTLS()}
+	if refusal := x.service.Policy.Apply(q, site); refusal != nil {
+		return nil, refusal
+	}
+	q.Path = withQuery(path, x.r.URL)
+	x.origin.Set(q.Header)
+	q.Header["X-Request-Id"] = []string{x.record.ID}
+	if x.snap.Via {
+		forward.AddVia(q.Header, x.r.ProtoMajor, x.r.ProtoMinor)
+	}
+	x.editRequest(q.Header)
+	if host := q.Header.Get("Host"); host != "" {
+		q.Host = host
+		q.Header.Del("Host")
+	}
+	return q, nil
+}
+
+// handshakeContext returns a context that ends with the route's timeout, or when the
+// client leaves.
+func (x *exchange) handshakeContext() (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(x.r.Context())
+	end := x.started.Add(x.service.HandshakeTimeout)
+	var mu sync.Mutex // orders the making of poll before its use
+	mu.Lock()
+	defer mu.Unlock()
+	var poll *time.Timer
+	poll = time.AfterFunc(min(pollInterval, x.service.HandshakeTimeout), func() {
+		mu.Lock()
+		defer mu.Unlock()
+		left := time.Until(end)
+		switch {
+		case left <= 0:
+			cancel(errSlow)
+		case x.clientGone():
+			cancel(errClientGone)
+		case ctx.Err() == nil:
+			poll.Reset(min(pollInterval, left))
+		}
+	})
+	return ctx, func(cause error) {
+		poll.Stop()
+		cancel(cause)
+	}
+}
+
+// clientGone reports whether the client has closed its connection.
+func (x *exchange) clientGone() bool { return x.out.Conn.Wire.Gone() }
+
+// upstream is an endpoint that has answered a handshake: its lease, its connection and
+// the answer.
+type upstream struct {
+	lease  *backend.Lease // nil once released or taken
+	conn   net.Conn
+	answer *upgrade.Answer
+}
+
+// accepted reports whether the endpoint has agreed to the handshake.
+func (u *upstream) accepted() bool { return u.answer.Status == http.StatusSwitchingProtocols }
+
+// release closes the connection and releases the lease. It does nothing if that was
+// done, or a session has taken them.
+func (u *upstream) release() {
+	if u.lease == nil {
+		return
+	}
+	u.conn.Close()
+	u.lease.Release()
+	u.lease = nil
+}
+
+// take makes the lease and the connection the caller's.
+func (u *upstream) take() (*backend.Lease, net.Conn) {
+	l := u.lease
+	u.lease = nil
+	return l, u.conn
+}
+
+// reach offers the handshake to an endpoint, and to the next one where one does not
+// begin to answer. The caller must release what it returns.
+func (x *exchange) reach(ctx context.Context, q *upgrade.Request) (up *upstream, err error) {
+	t := x.chooseTarget()
+	a := x.attempts(t, backend.Sessions)
+	var failure error
+	err = a.run(ctx, func(l *backend.Lease) outcome {
+		x.noteEndpoint(l, t, a.need.Sticky)
+		conn, answer, err := offerInTime(ctx, t.TryTimeout, l, q)
+		if failure = err; err == nil {
+			up = &upstream{l, conn, answer}
+			return outcome{err: t.verdict(answer.Status), keep: true}
+		}
+		clientGone := x.r.Context().Err() != nil || errors.Is(context.Cause(ctx), errClientGone)
+		final := ctx.Err() != nil || isOurs(err) || !isUnanswered(err)
+		return outcome{err: err, mute: clientGone, retry: !clientGone && !final}
+	})
+	if err == nil {
+		err = failure
+	}
+	return up, err
+}
+
+// offerInTime offers the handshake to one endpoint. Unless it is the last one, the
+// endpoint must answer within timeout; 0 means no limit.
+func offerInTime(ctx context.Context, timeout time.Duration, l *backend.Lease, q *upgrade.Request) (net.Conn, *upgrade.Answer, error) {
+	if timeout > 0 && !l.Final() {
+		timed, stop := context.WithTimeoutCause(ctx, timeout, errSlowTry)
+		defer stop()
+		ctx = timed
+	}
+	conn, answer, err := upgrade.Offer(ctx, l.Stream, l.Dial, q)
+	if err != nil && !isUnreachable(err) {
+		err = fmt.Errorf("backend %s: endpoint %s: %w", l.Backend(), l.Endpoint(), err)
+	}
+	return conn, answer, err
+}
+
+// isUnanswered reports whether a handshake failed at an endpoint that had not begun to
+// answer.
+func isUnanswered(err error) bool {
+	_, ok := errors.AsType[*upgrade.Unanswered](err)
+	return ok || isUnreachable(err)
+}
+
+// failHandshake answers for a handshake that the backend did not answer.
+func (x *exchange) failHandshake(ctx context.Context, err error) {
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+		x.failBackend(err)
+	case errors.Is(cause, errClientGone) || x.r.Context().Err() != nil:
+		x.abandon(errClientGone)
+	default:
+		x.failBackend(cause)
+	}
+}

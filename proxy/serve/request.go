@@ -1,0 +1,97 @@
+package serve
+
+import (
+	"errors"
+	"net/http"
+
+	"sluice/proxy/backend"
+	"sluice/proxy/forward"
+)
+
+// forward sends a plain request to the backend, and to the next endpoint where one fails
+// and nothing is lost.
+func (x *exchange) forward(path string) {
+	t := x.chooseTarget()
+	a := x.attempts(t, backend.Requests)
+	x.dropEmptyBody()
+	repeatable := isRepeatable(x.r)
+	if send := x.service.Mirror.copy(x, path); send != nil {
+		defer send()
+	}
+	var result forward.Result
+	err := a.run(x.r.Context(), func(l *backend.Lease) outcome {
+		x.noteEndpoint(l, t, a.need.Sticky)
+		e := x.outgoing(l, path)
+		if repeatable && t.TryTimeout > 0 && !l.Final() {
+			e.Response = min(e.Response, t.TryTimeout)
+		}
+		result = e.Do(x.w, x.r)
+		x.record.In = result.In
+		if x.r.Context().Err() != nil {
+			return outcome{mute: true}
+		}
+		return t.judge(&result, repeatable)
+	})
+	switch {
+	case err != nil:
+		x.failRequest(err)
+	case result.Err != nil:
+		x.failForwarded(&result)
+	}
+}
+
+// outgoing returns the exchange with an endpoint.
+func (x *exchange) outgoing(l *backend.Lease, path string) forward.Exchange {
+	e := x.service.Exchange // a copy
+	e.Backend, e.Path, e.Origin, e.ID = l, path, &x.origin, x.record.ID
+	e.Via, e.Edit = x.snap.Via, x.editRequest
+	return e
+}
+
+// judge returns how an endpoint has served a request.
+func (t *Target) judge(r *forward.Result, repeatable bool) outcome {
+	var e *forward.Error
+	switch fromBackend := errors.As(r.Err, &e) && !e.Client; {
+	case r.Err == nil:
+		return outcome{err: t.verdict(r.Status)}
+	case isLost(r, repeatable && fromBackend):
+		return outcome{err: r.Err, retry: true}
+	case fromBackend:
+		return outcome{err: r.Err}
+	}
+	return outcome{mute: true}
+}
+
+// isLost reports whether a request failed at an endpoint and can go to another one: it
+// was not read, or it may be sent twice and was not answered.
+func isLost(r *forward.Result, repeatable bool) bool {
+	if r.Status != 0 || r.In != 0 || isOurs(r.Err) {
+		return false
+	}
+	return repeatable || isUnreachable(r.Err)
+}
+
+// isRepeatable reports whether a request may be sent twice (RFC 9110, section 9.2.2): it
+// has no body that would be gone.
+func isRepeatable(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return r.ContentLength == 0
+	}
+	return false
+}
+
+// dropEmptyBody removes the body of a request that announced one over HTTP/2 and then
+// sent none, where its method seldom has one: servers of HTTP/1.1 do not expect chunks
+// there.
+func (x *exchange) dropEmptyBody() {
+	if !x.out.HasBody() || !x.out.Multiplexed() || x.r.ContentLength >= 0 {
+		return
+	}
+	switch x.r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodDelete:
+		if x.out.BodyIsEmpty() {
+			x.r.Body, x.r.ContentLength = http.NoBody, 0
+		}
+	}
+}

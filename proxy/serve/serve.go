@@ -1,0 +1,80 @@
+// Package serve is the way of a request and of a handshake through the gateway: from
+// the request that a listener has read to an answer, or to a session between client
+// and backend (docs/architecture.md, section 3).
+package serve
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+
+	"sluice/internal/limit"
+	"sluice/internal/telemetry"
+	"sluice/proxy/clientio"
+	"sluice/proxy/listen"
+	"sluice/proxy/relay"
+)
+
+// Env is what serving needs of the gateway.
+type Env struct {
+	Current   func() *Snapshot // the configuration in force
+	Log       func() *zerolog.Logger
+	Shortages *telemetry.Shortages
+	Stopping  context.Context // ends when the shutdown begins
+}
+
+// Server serves the requests of all listeners and owns the sessions that come of them.
+type Server struct {
+	Env
+	Copies *Budget // of requests to mirrors
+	engine *relay.Engine
+
+	room       limit.Headroom
+	requests   atomic.Int64   // in work, handshakes among them
+	clients    *limit.Counts  // the same by client address
+	sessions   atomic.Int64   // from the handshake on
+	handshakes sync.WaitGroup // requests that may become sessions
+	mirrored   sync.WaitGroup // copies of requests
+
+	overShare *telemetry.Tally // requests of clients that have their share, by what is short
+	notTaken  *telemetry.Tally // sessions whose TLS records stay with crypto/tls, by reason
+}
+
+// New returns a server. Its engine must run ([Server.Engine]).
+func New(env Env) *Server {
+	s := &Server{Env: env, clients: limit.NewCounts(), Copies: newBudget()}
+	s.overShare, s.notTaken = telemetry.NewTally(s.logOverShare), telemetry.NewTally(s.logNotTaken)
+	s.engine = relay.New(relay.Sink{Ended: s.sessionEnded, Closed: s.sessionClosed, Stayed: s.notTaken.Count})
+	return s
+}
+
+// Engine returns what runs the sessions.
+func (s *Server) Engine() *relay.Engine { return s.engine }
+
+// Sessions returns how many sessions are open or about to be.
+func (s *Server) Sessions() int64 { return s.sessions.Load() }
+
+// Wait returns when every handshake is a session or answered, and every copy of a
+// request is sent. No request may begin meanwhile.
+func (s *Server) Wait() {
+	s.mirrored.Wait()
+	s.handshakes.Wait()
+}
+
+// Serve answers a request that came to l. It panics with [http.ErrAbortHandler] to
+// cut an answer.
+func (s *Server) Serve(l *listen.Listener, w http.ResponseWriter, r *http.Request) {
+	if clientio.ConnOf(r).Wire.Ended() { // what looks like a request is the rest of the one before
+		panic(http.ErrAbortHandler)
+	}
+	x := s.newExchange(l, w, r)
+	defer x.end()
+	if x.enter() {
+		defer x.leave()
+		x.serve()
+	}
+	x.completed = true
+}

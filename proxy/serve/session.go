@@ -1,0 +1,163 @@
+package serve
+
+import (
+	"context"
+	"net"
+	"net/http"
+
+	"sluice/internal/telemetry"
+	"sluice/internal/wire"
+	"sluice/proxy/backend"
+	"sluice/proxy/forward"
+	"sluice/proxy/listen"
+	"sluice/proxy/relay"
+	"sluice/upgrade"
+)
+
+// sessionRefs is what a session has to give back when it ends. There is one for each
+// open session, so it is small.
+type sessionRefs struct {
+	lease *backend.Lease
+	count *SessionCount
+	slot  *listen.Slot
+}
+
+// EndpointOf returns the backend and the endpoint of a session.
+func EndpointOf(v relay.View) (backend, endpoint string) {
+	l := v.Owner.(*sessionRefs).lease
+	return l.Backend(), l.Endpoint()
+}
+
+// passOn passes the backend's refusal of a handshake on to the client.
+func (x *exchange) passOn(up *upstream, client *upgrade.HTTP1) {
+	if x.snap.Via {
+		forward.AddVia(up.answer.Header, 1, 1)
+	}
+	stop := context.AfterFunc(x.r.Context(), func() { up.conn.Close() })
+	defer stop()
+	if err := client.Refuse(up.answer); err != nil {
+		x.record.Error = err.Error()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// accept takes the client's connection over from HTTP and sends the 101. The connection
+// is the caller's.
+func (x *exchange) accept(up *upstream, client *upgrade.HTTP1) wire.Side {
+	if x.snap.Via {
+		forward.AddVia(up.answer.Header, 1, 1)
+	}
+	x.changeHeader(up.answer.Header, up.answer.Status)
+	if x.clientGone() {
+		x.abandon(errClientGone)
+	}
+	x.out.Detached = true
+	side, err := client.Accept(up.answer)
+	if err != nil {
+		x.out.Detached = false
+		x.abandon(err)
+	}
+	return side
+}
+
+// join hands the session over to the engine, and with it the seat, the endpoint and both
+// connections.
+func (x *exchange) join(seat *seat, up *upstream, client wire.Side) {
+	defer closeOnPanic(client.Conn) // net/http does not close it any more
+	record := telemetry.Session{Exchange: x.record.Exchange, Subprotocol: up.answer.Protocol, Deflate: up.answer.Deflate()}
+	record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.snap.Redact)
+	if x.snap.AccessLog {
+		record.LogOpened(&x.snap.Log)
+	}
+	for _, c := range [...]net.Conn{client.Conn, up.conn} {
+		if err := wire.Tune(c, x.service.KeepAlive, x.service.UserTimeout); err != nil {
+			x.snap.Log.Debug().Err(err).Str("id", x.record.ID).Msg("'keepalive' or 'user_timeout' could not be set")
+		}
+	}
+	note := string(record.Pack())
+	x.out.Conn.Wire.Linger(false) // the engine ends the connection
+	count := seat.take()
+	lease, conn := up.take()
+	x.server.engine.Join(relay.Session{
+		ID:         x.number,
+		Group:      x.service.Group,
+		Owner:      &sessionRefs{lease, count, listen.TakeSlot(x.out.Conn.Wire)},
+		Note:       note,
+		Client:     client,
+		Backend:    wire.Side{Conn: conn, Early: up.answer.Early},
+		Deflate:    up.answer.Deflate(),
+		BadGateway: x.service.BadGateway,
+	})
+	x.endIfLate(lease)
+}
+
+func closeOnPanic(c net.Conn) {
+	if cause := recover(); cause != nil {
+		c.Close()
+		panic(cause)
+	}
+}
+
+// endIfLate ends the session if its endpoint began to drain, or a reload removed its
+// route or endpoint, before the session was there to be ended.
+func (x *exchange) endIfLate(l *backend.Lease) {
+	engine := x.server.engine
+	if draining, over := l.Draining(); draining {
+		engine.End(func(v relay.View) bool { return v.ID == x.number }, relay.Drained, over)
+	}
+	now := x.server.Current()
+	if now == x.snap {
+		return
+	}
+	for _, cause := range [...]relay.Cause{relay.RouteRemoved, relay.BackendRemoved} {
+		engine.End(func(v relay.View) bool { return v.ID == x.number && now.EndCause(v) == cause }, cause, 0)
+	}
+}
+
+// EndCause returns why a session cannot live on under s, or 0 if it can.
+func (s *Snapshot) EndCause(v relay.View) relay.Cause {
+	svc := s.Services[v.Group.Name]
+	if svc == nil || svc.Targets == nil {
+		return relay.RouteRemoved
+	}
+	_, endpoint := EndpointOf(v)
+	for _, t := range svc.Targets {
+		if t.Pool.Has(endpoint) {
+			return 0
+		}
+	}
+	return relay.BackendRemoved
+}
+
+// sessionEnded takes the reports of the engine (step 10). It does not block.
+func (s *Server) sessionEnded(r relay.Report) {
+	refs := r.Owner.(*sessionRefs)
+	record := telemetry.Packed(r.Note).Session()
+	defer func() { // after the session is in the log
+		refs.lease.Release()
+		refs.count.release(record.Client)
+		s.sessions.Add(-1)
+	}()
+	snap := s.Current()
+	if !snap.AccessLog {
+		return
+	}
+	record.Route, record.Backend, record.Endpoint = r.Group.Name, refs.lease.Backend(), refs.lease.Endpoint()
+	record.Duration = r.Duration
+	record.FromClient, record.FromBackend = r.FromClient, r.FromBackend
+	record.Code, record.Reason, record.Detail = r.Code, r.Reason, r.Detail
+	record.EndedBy, record.Cause = r.By.String(), r.Cause.String()
+	if r.Cause == relay.Lost {
+		record.Cause = r.By.String() + " lost"
+	}
+	record.LogEnded(&snap.Log)
+}
+
+// sessionClosed is called when the sockets of a session are closed.
+func (s *Server) sessionClosed(owner any) { owner.(*sessionRefs).slot.Leave() }
+
+// logNotTaken logs how many sessions cost more than 'records: sluice' promises.
+func (s *Server) logNotTaken(why string, since, total uint64) {
+	s.Log().Info().Str("reason", why).Uint64("sessions", since).Uint64("total", total).
+		Msg("TLS records stay with crypto/tls although 'records' is sluice: such a session costs tens of kilobytes")
+}

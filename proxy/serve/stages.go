@@ -1,0 +1,250 @@
+package serve
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"sluice/proxy/forward"
+	"sluice/route"
+	"sluice/upgrade"
+)
+
+// serve passes the request through the stages, finds its route and does what the route
+// says. A stage reports whether the request goes on; otherwise it has answered.
+func (x *exchange) serve() {
+	for _, passes := range [...]func(*exchange) bool{
+		(*exchange).screen,
+		(*exchange).answerChallenge,
+		(*exchange).answerServerOptions,
+		(*exchange).checkHost,
+		(*exchange).redirectHTTPS,
+		(*exchange).limitRate,
+	} {
+		if !passes(x) {
+			return
+		}
+	}
+	websocket := upgrade.Wanted(x.r)
+	if x.match(websocket) {
+		x.dispatch(websocket)
+	}
+}
+
+// screen refuses a request that could mean different things to different servers.
+func (x *exchange) screen() bool {
+	status, wrong := forward.Screen(x.r, x.listener.Settings().MaxHeader)
+	if wrong == "" {
+		return true
+	}
+	x.out.CloseAfter = x.r.ProtoMajor == 1 // it is not certain where the next request begins
+	x.fail(status, wrong, nil)
+	return false
+}
+
+// answerChallenge answers the request of a certificate authority (RFC 8555, section 8.3).
+func (x *exchange) answerChallenge() bool {
+	store := x.snap.Store
+	return store == nil || x.listener.Settings().TLS || !store.Challenge(x.w, x.r)
+}
+
+// answerServerOptions answers "OPTIONS *", which asks whether the server is there (RFC
+// 9110, section 9.3.7). No route has it.
+func (x *exchange) answerServerOptions() bool {
+	if x.r.RequestURI != "*" {
+		return true
+	}
+	x.unlogged = true
+	x.w.WriteHeader(http.StatusOK)
+	return false
+}
+
+// checkHost refuses a request for another host than that of its TLS connection, unless
+// the connection's certificate is for both: the client must use a connection for that
+// host (RFC 9110, section 15.5.20).
+func (x *exchange) checkHost() bool {
+	if x.r.TLS == nil || x.r.TLS.ServerName == "" || x.snap.Store == nil {
+		return true
+	}
+	host, err := route.CleanHost(x.r.Host)
+	name := strings.TrimSuffix(strings.ToLower(x.r.TLS.ServerName), ".")
+	if err != nil || host == "" || host == name || x.snap.Store.Covers(name, host) {
+		return true
+	}
+	x.fail(http.StatusMisdirectedRequest, "This connection is for another host.", nil)
+	return false
+}
+
+// redirectHTTPS answers a plain request with the same URL over TLS, where the listener
+// asks for that.
+func (x *exchange) redirectHTTPS() bool {
+	if !x.listener.Settings().RedirectHTTPS || x.overTLS() {
+		return true
+	}
+	host, err := route.CleanHost(x.r.Host)
+	if err != nil || host == "" {
+		x.fail(http.StatusBadRequest, "The Host header is not a host.", err)
+		return false
+	}
+	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
+		host = "[" + host + "]"
+	}
+	if x.snap.HTTPSPort != "443" {
+		host += ":" + x.snap.HTTPSPort
+	}
+	path, err := route.Clean(rawPath(x.r.URL))
+	if err != nil {
+		x.fail(http.StatusBadRequest, "The path is malformed.", err)
+		return false
+	}
+	x.w.Header().Set("Location", "https://"+host+withQuery(path, x.r.URL))
+	x.w.WriteHeader(http.StatusPermanentRedirect)
+	return false
+}
+
+// limitRate holds the client to the listener's rate of requests.
+func (x *exchange) limitRate() bool {
+	rates := x.listener.Requests()
+	if rates == nil {
+		return true
+	}
+	wait, ok := rates.Take(x.clientKey(), x.started)
+	if !ok {
+		x.w.Header().Set("Retry-After", retryAfter(wait))
+		x.fail(http.StatusTooManyRequests, "There were too many requests from your address.", nil)
+	}
+	return ok
+}
+
+// match finds the route, or answers.
+func (x *exchange) match(websocket bool) bool {
+	var wrong string
+	var err error
+	if x.question, wrong, err = Question(x.r.Method, x.r.Host, x.r.URL, x.r.Header, websocket); err != nil {
+		x.fail(http.StatusBadRequest, wrong, err)
+		return false
+	}
+	q := &x.question
+	m, miss := x.snap.Routes.Match(q)
+	switch miss {
+	case route.None:
+		x.service, x.rest = m.Value, m.Rest
+		x.out.SetRate(m.Value.MinRate)
+		x.record.Route = m.Value.Group.Name
+		return true
+	case route.MethodNotAllowed:
+		if x.preflight(q) {
+			return false
+		}
+		x.w.Header().Set("Allow", x.allowedMethods(q))
+		x.fail(StatusOf(miss), "This method is not allowed here.", nil)
+	case route.UpgradeRequired:
+		x.refuse(upgrade.UpgradeRequired("Only WebSocket handshakes are answered here."))
+	default:
+		x.fail(StatusOf(miss), "No route serves this host and path.", nil)
+	}
+	return false
+}
+
+// StatusOf returns the status of the answer to a request that no route matches.
+func StatusOf(miss route.Miss) int {
+	switch miss {
+	case route.MethodNotAllowed:
+		return http.StatusMethodNotAllowed
+	case route.UpgradeRequired:
+		return http.StatusUpgradeRequired
+	}
+	return http.StatusNotFound
+}
+
+// Question returns a request as routes match it. If it is malformed, wrong says so in a
+// sentence for the client.
+func Question(method, host string, u *url.URL, h http.Header, websocket bool) (q route.Request, wrong string, err error) {
+	q = route.Request{Method: method, Query: u.RawQuery, Header: h, WebSocket: websocket}
+	if q.Host, err = route.CleanHost(host); err != nil {
+		return q, "The Host header is not a host.", err
+	}
+	if q.Path, err = route.Clean(rawPath(u)); err != nil {
+		return q, "The path is malformed.", err
+	}
+	return q, "", nil
+}
+
+// preflight answers a CORS preflight request for a method that a route has, where no
+// route has the method OPTIONS itself.
+func (x *exchange) preflight(q *route.Request) bool {
+	method := x.r.Header.Get("Access-Control-Request-Method")
+	if q.Method != http.MethodOptions || method == "" {
+		return false
+	}
+	q.Method = method
+	m, miss := x.snap.Routes.Match(q)
+	q.Method = http.MethodOptions
+	if miss != route.None || m.Value.CORS == nil {
+		return false
+	}
+	x.record.Route = m.Value.Group.Name
+	return m.Value.CORS.Preflight(x.out, x.r)
+}
+
+// dispatch hands the request to what its route says.
+func (x *exchange) dispatch(websocket bool) {
+	path := x.service.Rewrite.Path(x.question.Path, x.rest)
+	if websocket && x.service.Targets != nil {
+		x.handshake(path)
+		return
+	}
+	if x.service.CORS != nil && x.service.CORS.Preflight(x.out, x.r) {
+		return
+	}
+	if x.service.Compress != nil {
+		compressed, finish := x.service.Compress.Wrap(x.out, x.r)
+		x.w.ResponseWriter = compressed
+		defer x.finishCompressed(finish)
+	}
+	switch {
+	case x.service.Redirect != nil:
+		x.service.Redirect.Serve(x.w, x.r, x.rest)
+	case x.service.Respond != nil:
+		x.service.Respond.ServeHTTP(x.w, x.r)
+	case x.service.Files != nil:
+		x.service.Files.Serve(x.w, x.r, x.record.ID, path)
+	case forward.Last(x.r):
+		x.answerAsLast()
+	default:
+		x.forward(path)
+	}
+}
+
+// finishCompressed ends a compressed answer, unless a panic has cut it.
+func (x *exchange) finishCompressed(finish func() error) {
+	if cause := recover(); cause != nil {
+		panic(cause)
+	}
+	if err := finish(); err != nil {
+		x.record.Error = "client: writing the answer: " + err.Error()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// rawPath returns the path of u as it was sent. URL.EscapedPath would encode the
+// decoded path again where the client's is not quite valid, and a %2F in it would
+// become a separator.
+func rawPath(u *url.URL) string {
+	switch {
+	case u.RawPath != "":
+		return u.RawPath
+	case u.Path == "": // of a URL that ends with its host
+		return "/"
+	}
+	return u.EscapedPath()
+}
+
+// withQuery returns an escaped path with the query of u.
+func withQuery(path string, u *url.URL) string {
+	if u.RawQuery != "" || u.ForceQuery {
+		return path + "?" + u.RawQuery
+	}
+	return path
+}

@@ -1,0 +1,142 @@
+package serve
+
+import (
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/internal/cookie"
+	"sluice/proxy/backend"
+)
+
+// Target is a backend as routes use it.
+type Target struct {
+	Pool       *backend.Pool
+	HashBy     *HashBy        // nil unless endpoints are picked by hash
+	Sticky     *cookie.Cookie // with the endpoint's ID; nil when clients do not stay with an endpoint
+	TryTimeout time.Duration  // of one attempt; 0 means none
+	Failures   []int          // statuses that are failures of an endpoint
+}
+
+// WeightedTarget is a target and its weight among the targets of a route.
+type WeightedTarget struct {
+	*Target
+	Weight int
+}
+
+// HashBy is what of a request decides about its endpoint. Where the request does not
+// have it, the client's address decides.
+type HashBy struct{ kind, name string }
+
+// NewHashBy returns what text stands for: client, header:NAME, cookie:NAME or query:NAME.
+func NewHashBy(text string) *HashBy {
+	kind, name, _ := strings.Cut(text, ":")
+	return &HashBy{kind, name}
+}
+
+func (h *HashBy) hash(r *http.Request, client netip.Addr) uint64 {
+	value := ""
+	switch h.kind {
+	case "header":
+		value = r.Header.Get(h.name)
+	case "cookie":
+		if c, err := r.Cookie(h.name); err == nil {
+			value = c.Value
+		}
+	case "query":
+		value = r.URL.Query().Get(h.name)
+	}
+	if value == "" {
+		return backend.HashOf(client.String())
+	}
+	return backend.HashOf(h.kind + value)
+}
+
+// chooseTarget returns the backend for the request. Where the route has several, it is
+// the one that the client had before, or one by weight.
+func (x *exchange) chooseTarget() *Target {
+	all := x.service.Targets
+	if len(all) == 1 {
+		return all[0].Target
+	}
+	c := x.service.SplitCookie
+	if c != nil {
+		id, _ := c.ID(x.r)
+		for _, t := range all {
+			if t.Weight > 0 && backend.HashOf(t.Pool.Name()) == id {
+				return t.Target
+			}
+		}
+	}
+	total := 0
+	for _, t := range all {
+		total += t.Weight
+	}
+	n, i := rand.IntN(total), 0
+	for ; n >= all[i].Weight; i++ {
+		n -= all[i].Weight
+	}
+	if c != nil {
+		x.setCookie(c, backend.HashOf(all[i].Pool.Name()))
+	}
+	return all[i].Target
+}
+
+// need is what the request asks a backend for.
+func (x *exchange) need(t *Target, k backend.Kind) backend.Need {
+	n := backend.Need{Kind: k, Client: x.out.Conn.Wire.Peer()}
+	if t.HashBy != nil {
+		n.Hash = t.HashBy.hash(x.r, x.origin.Client)
+	}
+	if x.origin.Client != n.Client.Addr() {
+		n.Client = netip.AddrPortFrom(x.origin.Client, 0)
+	}
+	if a, ok := x.out.Conn.Wire.LocalAddr().(*net.TCPAddr); ok {
+		n.Server = a.AddrPort()
+	}
+	if t.Sticky != nil {
+		n.Sticky, _ = t.Sticky.ID(x.r)
+	}
+	return n
+}
+
+// noteEndpoint records which endpoint answers, and makes the client come back to it.
+// Sticky is the ID that the client has brought.
+func (x *exchange) noteEndpoint(l *backend.Lease, t *Target, sticky uint64) {
+	x.record.Backend, x.record.Endpoint = l.Backend(), l.Endpoint()
+	if t.Sticky == nil {
+		return
+	}
+	x.unsetCookie(t.Sticky)
+	if l.ID() != sticky {
+		x.setCookie(t.Sticky, l.ID())
+	}
+}
+
+// pendingCookie is a cookie that goes out with the answer of a backend.
+type pendingCookie struct {
+	*cookie.Cookie
+	id uint64
+}
+
+// setCookie makes the client keep a cookie.
+func (x *exchange) setCookie(c *cookie.Cookie, id uint64) {
+	x.unsetCookie(c)
+	x.cookies = append(x.cookies, pendingCookie{c, id})
+}
+
+// unsetCookie undoes setCookie.
+func (x *exchange) unsetCookie(c *cookie.Cookie) {
+	x.cookies = slices.DeleteFunc(x.cookies, func(p pendingCookie) bool { return p.Cookie == c })
+}
+
+// setCookies adds the cookies to an answer.
+func (x *exchange) setCookies(h http.Header) {
+	for _, p := range x.cookies {
+		p.Set(h, p.id, x.overTLS())
+	}
+}

@@ -1,0 +1,33 @@
+package serve
+
+import (
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+
+	"sluice/proxy/backend"
+)
+
+func TestHashBy(t *testing.T) {
+	r := httptest.NewRequest("GET", "/?sid=a&empty=", nil)
+	r.Header.Set("X-User", "a")
+	r.Header.Set("Cookie", "id=a; other=b")
+	client := backend.HashOf("192.0.2.1")
+	tests := []struct {
+		by   string
+		want uint64
+	}{
+		{"client", client},
+		{"header:x-user", backend.HashOf("headera")},
+		{"header:X-None", client},
+		{"cookie:id", backend.HashOf("cookiea")},
+		{"cookie:none", client},
+		{"query:sid", backend.HashOf("querya")},
+		{"query:empty", client},
+	}
+	for _, tt := range tests {
+		if got := NewHashBy(tt.by).hash(r, netip.MustParseAddr("192.0.2.1")); got != tt.want {
+			t.Errorf("hash by %s = %x, want %x", tt.by, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,36 @@
+package serve
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"sluice/proxy/headers"
+	"sluice/route"
+)
+
+// answerAsLast answers an OPTIONS or TRACE request whose last recipient is this
+// gateway (RFC 9110, section 7.6.2).
+func (x *exchange) answerAsLast() {
+	x.selfAnswered = true
+	if x.r.Method == http.MethodOptions {
+		x.w.Header().Set("Allow", x.allowedMethods(&x.question))
+		x.w.WriteHeader(http.StatusOK)
+		return
+	}
+	h := x.r.Header.Clone()
+	x.editRequest(h)
+	headers.StripForwarding(h)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "TRACE %s %s\r\nHost: %s\r\n", x.r.URL.RequestURI(), x.r.Proto, x.r.Host)
+	h.Write(&b) // a bytes.Buffer does not fail
+	b.WriteString("\r\n")
+	x.w.Header().Set("Content-Type", "message/http")
+	x.w.Write(b.Bytes())
+}
+
+// allowedMethods returns the Allow header of an answer to q.
+func (x *exchange) allowedMethods(q *route.Request) string {
+	return strings.Join(x.snap.Routes.Allowed(q), ", ")
+}

@@ -1,0 +1,189 @@
+package translate
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/config"
+	"sluice/proxy/answer"
+	"sluice/proxy/backend/dial"
+	"sluice/proxy/compress"
+	"sluice/proxy/forward"
+	"sluice/proxy/headers"
+	"sluice/proxy/listen"
+	"sluice/proxy/relay"
+	"sluice/proxy/serve"
+	"sluice/route"
+	"sluice/upgrade"
+)
+
+// Pattern returns what a route matches.
+func Pattern(c *config.Route) route.Pattern {
+	return route.Pattern{
+		Host: c.Host, Path: c.Path, Methods: c.Methods,
+		Headers: c.Headers, Query: c.Query, Protocol: c.Protocol,
+	}
+}
+
+// Identity returns what makes a route the same route in another configuration: its name,
+// else all its matchers.
+func Identity(c *config.Route) string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return Pattern(c).String()
+}
+
+// Service returns what a route does, without what it shares with other routes or with
+// the configuration before: group, counts, targets, mirror, cookie and compressor.
+func Service(c *config.Route) (*serve.Service, []Mistake) {
+	var mistakes []Mistake
+	check := func(path string, err error) {
+		for _, err := range split(err) {
+			mistakes = append(mistakes, Mistake{path, err})
+		}
+	}
+	s := &serve.Service{
+		Request:          edit(&c.Request),
+		MinRate:          float64(c.MinBodyRate),
+		HandshakeTimeout: c.WebSocket.HandshakeTimeout,
+		BadGateway:       ws.StatusCode(c.WebSocket.CloseCodeBadGateway),
+		Admission:        admission(&c.WebSocket.Limits),
+		Rules:            rules(&c.WebSocket),
+		KeepAlive:        c.WebSocket.KeepAlive,
+		UserTimeout:      c.WebSocket.UserTimeout,
+	}
+	var err error
+	s.Policy, err = Policy(&c.WebSocket)
+	check("", err)
+	s.Rewrite, err = route.NewRewrite(Pattern(c), c.StripPrefix, c.Rewrite)
+	check("", err)
+	s.Pages, err = answer.NewPages(c.ErrorPages)
+	check(".error_pages", err)
+	var corsFields []string
+	if o := c.CORS; o != nil {
+		corsFields = answer.CORSFields()
+		s.CORS = answer.NewCORS(answer.CORSOptions{
+			Origins: o.Origins, Methods: o.Methods, Headers: o.Headers, Expose: o.Expose,
+			Credentials: o.Credentials, MaxAge: o.MaxAge,
+		})
+	}
+	s.Response = headers.NewResponse(c.Response.Remove, templates(&c.Response), c.CacheControl, security(c.Security), corsFields...)
+	s.Exchange = forward.Exchange{
+		Reuse: dial.CheckIdle, Waiting: dial.Waiting, MaxBody: int64(c.MaxBodySize),
+		Response: c.Timeouts.Response, Silence: c.Timeouts.Idle,
+		ToBackend: *s.Request.Names(), ToClient: *s.Response.Names(),
+	}
+	switch {
+	case c.Redirect != nil:
+		s.Redirect, err = answer.NewRedirect(c.Redirect.To, c.Redirect.Status)
+		check(".redirect", err)
+	case c.Respond != nil:
+		s.Respond = &answer.Respond{Status: c.Respond.Status, ContentType: c.Respond.ContentType, Body: c.Respond.Body}
+	case c.Files != nil:
+		// The files are never closed: requests in work may need them after a reload, and
+		// the descriptor is closed with the last reference.
+		s.Files, err = answer.NewFiles(c.Files.Root, c.Files.Index, c.Files.Fallback)
+		check(".files", err)
+		if err == nil {
+			s.Files.Pages = s.Pages
+		}
+	}
+	return s, mistakes
+}
+
+// split returns the errors that were joined to err, or err alone; none for nil.
+func split(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// Policy returns which handshakes a route lets through.
+func Policy(c *config.WebSocket) (upgrade.Policy, error) {
+	p := upgrade.Policy{Subprotocols: c.Subprotocols, StripCompression: c.Compression == "strip"}
+	for _, text := range c.Origins {
+		o, err := upgrade.ParseOrigin(text)
+		if err != nil {
+			return p, err
+		}
+		p.Origins = append(p.Origins, o)
+	}
+	return p, nil
+}
+
+// Compression returns how the answers of a route are compressed.
+func Compression(c *config.Compress) compress.Options {
+	return compress.Options{Encodings: c.Encodings, Types: c.Types, MinSize: int64(c.MinSize)}
+}
+
+func edit(c *config.Headers) headers.Edit { return headers.NewEdit(c.Remove, templates(c)) }
+
+func templates(c *config.Headers) map[string]headers.Template {
+	set := make(map[string]headers.Template, len(c.Set))
+	for name, value := range c.Set {
+		if c.FromFile[name] {
+			set[name] = headers.Text(value)
+			continue
+		}
+		for _, p := range config.Parts(value) {
+			set[name] = append(set[name], headers.Part(p))
+		}
+	}
+	return set
+}
+
+func security(c *config.Security) (s headers.Security) {
+	if c == nil {
+		return s
+	}
+	s.Always = make(map[string]string)
+	if c.NoSniff {
+		s.Always["X-Content-Type-Options"] = "nosniff"
+	}
+	switch c.FrameOptions {
+	case "deny":
+		s.Always["X-Frame-Options"] = "DENY"
+	case "same-origin":
+		s.Always["X-Frame-Options"] = "SAMEORIGIN"
+	}
+	if c.HSTS > 0 {
+		s.HSTS = "max-age=" + strconv.Itoa(int(c.HSTS/time.Second))
+	}
+	return s
+}
+
+func admission(c *config.SessionLimits) serve.Admission {
+	return serve.Admission{
+		Sessions: c.Sessions, SessionsPerIP: c.SessionsPerIP,
+		HandshakeRate: listen.Rate{PerSecond: float64(c.HandshakeRate), Burst: c.HandshakeBurst},
+	}
+}
+
+func rules(c *config.WebSocket) relay.Rules {
+	return relay.Rules{
+		Client:   traffic(&c.Limits.Client),
+		Backend:  traffic(&c.Limits.Backend),
+		Idle:     c.IdleTimeout,
+		Lifetime: c.MaxLifetime,
+		Ping:     c.PingInterval,
+		Pong:     c.PongTimeout,
+		Stall:    c.StallTimeout,
+		Buffer:   int(c.BufferSize),
+	}
+}
+
+func traffic(c *config.Traffic) relay.Traffic {
+	return relay.Traffic{
+		Frame: int64(c.FrameSize), Message: int64(c.MessageSize),
+		MessageRate: float64(c.MessageRate), MessageBurst: int64(c.MessageBurst),
+		ByteRate: float64(c.ByteRate), ByteBurst: int64(c.ByteBurst),
+		Close: c.OnExcess == "close",
+	}
+}

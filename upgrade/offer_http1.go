@@ -1,0 +1,145 @@
+package upgrade
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+const (
+	maxHead          = 64 << 10 // bytes of a backend's answer before its body, informational answers included
+	maxInformational = 8        // informational answers before the final one
+)
+
+// offerHTTP1 offers the handshake on the connection c, which stays the caller's.
+// After an error, or when the body of a refusal is read, c cannot be used again.
+func (q *Request) offerHTTP1(ctx context.Context, c net.Conn) (*Answer, error) {
+	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	a, err := q.exchange(c, newKey())
+	if !stop() {
+		if none := new(Unanswered); errors.As(err, &none) {
+			return nil, &Unanswered{context.Cause(ctx)}
+		}
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var deadline time.Time
+	if a.Body != nil {
+		deadline = time.Now().Add(maxRefusalTime)
+	}
+	return a, c.SetDeadline(deadline)
+}
+
+// exchange sends the handshake with key and reads the answer.
+func (q *Request) exchange(c net.Conn, key string) (*Answer, error) {
+	if _, err := c.Write(q.encode(key)); err != nil {
+		return nil, &Unanswered{fmt.Errorf("send the handshake: %w", err)}
+	}
+	limit := &io.LimitedReader{R: c, N: maxHead}
+	br := bufio.NewReader(limit)
+	for range maxInformational {
+		resp, err := http.ReadResponse(br, &http.Request{Method: http.MethodGet})
+		switch {
+		case err != nil && limit.N <= 0:
+			return nil, &backendError{fmt.Sprintf("the answer to the handshake has more than %d KiB of headers", maxHead>>10)}
+		case limit.N == maxHead && isNet(err):
+			return nil, &Unanswered{fmt.Errorf("read the answer to the handshake: %w", err)}
+		case err != nil && limit.N == maxHead:
+			return nil, &Unanswered{errors.New("the backend closed the connection without an answer to the handshake")}
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, errors.New("the backend closed the connection without an answer to the handshake")
+		case err != nil && isNet(err):
+			return nil, fmt.Errorf("read the answer to the handshake: %w", err)
+		case err != nil:
+			return nil, &backendError{"the answer to the handshake is not HTTP: " + err.Error()}
+		case resp.StatusCode < 100:
+			return nil, &backendError{fmt.Sprintf("the answer to the handshake has the status %d", resp.StatusCode)}
+		case resp.StatusCode == http.StatusSwitchingProtocols:
+			return q.verify(resp, br, accept(key))
+		case resp.StatusCode >= 200:
+			limit.N = 1<<63 - 1
+			return refused(c, resp), nil
+		}
+	}
+	return nil, &backendError{"the backend sends one informational answer after the other"}
+}
+
+func isNet(err error) bool {
+	var n net.Error
+	return errors.As(err, &n)
+}
+
+// verify checks a 101, whose Sec-WebSocket-Accept must be accept, and takes the
+// bytes that came with it.
+func (q *Request) verify(resp *http.Response, br *bufio.Reader, accept string) (*Answer, error) {
+	h := resp.Header
+	switch {
+	case resp.ProtoMajor != 1 || resp.ProtoMinor < 1:
+		return nil, &backendError{"the backend switches protocols over " + resp.Proto}
+	case !strings.EqualFold(h.Get("Upgrade"), "websocket") || len(h["Upgrade"]) != 1:
+		return nil, &backendError{"the backend's 101 does not say Upgrade: websocket"}
+	case !httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade"):
+		return nil, &backendError{"the backend's 101 does not say Connection: Upgrade"}
+	case len(h["Sec-Websocket-Accept"]) != 1 || h.Get("Sec-Websocket-Accept") != accept:
+		return nil, &backendError{"the backend's Sec-WebSocket-Accept is missing or does not fit the key"}
+	}
+	a, err := q.accepted(h)
+	if n := br.Buffered(); err == nil && n > 0 {
+		b, _ := br.Peek(n)
+		a.Early = bytes.Clone(b) // otherwise an idle session would keep the whole buffer
+	}
+	return a, err
+}
+
+// encode writes the handshake with the header names as the RFC spells them:
+// some backends accept only that spelling.
+func (q *Request) encode(key string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n", q.Path, q.Host)
+	fmt.Fprintf(&b, "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n", key)
+	writeNegotiation(&b, strings.Join(q.Protocols, ", "), q.Extensions)
+	writeHeader(&b, q.Header)
+	return b.Bytes()
+}
+
+func writeNegotiation(b *bytes.Buffer, protocol, extensions string) {
+	if protocol != "" {
+		fmt.Fprintf(b, "Sec-WebSocket-Protocol: %s\r\n", protocol)
+	}
+	if extensions != "" {
+		fmt.Fprintf(b, "Sec-WebSocket-Extensions: %s\r\n", extensions)
+	}
+}
+
+// writeHeader writes h, without what would break a line, and the empty line
+// after it.
+func writeHeader(b *bytes.Buffer, h http.Header) {
+	h.Write(b) // sorted; writing to a bytes.Buffer does not fail
+	b.WriteString("\r\n")
+}
+
+func newKey() string {
+	var nonce [16]byte
+	rand.Read(nonce[:])
+	return base64.StdEncoding.EncodeToString(nonce[:])
+}
+
+// accept returns the Sec-WebSocket-Accept for key (RFC 6455, section 4.2.2).
+func accept(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
