@@ -38,15 +38,15 @@ type Step struct {
 	Reason string
 }
 
-// Explain returns what cfg would do with q. It reads no certificates and asks no
+// Explain returns what cfg would do with q. It reads and writes no file and asks no
 // endpoint. The error says what of q is malformed.
 func Explain(cfg *config.Config, q Question) (*Explanation, error) {
-	b := newBuilder(cfg, nil, nil) // mistakes are for Check to report
-	b.next = newSnapshot(cfg)
-	for i := range cfg.Backends {
-		b.targets[cfg.Backends[i].Name] = translate.Target(&cfg.Backends[i])
+	entries := make([]route.Entry[*config.Route], len(cfg.Routes))
+	for i := range cfg.Routes {
+		c := &cfg.Routes[i]
+		entries[i] = route.Entry[*config.Route]{Pattern: translate.Pattern(c), Value: c}
 	}
-	table := b.routes()
+	table, _ := route.Compile(entries) // conflicts are for Check to report
 	r, _, err := serve.Question(q.Method, q.URL.Host, q.URL, q.Header, q.WebSocket)
 	if err != nil {
 		return nil, err
@@ -55,19 +55,26 @@ func Explain(cfg *config.Config, q Question) (*Explanation, error) {
 	for _, step := range table.Explain(&r) {
 		c := &cfg.Routes[step.Route]
 		e.Steps = append(e.Steps, Step{c, translate.Identity(c), step.Takes, step.Reason})
-		if step.Takes {
-			e.Route = c
-		}
 	}
 	m, miss := table.Match(&r)
 	if miss != route.None {
 		e.Status = serve.StatusOf(miss)
 		return e, nil
 	}
-	e.Path = m.Value.Rewrite.Path(r.Path, m.Rest)
-	if q.WebSocket && m.Value.Targets != nil {
-		e.Refused = refused(m.Value.Policy, q)
+	c := m.Value
+	rewrite, err := route.NewRewrite(translate.Pattern(c), c.StripPrefix, c.Rewrite)
+	if err != nil {
+		return nil, err
 	}
+	e.Route, e.Path = c, rewrite.Path(r.Path, m.Rest)
+	if !q.WebSocket || c.Backend == "" && c.Split == nil {
+		return e, nil
+	}
+	policy, err := translate.Policy(&c.WebSocket)
+	if err != nil {
+		return nil, err
+	}
+	e.Refused = refused(policy, q)
 	return e, nil
 }
 

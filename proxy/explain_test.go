@@ -3,6 +3,8 @@ package proxy
 import (
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -56,5 +58,23 @@ routes:
 	}
 	if _, err := Explain(cfg, Question{URL: &url.URL{Host: "a b"}}); err == nil {
 		t.Error("Explain of a bad host = nil error; want one")
+	}
+}
+
+// An operator may ask as another user than the gateway's: a key of cookies that this user
+// makes is one that the gateway cannot read.
+func TestExplainWritesNothing(t *testing.T) {
+	cfg := parse(t, `
+backends: {a: {endpoints: ["127.0.0.1:1"], sticky: {cookie: at}}, b: {endpoints: ["127.0.0.1:2"]}}
+routes:
+  - {path: /, split: [{backend: a, weight: 1}, {backend: b, weight: 1}], split_cookie: side}
+`)
+	cfg.StateDir = filepath.Join(t.TempDir(), "state")
+	e, err := Explain(cfg, Question{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: "a.test"}})
+	if err != nil || e.Route == nil {
+		t.Fatalf("Explain = %+v, %v; want the route", e, err)
+	}
+	if _, err := os.Stat(cfg.StateDir); err == nil {
+		t.Error("there is a state directory now")
 	}
 }

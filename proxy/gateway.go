@@ -216,9 +216,11 @@ func (g *Gateway) drain() {
 	defer context.AfterFunc(ctx, g.cut)()
 
 	g.listeners.StopAccepting()
+	var answered sync.WaitGroup
+	answered.Go(func() { g.listeners.Shutdown(ctx) })
 	all := func(relay.View) bool { return true }
 	g.endSessions(all, relay.Shutdown, timeout/3)
-	g.listeners.Shutdown(ctx)
+	answered.Wait()
 	g.server.Wait() // for handshakes that have left the listeners and are not sessions yet
 	g.endSessions(all, relay.Shutdown, timeout/3)
 	g.server.Engine().Drained(ctx)

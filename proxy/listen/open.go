@@ -120,10 +120,11 @@ func (c *Change) Commit() (closeOld func(timeout time.Duration)) {
 	return func(timeout time.Duration) { c.set.closeOld(old, timeout) }
 }
 
-// HTTPSPort returns the port of the first listener with TLS, or "".
+// HTTPSPort returns the port of the first listener with TLS that has one, which a unix
+// socket has not, or "".
 func (c *Change) HTTPSPort() string {
 	for key, o := range keyed(c.options) {
-		if l := c.next[key]; l != nil && o.TLS {
+		if l := c.next[key]; o.TLS && l.port() != "" {
 			return l.port()
 		}
 	}

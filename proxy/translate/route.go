@@ -132,9 +132,12 @@ func templates(c *config.Headers) map[string]headers.Template {
 			set[name] = headers.Text(value)
 			continue
 		}
-		for _, p := range config.Parts(value) {
-			set[name] = append(set[name], headers.Part(p))
+		parts := config.Parts(value)
+		t := make(headers.Template, len(parts)) // empty for the value ""
+		for i, p := range parts {
+			t[i] = headers.Part(p)
 		}
+		set[name] = t
 	}
 	return set
 }
