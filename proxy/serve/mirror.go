@@ -92,7 +92,8 @@ func (m *Mirror) copy(x *exchange, path string) (send func()) {
 			budget.giveBack(copyCost + int64(cap(kept)))
 			<-m.slots
 		}
-		if !whole && !all {
+		// In a shutdown no copy would be sent, and Wait may not wait for it.
+		if !whole && !all || x.server.Stopping.Err() != nil {
 			release()
 			return
 		}
