@@ -47,7 +47,7 @@ func Explain(cfg *config.Config, q Question) (*Explanation, error) {
 		entries[i] = route.Entry[*config.Route]{Pattern: translate.Pattern(c), Value: c}
 	}
 	table, _ := route.Compile(entries) // conflicts are for Check to report
-	r, _, err := serve.Question(q.Method, q.URL.Host, q.URL, q.Header, q.WebSocket)
+	r, _, err := serve.RouteRequest(q.Method, q.URL.Host, q.URL, q.Header, q.WebSocket)
 	if err != nil {
 		return nil, err
 	}

@@ -141,7 +141,7 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 // run starts what runs under s and is not running yet. A certificate authority connects
 // to the listeners to check them, so they are served before the store runs.
 func (g *Gateway) run(s *snapshot) {
-	g.listeners.Serve(s.shutdownTimeout)
+	g.listeners.StartServers(s.shutdownTimeout)
 	g.runPools(s.pools)
 	g.runStore(s.Store)
 }

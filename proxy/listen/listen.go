@@ -104,9 +104,9 @@ type Set struct {
 	connections connectionCount
 	heads       *headBudget
 
-	open     map[string]*Listener // by key
-	replaced []*Listener          // another listener has taken their port over; closed soon
-	running  sync.WaitGroup       // listeners, and servers that finish their last requests
+	open    map[string]*Listener // by key
+	closing []*Listener          // another listener has taken their port over; closed soon
+	running sync.WaitGroup       // listeners, and servers that finish their last requests
 }
 
 // NewSet returns a set without listeners.
@@ -123,9 +123,9 @@ func (s *Set) All() []*Listener {
 	return all
 }
 
-// Serve has every listener served as its settings say. Where they ask for another
+// StartServers starts an HTTP server for every listener that has none. Where its settings ask for another
 // HTTP server, the old one finishes its connections within timeout.
-func (s *Set) Serve(timeout time.Duration) {
+func (s *Set) StartServers(timeout time.Duration) {
 	for _, l := range s.open {
 		how := l.settings.Load().ServerSettings
 		switch {
@@ -134,19 +134,19 @@ func (s *Set) Serve(timeout time.Duration) {
 		case l.server.settings == how:
 			continue
 		default:
-			s.finish(l.server, timeout)
+			s.drainInBackground(l.server, timeout)
 		}
 		l.server = newServer(s, l, how)
-		s.running.Go(l.server.serve)
+		s.running.Go(l.server.run)
 	}
 }
 
-// finish shuts a server down in the background.
-func (s *Set) finish(v *server, timeout time.Duration) {
+// drainInBackground shuts a server down in the background.
+func (s *Set) drainInBackground(v *server, timeout time.Duration) {
 	s.running.Go(func() {
 		ctx, cancel := context.WithTimeout(s.env.Overdue, timeout)
 		defer cancel()
-		v.replace(ctx, s.env.Stopping.Done())
+		v.drain(ctx, s.env.Stopping.Done())
 	})
 }
 

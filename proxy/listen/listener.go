@@ -26,10 +26,10 @@ type Listener struct {
 	name     string      // the configured address
 	mode     fs.FileMode // of a unix socket, as configured
 	net      net.Listener
-	settings atomic.Pointer[settings]
-	tls      *tls.Config
+	settings atomic.Pointer[inForce]
+	tls      *tls.Config // asks Env.TLSConfig for each handshake, which net/http runs
 
-	accepted chan net.Conn // to the server that serves now
+	accepted chan net.Conn // received by Accept of the server that serves now
 	changed  chan struct{} // holds one element when the connection limit must be checked again
 	closed   chan struct{}
 	close    func()
@@ -40,8 +40,8 @@ type Listener struct {
 	server  *server        // for the settings in force; nil before it first serves
 }
 
-// settings is Settings with the limiters they ask for.
-type settings struct {
+// inForce is Settings with the limiters they ask for.
+type inForce struct {
 	Settings
 	connections, requests *limit.Rates // by address; nil for no limit
 }
@@ -95,9 +95,9 @@ func (l *Listener) port() string {
 func (l *Listener) configure(s Settings) {
 	old := l.settings.Load()
 	if old == nil {
-		old = &settings{}
+		old = &inForce{}
 	}
-	l.settings.Store(&settings{
+	l.settings.Store(&inForce{
 		Settings:    s,
 		connections: s.ConnectionRate.Limiter(old.ConnectionRate, old.connections),
 		requests:    s.RequestRate.Limiter(old.RequestRate, old.requests),
@@ -211,7 +211,7 @@ func (l *Listener) begin(raw net.Conn) {
 }
 
 // admit counts the client and passes its connection to the server.
-func (l *Listener) admit(c *wire.Conn, s *settings) {
+func (l *Listener) admit(c *wire.Conn, s *inForce) {
 	key := limit.Key(c.Peer().Addr())
 	if s.connections != nil {
 		if _, ok := s.connections.Take(key, time.Now()); !ok {

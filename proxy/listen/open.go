@@ -67,8 +67,8 @@ func (s *Set) Open(all []Options) (*Change, []Problem) {
 			c.next[key] = l
 		}
 	}
-	s.replaced = slices.DeleteFunc(s.replaced, (*Listener).isClosed)
-	c.leaving = slices.Clone(s.replaced)
+	s.closing = slices.DeleteFunc(s.closing, (*Listener).isClosed)
+	c.leaving = slices.Clone(s.closing)
 	for key, l := range s.open {
 		if c.next[key] == nil {
 			c.leaving = append(c.leaving, l)
@@ -109,7 +109,7 @@ func (c *Change) Cancel() {
 }
 
 // Commit makes the listeners those of the set. They have their new settings, but are
-// not served before [Set.Serve]. It returns what closes the listeners that are no
+// not served before [Set.StartServers]. It returns what closes the listeners that are no
 // more configured: their servers then finish their requests within timeout.
 func (c *Change) Commit() (closeOld func(timeout time.Duration)) {
 	old := c.set.open

@@ -34,8 +34,9 @@ const (
 	// A head may exceed the limit by this factor and still get an answer.
 	headSlack = 4
 
-	// idleAllowance is how many bytes an HTTP/2 client may send besides its requests.
-	idleAllowance = 256 << 10
+	// unaskedBytes is how many bytes an HTTP/2 client may send besides its requests, and
+	// besides a head that is too long.
+	unaskedBytes = 256 << 10
 )
 
 // server is net/http on the connections of a listener. Other settings need another
@@ -61,7 +62,7 @@ func newServer(set *Set, l *Listener, s ServerSettings) *server {
 			v.started(clientio.ConnOf(r).Conn)
 			set.env.Handler(l, w, r)
 		}),
-		ConnState:         v.connState(idleAllowance+headSlack*int64(s.MaxHeader), int64(window)),
+		ConnState:         v.connState(unaskedBytes+headSlack*int64(s.MaxHeader), int64(window)),
 		ReadHeaderTimeout: s.HeaderTimeout,
 		IdleTimeout:       s.IdleTimeout,
 		MaxHeaderBytes:    headSlack * s.MaxHeader, // the handler checks the limit itself
@@ -83,14 +84,28 @@ func newServer(set *Set, l *Listener, s ServerSettings) *server {
 	return v
 }
 
+// Accept, Close and Addr make the server a net.Listener for net/http.
+func (v *server) Accept() (net.Conn, error) {
+	select {
+	case c := <-v.listener.accepted:
+		return c, nil
+	case <-v.stopped:
+		return nil, net.ErrClosed
+	}
+}
+
+func (v *server) Close() error { v.stop(); return nil }
+
+func (v *server) Addr() net.Addr { return v.listener.net.Addr() }
+
 // bufferSize returns size, or less where the memory limit does not hold number of
 // them, but at least the smallest window of HTTP/2.
 func bufferSize(size, number int) int {
 	return int(min(int64(size), max(debug.SetMemoryLimit(-1)/int64(number), minWindow)))
 }
 
-// serve serves connections until the server is shut down.
-func (v *server) serve() {
+// run serves connections until the server is shut down.
+func (v *server) run() {
 	defer close(v.ended)
 	if err := v.http.Serve(v); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		v.set.env.Log().Error().Err(err).Str("listener", v.listener.name).Msg("server failed")
@@ -98,28 +113,28 @@ func (v *server) serve() {
 }
 
 // connState returns what follows a change in the state of a connection. A client may
-// send idle bytes without a request, and window bytes of bodies besides while it has
+// send unasked bytes without a request, and window bytes of bodies besides while it has
 // streams open.
-func (v *server) connState(idle, window int64) func(net.Conn, http.ConnState) {
+func (v *server) connState(unasked, window int64) func(net.Conn, http.ConnState) {
 	return func(c net.Conn, s http.ConnState) {
 		w := wire.Of(c)
 		switch s {
 		case http.StateNew:
 			v.starting.Add(1)
 			v.unused.Store(c, nil)
-			w.Allow(idle)
+			w.Allow(unasked)
 			w.BeginHead(v.heads(w))
 		case http.StateActive:
 			w.EndHead()
 			if v.multiplexed(c) {
-				w.AllowAtLeast(idle + window)
-				return
+				w.AllowAtLeast(unasked + window)
+			} else {
+				clientio.LimitNextRequest(c)
 			}
-			clientio.LimitNextRequest(c)
 		case http.StateIdle:
-			w.AllowAtMost(idle + window) // bodies of streams that are over may still come
+			w.AllowAtMost(unasked + window) // bodies of streams that are over may still come
 			if _, unused := v.unused.Load(c); unused {
-				w.AllowAtMost(idle)
+				w.AllowAtMost(unasked)
 			}
 			w.BeginHead(v.heads(w))
 		case http.StateClosed:
@@ -149,10 +164,10 @@ func (v *server) started(c net.Conn) {
 	}
 }
 
-// replace stops accepting and finishes the connections, as shutdown does. It first
+// drain stops accepting and finishes the connections, as shutdown does. It first
 // waits for the first request of each, until hurry is closed: net/http's own shutdown
 // drops connections whose first request is on its way.
-func (v *server) replace(ctx context.Context, hurry <-chan struct{}) {
+func (v *server) drain(ctx context.Context, hurry <-chan struct{}) {
 	v.stop()
 	<-v.ended
 	v.http.SetKeepAlivesEnabled(false)
@@ -174,20 +189,6 @@ func (v *server) shutdown(ctx context.Context) {
 		v.http.Close()
 	}
 }
-
-// Accept, Close and Addr make the server a net.Listener for net/http.
-func (v *server) Accept() (net.Conn, error) {
-	select {
-	case c := <-v.listener.accepted:
-		return c, nil
-	case <-v.stopped:
-		return nil, net.ErrClosed
-	}
-}
-
-func (v *server) Close() error { v.stop(); return nil }
-
-func (v *server) Addr() net.Addr { return v.listener.net.Addr() }
 
 // serverLog takes what net/http logs. Most of it is about clients that do not speak
 // HTTP, which is for debugging. Panics are errors.

@@ -27,7 +27,7 @@ func (s *Set) closeOld(old map[string]*Listener, timeout time.Duration) {
 		}
 		l.Close()
 		if l.server != nil {
-			s.finish(l.server, timeout)
+			s.drainInBackground(l.server, timeout)
 		}
 	}
 }
@@ -39,16 +39,16 @@ func (s *Set) handOver(l *Listener, timeout time.Duration) {
 		s.env.Log().Warn().Err(err).Str("listener", l.name).Msg(
 			"connections that came to this listener while it was closed may be lost: the system cannot hand its port over without a gap")
 		l.Close()
-		s.finish(l.server, timeout)
+		s.drainInBackground(l.server, timeout)
 		return
 	}
-	s.replaced = append(s.replaced, l)
+	s.closing = append(s.closing, l)
 	s.running.Go(func() {
 		select {
 		case <-time.After(takeoverTime):
 		case <-s.env.Stopping.Done():
 		}
 		l.Close()
-		s.finish(l.server, timeout)
+		s.drainInBackground(l.server, timeout)
 	})
 }

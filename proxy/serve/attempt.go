@@ -23,23 +23,33 @@ func (x *exchange) attempts(t *Target, k backend.Kind) *attempts {
 
 // outcome is how an endpoint has served an exchange.
 type outcome struct {
-	err   error // the endpoint's failure; nil if it has served
-	retry bool  // nothing is lost: another endpoint may be asked
-	mute  bool  // it says nothing about the endpoint
-	keep  bool  // the lease is the caller's now
+	verdict verdict
+	err     error // of the attempt; with served, an answer that counts as a failure
+	keep    bool  // the lease belongs to the caller now
 }
 
-// run calls ask with one endpoint after the other until it does not want to retry. It
-// returns an error if no endpoint is left.
-func (a *attempts) run(ctx context.Context, ask func(*backend.Lease) outcome) error {
+// A verdict is what an outcome says about the endpoint.
+type verdict uint8
+
+const (
+	unknown verdict = iota // nothing: the client left, or was wrong
+	served                 // it has answered
+	failed                 // it has failed
+	lost                   // it has failed, and another endpoint may be asked
+)
+
+// run calls ask with one endpoint after the other until one has not lost the exchange,
+// and returns that outcome. It returns an error if there is no endpoint to ask.
+func (a *attempts) run(ctx context.Context, ask func(*backend.Lease) outcome) (outcome, error) {
 	for {
 		o, err := a.once(ctx, ask)
-		if err != nil || !o.retry {
-			return err
+		if err != nil || o.verdict != lost {
+			return o, err
 		}
 	}
 }
 
+// once calls ask with one endpoint, and tells its pool of the outcome.
 func (a *attempts) once(ctx context.Context, ask func(*backend.Lease) outcome) (o outcome, err error) {
 	lease, err := a.target.Pool.Acquire(ctx, a.need, &a.tried)
 	if err != nil {
@@ -51,12 +61,11 @@ func (a *attempts) once(ctx context.Context, ask func(*backend.Lease) outcome) (
 		}
 	}()
 	o = ask(lease)
-	switch {
-	case o.mute:
-	case o.retry:
-		lease.Fail(&a.tried, o.err)
-	default:
+	switch o.verdict {
+	case served, failed:
 		lease.Report(&a.tried, o.err)
+	case lost:
+		lease.Fail(&a.tried, o.err)
 	}
 	return o, nil
 }
@@ -64,8 +73,8 @@ func (a *attempts) once(ctx context.Context, ask func(*backend.Lease) outcome) (
 // errFailureStatus is an answer that the backend's settings count as a failure.
 var errFailureStatus = errors.New("the status of the answer is among 'statuses'")
 
-// verdict returns what is wrong with an answer of that status, or nil.
-func (t *Target) verdict(status int) error {
+// checkStatus returns what is wrong with an answer of that status, or nil.
+func (t *Target) checkStatus(status int) error {
 	if slices.Contains(t.Failures, status) {
 		return errFailureStatus
 	}

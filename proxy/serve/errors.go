@@ -30,7 +30,7 @@ func (x *exchange) fail(status int, detail string, err error) {
 		x.record.Error = err.Error()
 	}
 	x.selfAnswered = true
-	x.errorPages().Error(x.w, x.r, status, x.record.ID, detail)
+	x.errorPages().Error(x.answer, x.r, status, x.record.ID, detail)
 }
 
 // errorPages returns the route's own error pages, or nil.
@@ -44,7 +44,7 @@ func (x *exchange) errorPages() *answer.Pages {
 // refuse answers a handshake that is not let through.
 func (x *exchange) refuse(r *upgrade.Refusal) {
 	for name, values := range r.Header {
-		x.w.Header()[name] = values
+		x.answer.Header()[name] = values
 	}
 	var detail error
 	if r.Detail != "" {
@@ -56,7 +56,7 @@ func (x *exchange) refuse(r *upgrade.Refusal) {
 // abandon gives up a request whose client has left.
 func (x *exchange) abandon(err error) {
 	x.record.Error = err.Error()
-	x.out.Status = statusClientGone
+	x.client.Status = statusClientGone
 	panic(http.ErrAbortHandler)
 }
 
@@ -75,7 +75,7 @@ func (x *exchange) failBackend(err error) {
 		return
 	}
 	if none, ok := errors.AsType[*backend.UnavailableError](err); ok {
-		x.w.Header().Set("Retry-After", retryAfter(none.RetryAfter))
+		x.answer.Header().Set("Retry-After", retryAfter(none.RetryAfter))
 		x.fail(http.StatusServiceUnavailable, "The backend has no room or is down.", err)
 		return
 	}
@@ -94,7 +94,7 @@ func (x *exchange) failBackend(err error) {
 func (x *exchange) failShortage(what limit.Shortage, err error) {
 	x.server.Shortages.Note(what, err)
 	x.shortage = true
-	x.w.Header().Set("Retry-After", roomRetryAfter)
+	x.answer.Header().Set("Retry-After", roomRetryAfter)
 	x.fail(http.StatusServiceUnavailable, fmt.Sprintf("The gateway is out of %s.", what),
 		fmt.Errorf("limit: out of %s: %s: %w", what, what.Remedy(), err))
 }
@@ -106,15 +106,15 @@ func (x *exchange) failForwarded(result *forward.Result) {
 	switch {
 	case result.Status != 0:
 		x.record.Error = result.Err.Error()
-		x.out.FlushError() // what came of the answer reaches the client
+		x.client.FlushError() // what came of the answer reaches the client
 		panic(http.ErrAbortHandler)
 	case errors.Is(result.Err, forward.ErrTooLarge):
 		x.fail(http.StatusRequestEntityTooLarge, "The request's body is too large.", result.Err)
 	case !errors.As(result.Err, &e) || !e.Client:
 		x.failBackend(result.Err)
 	case errors.Is(result.Err, os.ErrDeadlineExceeded): // net/http has ended the request's context too
-		if !x.out.Multiplexed() {
-			x.w.Header().Set("Connection", "close")
+		if !x.client.Multiplexed() {
+			x.answer.Header().Set("Connection", "close")
 		}
 		x.fail(http.StatusRequestTimeout, "The request's body came too slowly.", result.Err)
 	case x.r.Context().Err() != nil:

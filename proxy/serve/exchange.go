@@ -12,6 +12,7 @@ import (
 
 	"sluice/internal/limit"
 	"sluice/internal/telemetry"
+	"sluice/internal/wire"
 	"sluice/proxy/clientio"
 	"sluice/proxy/forward"
 	"sluice/proxy/headers"
@@ -22,16 +23,18 @@ import (
 // exchange is one request on its way through the gateway.
 type exchange struct {
 	server   *Server
-	snap     *Snapshot // read once: the request sees one configuration
+	snap     *Snapshot // read once, as settings: the request sees one configuration
 	listener *listen.Listener
-	service  *Service // nil until a route has matched
+	settings listen.Settings // of the listener
+	service  *Service        // nil until a route has matched
 
-	r        *http.Request
-	w        *headerWriter    // for the answer
-	out      *clientio.Writer // below w
-	origin   forward.Origin
-	question route.Request // r as routes match it
-	rest     string        // what the '*' of the route's path matched
+	r       *http.Request
+	conn    *wire.Conn       // of the client
+	client  *clientio.Writer // writes to it; what sets its own headers writes here
+	answer  *headerWriter    // above client, and above compression: edits the headers of answers
+	origin  forward.Origin
+	matched route.Request // r as routes match it
+	rest    string        // what the '*' of the route's path matched
 
 	started time.Time
 	number  uint64        // ID of the session that it may become
@@ -46,12 +49,15 @@ type exchange struct {
 }
 
 func (s *Server) newExchange(l *listen.Listener, w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{server: s, snap: s.Current(), listener: l, r: r, started: time.Now(), number: rand.Uint64()}
-	x.out = clientio.Begin(w, r, forward.HeadSize(r))
-	x.out.CloseAfter = forward.Ambiguous(r)
-	x.w = &headerWriter{ResponseWriter: x.out, change: x.changeHeader}
-	conn := x.out.Conn.Wire
-	x.origin = forward.NewOrigin(r, conn.Peer().Addr(), x.snap.trustsPeer(conn), x.snap.Trusts)
+	x := &exchange{
+		server: s, snap: s.Current(), listener: l, settings: l.Settings(), r: r,
+		started: time.Now(), number: rand.Uint64(),
+	}
+	x.client = clientio.Begin(w, r, forward.HeadSize(r))
+	x.client.CloseAfter = forward.Ambiguous(r)
+	x.answer = &headerWriter{ResponseWriter: x.client, change: x.editResponseHeader}
+	x.conn = x.client.Conn.Wire
+	x.origin = forward.NewOrigin(r, x.conn.Peer().Addr(), x.snap.trustsPeer(x.conn), x.snap.Trusts)
 	id := x.origin.ID
 	if id == "" {
 		id = requestID(x.number)
@@ -78,9 +84,9 @@ func (x *exchange) clientKey() netip.Addr { return limit.Key(x.origin.Client) }
 
 // end is called when the handler has returned or panicked.
 func (x *exchange) end() {
-	x.out.Finish(x.completed)
+	x.client.Finish(x.completed)
 	if x.r.ProtoMajor == 2 && x.r.Context().Err() != nil {
-		x.out.Conn.Abandoned()
+		x.client.Conn.Abandoned()
 	}
 	x.log()
 }
@@ -89,11 +95,11 @@ func (x *exchange) end() {
 // gateway's own is a warning, and is logged even without access log, unless it comes
 // from a shortage, which fails all requests alike.
 func (x *exchange) log() {
-	failed := x.selfAnswered && x.out.Status >= 500 && !x.shortage
-	if x.out.Detached || x.unlogged || !x.snap.AccessLog && !failed {
+	failed := x.selfAnswered && x.client.Status >= 500 && !x.shortage
+	if x.client.Detached || x.unlogged || !x.snap.AccessLog && !failed {
 		return
 	}
-	x.record.Status, x.record.Out = x.out.Status, x.out.Written
+	x.record.Status, x.record.Out = x.client.Status, x.client.Written
 	x.record.Duration = time.Since(x.started)
 	x.record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.snap.Redact)
 	level := zerolog.InfoLevel
@@ -103,23 +109,23 @@ func (x *exchange) log() {
 	x.record.Log(x.snap.Log.WithLevel(level))
 }
 
-// editRequest changes the header of a request, or of a handshake, for its backend. The
+// editRequestHeader changes the header of a request, or of a handshake, for its backend. The
 // hop-by-hop fields are gone by then: Connection cannot name what is set here.
-func (x *exchange) editRequest(h http.Header) {
+func (x *exchange) editRequestHeader(h http.Header) {
 	if x.r.Method == http.MethodTrace {
-		x.service.Request.ApplyToTrace(h)
+		x.service.RequestHeaders.ApplyToTrace(h)
 		return
 	}
 	headers.SetCertificate(h, x.r.TLS)
-	x.service.Request.Apply(h, x.variable)
+	x.service.RequestHeaders.Apply(h, x.variable)
 }
 
-// changeHeader changes the header of an answer, once, when it begins.
-func (x *exchange) changeHeader(h http.Header, status int) {
+// editResponseHeader changes the header of an answer, once, when it begins.
+func (x *exchange) editResponseHeader(h http.Header, status int) {
 	if x.service == nil {
 		return
 	}
-	x.service.Response.Apply(h, status, x.overTLS(), x.variable)
+	x.service.ResponseHeaders.Apply(h, status, x.overTLS(), x.variable)
 	if !x.selfAnswered {
 		x.setCookies(h)
 	}

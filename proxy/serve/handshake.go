@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/internal/wire"
 	"sluice/proxy/backend"
 	"sluice/proxy/forward"
 	"sluice/upgrade"
@@ -34,7 +35,7 @@ func (x *exchange) handshake(path string) {
 		x.refuse(refusal)
 		return
 	}
-	seat, refusal := x.admit()
+	seat, refusal := x.takeSeat()
 	if refusal != nil {
 		x.refuse(refusal)
 		return
@@ -48,7 +49,7 @@ func (x *exchange) handshake(path string) {
 		return
 	}
 	defer up.release() // does nothing once joined
-	client := upgrade.NewHTTP1(x.w, q)
+	client := upgrade.NewHTTP1(x.answer, q)
 	if !up.accepted() {
 		x.passOn(up, client)
 		return
@@ -83,7 +84,7 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 	if x.snap.Via {
 		forward.AddVia(q.Header, x.r.ProtoMajor, x.r.ProtoMinor)
 	}
-	x.editRequest(q.Header)
+	x.editRequestHeader(q.Header)
 	if host := q.Header.Get("Host"); host != "" {
 		q.Host = host
 		q.Header.Del("Host")
@@ -120,7 +121,7 @@ func (x *exchange) handshakeContext() (context.Context, context.CancelCauseFunc)
 }
 
 // clientGone reports whether the client has closed its connection.
-func (x *exchange) clientGone() bool { return x.out.Conn.Wire.Gone() }
+func (x *exchange) clientGone() bool { return x.conn.Gone() }
 
 // upstream is an endpoint that has answered a handshake: its lease, its connection and
 // the answer.
@@ -156,20 +157,23 @@ func (u *upstream) take() (*backend.Lease, net.Conn) {
 func (x *exchange) reach(ctx context.Context, q *upgrade.Request) (up *upstream, err error) {
 	t := x.chooseTarget()
 	a := x.attempts(t, backend.Sessions)
-	var failure error
-	err = a.run(ctx, func(l *backend.Lease) outcome {
-		x.noteEndpoint(l, t, a.need.Sticky)
+	o, err := a.run(ctx, func(l *backend.Lease) outcome {
+		x.noteEndpoint(l)
 		conn, answer, err := offerInTime(ctx, t.TryTimeout, l, q)
-		if failure = err; err == nil {
+		switch {
+		case err == nil:
+			x.stickTo(l, t, a.need.Sticky)
 			up = &upstream{l, conn, answer}
-			return outcome{err: t.verdict(answer.Status), keep: true}
+			return outcome{verdict: served, err: t.checkStatus(answer.Status), keep: true}
+		case x.r.Context().Err() != nil || errors.Is(context.Cause(ctx), errClientGone):
+			return outcome{verdict: unknown, err: err}
+		case ctx.Err() != nil || isOurs(err) || !isUnanswered(err):
+			return outcome{verdict: failed, err: err}
 		}
-		clientGone := x.r.Context().Err() != nil || errors.Is(context.Cause(ctx), errClientGone)
-		final := ctx.Err() != nil || isOurs(err) || !isUnanswered(err)
-		return outcome{err: err, mute: clientGone, retry: !clientGone && !final}
+		return outcome{verdict: lost, err: err}
 	})
-	if err == nil {
-		err = failure
+	if err == nil && o.verdict != served {
+		err = o.err
 	}
 	return up, err
 }
@@ -194,6 +198,38 @@ func offerInTime(ctx context.Context, timeout time.Duration, l *backend.Lease, q
 func isUnanswered(err error) bool {
 	_, ok := errors.AsType[*upgrade.Unanswered](err)
 	return ok || isUnreachable(err)
+}
+
+// passOn passes the backend's refusal of a handshake on to the client.
+func (x *exchange) passOn(up *upstream, client *upgrade.HTTP1) {
+	if x.snap.Via {
+		forward.AddVia(up.answer.Header, 1, 1)
+	}
+	stop := context.AfterFunc(x.r.Context(), func() { up.conn.Close() })
+	defer stop()
+	if err := client.Refuse(up.answer); err != nil {
+		x.record.Error = err.Error()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// accept takes the client's connection over from HTTP and sends the 101. The connection
+// is the caller's.
+func (x *exchange) accept(up *upstream, client *upgrade.HTTP1) wire.Side {
+	if x.snap.Via {
+		forward.AddVia(up.answer.Header, 1, 1)
+	}
+	x.editResponseHeader(up.answer.Header, up.answer.Status)
+	if x.clientGone() {
+		x.abandon(errClientGone)
+	}
+	x.client.Detached = true
+	side, err := client.Accept(up.answer)
+	if err != nil {
+		x.client.Detached = false
+		x.abandon(err)
+	}
+	return side
 }
 
 // failHandshake answers for a handshake that the backend did not answer.

@@ -109,14 +109,12 @@ func (m *Mirror) copy(x *exchange, path string) (send func()) {
 
 // sendCopy sends a copy of the request to one endpoint and drops the answer.
 func (x *exchange) sendCopy(a *attempts, r *http.Request, path string) {
-	ctx, cancel := context.WithTimeout(r.Context(), x.service.Exchange.Response)
+	ctx, cancel := context.WithTimeout(r.Context(), x.service.Forward.Response)
 	defer cancel()
 	a.once(ctx, func(l *backend.Lease) outcome {
 		e := x.outgoing(l, path)
 		result := e.Do(discardWriter{make(http.Header)}, r.WithContext(ctx))
-		o := a.target.judge(&result, false)
-		o.retry = false
-		return o
+		return a.target.judge(&result, false)
 	})
 }
 

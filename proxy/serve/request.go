@@ -19,16 +19,17 @@ func (x *exchange) forward(path string) {
 		defer send()
 	}
 	var result forward.Result
-	err := a.run(x.r.Context(), func(l *backend.Lease) outcome {
-		x.noteEndpoint(l, t, a.need.Sticky)
+	_, err := a.run(x.r.Context(), func(l *backend.Lease) outcome {
+		x.noteEndpoint(l)
+		x.stickTo(l, t, a.need.Sticky)
 		e := x.outgoing(l, path)
 		if repeatable && t.TryTimeout > 0 && !l.Final() {
 			e.Response = min(e.Response, t.TryTimeout)
 		}
-		result = e.Do(x.w, x.r)
+		result = e.Do(x.answer, x.r)
 		x.record.In = result.In
 		if x.r.Context().Err() != nil {
-			return outcome{mute: true}
+			return outcome{verdict: unknown}
 		}
 		return t.judge(&result, repeatable)
 	})
@@ -42,9 +43,9 @@ func (x *exchange) forward(path string) {
 
 // outgoing returns the exchange with an endpoint.
 func (x *exchange) outgoing(l *backend.Lease, path string) forward.Exchange {
-	e := x.service.Exchange // a copy
+	e := x.service.Forward // a copy
 	e.Backend, e.Path, e.Origin, e.ID = l, path, &x.origin, x.record.ID
-	e.Via, e.Edit = x.snap.Via, x.editRequest
+	e.Via, e.Edit = x.snap.Via, x.editRequestHeader
 	return e
 }
 
@@ -53,13 +54,13 @@ func (t *Target) judge(r *forward.Result, repeatable bool) outcome {
 	var e *forward.Error
 	switch fromBackend := errors.As(r.Err, &e) && !e.Client; {
 	case r.Err == nil:
-		return outcome{err: t.verdict(r.Status)}
+		return outcome{verdict: served, err: t.checkStatus(r.Status)}
 	case isLost(r, repeatable && fromBackend):
-		return outcome{err: r.Err, retry: true}
+		return outcome{verdict: lost, err: r.Err}
 	case fromBackend:
-		return outcome{err: r.Err}
+		return outcome{verdict: failed, err: r.Err}
 	}
-	return outcome{mute: true}
+	return outcome{verdict: unknown}
 }
 
 // isLost reports whether a request failed at an endpoint and can go to another one: it
@@ -85,12 +86,12 @@ func isRepeatable(r *http.Request) bool {
 // sent none, where its method seldom has one: servers of HTTP/1.1 do not expect chunks
 // there.
 func (x *exchange) dropEmptyBody() {
-	if !x.out.HasBody() || !x.out.Multiplexed() || x.r.ContentLength >= 0 {
+	if !x.client.HasBody() || !x.client.Multiplexed() || x.r.ContentLength >= 0 {
 		return
 	}
 	switch x.r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodDelete:
-		if x.out.BodyIsEmpty() {
+		if x.client.BodyIsEmpty() {
 			x.r.Body, x.r.ContentLength = http.NoBody, 0
 		}
 	}

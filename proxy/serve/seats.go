@@ -87,8 +87,8 @@ func (s *seat) take() *SessionCount {
 	return s.count
 }
 
-// admit returns a seat for a session, or says why there is none.
-func (x *exchange) admit() (*seat, *upgrade.Refusal) {
+// takeSeat returns a seat for a session, or says why there is none.
+func (x *exchange) takeSeat() (*seat, *upgrade.Refusal) {
 	full := func(status int, reason, detail string) (*seat, *upgrade.Refusal) {
 		return nil, &upgrade.Refusal{
 			Status: status, Header: http.Header{"Retry-After": {roomRetryAfter}}, Reason: reason, Detail: "limit: " + detail,

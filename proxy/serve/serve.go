@@ -43,7 +43,7 @@ type Server struct {
 	notTaken  *telemetry.Tally // sessions whose TLS records stay with crypto/tls, by reason
 }
 
-// New returns a server. Its engine must run ([Server.Engine]).
+// New returns a server. The caller runs its engine ([Server.Engine]).
 func New(env Env) *Server {
 	s := &Server{Env: env, clients: limit.NewCounts(), Copies: newBudget()}
 	s.overShare, s.notTaken = telemetry.NewTally(s.logOverShare), telemetry.NewTally(s.logNotTaken)
@@ -74,7 +74,7 @@ func (s *Server) Serve(l *listen.Listener, w http.ResponseWriter, r *http.Reques
 	defer x.end()
 	if x.enter() {
 		defer x.leave()
-		x.serve()
+		x.run()
 	}
 	x.completed = true
 }

@@ -1,17 +1,13 @@
 package serve
 
 import (
-	"context"
 	"net"
-	"net/http"
 
 	"sluice/internal/telemetry"
 	"sluice/internal/wire"
 	"sluice/proxy/backend"
-	"sluice/proxy/forward"
 	"sluice/proxy/listen"
 	"sluice/proxy/relay"
-	"sluice/upgrade"
 )
 
 // sessionRefs is what a session has to give back when it ends. There is one for each
@@ -26,38 +22,6 @@ type sessionRefs struct {
 func EndpointOf(v relay.View) (backend, endpoint string) {
 	l := v.Owner.(*sessionRefs).lease
 	return l.Backend(), l.Endpoint()
-}
-
-// passOn passes the backend's refusal of a handshake on to the client.
-func (x *exchange) passOn(up *upstream, client *upgrade.HTTP1) {
-	if x.snap.Via {
-		forward.AddVia(up.answer.Header, 1, 1)
-	}
-	stop := context.AfterFunc(x.r.Context(), func() { up.conn.Close() })
-	defer stop()
-	if err := client.Refuse(up.answer); err != nil {
-		x.record.Error = err.Error()
-		panic(http.ErrAbortHandler)
-	}
-}
-
-// accept takes the client's connection over from HTTP and sends the 101. The connection
-// is the caller's.
-func (x *exchange) accept(up *upstream, client *upgrade.HTTP1) wire.Side {
-	if x.snap.Via {
-		forward.AddVia(up.answer.Header, 1, 1)
-	}
-	x.changeHeader(up.answer.Header, up.answer.Status)
-	if x.clientGone() {
-		x.abandon(errClientGone)
-	}
-	x.out.Detached = true
-	side, err := client.Accept(up.answer)
-	if err != nil {
-		x.out.Detached = false
-		x.abandon(err)
-	}
-	return side
 }
 
 // join hands the session over to the engine, and with it the seat, the endpoint and both
@@ -75,13 +39,13 @@ func (x *exchange) join(seat *seat, up *upstream, client wire.Side) {
 		}
 	}
 	note := string(record.Pack())
-	x.out.Conn.Wire.Linger(false) // the engine ends the connection
+	x.conn.Linger(false) // the engine ends the connection
 	count := seat.take()
 	lease, conn := up.take()
 	x.server.engine.Join(relay.Session{
 		ID:         x.number,
 		Group:      x.service.Group,
-		Owner:      &sessionRefs{lease, count, listen.TakeSlot(x.out.Conn.Wire)},
+		Owner:      &sessionRefs{lease, count, listen.TakeSlot(x.conn)},
 		Note:       note,
 		Client:     client,
 		Backend:    wire.Side{Conn: conn, Early: up.answer.Early},

@@ -20,7 +20,7 @@ func TestHandshakeThatPanicsGivesEverythingBack(t *testing.T) {
 	near, far := net.Pipe()
 	panics := func(joins bool) {
 		defer func() { recover() }()
-		seat, refusal := x.admit()
+		seat, refusal := x.takeSeat()
 		if refusal != nil {
 			t.Fatalf("no seat: %s", refusal.Detail)
 		}

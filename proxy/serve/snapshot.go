@@ -67,15 +67,15 @@ type Service struct {
 	SplitCookie *cookie.Cookie // nil when clients do not stay with a backend
 	Mirror      *Mirror        // nil without
 
-	Rewrite  route.Rewrite
-	Request  headers.Edit
-	Exchange forward.Exchange // what is the same for all requests
-	MinRate  float64          // bytes a second that a client must send or take at least; 0 means any
+	Rewrite         route.Rewrite
+	Forward         forward.Exchange // what is the same for all requests
+	RequestHeaders  headers.Edit
+	ResponseHeaders headers.Response
+	MinRate         float64 // bytes a second that a client must send or take at least; 0 means any
 
 	Compress *compress.Compressor // nil when off
 	CORS     *answer.CORS         // nil when off
 	Pages    *answer.Pages        // nil without
-	Response headers.Response
 
 	Policy           upgrade.Policy
 	HandshakeTimeout time.Duration

@@ -11,17 +11,25 @@ import (
 	"sluice/upgrade"
 )
 
-// serve passes the request through the stages, finds its route and does what the route
-// says. A stage reports whether the request goes on; otherwise it has answered.
-func (x *exchange) serve() {
-	for _, passes := range [...]func(*exchange) bool{
+// A stage reports whether the request goes on. If not, the stage has answered it.
+type stage func(*exchange) bool
+
+// stages is what every request passes before its route is known.
+func stages() [6]stage {
+	return [...]stage{
 		(*exchange).screen,
 		(*exchange).answerChallenge,
 		(*exchange).answerServerOptions,
 		(*exchange).checkHost,
 		(*exchange).redirectHTTPS,
 		(*exchange).limitRate,
-	} {
+	}
+}
+
+// run passes the request through the stages, finds its route and does what the route
+// says.
+func (x *exchange) run() {
+	for _, passes := range stages() {
 		if !passes(x) {
 			return
 		}
@@ -34,11 +42,11 @@ func (x *exchange) serve() {
 
 // screen refuses a request that could mean different things to different servers.
 func (x *exchange) screen() bool {
-	status, wrong := forward.Screen(x.r, x.listener.Settings().MaxHeader)
+	status, wrong := forward.Screen(x.r, x.settings.MaxHeader)
 	if wrong == "" {
 		return true
 	}
-	x.out.CloseAfter = x.r.ProtoMajor == 1 // it is not certain where the next request begins
+	x.client.CloseAfter = x.r.ProtoMajor == 1 // it is not certain where the next request begins
 	x.fail(status, wrong, nil)
 	return false
 }
@@ -46,7 +54,7 @@ func (x *exchange) screen() bool {
 // answerChallenge answers the request of a certificate authority (RFC 8555, section 8.3).
 func (x *exchange) answerChallenge() bool {
 	store := x.snap.Store
-	return store == nil || x.listener.Settings().TLS || !store.Challenge(x.w, x.r)
+	return store == nil || x.settings.TLS || !store.Challenge(x.answer, x.r)
 }
 
 // answerServerOptions answers "OPTIONS *", which asks whether the server is there (RFC
@@ -56,7 +64,7 @@ func (x *exchange) answerServerOptions() bool {
 		return true
 	}
 	x.unlogged = true
-	x.w.WriteHeader(http.StatusOK)
+	x.answer.WriteHeader(http.StatusOK)
 	return false
 }
 
@@ -79,7 +87,7 @@ func (x *exchange) checkHost() bool {
 // redirectHTTPS answers a plain request with the same URL over TLS, where the listener
 // asks for that.
 func (x *exchange) redirectHTTPS() bool {
-	if !x.listener.Settings().RedirectHTTPS || x.overTLS() {
+	if !x.settings.RedirectHTTPS || x.overTLS() {
 		return true
 	}
 	host, err := route.CleanHost(x.r.Host)
@@ -98,8 +106,8 @@ func (x *exchange) redirectHTTPS() bool {
 		x.fail(http.StatusBadRequest, "The path is malformed.", err)
 		return false
 	}
-	x.w.Header().Set("Location", "https://"+host+withQuery(path, x.r.URL))
-	x.w.WriteHeader(http.StatusPermanentRedirect)
+	x.answer.Header().Set("Location", "https://"+host+withQuery(path, x.r.URL))
+	x.answer.WriteHeader(http.StatusPermanentRedirect)
 	return false
 }
 
@@ -111,7 +119,7 @@ func (x *exchange) limitRate() bool {
 	}
 	wait, ok := rates.Take(x.clientKey(), x.started)
 	if !ok {
-		x.w.Header().Set("Retry-After", retryAfter(wait))
+		x.answer.Header().Set("Retry-After", retryAfter(wait))
 		x.fail(http.StatusTooManyRequests, "There were too many requests from your address.", nil)
 	}
 	return ok
@@ -121,23 +129,23 @@ func (x *exchange) limitRate() bool {
 func (x *exchange) match(websocket bool) bool {
 	var wrong string
 	var err error
-	if x.question, wrong, err = Question(x.r.Method, x.r.Host, x.r.URL, x.r.Header, websocket); err != nil {
+	if x.matched, wrong, err = RouteRequest(x.r.Method, x.r.Host, x.r.URL, x.r.Header, websocket); err != nil {
 		x.fail(http.StatusBadRequest, wrong, err)
 		return false
 	}
-	q := &x.question
+	q := &x.matched
 	m, miss := x.snap.Routes.Match(q)
 	switch miss {
 	case route.None:
 		x.service, x.rest = m.Value, m.Rest
-		x.out.SetRate(m.Value.MinRate)
+		x.client.SetRate(m.Value.MinRate)
 		x.record.Route = m.Value.Group.Name
 		return true
 	case route.MethodNotAllowed:
 		if x.preflight(q) {
 			return false
 		}
-		x.w.Header().Set("Allow", x.allowedMethods(q))
+		x.answer.Header().Set("Allow", x.allowedMethods(q))
 		x.fail(StatusOf(miss), "This method is not allowed here.", nil)
 	case route.UpgradeRequired:
 		x.refuse(upgrade.UpgradeRequired("Only WebSocket handshakes are answered here."))
@@ -158,9 +166,9 @@ func StatusOf(miss route.Miss) int {
 	return http.StatusNotFound
 }
 
-// Question returns a request as routes match it. If it is malformed, wrong says so in a
+// RouteRequest returns a request as routes match it. If it is malformed, wrong says so in a
 // sentence for the client.
-func Question(method, host string, u *url.URL, h http.Header, websocket bool) (q route.Request, wrong string, err error) {
+func RouteRequest(method, host string, u *url.URL, h http.Header, websocket bool) (q route.Request, wrong string, err error) {
 	q = route.Request{Method: method, Query: u.RawQuery, Header: h, WebSocket: websocket}
 	if q.Host, err = route.CleanHost(host); err != nil {
 		return q, "The Host header is not a host.", err
@@ -185,31 +193,31 @@ func (x *exchange) preflight(q *route.Request) bool {
 		return false
 	}
 	x.record.Route = m.Value.Group.Name
-	return m.Value.CORS.Preflight(x.out, x.r)
+	return m.Value.CORS.Preflight(x.client, x.r)
 }
 
 // dispatch hands the request to what its route says.
 func (x *exchange) dispatch(websocket bool) {
-	path := x.service.Rewrite.Path(x.question.Path, x.rest)
+	path := x.service.Rewrite.Path(x.matched.Path, x.rest)
 	if websocket && x.service.Targets != nil {
 		x.handshake(path)
 		return
 	}
-	if x.service.CORS != nil && x.service.CORS.Preflight(x.out, x.r) {
+	if x.service.CORS != nil && x.service.CORS.Preflight(x.client, x.r) {
 		return
 	}
 	if x.service.Compress != nil {
-		compressed, finish := x.service.Compress.Wrap(x.out, x.r)
-		x.w.ResponseWriter = compressed
+		compressed, finish := x.service.Compress.Wrap(x.client, x.r)
+		x.answer.ResponseWriter = compressed
 		defer x.finishCompressed(finish)
 	}
 	switch {
 	case x.service.Redirect != nil:
-		x.service.Redirect.Serve(x.w, x.r, x.rest)
+		x.service.Redirect.Serve(x.answer, x.r, x.rest)
 	case x.service.Respond != nil:
-		x.service.Respond.ServeHTTP(x.w, x.r)
+		x.service.Respond.ServeHTTP(x.answer, x.r)
 	case x.service.Files != nil:
-		x.service.Files.Serve(x.w, x.r, x.record.ID, path)
+		x.service.Files.Serve(x.answer, x.r, x.record.ID, path)
 	case forward.Last(x.r):
 		x.answerAsLast()
 	default:

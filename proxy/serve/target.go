@@ -88,14 +88,14 @@ func (x *exchange) chooseTarget() *Target {
 
 // need is what the request asks a backend for.
 func (x *exchange) need(t *Target, k backend.Kind) backend.Need {
-	n := backend.Need{Kind: k, Client: x.out.Conn.Wire.Peer()}
+	n := backend.Need{Kind: k, Client: x.conn.Peer()}
 	if t.HashBy != nil {
 		n.Hash = t.HashBy.hash(x.r, x.origin.Client)
 	}
 	if x.origin.Client != n.Client.Addr() {
 		n.Client = netip.AddrPortFrom(x.origin.Client, 0)
 	}
-	if a, ok := x.out.Conn.Wire.LocalAddr().(*net.TCPAddr); ok {
+	if a, ok := x.conn.LocalAddr().(*net.TCPAddr); ok {
 		n.Server = a.AddrPort()
 	}
 	if t.Sticky != nil {
@@ -104,15 +104,19 @@ func (x *exchange) need(t *Target, k backend.Kind) backend.Need {
 	return n
 }
 
-// noteEndpoint records which endpoint answers, and makes the client come back to it.
-// Sticky is the ID that the client has brought.
-func (x *exchange) noteEndpoint(l *backend.Lease, t *Target, sticky uint64) {
+// noteEndpoint records which endpoint is asked.
+func (x *exchange) noteEndpoint(l *backend.Lease) {
 	x.record.Backend, x.record.Endpoint = l.Backend(), l.Endpoint()
+}
+
+// stickTo makes the client come back to the endpoint, where the target wants that. Had
+// is the ID of the endpoint that its cookie names.
+func (x *exchange) stickTo(l *backend.Lease, t *Target, had uint64) {
 	if t.Sticky == nil {
 		return
 	}
 	x.unsetCookie(t.Sticky)
-	if l.ID() != sticky {
+	if l.ID() != had {
 		x.setCookie(t.Sticky, l.ID())
 	}
 }

@@ -15,19 +15,19 @@ import (
 func (x *exchange) answerAsLast() {
 	x.selfAnswered = true
 	if x.r.Method == http.MethodOptions {
-		x.w.Header().Set("Allow", x.allowedMethods(&x.question))
-		x.w.WriteHeader(http.StatusOK)
+		x.answer.Header().Set("Allow", x.allowedMethods(&x.matched))
+		x.answer.WriteHeader(http.StatusOK)
 		return
 	}
 	h := x.r.Header.Clone()
-	x.editRequest(h)
+	x.editRequestHeader(h)
 	headers.StripForwarding(h)
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "TRACE %s %s\r\nHost: %s\r\n", x.r.URL.RequestURI(), x.r.Proto, x.r.Host)
 	h.Write(&b) // a bytes.Buffer does not fail
 	b.WriteString("\r\n")
-	x.w.Header().Set("Content-Type", "message/http")
-	x.w.Write(b.Bytes())
+	x.answer.Header().Set("Content-Type", "message/http")
+	x.answer.Write(b.Bytes())
 }
 
 // allowedMethods returns the Allow header of an answer to q.

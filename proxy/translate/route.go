@@ -46,7 +46,7 @@ func Service(c *config.Route) (*serve.Service, []Mistake) {
 		}
 	}
 	s := &serve.Service{
-		Request:          edit(&c.Request),
+		RequestHeaders:   edit(&c.Request),
 		MinRate:          float64(c.MinBodyRate),
 		HandshakeTimeout: c.WebSocket.HandshakeTimeout,
 		BadGateway:       ws.StatusCode(c.WebSocket.CloseCodeBadGateway),
@@ -70,11 +70,11 @@ func Service(c *config.Route) (*serve.Service, []Mistake) {
 			Credentials: o.Credentials, MaxAge: o.MaxAge,
 		})
 	}
-	s.Response = headers.NewResponse(c.Response.Remove, templates(&c.Response), c.CacheControl, security(c.Security), corsFields...)
-	s.Exchange = forward.Exchange{
+	s.ResponseHeaders = headers.NewResponse(c.Response.Remove, templates(&c.Response), c.CacheControl, security(c.Security), corsFields...)
+	s.Forward = forward.Exchange{
 		Reuse: dial.CheckIdle, Waiting: dial.Waiting, MaxBody: int64(c.MaxBodySize),
 		Response: c.Timeouts.Response, Silence: c.Timeouts.Idle,
-		ToBackend: *s.Request.Names(), ToClient: *s.Response.Names(),
+		ToBackend: *s.RequestHeaders.Names(), ToClient: *s.ResponseHeaders.Names(),
 	}
 	switch {
 	case c.Redirect != nil:

@@ -15,7 +15,7 @@ func TestHeadersMayBeSetToNothing(t *testing.T) {
 		t.Fatal(mistakes)
 	}
 	h := http.Header{"X-User": {"the client's"}, "x_user": {"the client's"}}
-	s.Request.Apply(h, func(string) string { return "" })
+	s.RequestHeaders.Apply(h, func(string) string { return "" })
 	if len(h) != 1 || !slices.Equal(h["X-User"], []string{""}) {
 		t.Errorf("the backend gets %q; want one empty X-User", h)
 	}

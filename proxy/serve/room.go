@@ -37,15 +37,19 @@ func (x *exchange) enter() bool {
 
 // leave gives back what enter took.
 func (x *exchange) leave() {
-	// net/http may wait for the client of an HTTP/2 stream after the handler, to send
-	// the end of the answer. Where many requests are in work it is sent before, so that
-	// the request counts until then.
-	if x.out.Multiplexed() && !x.out.Detached && x.completed && x.server.requests.Load() > x.room.MaxRequests/8 {
-		x.out.FlushError()
-	}
+	x.sendEnd()
 	x.server.room.Release(x.room)
 	x.server.requests.Add(-1)
 	x.server.clients.Release(x.clientKey())
+}
+
+// sendEnd sends the end of an answer over HTTP/2 where many requests are in work.
+// Otherwise net/http sends it after the handler and may wait for the client then, while
+// the request does not count any more.
+func (x *exchange) sendEnd() {
+	if x.client.Multiplexed() && !x.client.Detached && x.completed && x.server.requests.Load() > x.room.MaxRequests/8 {
+		x.client.FlushError()
+	}
 }
 
 // refuseShort refuses the request because the process is short of something.
@@ -60,11 +64,11 @@ func (x *exchange) refuseShort(of limit.Shortage) {
 func (x *exchange) refuseForRoom(err error) {
 	x.record.Error = err.Error()
 	x.selfAnswered, x.shortage = true, true
-	x.out.CloseAfter = x.out.CloseAfter || x.out.HasBody() && !x.out.Multiplexed()
-	h := x.w.Header()
+	x.client.CloseAfter = x.client.CloseAfter || x.client.HasBody() && !x.client.Multiplexed()
+	h := x.answer.Header()
 	h.Set("Retry-After", roomRetryAfter)
 	h.Set("Content-Length", "0")
-	x.w.WriteHeader(http.StatusServiceUnavailable)
+	x.answer.WriteHeader(http.StatusServiceUnavailable)
 }
 
 // logOverShare logs that clients had their share of requests.
