@@ -5,6 +5,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 func (k *checker) backend(b *Backend, at path) {
@@ -172,7 +174,7 @@ func (k *checker) health(h *Health, at path) {
 		k.reject(host, "is not a host")
 	}
 	k.text(at.key("body"), h.Body)
-	if name := at.key("subprotocol"); k.text(name, h.Subprotocol) && !isToken(h.Subprotocol) {
+	if name := at.key("subprotocol"); k.text(name, h.Subprotocol) && !httpsyntax.IsToken(h.Subprotocol) {
 		k.reject(name, "is not a name of a subprotocol")
 	}
 	k.headerNames(at.key("headers"), h.Headers, func(name string) string {
@@ -197,7 +199,7 @@ func (k *checker) hashBy(b *Backend, at path) {
 		k.reject(at, "is not client, header:NAME, cookie:NAME or query:NAME")
 	case kind == "query" && (name == "" || strings.ContainsAny(name, "?&=#")):
 		k.reject(at, "has no name of a query parameter")
-	case kind != "query" && !isToken(name):
+	case kind != "query" && !httpsyntax.IsToken(name):
 		k.reject(at, "has no name of a %s", kind)
 	}
 }
@@ -207,7 +209,7 @@ func (k *checker) sticky(b *Backend, at path) {
 	switch {
 	case !k.has(cookie):
 		b.Sticky.Cookie = "sluice_" + b.Name
-	case k.text(cookie, b.Sticky.Cookie) && !isToken(b.Sticky.Cookie):
+	case k.text(cookie, b.Sticky.Cookie) && !httpsyntax.IsToken(b.Sticky.Cookie):
 		k.reject(cookie, "is not a name of a cookie")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sluice/internal/fieldname"
+	"sluice/internal/httpsyntax"
 )
 
 // Which headers a change is for.
@@ -48,7 +49,7 @@ func (k *checker) headers(h *Headers, at path, request bool) {
 	}
 	k.list(remove, h.Remove, func(name *string) string {
 		switch {
-		case !isToken(*name):
+		case !httpsyntax.IsToken(*name):
 			return "is not a name of a header"
 		case strings.EqualFold(*name, "Host"):
 			return "cannot be removed: requests need it, answers lack it"
@@ -84,7 +85,7 @@ func (k *checker) headerNames(at path, headers map[string]string, wrong func(nam
 	lines := map[string]int{}
 	for _, name := range names {
 		at := at.key(name)
-		if !isToken(name) {
+		if !httpsyntax.IsToken(name) {
 			k.fail(at, "%s is not a name of a header", quote(name))
 			continue
 		}
@@ -119,14 +120,6 @@ func owned(name string) string {
 		}
 	}
 	return ""
-}
-
-// isToken tells whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	return s != "" && strings.IndexFunc(s, func(c rune) bool {
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		return !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
-	}) < 0
 }
 
 const notHeaderValue = "not a value for a header: it has a line break, another control character or a space at an end"

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sluice/internal/fieldname"
+	"sluice/internal/httpsyntax"
 )
 
 // http checks what a route does with HTTP bodies and responses.
@@ -77,7 +78,7 @@ func (k *checker) cors(c *CORS, at path) {
 	k.methods(at.key("methods"), c.Methods)
 	for key, names := range map[string][]string{"headers": c.Headers, "expose": c.Expose} {
 		k.list(at.key(key), names, func(name *string) string {
-			if !isToken(*name) {
+			if !httpsyntax.IsToken(*name) {
 				return "is not a name of a header"
 			}
 			return ""

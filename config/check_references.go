@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // references finds the backends that routes name, and makes one for each
@@ -67,7 +69,7 @@ func (k *checker) split(r *Route, at path) {
 	section, cookie := at.key("split"), at.key("split_cookie")
 	if k.has(cookie) && !k.has(section) {
 		k.fail(cookie, "is for 'split': remove the key")
-	} else if k.text(cookie, r.SplitCookie) && !isToken(r.SplitCookie) {
+	} else if k.text(cookie, r.SplitCookie) && !httpsyntax.IsToken(r.SplitCookie) {
 		k.reject(cookie, "is not a name of a cookie")
 	}
 	if !k.has(section) || k.broken(section) {

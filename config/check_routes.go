@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 func (k *checker) routes(at path) {
@@ -70,7 +72,7 @@ func (k *checker) methods(at path, methods []string) {
 	k.list(at, methods, func(method *string) string {
 		upper := strings.ToUpper(*method)
 		switch {
-		case !isToken(*method):
+		case !httpsyntax.IsToken(*method):
 			return "is not a method"
 		case *method != upper && slices.Contains(standardMethods(), upper):
 			return "is not a method anyone sends: methods are case-sensitive, write " + upper

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 func (k *checker) tls(at path) {
@@ -70,7 +72,7 @@ func (k *checker) acme(a *ACME, at path) {
 		switch {
 		case strings.HasPrefix(*name, "*."):
 			return "is a wildcard, which takes a challenge over DNS: list the names below it"
-		case isIP(*name):
+		case httpsyntax.IsIP(*name):
 			return "is an IP address, for which no certificate is ordered"
 		case !strings.Contains(*name, "."):
 			return "has no dot: no public CA has certificates for it"

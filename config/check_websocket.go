@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/url"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 func (k *checker) webSocket(r *Route, at path) {
@@ -21,7 +23,7 @@ func (k *checker) webSocket(r *Route, at path) {
 		return wrong
 	})
 	k.list(section.key("subprotocols"), r.WebSocket.Subprotocols, func(name *string) string {
-		if !isToken(*name) {
+		if !httpsyntax.IsToken(*name) {
 			return "is not a name of a subprotocol"
 		}
 		return ""
@@ -84,10 +86,8 @@ func cleanOrigin(origin string) (string, string) {
 	if wrong != "" {
 		return "", wrong
 	}
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	if port != "" && !(scheme == "http" && port == "80") && !(scheme == "https" && port == "443") {
+	host = httpsyntax.Bracket(host)
+	if port != "" && port != httpsyntax.DefaultPort(scheme) {
 		host += ":" + port
 	}
 	return scheme + "://" + host, ""

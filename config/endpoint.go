@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // parse reads the text of e: an address ("host:port", "unix:/path") or a URL of
@@ -52,7 +54,7 @@ func (e *Endpoint) parse() (wrong string) {
 	}
 	if services {
 		e.Network = "srv"
-		if e.Address, wrong = cleanName(u.Hostname()); wrong == "" && isIP(e.Address) {
+		if e.Address, wrong = cleanName(u.Hostname()); wrong == "" && httpsyntax.IsIP(e.Address) {
 			wrong = "is an IP address: SRV records belong to a name"
 		}
 		return wrong

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/idna"
+
+	"sluice/internal/httpsyntax"
 )
 
 // cleanName checks a host name or IP address, without brackets and port, and
@@ -19,29 +21,16 @@ func cleanName(name string) (string, string) {
 	if strings.Contains(name, ":") {
 		return "", "has a ':' but is not an IP address"
 	}
-	if len(name) > 253 {
+	if len(name) > httpsyntax.MaxName {
 		return "", "has a name of more than 253 bytes"
 	}
 	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
-		switch {
-		case label == "":
-			return "", "has an empty label (two dots, or a dot at an end)"
-		case len(label) > 63:
-			return "", "has a label of more than 63 bytes"
-		case label[0] == '-' || label[len(label)-1] == '-':
-			return "", "has a label that begins or ends with '-'"
-		case strings.IndexFunc(label, func(r rune) bool { return r >= 0x80 }) >= 0:
-			return "", notASCII
-		case strings.IndexFunc(label, notWord) >= 0:
-			return "", "has a character that no host name has"
+		if err := httpsyntax.CheckLabel(label); err != nil {
+			return "", err.Error()
 		}
 	}
 	return name, ""
 }
-
-// notASCII is what is wrong with an internationalized name: DNS, Host and SNI
-// carry its punycode.
-const notASCII = "is not ASCII: write the name in punycode"
 
 // noScheme is what is wrong with an origin such as app.example.com.
 const noScheme = "has no scheme"
@@ -52,7 +41,7 @@ func spelling(literal, wrong string) string {
 	switch wrong {
 	case noScheme:
 		return ", did you mean " + quote("https://"+literal) + "?"
-	case notASCII:
+	case httpsyntax.ErrNotASCII.Error():
 		scheme, name := "", literal
 		if before, after, found := strings.Cut(literal, "://"); found {
 			scheme, name = before+"://", after
@@ -77,7 +66,7 @@ func cleanPattern(name string) (string, string) {
 	switch {
 	case wrong != "" || !wildcard:
 		return clean, wrong
-	case isIP(clean):
+	case httpsyntax.IsIP(clean):
 		return "", "has a '*' before an IP address"
 	}
 	return "*." + clean, ""
@@ -93,12 +82,12 @@ func cleanHost(host string) (string, string) {
 		return "", "matches what no host at all does: remove the key"
 	case strings.ContainsAny(host, "/?#@"):
 		return "", "is not a host: leave out scheme, user and path"
-	case err == nil && checkPort(port) == "" && !isIP(host):
+	case err == nil && checkPort(port) == "" && !httpsyntax.IsIP(host):
 		return "", "has a port: leave it out, a route matches on every listener"
 	}
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		host = strings.TrimSuffix(inner, "]")
-		if !strings.Contains(host, ":") || !isIP(host) {
+		if !strings.Contains(host, ":") || !httpsyntax.IsIP(host) {
 			return "", "has brackets without an IPv6 address in them"
 		}
 	}
@@ -135,9 +124,4 @@ func (p Proxy) String() string {
 		return "unix"
 	}
 	return p.Prefix.String()
-}
-
-func isIP(s string) bool {
-	_, err := netip.ParseAddr(s)
-	return err == nil
 }

@@ -3,12 +3,11 @@ package proxy
 import (
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 
+	"sluice/internal/httpsyntax"
 	"sluice/proxy/backend"
 	"sluice/proxy/forward"
 	"sluice/route"
@@ -66,15 +65,9 @@ func alternatives(c *x509.Certificate) string {
 // escape writes bytes that may not stand in a header, '%' and those in also as
 // %XX.
 func escape(s, also string) string {
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if c < ' ' || c >= 0x7f || c == '%' || strings.IndexByte(also, c) >= 0 {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
+	return httpsyntax.Escape(s, func(c byte) bool {
+		return c >= ' ' && c < 0x7f && c != '%' && strings.IndexByte(also, c) < 0
+	})
 }
 
 // finish answers for an exchange that failed, or cuts one that was under way.
@@ -109,9 +102,7 @@ func (x *exchange) redirectHTTPS() {
 		x.fail(http.StatusBadRequest, "The Host header is not a host.", err)
 		return
 	}
-	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
-		host = "[" + host + "]"
-	}
+	host = httpsyntax.Bracket(host)
 	if x.s.httpsPort != "443" {
 		host += ":" + x.s.httpsPort
 	}

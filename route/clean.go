@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // Clean returns the one spelling of an escaped path that matching and
@@ -60,12 +62,12 @@ func isClean(path string) bool {
 				return false
 			}
 		case c == '%':
-			b, ok := unescape(path[i:])
-			if !ok || b == 0 || isUnreserved(b) || isLowerHex(path[i+1]) || isLowerHex(path[i+2]) {
+			b, ok := httpsyntax.Unescape(path[i:])
+			if !ok || b == 0 || httpsyntax.IsUnreserved(b) || isLowerHex(path[i+1]) || isLowerHex(path[i+2]) {
 				return false
 			}
 			i += len("XX")
-		case !isUnreserved(c) && !isReserved(c):
+		case !httpsyntax.IsUnreserved(c) && !isReserved(c):
 			return false
 		}
 	}
@@ -85,7 +87,7 @@ func appendSegment(dst []byte, segment string) ([]byte, error) {
 		escaped := c == '%'
 		if escaped {
 			var ok bool
-			if c, ok = unescape(segment[i:]); !ok {
+			if c, ok = httpsyntax.Unescape(segment[i:]); !ok {
 				return dst, fmt.Errorf("path holds %q, which is not an escape: write '%%' as %%25", segment[i:min(i+len("%XX"), len(segment))])
 			}
 			i += len("XX")
@@ -95,46 +97,18 @@ func appendSegment(dst []byte, segment string) ([]byte, error) {
 			return dst, errors.New("path holds a NUL")
 		case !escaped && (c < ' ' || c == 0x7f):
 			return dst, fmt.Errorf("path holds the control character 0x%02x", c)
-		case isUnreserved(c), isReserved(c) && !escaped:
+		case httpsyntax.IsUnreserved(c), isReserved(c) && !escaped:
 			dst = append(dst, c)
 		default:
-			dst = append(dst, '%', "0123456789ABCDEF"[c>>4], "0123456789ABCDEF"[c&15])
+			dst = httpsyntax.AppendEscape(dst, c)
 		}
 	}
 	return dst, nil
-}
-
-// isUnreserved reports whether c means the same escaped and not (RFC 3986,
-// section 2.3).
-func isUnreserved(c byte) bool {
-	return isAlphanumeric(c) || strings.IndexByte("-._~", c) >= 0
 }
 
 // isReserved reports whether c may be a delimiter within a segment (RFC 3986,
 // section 2.2). Of the reserved characters these are all but '/', which ends
 // it, and '?' and '#', which end the path: bare, they are in none.
 func isReserved(c byte) bool { return strings.IndexByte("!$&'()*+,;=:@[]", c) >= 0 }
-
-// unescape returns the byte of the escape that s starts with.
-func unescape(s string) (c byte, ok bool) {
-	if len(s) < len("%XX") {
-		return 0, false
-	}
-	high, ok1 := unhex(s[1])
-	low, ok2 := unhex(s[2])
-	return high<<4 | low, ok1 && ok2
-}
-
-func unhex(c byte) (digit byte, ok bool) {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0', true
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10, true
-	case isLowerHex(c):
-		return c - 'a' + 10, true
-	}
-	return 0, false
-}
 
 func isLowerHex(c byte) bool { return 'a' <= c && c <= 'f' }

@@ -7,12 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-)
 
-// maxHost is the length of the longest name in the DNS, in bytes (RFC 1035,
-// section 2.3.4, less the bytes that only the wire format has). It also bounds
-// the suffixes that a match looks up.
-const maxHost = 253
+	"sluice/internal/httpsyntax"
+)
 
 // CleanHost returns the host of a Host header as matching compares it: in
 // lower case, without port, brackets and one trailing dot; an IPv6 address in
@@ -32,7 +29,7 @@ func cleanPatternHost(pattern string) (string, error) {
 		return "", err
 	case port:
 		return "", fmt.Errorf("host %q has a port: routes match on every port", pattern)
-	case wildcard && (host == "" || isAddress(host)):
+	case wildcard && (host == "" || httpsyntax.IsIP(host)):
 		return "", fmt.Errorf("host %q has no name below its '*'", pattern)
 	case wildcard:
 		return "*." + host, nil
@@ -45,8 +42,8 @@ func splitHost(hostport string) (host string, port bool, err error) {
 	if hostport == "" {
 		return "", false, nil
 	}
-	if len(hostport) > maxHost+len(".:65535") {
-		return "", false, fmt.Errorf("host is longer than %d bytes", maxHost)
+	if len(hostport) > httpsyntax.MaxName+len(".:65535") {
+		return "", false, fmt.Errorf("host is longer than %d bytes", httpsyntax.MaxName)
 	}
 	name, rest := hostport, ""
 	bracket := strings.HasPrefix(hostport, "[")
@@ -80,11 +77,11 @@ func splitHost(hostport string) (host string, port bool, err error) {
 // checkName reports what keeps name from being a host's. It is as lax as the
 // names in use are: underscores and digits may stand anywhere.
 func checkName(name string) error {
-	if len(name) > maxHost {
-		return fmt.Errorf("is longer than %d bytes", maxHost)
+	if len(name) > httpsyntax.MaxName {
+		return fmt.Errorf("is longer than %d bytes", httpsyntax.MaxName)
 	}
 	for _, c := range name {
-		if c >= utf8.RuneSelf || !isAlphanumeric(byte(c)) && c != '-' && c != '_' && c != '.' {
+		if c >= utf8.RuneSelf || !httpsyntax.IsNameByte(byte(c)) && c != '.' {
 			return fmt.Errorf("holds %q: a name is made of letters, digits, '-' and '_', and of punycode for all others", c)
 		}
 	}
@@ -98,9 +95,4 @@ func checkName(name string) error {
 func isPort(s string) bool {
 	_, err := strconv.ParseUint(s, 10, 16)
 	return err == nil || s == ""
-}
-
-func isAddress(host string) bool {
-	_, err := netip.ParseAddr(host)
-	return err == nil
 }

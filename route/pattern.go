@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // Values of [Pattern.Protocol].
@@ -43,11 +45,7 @@ func (p Pattern) String() string {
 // text formats the fields of p as they are.
 func (p Pattern) text() string {
 	var b strings.Builder
-	if strings.Contains(p.Host, ":") {
-		b.WriteString("[" + p.Host + "]")
-	} else {
-		b.WriteString(p.Host)
-	}
+	b.WriteString(httpsyntax.Bracket(p.Host))
 	b.WriteString(p.Path)
 	if p.Protocol != "" {
 		b.WriteString(" protocol " + p.Protocol)
@@ -127,7 +125,7 @@ func parsePath(pattern string) (path string, prefix bool, err error) {
 // cleanMethods sorts methods. HEAD is dropped where GET covers it.
 func cleanMethods(methods []string) ([]string, error) {
 	for _, m := range methods {
-		if !isToken(m) {
+		if !httpsyntax.IsToken(m) {
 			return nil, fmt.Errorf("methods name %q, which is not a method", m)
 		}
 	}
@@ -144,7 +142,7 @@ func cleanHeaders(headers map[string]string) (map[string]string, error) {
 	for _, c := range conditions(headers) {
 		name := http.CanonicalHeaderKey(c.name)
 		switch _, twice := clean[name]; {
-		case !isToken(name):
+		case !httpsyntax.IsToken(name):
 			return nil, fmt.Errorf("headers name %q, which is not a header", c.name)
 		case name == "Host":
 			return nil, errors.New("headers name Host: match it with 'host' instead")
@@ -180,25 +178,11 @@ func conditions(m map[string]string) []condition {
 // String returns the condition in a form that no other has.
 func (c condition) String() string {
 	name := c.name
-	if !isToken(name) {
+	if !httpsyntax.IsToken(name) {
 		name = strconv.Quote(name)
 	}
 	if c.value == anyValue {
 		return name
 	}
 	return name + "=" + strconv.Quote(c.value)
-}
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		if !isAlphanumeric(s[i]) && strings.IndexByte("!#$%&'*+-.^_`|~", s[i]) < 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func isAlphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // rule is a compiled route.
@@ -138,7 +140,7 @@ func unescapesTo(escaped, want string) bool {
 			c = ' '
 		case '%':
 			var ok bool
-			if c, ok = unescape(escaped[i:]); !ok {
+			if c, ok = httpsyntax.Unescape(escaped[i:]); !ok {
 				return false
 			}
 			i += len("XX")

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // parseNames returns the names in the form that lookups use, each once: DNS
@@ -33,24 +35,15 @@ func parseName(text string) (string, error) {
 		return ip.Unmap().String(), nil
 	}
 	name := strings.ToLower(text)
-	if len(name) > 253 {
+	if len(name) > httpsyntax.MaxName {
 		return "", errors.New("longer than 253 bytes")
 	}
 	for label := range strings.SplitSeq(strings.TrimPrefix(name, "*."), ".") {
-		if !isLabel(label) {
+		if httpsyntax.CheckLabel(label) != nil {
 			return "", errors.New("neither an IP address nor a DNS name (letters, digits and '-' between dots; '*' only as the first label)")
 		}
 	}
 	return name, nil
-}
-
-// isLabel reports whether s is one label of a host name (RFC 1123, section
-// 2.1), in lower case. An underscore is let through, as certificates do.
-func isLabel(s string) bool {
-	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
-		return false
-	}
-	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
 }
 
 // split parts parsed names into what certificates hold in separate fields.

@@ -16,6 +16,7 @@ import (
 
 	"sluice/internal/fieldname"
 	"sluice/internal/hop"
+	"sluice/internal/httpsyntax"
 )
 
 // A Request is a client's valid handshake, without what belongs to its own
@@ -124,7 +125,7 @@ func tokens(values []string) (list []string, ok bool) {
 			t = textproto.TrimString(t)
 			switch {
 			case t == "":
-			case !isToken(t) || slices.Contains(list, t):
+			case !httpsyntax.IsToken(t) || slices.Contains(list, t):
 				return nil, false
 			default:
 				list = append(list, t)

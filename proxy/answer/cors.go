@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sluice/internal/httpsyntax"
 )
 
 // CORSOptions say which pages of other origins may read answers, and send what
@@ -35,16 +37,9 @@ type CORSOptions struct {
 // the backend says about that is replaced.
 type CORS struct {
 	any                              bool
-	origins                          []originPattern
+	origins                          []httpsyntax.OriginPattern
 	methods, headers, expose, maxAge string
 	credentials                      bool
-}
-
-// originPattern matches serialised origins. With below the host begins with
-// anything in front of host, which begins with a dot.
-type originPattern struct {
-	scheme, host string // "https://", "example.com:8443"
-	below        bool
 }
 
 // NewCORS returns the answers that o says.
@@ -60,35 +55,11 @@ func NewCORS(o CORSOptions) *CORS {
 		c.maxAge = strconv.FormatInt(int64(o.MaxAge/time.Second), 10)
 	}
 	for _, text := range o.Origins {
-		c.origins = append(c.origins, parseOrigin(text))
+		if p, ok := httpsyntax.ParseOriginPattern(text); ok {
+			c.origins = append(c.origins, p)
+		}
 	}
 	return c
-}
-
-// parseOrigin reads a pattern in the spelling that browsers send: in lower case
-// and without the port that the scheme implies.
-func parseOrigin(text string) originPattern {
-	scheme, host, found := strings.Cut(strings.ToLower(text), "://")
-	if !found {
-		return originPattern{host: scheme} // "null"
-	}
-	switch scheme {
-	case "https":
-		host = strings.TrimSuffix(host, ":443")
-	case "http":
-		host = strings.TrimSuffix(host, ":80")
-	}
-	name, below := strings.CutPrefix(host, "*")
-	return originPattern{scheme: scheme + "://", host: name, below: below}
-}
-
-func (p originPattern) match(origin string) bool {
-	host, ok := strings.CutPrefix(origin, p.scheme)
-	if !ok || !p.below {
-		return ok && host == p.host
-	}
-	name, ok := strings.CutSuffix(host, p.host)
-	return ok && name != "" && !strings.ContainsAny(name, ":/@?#")
 }
 
 // Preflight answers r if it is the question whether another request would be
@@ -136,7 +107,7 @@ func (c *CORS) allow(h http.Header, r *http.Request) bool {
 	}
 	addVaryOrigin(h)
 	origins := r.Header["Origin"]
-	if len(origins) != 1 || !slices.ContainsFunc(c.origins, func(p originPattern) bool { return p.match(origins[0]) }) {
+	if len(origins) != 1 || !slices.ContainsFunc(c.origins, func(p httpsyntax.OriginPattern) bool { return p.MatchText(origins[0]) }) {
 		return false
 	}
 	h["Access-Control-Allow-Origin"] = []string{origins[0]}

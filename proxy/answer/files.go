@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"sluice/internal/httpsyntax"
 )
 
 // Files serves the regular files of a directory tree. Names that start with a
@@ -66,7 +68,7 @@ func (f *Files) Serve(w http.ResponseWriter, r *http.Request, id, name string) {
 	file, err := f.lookup(name)
 	if errors.Is(err, errNeedsSlash) {
 		// EscapedPath alone would write reserved characters anew.
-		if public := escape(cmp.Or(r.URL.RawPath, r.URL.EscapedPath()), pathBytes); !strings.HasSuffix(public, "/") {
+		if public := httpsyntax.Escape(cmp.Or(r.URL.RawPath, r.URL.EscapedPath()), inPath); !strings.HasSuffix(public, "/") {
 			redirect(w, http.StatusMovedPermanently, withQuery(local(public)+"/", r.URL.RawQuery))
 			return
 		}

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // Redirect answers with a Location.
@@ -37,9 +39,9 @@ func NewRedirect(to string, status int) (*Redirect, error) {
 		target += "/" // or the rest would continue the host's name
 	}
 	// URL.String would write what is escaped in the path anew.
-	d := &Redirect{status: status, base: escape(target, pathBytes+"?"), rest: rest}
+	d := &Redirect{status: status, base: httpsyntax.Escape(target, inQuery), rest: rest}
 	if hasFragment {
-		d.fragment = "#" + escape(fragment, pathBytes+"?")
+		d.fragment = "#" + httpsyntax.Escape(fragment, inQuery)
 	}
 	return d, nil
 }
@@ -56,9 +58,9 @@ func (d *Redirect) location(rest, query string) string {
 	to := d.base
 	inQuery := strings.Contains(to, "?")
 	if d.rest && inQuery {
-		to += escape(rest, ":@/")
+		to += httpsyntax.Escape(rest, inQueryValue)
 	} else if d.rest {
-		to += escape(rest, pathBytes)
+		to += httpsyntax.Escape(rest, inPath)
 	}
 	if to[0] == '/' {
 		to = local(to)
@@ -82,25 +84,21 @@ func withQuery(to, query string) string {
 	if query == "" {
 		return to
 	}
-	return to + "?" + escape(query, pathBytes+"?")
+	return to + "?" + httpsyntax.Escape(query, inQuery)
 }
 
-// pathBytes may stand unescaped in a path besides letters, digits and "-._~%"
-// (RFC 3986, section 3.3), and the brackets, which browsers leave as they are.
-const pathBytes = "!$&'()*+,;=:@/[]"
+// inPath reports whether c may stand in a path as it is: what RFC 3986, section 3.3, allows, the '%'
+// of escapes, and brackets, which browsers leave as they are. Browsers read a backslash as a slash
+// and skip control characters; neither may stand there.
+func inPath(c byte) bool {
+	return c == '%' || httpsyntax.IsUnreserved(c) || strings.IndexByte("!$&'()*+,;=:@/[]", c) >= 0
+}
 
-// escape percent-encodes the bytes of s, which may hold escapes already, that
-// are neither unreserved nor listed. Browsers read a backslash as a slash and
-// skip control characters; neither is left.
-func escape(s, allowed string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		c := s[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~%", c) >= 0 || strings.IndexByte(allowed, c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
+// inQuery is inPath for a query or a fragment (RFC 3986, sections 3.4 and 3.5).
+func inQuery(c byte) bool { return c == '?' || inPath(c) }
+
+// inQueryValue is inQuery without the bytes that separate the parameters of a query or mean
+// something else there.
+func inQueryValue(c byte) bool {
+	return c == '%' || httpsyntax.IsUnreserved(c) || strings.IndexByte(":@/", c) >= 0
 }
