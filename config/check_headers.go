@@ -1,11 +1,14 @@
 package config
 
 import (
+	"cmp"
 	"maps"
 	"net/textproto"
 	"slices"
 	"strings"
 
+	"sluice/config/report"
+	"sluice/config/spelling"
 	"sluice/internal/fieldname"
 	"sluice/internal/httpsyntax"
 )
@@ -18,11 +21,11 @@ const (
 
 // headers checks a change to headers and merges the content of files into what
 // is set.
-func (k *checker) headers(h *Headers, at path, request bool) {
-	if request && k.has(at) && !k.hasBackend(at.parent()) {
-		k.fail(at, "no backend sees these headers: the route has none; remove the section")
+func (k *checker) headers(h *Headers, at report.Path, request bool) {
+	if request && k.Has(at) && !k.hasBackend(at.Parent()) {
+		k.Fail(at, "no backend sees these headers: the route has none; remove the section")
 	}
-	set, setFile, remove := at.key("set_headers"), at.key("set_headers_file"), at.key("remove_headers")
+	set, setFile, remove := at.Key("set_headers"), at.Key("set_headers_file"), at.Key("remove_headers")
 	allowed := func(name string) string {
 		if strings.EqualFold(name, "Host") && !request {
 			return "is a header of requests"
@@ -32,17 +35,17 @@ func (k *checker) headers(h *Headers, at path, request bool) {
 	k.headerNames(set, h.Set, allowed)
 	k.headerNames(setFile, h.SetFile, allowed)
 	k.headerValues(set, h.Set)
-	k.variables(set, h.Set)
-	lines := map[string]int{}
-	for name := range h.Set {
-		lines[fieldname.Fold(name)] = k.pos(set.key(name)).Line
+	k.variables(set, h)
+	seen := map[string]report.Path{} // by the folded name
+	for _, name := range k.inOrder(set, h.Set) {
+		seen[fieldname.Fold(name)] = set.Key(name)
 	}
 	for name, file := range h.SetFile {
-		at := setFile.key(name)
-		if line, twice := lines[fieldname.Fold(name)]; twice {
-			k.fail(at, "%s is set to a value too, at line %d", quote(name), line)
+		at := setFile.Key(name)
+		if value, twice := seen[fieldname.Fold(name)]; twice {
+			k.Fail(at, "%s is set to a value too, at %s", report.Quote(name), k.Where(value))
 		}
-		if k.resolve(at, &file); k.good(at) {
+		if k.resolve(at, &file); k.Good(at) {
 			h.SetFile[name] = file
 			k.headerFile(h, name, at)
 		}
@@ -59,13 +62,13 @@ func (k *checker) headers(h *Headers, at path, request bool) {
 }
 
 // headerFile sets a header to the content of its file.
-func (k *checker) headerFile(h *Headers, name string, at path) {
+func (k *checker) headerFile(h *Headers, name string, at report.Path) {
 	value, ok := k.secret(at, h.SetFile[name])
 	if !ok {
 		return
 	}
-	if !isHeaderValue(value) {
-		k.reject(at, "is a file whose content is "+notHeaderValue)
+	if !spelling.IsHeaderValue(value) {
+		k.Reject(at, "is a file whose content is "+spelling.NotHeaderValue)
 		return
 	}
 	if h.Set == nil {
@@ -77,39 +80,44 @@ func (k *checker) headerFile(h *Headers, name string, at path) {
 	h.Set[name], h.FromFile[name] = value, true
 }
 
-// headerNames checks the keys of a mapping of headers and that none comes twice
-// in different spellings.
-func (k *checker) headerNames(at path, headers map[string]string, wrong func(name string) string) {
-	inOrder := func(a, b string) int { return k.pos(at.key(a)).compare(k.pos(at.key(b))) }
-	names := slices.SortedFunc(maps.Keys(headers), inOrder)
-	lines := map[string]int{}
-	for _, name := range names {
-		at := at.key(name)
+// headerNames checks the keys of a mapping of headers and that none is there twice in different
+// spellings.
+func (k *checker) headerNames(at report.Path, headers map[string]string, wrong func(name string) string) {
+	seen := map[string]report.Path{} // by the canonical name
+	for _, name := range k.inOrder(at, headers) {
+		at := at.Key(name)
 		if !httpsyntax.IsToken(name) {
-			k.fail(at, "%s is not a name of a header", quote(name))
+			k.Fail(at, "%s is not a name of a header", report.Quote(name))
 			continue
 		}
 		if wrong := wrong(name); wrong != "" {
-			k.fail(at, "%s %s", quote(name), wrong)
+			k.Fail(at, "%s %s", report.Quote(name), wrong)
 		}
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		if line, twice := lines[canonical]; twice {
-			k.fail(at, "%s is given twice, first at line %d: names of headers ignore case", quote(name), line)
+		if first, twice := seen[canonical]; twice {
+			k.Fail(at, "%s is given twice, first at %s: names of headers ignore case", report.Quote(name), k.Where(first))
 		}
-		lines[canonical] = k.pos(at).Line
+		seen[canonical] = at
 	}
 }
 
-func (k *checker) headerValues(at path, headers map[string]string) {
+// inOrder returns the keys of a mapping in the order of the configuration.
+func (k *checker) inOrder(at report.Path, m map[string]string) []string {
+	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		return cmp.Or(k.Pos(at.Key(a)).Compare(k.Pos(at.Key(b))), strings.Compare(a, b))
+	})
+}
+
+func (k *checker) headerValues(at report.Path, headers map[string]string) {
 	for name, value := range headers {
-		if at := at.key(name); k.good(at) && !isHeaderValue(value) {
-			k.reject(at, "is "+notHeaderValue)
+		if at := at.Key(name); k.Good(at) && !spelling.IsHeaderValue(value) {
+			k.Reject(at, "is "+spelling.NotHeaderValue)
 		}
 	}
 }
 
-// owned says why sluice alone decides about a header, or "". A backend may take
-// another spelling for it too.
+// owned returns why only sluice decides about a header, or "". Other spellings count too, because a
+// backend may take them for the header.
 func owned(name string) string {
 	switch folded := fieldname.Fold(name); folded {
 	case "connection", "upgrade", "transfer-encoding", "content-length", "te", "trailer", "keep-alive", "proxy-connection":
@@ -122,10 +130,82 @@ func owned(name string) string {
 	return ""
 }
 
-const notHeaderValue = "not a value for a header: it has a line break, another control character or a space at an end"
+// Part is a piece of a header's value: text, or the name of a variable.
+type Part struct {
+	Text     string
+	Variable bool
+}
 
-// isHeaderValue tells whether s can be the value of a header (RFC 9110, section
-// 5.5): no control character but the tab, no space at its ends.
-func isHeaderValue(s string) bool {
-	return !hasControl(strings.ReplaceAll(s, "\t", " ")) && strings.Trim(s, " \t") == s
+// Variables are the names that may stand in braces in the values of set_headers.
+func Variables() []string {
+	return []string{"client_address", "route", "host", "request_id", "scheme", "tls_version", "tls_cipher", "tls_server_name", "client_subject"}
+}
+
+// Parts splits the value of a header. {name} is a variable if the name has only small letters and
+// '_'; {{name}} is the text {name}; everything else is text. No two texts follow each other.
+func Parts(value string) (parts []Part) {
+	text := func(s string) {
+		if n := len(parts); n > 0 && !parts[n-1].Variable {
+			parts[n-1].Text += s
+		} else if s != "" {
+			parts = append(parts, Part{Text: s})
+		}
+	}
+	for value != "" {
+		open := strings.IndexByte(value, '{')
+		if open < 0 {
+			text(value)
+			break
+		}
+		text(value[:open])
+		value = value[open:]
+		inner, escaped := strings.CutPrefix(value[1:], "{")
+		name, rest := word(inner)
+		switch {
+		case escaped && name != "" && strings.HasPrefix(rest, "}}"):
+			text("{" + name + "}")
+			value = rest[2:]
+		case !escaped && name != "" && strings.HasPrefix(rest, "}"):
+			parts = append(parts, Part{Text: name, Variable: true})
+			value = rest[1:]
+		default:
+			text("{")
+			value = value[1:]
+		}
+	}
+	return parts
+}
+
+// word splits off the small letters and '_' that s begins with.
+func word(s string) (word, rest string) {
+	n := strings.IndexFunc(s, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') })
+	if n < 0 {
+		n = len(s)
+	}
+	return s[:n], s[n:]
+}
+
+// variables checks the variables in the values of h.Set.
+func (k *checker) variables(at report.Path, h *Headers) {
+	for name, value := range h.Set {
+		at := at.Key(name)
+		if !k.Good(at) || h.FromFile[name] {
+			continue
+		}
+		for _, p := range Parts(value) {
+			if !p.Variable || slices.Contains(Variables(), p.Text) {
+				continue
+			}
+			if !k.Source(at).Literal { // the name may be part of a secret
+				k.Reject(at, "stands for a value with an unknown variable in braces; {{name}} is the text {name} itself")
+				break
+			}
+			advice := report.Suggest(p.Text, slices.Values(Variables()))
+			if advice == "" {
+				advice = ": there are " + strings.Join(Variables(), ", ") + "; {{" + p.Text + "}} is the text itself"
+			}
+			k.Fail(at, "unknown variable {%s}%s", p.Text, advice)
+			break
+		}
+	}
 }

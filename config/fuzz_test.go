@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/config/spelling"
 )
 
 // Whatever the text: no panic; every problem has the file's name, a place in
@@ -65,7 +67,7 @@ func checkSpelling(t *testing.T, c *Config) {
 	t.Helper()
 	for _, r := range c.Routes {
 		if r.Host != "" {
-			if again, wrong := cleanHost(r.Host); again != r.Host || wrong != "" {
+			if again, wrong := spelling.Host(r.Host); again != r.Host || wrong != "" {
 				t.Errorf("host %q becomes %q (%s)", r.Host, again, wrong)
 			}
 		}
@@ -77,7 +79,7 @@ func checkSpelling(t *testing.T, c *Config) {
 			if origin == "*" {
 				continue
 			}
-			if again, wrong := cleanOrigin(origin); again != origin || wrong != "" {
+			if again, wrong := spelling.Origin(origin); again != origin || wrong != "" {
 				t.Errorf("origin %q becomes %q (%s)", origin, again, wrong)
 			}
 		}

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"sluice/config/units"
+)
 
 // Backend is a named group of endpoints.
 type Backend struct {
@@ -68,7 +72,7 @@ type Health struct {
 // Passive is how endpoints are judged by how they serve.
 type Passive struct {
 	Failures  int           `yaml:"failures" short:"" default:"5" off:"" min:"1" max:"10000" doc:"Failures in a row after which an endpoint gets no work for a while. A failure is an endpoint that cannot be reached, does not answer, breaks the protocol, or answers with one of 'statuses'. All but the first kind count only when several clients have met some within 'window', or there was only one client."`
-	Ratio     Percent       `yaml:"ratio" default:"off" off:"" min:"1%" max:"100%" doc:"Share of failures within 'window', from 20 outcomes on, that does the same."`
+	Ratio     units.Percent `yaml:"ratio" default:"off" off:"" min:"1%" max:"100%" doc:"Share of failures within 'window', from 20 outcomes on, that does the same."`
 	Window    time.Duration `yaml:"window" default:"10s" min:"1s" max:"1h" doc:"Time that 'ratio' is about, and in which clients are told apart."`
 	Statuses  []int         `yaml:"statuses" off:"" min:"500" max:"599" doc:"Status codes that count as failures. Absent or off: none, as they may be due to what was asked for."`
 	Eject     time.Duration `yaml:"eject" default:"5s" min:"100ms" max:"1h" doc:"Time without work, for the first time; twice as long each time it fails again as soon as it is back."`
@@ -81,7 +85,7 @@ type Retry struct {
 	Tries      int           `yaml:"tries" short:"" default:"3" min:"1" max:"20" doc:"Endpoints that are tried, the first one included."`
 	Timeout    time.Duration `yaml:"timeout" default:"10s" min:"1ms" max:"10m" doc:"Time since the request came after which nothing is tried again."`
 	TryTimeout time.Duration `yaml:"try_timeout" default:"off" off:"" min:"1ms" max:"10m" doc:"Limit for an endpoint to begin its answer to a handshake, or to a request that may be tried again, before another one is asked."`
-	Budget     Percent       `yaml:"budget" default:"20%" min:"1%" max:"100%" doc:"Retries for all requests of the backend together, as a share of them; a few more are always allowed."`
+	Budget     units.Percent `yaml:"budget" default:"20%" min:"1%" max:"100%" doc:"Retries for all requests of the backend together, as a share of them; a few more are always allowed."`
 }
 
 // Queue is where work waits when all endpoints are full.
@@ -92,8 +96,8 @@ type Queue struct {
 
 // Rebalance moves live sessions to endpoints that are added.
 type Rebalance struct {
-	Rate  PercentRate `yaml:"rate" short:"" default:"off" off:"" max:"100%/min" doc:"Share of the sessions on endpoints with more than their even share that is ended, to come back elsewhere, as in 5%/min."`
-	First string      `yaml:"first" default:"oldest" enum:"oldest,newest" doc:"Which sessions go first."`
+	Rate  units.PercentRate `yaml:"rate" short:"" default:"off" off:"" max:"100%/min" doc:"Share of the sessions on endpoints with more than their even share that is ended, to come back elsewhere, as in 5%/min."`
+	First string            `yaml:"first" default:"oldest" enum:"oldest,newest" doc:"Which sessions go first."`
 }
 
 // DNS is how names are looked up.
@@ -124,7 +128,7 @@ type Split struct {
 
 // Mirror sends copies of requests.
 type Mirror struct {
-	Backend string  `yaml:"backend" short:"" required:"true" doc:"The name of a backend, or an address or URL."`
-	Share   Percent `yaml:"share" default:"100%" min:"1%" max:"100%" doc:"Share of the requests that are copied."`
-	MaxBody Size    `yaml:"max_body_size" default:"64KiB" max:"10MiB" doc:"Largest body of a request that is copied."`
+	Backend string        `yaml:"backend" short:"" required:"true" doc:"The name of a backend, or an address or URL."`
+	Share   units.Percent `yaml:"share" default:"100%" min:"1%" max:"100%" doc:"Share of the requests that are copied."`
+	MaxBody units.Size    `yaml:"max_body_size" default:"64KiB" max:"10MiB" doc:"Largest body of a request that is copied."`
 }

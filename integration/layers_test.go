@@ -27,7 +27,16 @@ var layers = map[string][]string{
 		"github.com/gobwas/ws", "github.com/pires/go-proxyproto", "github.com/rs/zerolog", "golang.org/x/net/http/httpguts",
 	},
 
-	"config":         {"sluice/internal/fieldname", "sluice/internal/httpsyntax", "golang.org/x/net/idna", "gopkg.in/yaml.v3"},
+	"config": {
+		"sluice/config/decode", "sluice/config/report", "sluice/config/schema", "sluice/config/spelling", "sluice/config/units",
+		"sluice/internal/fieldname", "sluice/internal/httpsyntax", "gopkg.in/yaml.v3",
+	},
+	"config/decode":   {"sluice/config/report", "sluice/config/schema", "gopkg.in/yaml.v3"},
+	"config/schema":   {"sluice/config/report", "sluice/config/units"},
+	"config/spelling": {"sluice/config/report", "sluice/internal/httpsyntax", "golang.org/x/net/idna"},
+	"config/report":   {"sluice/internal/httpsyntax"},
+	"config/units":    {},
+
 	"route":          {"sluice/internal/httpsyntax"},
 	"tlsconf":        {"sluice/internal/httpsyntax", "sluice/internal/pemfile", "golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
 	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/wire", "github.com/gobwas/httphead", "golang.org/x/net/http/httpguts"},

@@ -1,19 +1,22 @@
-package config
+// Package spelling checks texts of a configuration and brings each into one spelling, so that two
+// texts that mean the same are equal. What is wrong with a text is a predicate such as "has no
+// port", or "". The package opens nothing and looks nothing up.
+package spelling
 
 import (
 	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"golang.org/x/net/idna"
 
+	"sluice/config/report"
 	"sluice/internal/httpsyntax"
 )
 
-// cleanName checks a host name or IP address, without brackets and port, and
-// returns it in lower case. The second result is what is wrong.
-func cleanName(name string) (string, string) {
+// Name checks a host name or IP address without brackets and port, and returns it in lower case. A
+// name may end in a dot.
+func Name(name string) (clean, wrong string) {
 	if ip, err := netip.ParseAddr(name); err == nil {
 		return ip.String(), ""
 	}
@@ -35,34 +38,34 @@ func cleanName(name string) (string, string) {
 // noScheme is what is wrong with an origin such as app.example.com.
 const noScheme = "has no scheme"
 
-// spelling returns how to write the literal with what is wrong mended, or "" if
-// that cannot be told.
-func spelling(literal, wrong string) string {
+// Advice returns how to write the text of a name, host or origin without what is wrong with it,
+// as the end of a sentence, or "" if the package cannot tell.
+func Advice(text, wrong string) string {
 	switch wrong {
 	case noScheme:
-		return ", did you mean " + quote("https://"+literal) + "?"
+		return ", did you mean " + report.Quote("https://"+text) + "?"
 	case httpsyntax.ErrNotASCII.Error():
-		scheme, name := "", literal
-		if before, after, found := strings.Cut(literal, "://"); found {
+		scheme, name := "", text
+		if before, after, found := strings.Cut(text, "://"); found {
 			scheme, name = before+"://", after
 		}
 		if rest, wildcard := strings.CutPrefix(name, "*."); wildcard {
 			scheme, name = scheme+"*.", rest
 		}
 		if ascii, err := idna.Lookup.ToASCII(name); err == nil {
-			return ", as in " + quote(scheme+ascii)
+			return ", as in " + report.Quote(scheme+ascii)
 		}
 	}
 	return ""
 }
 
-// cleanPattern is cleanName for a name whose first label may be '*'.
-func cleanPattern(name string) (string, string) {
+// Pattern is [Name] for a name whose first label may be '*'.
+func Pattern(name string) (clean, wrong string) {
 	rest, wildcard := strings.CutPrefix(name, "*.")
 	if strings.Contains(rest, "*") {
 		return "", "has a '*' that is not the whole first label, as in *.example.com"
 	}
-	clean, wrong := cleanName(rest)
+	clean, wrong = Name(rest)
 	switch {
 	case wrong != "" || !wildcard:
 		return clean, wrong
@@ -72,9 +75,9 @@ func cleanPattern(name string) (string, string) {
 	return "*." + clean, ""
 }
 
-// cleanHost is cleanPattern for the host of a route: brackets and one trailing
-// dot are removed, what does not belong to a host is refused.
-func cleanHost(host string) (string, string) {
+// Host is [Pattern] for the host of a route: brackets and one dot at the end are removed, a port and
+// what else does not belong to a host is refused.
+func Host(host string) (clean, wrong string) {
 	switch _, port, err := net.SplitHostPort(host); {
 	case host == "":
 		return "", "is empty: remove the key to match any host"
@@ -91,37 +94,6 @@ func cleanHost(host string) (string, string) {
 			return "", "has brackets without an IPv6 address in them"
 		}
 	}
-	host, wrong := cleanPattern(host)
+	host, wrong = Pattern(host)
 	return strings.TrimSuffix(host, "."), wrong
-}
-
-// parseProxy reads a network such as 10.0.0.0/8, an address, which is a network
-// of one, or the word unix. The second result is what is wrong.
-func parseProxy(text string) (Proxy, string) {
-	if text == "unix" {
-		return Proxy{Unix: true}, ""
-	}
-	p, err := netip.ParsePrefix(text)
-	if ip, notIP := netip.ParseAddr(text); notIP == nil && ip.Zone() == "" {
-		p, err = netip.PrefixFrom(ip, ip.BitLen()), nil
-	}
-	switch {
-	case strings.HasPrefix(strings.ToLower(text), "unix"):
-		return Proxy{}, "is not the word unix, which stands for the proxies on all Unix sockets"
-	case err != nil:
-		return Proxy{}, "is not an IP address or network, as in 10.0.0.0/8"
-	case p.Addr().Is4In6():
-		return Proxy{}, "is IPv4 in the form of IPv6: write it as IPv4"
-	case p != p.Masked():
-		return Proxy{}, "has bits set behind its first " + strconv.Itoa(p.Bits())
-	}
-	return Proxy{Prefix: p}, ""
-}
-
-// String returns p as it is written.
-func (p Proxy) String() string {
-	if p.Unix {
-		return "unix"
-	}
-	return p.Prefix.String()
 }
