@@ -12,7 +12,8 @@ import (
 )
 
 // checker finds what is wrong with a decoded configuration beyond the form of single values, brings
-// its values into one spelling and resolves its references and relative file names.
+// its values into one spelling and resolves its references and relative file names. Its methods take
+// the path of what they check as at.
 type checker struct {
 	*report.Report
 	types    *schema.Types

@@ -86,32 +86,12 @@ func (k *checker) loop(e *Endpoint, at report.Path) bool {
 		if !k.Good(listener.Key("address")) {
 			continue
 		}
-		if network, address, wrong := spelling.Address(l.Address); wrong == "" && network == e.Network && sameSocket(address, e.Address, network) {
+		if network, address, wrong := spelling.Address(l.Address); wrong == "" && network == e.Network && spelling.SameSocket(network, address, e.Address) {
 			k.Reject(at, "is the gateway's own listener at %s: requests would go round for ever", k.Where(listener))
 			return true
 		}
 	}
 	return false
-}
-
-// sameSocket reports whether a connection to an address comes to a listener. Both are in the
-// spelling of [spelling.Address].
-func sameSocket(listener, address, network string) bool {
-	if network != "tcp" {
-		return listener == address
-	}
-	host, port, _ := net.SplitHostPort(listener)
-	to, toPort, _ := net.SplitHostPort(address)
-	if port != toPort {
-		return false
-	}
-	loopback := func(host string) bool {
-		ip := net.ParseIP(host)
-		return host == "localhost" || ip != nil && ip.IsLoopback()
-	}
-	everywhere := host == "" || net.ParseIP(host) != nil && net.ParseIP(host).IsUnspecified()
-	named := host == "localhost" || to == "localhost"
-	return host == to || (everywhere || named && loopback(host)) && loopback(to)
 }
 
 func (k *checker) backendTLS(b *Backend, at report.Path) {

@@ -13,14 +13,13 @@ import (
 	"sluice/internal/httpsyntax"
 )
 
-// Which headers a change is for.
+// What a change to headers is made to.
 const (
 	onRequest  = true
 	onResponse = false
 )
 
-// headers checks a change to headers and merges the content of files into what
-// is set.
+// headers checks a change to headers and adds the content of files to what is set.
 func (k *checker) headers(h *Headers, at report.Path, request bool) {
 	if request && k.Has(at) && !k.hasBackend(at.Parent()) {
 		k.Fail(at, "no backend sees these headers: the route has none; remove the section")
@@ -61,7 +60,7 @@ func (k *checker) headers(h *Headers, at report.Path, request bool) {
 	})
 }
 
-// headerFile sets a header to the content of its file.
+// headerFile sets a header to the content of its file, which is checked as a value.
 func (k *checker) headerFile(h *Headers, name string, at report.Path) {
 	value, ok := k.secret(at, h.SetFile[name])
 	if !ok {

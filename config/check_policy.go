@@ -101,7 +101,7 @@ func (k *checker) cors(c *CORS, at report.Path) {
 	}
 }
 
-// settled reports headers of responses that are set though another key decides about them.
+// settled reports headers that the route sets in responses although another key decides about them.
 func (k *checker) settled(r *Route, at report.Path) {
 	for name := range r.Response.Set {
 		by := r.settledBy(textproto.CanonicalMIMEHeaderKey(fieldname.Fold(name)))

@@ -8,8 +8,8 @@ import (
 	"sluice/internal/httpsyntax"
 )
 
-// references finds the backends that routes name, and makes one for each
-// address or URL that a route gives in place of a name.
+// references finds the backends that routes name, and makes one for each address or URL that a route
+// has in place of a name.
 func (k *checker) references(at report.Path) {
 	c := k.config
 	known := make(map[string]bool, len(c.Backends))

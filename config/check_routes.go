@@ -85,7 +85,8 @@ func (k *checker) methods(at report.Path, methods []string) {
 	})
 }
 
-// duplicate reports a route that matches the same requests as one before it.
+// duplicate reports a route that matches the same requests as one before it. Routes are compared
+// only if their matchers have no mistake.
 func (k *checker) duplicate(r *Route, at report.Path, seen map[string]report.Path) {
 	for _, matcher := range []string{"host", "path", "methods", "headers", "query", "protocol"} {
 		if k.Broken(at.Key(matcher)) {
@@ -207,7 +208,7 @@ func (k *checker) files(f *Files, at report.Path) {
 	}
 }
 
-// rewriting checks what changes the path for a backend or for files.
+// rewriting checks the keys that change the path for a backend or for files.
 func (k *checker) rewriting(r *Route, at report.Path) {
 	strip, rewrite := at.Key("strip_prefix"), at.Key("rewrite")
 	for _, key := range []report.Path{strip, rewrite} {

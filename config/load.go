@@ -45,7 +45,7 @@ func Load(path string) (*Config, error) {
 	return Parse(path, text, Options{Dir: filepath.Dir(path)})
 }
 
-// readConfig reads a file, of one that is too big only enough to see that.
+// readConfig reads a file. Of one that is too big it reads only enough to see that.
 func readConfig(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -77,10 +77,10 @@ func Parse(file string, text []byte, o Options) (*Config, error) {
 // checks it as Parse checks a file. Afterwards c is what Parse returns for the same configuration
 // in YAML, but for positions. Completing a Config twice is a mistake.
 //
-// A field of c that is zero takes its default. Zero holds the paths of fields that have another
-// default and are to stay zero, as in "log.access" and "routes[0].timeouts.idle"; the key of
-// backends is their name, as in "backends.api.drain_time". An element of a list or mapping is never
-// absent. Fields without a key, such as the parts of an endpoint's address, are filled in.
+// A field of c that is zero takes its default. The argument zero has the paths of fields that are to
+// stay zero instead, as in "log.access" or "routes[0].timeouts.idle". A backend is named by its name,
+// as in "backends.api.drain_time". Elements of lists and mappings have no default. Fields without a
+// key, such as Network and Address of an [Endpoint], are filled in.
 //
 // The error is nil or [Problems], which have paths and no positions; c.File, which may be "", stands
 // in front of each. With problems c lacks what has a mistake, as for Parse.
@@ -134,7 +134,7 @@ func (c *Config) Place(at string) Pos {
 	return report.Start()
 }
 
-// cause is err without the file name, which may come from a variable.
+// cause returns err without the file name, which may come from a variable.
 func cause(err error) string {
 	if pathError := new(fs.PathError); errors.As(err, &pathError) {
 		return pathError.Err.Error()

@@ -2,22 +2,21 @@ package config
 
 import (
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
 	"sluice/config/report"
+	"sluice/config/spelling"
 	"sluice/config/units"
 )
 
-// Config is one configuration file, decoded, with defaults filled in and
-// references checked. It is plain data: nothing that runs keeps a pointer
-// into it.
+// Config is one configuration. From [Load], [Parse] and [Complete] it has all defaults and was
+// checked. It is plain data: nothing that runs keeps a pointer into it.
 //
 // The struct tags of this package's types are the one source of the format, as package schema says:
 // decoding, defaults, the JSON Schema and the tests of the documentation read them.
 type Config struct {
-	File string `yaml:"-"` // as given to Load; relative paths below it are already resolved
+	File string `yaml:"-"` // as given to Load, for messages; relative paths are resolved already
 
 	Listeners       []Listener    `yaml:"listeners" doc:"Addresses to accept connections on. Without it: ':443' with TLS and ':80' redirecting to it when 'tls' is set, else ':80'."`
 	TLS             *TLS          `yaml:"tls" doc:"Certificates and TLS policy. Needed by every listener with 'tls: true'."`
@@ -33,7 +32,7 @@ type Config struct {
 	positions map[report.Path]Pos // of what the file has; nil for a Config that is from no file
 }
 
-// Listener is an address the gateway accepts on.
+// Listener is an address that the gateway accepts connections on.
 type Listener struct {
 	Pos Pos `yaml:"-"`
 
@@ -60,7 +59,7 @@ type ListenerTimeouts struct {
 	Idle   time.Duration `yaml:"idle" default:"2m" min:"1ms" max:"1d" doc:"Between the requests of a connection."`
 }
 
-// TLS holds certificates and policy.
+// TLS is the certificates of the listeners and their TLS policy.
 type TLS struct {
 	Pos Pos `yaml:"-"`
 
@@ -74,7 +73,7 @@ type TLS struct {
 	ClientAuth   *ClientAuth   `yaml:"client_auth" doc:"Ask clients for certificates."`
 }
 
-// ACME says whom to order certificates from.
+// ACME is a CA to order certificates from (RFC 8555).
 type ACME struct {
 	Email     string   `yaml:"email" doc:"Where the CA may write to."`
 	Directory string   `yaml:"directory" default:"https://acme-v02.api.letsencrypt.org/directory" doc:"URL of the CA's directory."`
@@ -84,16 +83,17 @@ type ACME struct {
 	Hosts     []string `yaml:"hosts" doc:"More names to order certificates for, such as those that a route with a wildcard takes."`
 }
 
-// EAB binds an ACME account to one that the CA knows otherwise.
+// EAB is an external account binding (RFC 8555, section 7.3.4): it ties the ACME account to an
+// account that the CA knows already.
 type EAB struct {
 	KeyID       string `yaml:"key_id" required:"true" doc:"Identifier of the key that the CA gave out."`
-	HMACKey     string `yaml:"hmac_key" doc:"That key, base64url."` // Load fills it in from HMACKeyFile
+	HMACKey     string `yaml:"hmac_key" doc:"That key, base64url."` // filled in from HMACKeyFile
 	HMACKeyFile string `yaml:"hmac_key_file" doc:"File that holds the key in place of 'hmac_key'."`
 
 	Key []byte `yaml:"-"` // HMACKey, decoded
 }
 
-// ClientAuth asks clients for certificates.
+// ClientAuth is how clients are asked for certificates.
 type ClientAuth struct {
 	Mode string `yaml:"mode" default:"require" enum:"request,require" doc:"'require' refuses clients without a certificate; with 'request' they may have none. One that is shown must be from 'ca' in both."`
 	CA   string `yaml:"ca" required:"true" doc:"PEM file of the authorities that issue the certificates; read again when it changes."`
@@ -102,17 +102,17 @@ type ClientAuth struct {
 
 // Certificate is a certificate chain and its key, both PEM files.
 type Certificate struct {
-	Index int `yaml:"-"` // in the file's list, as of a Route
+	Index int `yaml:"-"` // in the list as it was given, as in a Route
 
 	Cert string `yaml:"cert" required:"true" doc:"PEM file with the certificate, then its intermediates."`
 	Key  string `yaml:"key" required:"true" doc:"PEM file with the private key."`
 }
 
-// Route is what to match and what to do. Exactly one of Backend, Split,
-// Redirect, Respond and Files is set.
+// Route is which requests to match and what to do with them. Exactly one of Backend, Split, Redirect,
+// Respond and Files is set.
 type Route struct {
 	Pos   Pos `yaml:"-"`
-	Index int `yaml:"-"` // in the file's list: a Config with problems lacks some routes
+	Index int `yaml:"-"` // in the list as it was given: a Config with problems lacks some routes
 
 	Name     string            `yaml:"name" doc:"Identity of the route in logs and across reloads. Default: its matchers."`
 	Host     string            `yaml:"host" doc:"Exact host, '*.example.com' (any name below, not example.com itself), or absent for any. A port is not part of it."`
@@ -148,13 +148,13 @@ type Route struct {
 // Headers is a change to a header section: removals first, then settings.
 type Headers struct {
 	Set     map[string]string `yaml:"set_headers" doc:"Headers to set, replacing what is there under that name in any spelling. {client_address}, {route}, {host}, {request_id}, {scheme}, {tls_version}, {tls_cipher}, {tls_server_name} and {client_subject} stand for what the request has."`
-	SetFile map[string]string `yaml:"set_headers_file" doc:"Headers to set to the content of a file (a secret), name to file. A line break at its end is dropped; an empty file is a mistake."` // merged into Set by Load
+	SetFile map[string]string `yaml:"set_headers_file" doc:"Headers to set to the content of a file (a secret), name to file. A line break at its end is dropped; an empty file is a mistake."` // their values are in Set too
 	Remove  []string          `yaml:"remove_headers" doc:"Headers to remove, in any spelling of their names, in trailers too."`
 
-	FromFile map[string]bool `yaml:"-"` // names in Set whose values come from files: they have no variables
+	FromFile map[string]bool `yaml:"-"` // names in Set whose values come from files: variables are not expanded in them
 }
 
-// RouteTimeouts bound how long a backend may take.
+// RouteTimeouts bound how long the backend may take.
 type RouteTimeouts struct {
 	Response time.Duration `yaml:"response" default:"60s" min:"1ms" max:"1d" doc:"For the backend to take each piece of a request's body, and then until the head of its response. A WebSocket has 'handshake_timeout' instead."`
 	Idle     time.Duration `yaml:"idle" default:"1h" off:"" min:"1ms" max:"7d" doc:"For the backend to send more in the middle of a response, or to take more of the request. off: event streams and gRPC calls may pause for ever."`
@@ -222,7 +222,7 @@ type WebSocket struct {
 	Limits              SessionLimits `yaml:"limits" doc:"How many sessions there may be, and what may be sent in one."`
 }
 
-// SessionLimits bound the sessions of a route. What is 0 has no limit.
+// SessionLimits bound the sessions of a route. 0 means no limit.
 type SessionLimits struct {
 	Sessions       int        `yaml:"sessions" default:"0" min:"0" max:"10000000" doc:"Sessions of the route open at once; 503 with Retry-After beyond. 0: no limit."`
 	SessionsPerIP  int        `yaml:"sessions_per_ip" default:"0" min:"0" max:"1000000" doc:"Sessions of the route open at once from one client address, for IPv6 from one /64; 429 with Retry-After beyond. 0: no limit."`
@@ -233,7 +233,7 @@ type SessionLimits struct {
 	Backend Traffic `yaml:"backend" doc:"What the backend may send; the keys beside this one are about the client."`
 }
 
-// Traffic bounds what one side of a session may send. What is 0 has no limit.
+// Traffic bounds what one side of a session may send. 0 means no limit.
 type Traffic struct {
 	FrameSize    units.Size     `yaml:"frame_size" default:"off" off:"" doc:"Largest payload of a data frame, as it is on the wire; 1009 beyond it. 0 or off: no limit."`
 	MessageSize  units.Size     `yaml:"message_size" default:"off" off:"" doc:"Largest payload of a message, as it is on the wire; 1009 beyond it. With permessage-deflate that is compressed: 1MiB may inflate to 1GiB, unless 'compression' is strip. 0 or off: no limit."`
@@ -279,27 +279,17 @@ func (p *Proxy) Wrong() string {
 // Form is what a Proxy is, for messages.
 func (p *Proxy) Form() string { return "an address or network" }
 
-// parseProxy reads a network such as 10.0.0.0/8, an address, which is a network of one, or the word
-// unix. The second result is what is wrong with the text.
+// parseProxy reads what [spelling.Network] reads, or the word unix. The second result is what is
+// wrong with the text.
 func parseProxy(text string) (Proxy, string) {
 	if text == "unix" {
 		return Proxy{Unix: true}, ""
 	}
-	p, err := netip.ParsePrefix(text)
-	if ip, notIP := netip.ParseAddr(text); notIP == nil && ip.Zone() == "" {
-		p, err = netip.PrefixFrom(ip, ip.BitLen()), nil
-	}
-	switch {
-	case strings.HasPrefix(strings.ToLower(text), "unix"):
+	if strings.HasPrefix(strings.ToLower(text), "unix") {
 		return Proxy{}, "is not the word unix, which stands for the proxies on all Unix sockets"
-	case err != nil:
-		return Proxy{}, "is not an IP address or network, as in 10.0.0.0/8"
-	case p.Addr().Is4In6():
-		return Proxy{}, "is IPv4 in the form of IPv6: write it as IPv4"
-	case p != p.Masked():
-		return Proxy{}, "has bits set behind its first " + strconv.Itoa(p.Bits())
 	}
-	return Proxy{Prefix: p}, ""
+	network, wrong := spelling.Network(text)
+	return Proxy{Prefix: network}, wrong
 }
 
 // String returns p as a configuration has it.

@@ -27,8 +27,8 @@ type Problem struct {
 	Message string // never holds a value that came from the environment or another file
 }
 
-// Error is "file:line:column: path: message", the form that editors jump to. What there is not of
-// file and position is left out.
+// Error is "file:line:column: path: message", the form that editors jump to. Without a position it
+// is "file: path: message", and without a file "path: message".
 func (p Problem) Error() string {
 	at := ""
 	switch {

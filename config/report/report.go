@@ -79,7 +79,7 @@ func (r *Report) Pos(at Path) Pos {
 	return Start()
 }
 
-// Where tells a reader where another value is, for messages: "line 3" in a file, else its path.
+// Where names the place of another value in a message: "line 3" in a file, else its path.
 func (r *Report) Where(at Path) string {
 	if !r.lines {
 		return string(at)

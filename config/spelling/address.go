@@ -55,6 +55,26 @@ func CheckDialable(address string) (wrong string) {
 	return ""
 }
 
+// SameSocket reports whether a connection to an address comes to a listener, both of one network and
+// in the spelling of [Address].
+func SameSocket(network, listener, address string) bool {
+	if network != "tcp" {
+		return listener == address
+	}
+	host, port, _ := net.SplitHostPort(listener)
+	to, toPort, _ := net.SplitHostPort(address)
+	if port != toPort {
+		return false
+	}
+	loopback := func(host string) bool {
+		ip := net.ParseIP(host)
+		return host == "localhost" || ip != nil && ip.IsLoopback()
+	}
+	everywhere := host == "" || net.ParseIP(host) != nil && net.ParseIP(host).IsUnspecified()
+	named := host == "localhost" || to == "localhost"
+	return host == to || (everywhere || named && loopback(host)) && loopback(to)
+}
+
 func checkPort(port string) (wrong string) {
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || strconv.FormatUint(n, 10) != port {

@@ -6,6 +6,7 @@ package spelling
 import (
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -96,4 +97,21 @@ func Host(host string) (clean, wrong string) {
 	}
 	host, wrong = Pattern(host)
 	return strings.TrimSuffix(host, "."), wrong
+}
+
+// Network reads a network such as 10.0.0.0/8, or an address, which is a network of one.
+func Network(text string) (network netip.Prefix, wrong string) {
+	p, err := netip.ParsePrefix(text)
+	if ip, notIP := netip.ParseAddr(text); notIP == nil && ip.Zone() == "" {
+		p, err = netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	switch {
+	case err != nil:
+		return netip.Prefix{}, "is not an IP address or network, as in 10.0.0.0/8"
+	case p.Addr().Is4In6():
+		return netip.Prefix{}, "is IPv4 in the form of IPv6: write it as IPv4"
+	case p != p.Masked():
+		return netip.Prefix{}, "has bits set behind its first " + strconv.Itoa(p.Bits())
+	}
+	return p, ""
 }

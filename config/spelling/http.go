@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// NotHeaderValue is what is wrong with a text that is no [IsHeaderValue], without the verb.
+// NotHeaderValue is what a text is that [IsHeaderValue] refuses.
 const NotHeaderValue = "not a value for a header: it has a line break, another control character or a space at an end"
 
 // IsHeaderValue reports whether s can be the value of a header (RFC 9110, section 5.5): it has no
@@ -21,8 +21,8 @@ func HasControl(s string) bool {
 	return strings.IndexFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }) >= 0
 }
 
-// CheckPath returns what is wrong with the path p of a URL, or "". Only the part of p that fixed
-// holds may have no '*'.
+// CheckPath returns what is wrong with the path p of a URL, or "". Fixed is the part of p that may
+// not have a '*'.
 func CheckPath(fixed, p string) (wrong string) {
 	switch {
 	case !strings.HasPrefix(p, "/"):
