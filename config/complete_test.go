@@ -271,10 +271,10 @@ func TestCompletedConfigHasNoPositions(t *testing.T) {
 	if err := complete(c); err != nil {
 		t.Fatal(err)
 	}
-	if pos := c.Place("routes[0]"); pos != (Pos{}) {
-		t.Errorf("Place = %v; want none", pos)
+	if pos := c.Position("routes[0]"); pos != (Pos{}) {
+		t.Errorf("Position = %v; want none", pos)
 	}
-	if got, want := c.Problem(c.Place("routes[0]"), "routes[0]", "can never match").Error(), "routes[0]: can never match"; got != want {
+	if got, want := c.Problem(c.Position("routes[0]"), "routes[0]", "can never match").Error(), "routes[0]: can never match"; got != want {
 		t.Errorf("the problem is %q; want %q", got, want)
 	}
 }

@@ -237,7 +237,8 @@ func (v validator) resolve(s map[string]any) map[string]any {
 	return v.root["$defs"].(map[string]any)[strings.TrimPrefix(ref, "#/$defs/")].(map[string]any)
 }
 
-// object is the mapping that the value, element or shorthand s stands for.
+// object returns the schema of the mapping that s, a schema of a value, a list or a short form, is
+// about.
 func (v validator) object(s map[string]any) map[string]any {
 	s = v.resolve(s)
 	switch {

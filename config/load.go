@@ -120,9 +120,9 @@ func (c *Config) Problem(pos Pos, path, format string, args ...any) Problem {
 	return Problem{File: c.File, Pos: pos, Path: path, Message: fmt.Sprintf(format, args...)}
 }
 
-// Place returns the position of the value at a path, as backends.api.tls.ca, or of what is around
-// it when the file does not have it. It is zero when c is from no file.
-func (c *Config) Place(at string) Pos {
+// Position returns the position of the value at a path, as backends.api.tls.ca, or of what is around
+// it if the file does not have it. It is zero if c is from no file.
+func (c *Config) Position(at string) Pos {
 	if c.positions == nil {
 		return Pos{}
 	}

@@ -39,7 +39,7 @@ func testOptions() Options {
 	}
 }
 
-// listenerAt is a listener as the defaults have it.
+// listenerAt returns a listener with all defaults.
 func listenerAt(line, column int, address string) Listener {
 	return Listener{
 		Pos: Pos{Line: line, Column: column}, Address: address, HTTP2: true, MaxStreams: 250,
@@ -80,13 +80,13 @@ func TestParseFillsInDefaults(t *testing.T) {
 		StateDir:        "/etc/sluice/state",
 		ShutdownTimeout: 30 * time.Second,
 	}
-	c.positions = nil // TestPlace is about them
+	c.positions = nil // TestPosition is about them
 	if err != nil || !reflect.DeepEqual(c, want) {
 		t.Errorf("parse = %+v, %v; want %+v", c, err, want)
 	}
 }
 
-// What a good file comes to, as one value picked out of it.
+// TestParse compares one value of each file with the value it should have.
 func TestParse(t *testing.T) {
 	first := func(c *Config) *Route { return &c.Routes[0] }
 	https, http, bounded := listenerAt(2, 1, ":443"), listenerAt(2, 1, ":80"), listenerAt(2, 13, ":1")
@@ -367,7 +367,7 @@ f:2:15: log.level: "x" is not one of debug, info, warn, error`
 	}
 }
 
-func TestPlace(t *testing.T) {
+func TestPosition(t *testing.T) {
 	c, err := parse("backends:\n  app:\n    endpoints: ['https://a']\n    tls:\n      ca: a.pem\nroutes: [{ backend: app }]")
 	if err != nil {
 		t.Fatal(err)
@@ -375,8 +375,8 @@ func TestPlace(t *testing.T) {
 	for at, want := range map[string]Pos{
 		"backends.app.tls.ca": {Line: 5, Column: 11}, "backends.app.tls.cert": {Line: 4, Column: 5}, "backends.app.tls": {Line: 4, Column: 5}, "tls.certificates[0]": report.Start(), "": report.Start(),
 	} {
-		if got := c.Place(at); got != want {
-			t.Errorf("Place(%q) = %v, want %v", at, got, want)
+		if got := c.Position(at); got != want {
+			t.Errorf("Position(%q) = %v, want %v", at, got, want)
 		}
 	}
 }

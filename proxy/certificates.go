@@ -50,7 +50,7 @@ func (b *builder) failTLS(at string, err error) {
 	if f, ok := errors.AsType[*tlsconf.FileError](err); ok {
 		at = f.Option
 	}
-	b.fail(b.cfg.Place(at), at, err)
+	b.fail(b.cfg.Position(at), at, err)
 }
 
 // acme returns what to order: certificates for the hosts of routes that can

@@ -9,20 +9,18 @@ import (
 	"sluice/internal/httpsyntax"
 )
 
-// Clean returns the one spelling of an escaped path that matching and
-// forwarding use alike, so that both always mean the same resource.
+// Clean returns the one spelling of an escaped path. Matching and forwarding both use it, so that
+// both always mean the same resource.
 //
-// The path is split at '/' before anything is decoded: an escaped slash, and a
-// backslash in any form, is data. Segments that then read "." or ".." are
-// resolved (RFC 3986, section 5.2.4), never above the root; empty segments are
-// kept. Unreserved characters are written as they are. Reserved ones stay as
-// they came, escaped or not, for they may be delimiters to the backend:
-// "/a;b" and "/a%3Bb" are different paths (section 2.2). All other bytes are
-// written as %XX, and every escape is in upper case. A clean path is returned
-// as it is, without allocation.
+// The path is split at '/' before anything is decoded: an escaped slash is data, and so is a
+// backslash in any form. Segments that then read "." or ".." are resolved (RFC 3986, section 5.2.4),
+// never above the root; empty segments are kept. Unreserved characters are written unescaped.
+// Reserved ones stay as they came, escaped or not, because the backend may take them for delimiters:
+// "/a;b" and "/a%3Bb" are different paths (section 2.2). All other bytes are written as %XX, with
+// upper-case digits. A clean path is returned as it is, without allocation.
 //
-// A path that does not start with '/', a broken escape, a NUL in any form and
-// a raw control character are errors.
+// It is an error if the path does not start with '/', or if it has a broken escape, a NUL in any
+// form or an unescaped control character.
 func Clean(escaped string) (string, error) {
 	if !strings.HasPrefix(escaped, "/") {
 		return "", errors.New("path does not start with '/'")
@@ -106,9 +104,8 @@ func appendSegment(dst []byte, segment string) ([]byte, error) {
 	return dst, nil
 }
 
-// isReserved reports whether c may be a delimiter within a segment (RFC 3986,
-// section 2.2). Of the reserved characters these are all but '/', which ends
-// it, and '?' and '#', which end the path: bare, they are in none.
+// isReserved reports whether c may be a delimiter within a segment (RFC 3986, section 2.2): any
+// reserved character but '/', which ends the segment, and '?' and '#', which end the path.
 func isReserved(c byte) bool { return strings.IndexByte("!$&'()*+,;=:@[]", c) >= 0 }
 
 func isLowerHex(c byte) bool { return 'a' <= c && c <= 'f' }

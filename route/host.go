@@ -11,10 +11,9 @@ import (
 	"sluice/internal/httpsyntax"
 )
 
-// CleanHost returns the host of a Host header as matching compares it: in
-// lower case, without port, brackets and one trailing dot; an IPv6 address in
-// its canonical form. An empty header, as HTTP/1.0 permits, is the empty host,
-// which only routes for any host match.
+// CleanHost returns the host of a Host header (RFC 9110, section 7.2) as matching compares it: in
+// lower case, without port, brackets and one trailing dot; an IPv6 address in its canonical form. An
+// empty header, which HTTP/1.0 permits, is the empty host, which only routes for any host match.
 func CleanHost(hostport string) (string, error) {
 	host, _, err := splitHost(hostport)
 	return host, err
@@ -37,7 +36,7 @@ func cleanPatternHost(pattern string) (string, error) {
 	return host, nil
 }
 
-// splitHost returns the clean host of hostport, and whether it has a port.
+// splitHost returns the clean host of hostport, and whether hostport has a port.
 func splitHost(hostport string) (host string, port bool, err error) {
 	if hostport == "" {
 		return "", false, nil
@@ -74,8 +73,9 @@ func splitHost(hostport string) (host string, port bool, err error) {
 	return strings.ToLower(name), port, nil
 }
 
-// checkName reports what keeps name from being a host's. It is as lax as the
-// names in use are: underscores and digits may stand anywhere.
+// checkName returns what is wrong with a host name, or nil. It refuses less than
+// [httpsyntax.CheckLabel], because it checks what clients send and not what an operator writes:
+// labels may have any length and hyphens may stand anywhere.
 func checkName(name string) error {
 	if len(name) > httpsyntax.MaxName {
 		return fmt.Errorf("is longer than %d bytes", httpsyntax.MaxName)
@@ -91,7 +91,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// isPort reports whether s is a port. RFC 3986 permits an empty one.
+// isPort reports whether s is a port. RFC 3986, section 3.2.3, permits an empty one.
 func isPort(s string) bool {
 	_, err := strconv.ParseUint(s, 10, 16)
 	return err == nil || s == ""

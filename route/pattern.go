@@ -18,11 +18,11 @@ const (
 	webSocketOnly = "websocket"
 )
 
-// anyValue is the value of a header or query condition that any value meets.
+// anyValue is the value of a condition that a header or a parameter with any value meets.
 const anyValue = "*"
 
-// Pattern is what one route matches: requests that meet every field. The zero
-// value matches every request.
+// Pattern is which requests one route matches: those that meet every field. The zero value matches
+// every request but TRACE.
 type Pattern struct {
 	Host     string            // exact, "*.example.com" for any name below, or "" for any
 	Path     string            // exact, or a prefix when it ends in "/*"; "" is "/*"
@@ -32,9 +32,8 @@ type Pattern struct {
 	Protocol string            // "websocket" for handshakes only, "http" for the rest only, "" for both
 }
 
-// String returns all of p in a canonical form, the same for every spelling of
-// the same matchers and different for different ones. It is the identity of a
-// route without a name.
+// String returns all of p in a canonical form: the same for every spelling of the same matchers, and
+// different for different matchers. It is the identity of a route that has no name.
 func (p Pattern) String() string {
 	if c, err := p.canonical(); err == nil {
 		p = c
@@ -62,8 +61,8 @@ func (p Pattern) text() string {
 	return b.String()
 }
 
-// canonical returns p in its one spelling, or why p matches nothing. It is
-// idempotent, and shares no memory with p that a caller could change.
+// canonical returns p in its one spelling, or the reason why p can match nothing. The canonical form
+// of a canonical pattern is that pattern. It shares no memory with p that a caller could change.
 func (p Pattern) canonical() (Pattern, error) {
 	host, err := cleanPatternHost(p.Host)
 	if err != nil {
@@ -106,8 +105,8 @@ func (p Pattern) canonical() (Pattern, error) {
 	}, nil
 }
 
-// parsePath returns the clean path that a pattern stands for; for a prefix it
-// ends in the '/' before the '*'.
+// parsePath returns the clean path that the path of a pattern stands for. The path of a prefix ends
+// in the '/' before the '*'.
 func parsePath(pattern string) (path string, prefix bool, err error) {
 	if pattern == "" {
 		return "/", true, nil
@@ -122,7 +121,7 @@ func parsePath(pattern string) (path string, prefix bool, err error) {
 	return path, prefix, err
 }
 
-// cleanMethods sorts methods. HEAD is dropped where GET covers it.
+// cleanMethods returns methods in order, each once, and without HEAD where GET covers it.
 func cleanMethods(methods []string) ([]string, error) {
 	for _, m := range methods {
 		if !httpsyntax.IsToken(m) {
@@ -136,7 +135,7 @@ func cleanMethods(methods []string) ([]string, error) {
 	return methods, nil
 }
 
-// cleanHeaders brings the names to the form that net/http reads them in.
+// cleanHeaders returns headers with the names as net/http writes them.
 func cleanHeaders(headers map[string]string) (map[string]string, error) {
 	clean := make(map[string]string, len(headers))
 	for _, c := range conditions(headers) {
@@ -154,19 +153,19 @@ func cleanHeaders(headers map[string]string) (map[string]string, error) {
 	return clean, nil
 }
 
-// takes reports whether the canonical methods hold method. TRACE is held only
-// where it is named: its answer shows all that a backend is sent.
+// takes reports whether canonical methods cover method. Only a route that names TRACE takes it,
+// because the answer to a TRACE shows everything that the backend is sent.
 func takes(methods []string, method string) bool {
 	return len(methods) == 0 && method != http.MethodTrace || slices.Contains(methods, method) ||
 		method == http.MethodHead && slices.Contains(methods, http.MethodGet)
 }
 
-// condition is a header or a query parameter that a request must have.
+// condition is a header or a query parameter that a request has to have.
 type condition struct {
 	name, value string
 }
 
-// conditions returns those of m, sorted by name.
+// conditions returns the conditions of m, sorted by name.
 func conditions(m map[string]string) []condition {
 	var list []condition
 	for _, name := range slices.Sorted(maps.Keys(m)) {
@@ -175,7 +174,7 @@ func conditions(m map[string]string) []condition {
 	return list
 }
 
-// String returns the condition in a form that no other has.
+// String returns c in a form that no other condition has.
 func (c condition) String() string {
 	name := c.name
 	if !httpsyntax.IsToken(name) {

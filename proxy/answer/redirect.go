@@ -15,12 +15,11 @@ type Redirect struct {
 	status   int
 	base     string // escaped, without the '*' and the fragment
 	fragment string // with its '#'
-	rest     bool   // base is followed by what the '*' of the route matched
+	rest     bool   // what the '*' of the route matched comes behind base
 }
 
-// NewRedirect returns a redirect to the absolute path or the http, https, ws or
-// wss URL to, whose last character may be a '*' that stands for the rest that
-// [Redirect.Serve] gets.
+// NewRedirect returns a redirect to an absolute path or a URL with http, https, ws or wss. A '*' at
+// the end of it stands for the rest that [Redirect.Serve] is given.
 func NewRedirect(to string, status int) (*Redirect, error) {
 	target, rest := strings.CutSuffix(to, "*")
 	target, fragment, hasFragment := strings.Cut(target, "#")
@@ -36,9 +35,9 @@ func NewRedirect(to string, status int) (*Redirect, error) {
 		return nil, fmt.Errorf("redirect to %q: not a URL with http, https, ws or wss and a host", to)
 	}
 	if u.Path == "" && rest && !strings.Contains(target, "?") {
-		target += "/" // or the rest would continue the host's name
+		target += "/" // else the rest would extend the name of the host
 	}
-	// URL.String would write what is escaped in the path anew.
+	// URL.String would escape the path in its own way.
 	d := &Redirect{status: status, base: httpsyntax.Escape(target, inQuery), rest: rest}
 	if hasFragment {
 		d.fragment = "#" + httpsyntax.Escape(fragment, inQuery)
@@ -46,10 +45,9 @@ func NewRedirect(to string, status int) (*Redirect, error) {
 	return d, nil
 }
 
-// Serve answers with the redirect. Rest is the escaped part of the path that
-// the '*' of the route matched. The query of r is kept unless the target has
-// one of its own. Whatever rest holds, the host is the target's, or the
-// client's own when the target is a path.
+// Serve answers with the redirect. Rest is the escaped part of the path that the '*' of the route
+// matched. The query of r is kept unless the target has a query. Whatever rest is, the host is that
+// of the target, or the one that the client asked for if the target is a path.
 func (d *Redirect) Serve(w http.ResponseWriter, r *http.Request, rest string) {
 	redirect(w, d.status, d.location(rest, r.URL.RawQuery))
 }
@@ -77,7 +75,7 @@ func redirect(w http.ResponseWriter, status int, to string) {
 	w.WriteHeader(status)
 }
 
-// local makes an escaped path one that no client takes for "//host".
+// local returns an escaped path with one '/' at its front, so that no client takes it for "//host".
 func local(path string) string { return "/" + strings.TrimLeft(path, "/") }
 
 func withQuery(to, query string) string {
