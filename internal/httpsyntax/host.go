@@ -7,38 +7,38 @@ import (
 	"unicode/utf8"
 )
 
-// Longest host name and longest label of one, in bytes (RFC 1035, section 2.3.4, without the bytes
+// MaxName is the length of the longest host name in bytes (RFC 1035, section 2.3.4, without the bytes
 // that only the wire format has).
-const (
-	MaxName  = 253
-	MaxLabel = 63
-)
+const MaxName = 253
 
-// What [CheckLabel] finds. Each reads as what follows the name in a sentence.
+// ErrNotASCII is what [CheckLabel] returns for an internationalized name. DNS, Host and SNI carry its
+// punycode.
+var ErrNotASCII = errors.New("is not ASCII: write the name in punycode")
+
 var (
-	ErrEmptyLabel = errors.New("has an empty label (two dots, or a dot at an end)")
-	ErrLongLabel  = errors.New("has a label of more than 63 bytes")
-	ErrHyphen     = errors.New("has a label that begins or ends with '-'")
-	ErrNotASCII   = errors.New("is not ASCII: write the name in punycode") // as DNS, Host and SNI carry it
-	ErrNotName    = errors.New("has a character that no host name has")
+	errEmptyLabel = errors.New("has an empty label (two dots, or a dot at an end)")
+	errLongLabel  = errors.New("has a label of more than 63 bytes")
+	errHyphen     = errors.New("has a label that begins or ends with '-'")
+	errNotName    = errors.New("has a character that no host name has")
 )
 
 // CheckLabel returns what is wrong with one label of a host name (RFC 1123, section 2.1), or nil.
-// An underscore is allowed, as in the names of services (RFC 2782).
+// An underscore is allowed, as in the names of services (RFC 2782). The text of the error follows the
+// name in a sentence.
 func CheckLabel(label string) error {
 	switch {
 	case label == "":
-		return ErrEmptyLabel
-	case len(label) > MaxLabel:
-		return ErrLongLabel
+		return errEmptyLabel
+	case len(label) > 63:
+		return errLongLabel
 	case label[0] == '-' || label[len(label)-1] == '-':
-		return ErrHyphen
+		return errHyphen
 	case strings.IndexFunc(label, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0:
 		return ErrNotASCII
 	}
 	for i := range len(label) {
 		if !IsNameByte(label[i]) {
-			return ErrNotName
+			return errNotName
 		}
 	}
 	return nil

@@ -1,12 +1,10 @@
-package httpsyntax_test
+package httpsyntax
 
 import (
 	"errors"
 	"net/url"
 	"strings"
 	"testing"
-
-	"sluice/internal/httpsyntax"
 )
 
 func TestCheckLabel(t *testing.T) {
@@ -18,20 +16,20 @@ func TestCheckLabel(t *testing.T) {
 		{name: "only a digit", in: "1"},
 		{name: "service", in: "_ws"},
 		{name: "longest", in: strings.Repeat("a", 63)},
-		{name: "empty", in: "", want: httpsyntax.ErrEmptyLabel},
-		{name: "too long", in: strings.Repeat("a", 64), want: httpsyntax.ErrLongLabel},
-		{name: "hyphen first", in: "-a", want: httpsyntax.ErrHyphen},
-		{name: "hyphen last", in: "a-", want: httpsyntax.ErrHyphen},
-		{name: "not ASCII", in: "café", want: httpsyntax.ErrNotASCII},
-		{name: "not UTF-8", in: "a\xff", want: httpsyntax.ErrNotASCII},
-		{name: "not ASCII, though its lower case is", in: "\u212aelvin", want: httpsyntax.ErrNotASCII},
-		{name: "dot", in: "a.b", want: httpsyntax.ErrNotName},
-		{name: "space", in: "a b", want: httpsyntax.ErrNotName},
-		{name: "star", in: "*", want: httpsyntax.ErrNotName},
+		{name: "empty", in: "", want: errEmptyLabel},
+		{name: "too long", in: strings.Repeat("a", 64), want: errLongLabel},
+		{name: "hyphen first", in: "-a", want: errHyphen},
+		{name: "hyphen last", in: "a-", want: errHyphen},
+		{name: "not ASCII", in: "café", want: ErrNotASCII},
+		{name: "not UTF-8", in: "a\xff", want: ErrNotASCII},
+		{name: "not ASCII, though its lower case is", in: "\u212aelvin", want: ErrNotASCII},
+		{name: "dot", in: "a.b", want: errNotName},
+		{name: "space", in: "a b", want: errNotName},
+		{name: "star", in: "*", want: errNotName},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := httpsyntax.CheckLabel(tt.in); !errors.Is(err, tt.want) {
+			if err := CheckLabel(tt.in); !errors.Is(err, tt.want) {
 				t.Errorf("CheckLabel(%q) = %v; want %v", tt.in, err, tt.want)
 			}
 		})
@@ -40,7 +38,7 @@ func TestCheckLabel(t *testing.T) {
 
 func TestBracket(t *testing.T) {
 	for in, want := range map[string]string{"a.test": "a.test", "10.0.0.1": "10.0.0.1", "::1": "[::1]", "": ""} {
-		if got := httpsyntax.Bracket(in); got != want {
+		if got := Bracket(in); got != want {
 			t.Errorf("Bracket(%q) = %q; want %q", in, got, want)
 		}
 	}
@@ -48,7 +46,7 @@ func TestBracket(t *testing.T) {
 
 func TestDefaultPort(t *testing.T) {
 	for in, want := range map[string]string{"http": "80", "https": "443", "ftp": "", "": ""} {
-		if got := httpsyntax.DefaultPort(in); got != want {
+		if got := DefaultPort(in); got != want {
 			t.Errorf("DefaultPort(%q) = %q; want %q", in, got, want)
 		}
 	}
@@ -60,7 +58,7 @@ func FuzzCheckLabel(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, label string) {
-		if httpsyntax.CheckLabel(label) != nil {
+		if CheckLabel(label) != nil {
 			return
 		}
 		if u, err := url.Parse("http://" + label + ".test:1/"); err != nil || u.Host != label+".test:1" {
