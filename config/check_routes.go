@@ -10,7 +10,6 @@ import (
 
 	"sluice/config/report"
 	"sluice/config/spelling"
-	"sluice/internal/httpsyntax"
 )
 
 func (k *checker) routes(at report.Path) {
@@ -73,16 +72,7 @@ func (k *checker) matchers(r *Route, at report.Path) {
 }
 
 func (k *checker) methods(at report.Path, methods []string) {
-	k.list(at, methods, func(method *string) string {
-		upper := strings.ToUpper(*method)
-		switch {
-		case !httpsyntax.IsToken(*method):
-			return "is not a method"
-		case *method != upper && slices.Contains(standardMethods(), upper):
-			return "is not a method anyone sends: methods are case-sensitive, write " + upper
-		}
-		return ""
-	})
+	k.list(at, methods, func(method *string) string { return spelling.CheckMethod(*method) })
 }
 
 // duplicate reports a route that matches the same requests as one before it. Routes are compared
@@ -106,10 +96,6 @@ func (k *checker) duplicate(r *Route, at report.Path, seen map[string]report.Pat
 		return
 	}
 	seen[identity] = at
-}
-
-func standardMethods() []string {
-	return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
 }
 
 // actions checks that the route does exactly one thing, and how it does it.

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // NotHeaderValue is what a text is that [IsHeaderValue] refuses.
@@ -36,6 +38,20 @@ func CheckPath(fixed, p string) (wrong string) {
 	}
 	if _, err := url.PathUnescape(p); err != nil {
 		return "has a '%' that begins no escape such as %20: write %25 for the sign itself"
+	}
+	return ""
+}
+
+// CheckMethod returns what is wrong with a method (RFC 9110, section 9.1), or "". A standard method in
+// other than capitals is refused, because methods are case-sensitive.
+func CheckMethod(method string) (wrong string) {
+	if !httpsyntax.IsToken(method) {
+		return "is not a method"
+	}
+	switch upper := strings.ToUpper(method); upper {
+	case method:
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE":
+		return "is not a method anyone sends: methods are case-sensitive, write " + upper
 	}
 	return ""
 }
