@@ -3,19 +3,27 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
+
+	"sluice/config/report"
+	"sluice/config/schema"
+	"sluice/config/spelling"
 )
 
-// checker finds what is wrong with a decoded configuration beyond the form of
-// single values, brings its values into one spelling and resolves its
-// references and relative paths.
+// checker finds what is wrong with a decoded configuration beyond the form of single values, brings
+// its values into one spelling and resolves its references and relative file names. Its methods take
+// the path of what they check as at.
 type checker struct {
-	*decoder
+	*report.Report
+	types    *schema.Types
 	config   *Config
 	dir      string
+	getenv   func(string) (string, bool)
 	readFile func(string) ([]byte, error)
 }
 
+// check reports every mistake, and takes out of the configuration the elements that have one.
 func (k *checker) check() {
 	c := k.config
 	k.stateDir("state_dir")
@@ -23,7 +31,7 @@ func (k *checker) check() {
 	k.trustedProxies("trusted_proxies")
 	k.listeners("listeners")
 	for i := range c.Backends {
-		k.backend(&c.Backends[i], path("backends").key(c.Backends[i].Name))
+		k.backend(&c.Backends[i], report.Path("backends").Key(c.Backends[i].Name))
 	}
 	k.routes("routes")
 	k.list("log.redact", c.Log.Redact, func(name *string) string {
@@ -32,86 +40,129 @@ func (k *checker) check() {
 		}
 		return ""
 	})
+	k.dropBroken()
 }
 
-// list checks the elements of a list of text and that none comes twice. The
-// function returns what is wrong with one, or "", and may change its spelling.
-func (k *checker) list(at path, values []string, clean func(value *string) (wrong string)) {
-	lines := make(map[string]int, len(values))
+// dropBroken takes out of the configuration every element that has a mistake.
+func (k *checker) dropBroken() {
+	c := k.config
+	broken := func(list report.Path) func(i int) bool {
+		return func(i int) bool { return k.Broken(list.Index(i)) }
+	}
+	c.TrustedProxies = without(c.TrustedProxies, broken("trusted_proxies"))
+	c.Listeners = without(c.Listeners, broken("listeners"))
+	if c.TLS != nil {
+		if k.Broken("tls.acme") {
+			c.TLS.ACME = nil
+		}
+		if k.Broken("tls.client_auth") {
+			c.TLS.ClientAuth = nil
+		}
+		c.TLS.Certificates = without(c.TLS.Certificates, broken("tls.certificates"))
+	}
+	c.Backends = without(c.Backends, func(i int) bool { return k.Broken(report.Path("backends").Key(c.Backends[i].Name)) })
+	c.Routes = without(c.Routes, broken("routes"))
+}
+
+// without returns the elements of s that are not broken, nil if there are none.
+func without[T any](s []T, broken func(i int) bool) []T {
+	var kept []T
+	for i, e := range s {
+		if !broken(i) {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// setDefaults sets the defaults of v, a pointer to a struct of the configuration.
+func (k *checker) setDefaults(v any) { k.types.SetDefaults(reflect.ValueOf(v).Elem()) }
+
+// rejectName is Reject for a value that holds a host name. It shows how to write the name.
+func (k *checker) rejectName(at report.Path, wrong string) {
+	if s := k.Source(at); s.Literal {
+		wrong += spelling.Advice(s.Written, wrong)
+	}
+	k.Reject(at, "%s", wrong)
+}
+
+// list checks the elements of a list of texts and that none is there twice. The function returns
+// what is wrong with an element, or "", and may change its spelling.
+func (k *checker) list(at report.Path, values []string, clean func(value *string) (wrong string)) {
+	seen := make(map[string]report.Path, len(values))
 	for i := range values {
-		at := at.index(i)
-		if !k.good(at) {
+		at := at.Index(i)
+		if !k.Good(at) {
 			continue
 		}
 		if wrong := clean(&values[i]); wrong != "" {
 			k.rejectName(at, wrong)
 			continue
 		}
-		if line, twice := lines[values[i]]; twice {
-			k.reject(at, "is listed twice, first at line %d", line)
-			continue
-		}
-		lines[values[i]] = k.pos(at).Line
+		k.once(seen, values[i], at)
 	}
 }
 
-func (k *checker) trustedProxies(at path) {
-	lines := map[Proxy]int{}
+// once reports an element of a list that is there already, and adds it to those seen.
+func (k *checker) once(seen map[string]report.Path, value string, at report.Path) {
+	if first, twice := seen[value]; twice {
+		k.Reject(at, "is listed twice, first at %s", k.Where(first))
+		return
+	}
+	seen[value] = at
+}
+
+func (k *checker) trustedProxies(at report.Path) {
+	seen := map[string]report.Path{}
 	for i, proxy := range k.config.TrustedProxies {
-		at := at.index(i)
-		if !k.good(at) {
-			continue
+		if at := at.Index(i); k.Good(at) {
+			k.once(seen, proxy.String(), at)
 		}
-		if line, twice := lines[proxy]; twice {
-			k.reject(at, "is listed twice, first at line %d", line)
-		}
-		lines[proxy] = k.pos(at).Line
 	}
 }
 
-// text tells whether the file gives at a text that is good so far; an empty one
-// is a problem.
-func (k *checker) text(at path, value string) bool {
-	if k.good(at) && value == "" {
-		k.reject(at, "is empty: give it a value or remove the key")
+// text reports whether the configuration gives a text and nothing is wrong with it so far. An empty
+// text is a problem.
+func (k *checker) text(at report.Path, value string) bool {
+	if k.Good(at) && value == "" {
+		k.Reject(at, "is empty: give it a value or remove the key")
 	}
-	return k.good(at)
+	return k.Good(at)
 }
 
-// resolve makes the file name at start from the directory of the configuration.
-func (k *checker) resolve(at path, name *string) {
+// resolve makes a file name start from the directory of the configuration.
+func (k *checker) resolve(at report.Path, name *string) {
 	switch {
 	case !k.text(at, *name):
 	case strings.ContainsRune(*name, 0):
-		k.reject(at, "has a NUL byte")
+		k.Reject(at, "has a NUL byte")
 	case !filepath.IsAbs(*name):
 		*name = filepath.Join(k.dir, *name)
 	}
 }
 
-// secret returns the text of the file that the value at names, without a byte
-// order mark and the line break at its end. Not ok means that there is none;
-// why is reported.
-func (k *checker) secret(at path, file string) (text string, ok bool) {
+// secret returns the text of a file that the value at a path names, without a byte order mark and
+// the line break at its end. It is not ok if there is no text; the reason is reported.
+func (k *checker) secret(at report.Path, file string) (text string, ok bool) {
 	content, err := k.readFile(file)
 	text = strings.TrimPrefix(string(content), "\ufeff")
 	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 	switch {
 	case err != nil:
-		k.reject(at, "cannot be read: %s", cause(err))
+		k.Reject(at, "cannot be read: %s", cause(err))
 	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"), strings.ContainsRune(text, 0):
-		k.reject(at, "is a file in UTF-16, or no text: save it as UTF-8")
+		k.Reject(at, "is a file in UTF-16, or no text: save it as UTF-8")
 	case strings.TrimSpace(text) == "":
-		k.reject(at, "is a file with nothing in it: write the value into it")
+		k.Reject(at, "is a file with nothing in it: write the value into it")
 	default:
 		return text, true
 	}
 	return "", false
 }
 
-func (k *checker) stateDir(at path) {
+func (k *checker) stateDir(at report.Path) {
 	dir := &k.config.StateDir
-	if k.has(at) {
+	if k.Has(at) {
 		k.resolve(at, dir)
 		return
 	}
@@ -121,7 +172,7 @@ func (k *checker) stateDir(at path) {
 		*dir = "/var/lib/sluice"
 	case home != "":
 		*dir = filepath.Join(home, ".local", "state", "sluice")
-	case k.has("tls.self_signed") || k.has("tls.acme") && !k.has("tls.acme.cache"):
-		k.fail(at, "HOME is not set, so there is no default for the directory that keeps certificates: set state_dir")
+	case k.Has("tls.self_signed") || k.Has("tls.acme") && !k.Has("tls.acme.cache"):
+		k.Fail(at, "HOME is not set, so there is no default for the directory that keeps certificates: set state_dir")
 	}
 }

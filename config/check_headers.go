@@ -1,27 +1,30 @@
 package config
 
 import (
+	"cmp"
 	"maps"
 	"net/textproto"
 	"slices"
 	"strings"
 
+	"sluice/config/report"
+	"sluice/config/spelling"
 	"sluice/internal/fieldname"
+	"sluice/internal/httpsyntax"
 )
 
-// Which headers a change is for.
+// What a change to headers is made to.
 const (
 	onRequest  = true
 	onResponse = false
 )
 
-// headers checks a change to headers and merges the content of files into what
-// is set.
-func (k *checker) headers(h *Headers, at path, request bool) {
-	if request && k.has(at) && !k.hasBackend(at.parent()) {
-		k.fail(at, "no backend sees these headers: the route has none; remove the section")
+// headers checks a change to headers and adds the content of files to what is set.
+func (k *checker) headers(h *Headers, at report.Path, request bool) {
+	if request && k.Has(at) && !k.hasBackend(at.Parent()) {
+		k.Fail(at, "no backend sees these headers: the route has none; remove the section")
 	}
-	set, setFile, remove := at.key("set_headers"), at.key("set_headers_file"), at.key("remove_headers")
+	set, setFile, remove := at.Key("set_headers"), at.Key("set_headers_file"), at.Key("remove_headers")
 	allowed := func(name string) string {
 		if strings.EqualFold(name, "Host") && !request {
 			return "is a header of requests"
@@ -31,24 +34,24 @@ func (k *checker) headers(h *Headers, at path, request bool) {
 	k.headerNames(set, h.Set, allowed)
 	k.headerNames(setFile, h.SetFile, allowed)
 	k.headerValues(set, h.Set)
-	k.variables(set, h.Set)
-	lines := map[string]int{}
-	for name := range h.Set {
-		lines[fieldname.Fold(name)] = k.pos(set.key(name)).Line
+	k.variables(set, h)
+	seen := map[string]report.Path{} // by the folded name
+	for _, name := range k.inOrder(set, h.Set) {
+		seen[fieldname.Fold(name)] = set.Key(name)
 	}
 	for name, file := range h.SetFile {
-		at := setFile.key(name)
-		if line, twice := lines[fieldname.Fold(name)]; twice {
-			k.fail(at, "%s is set to a value too, at line %d", quote(name), line)
+		at := setFile.Key(name)
+		if value, twice := seen[fieldname.Fold(name)]; twice {
+			k.Fail(at, "%s is set to a value too, at %s", report.Quote(name), k.Where(value))
 		}
-		if k.resolve(at, &file); k.good(at) {
+		if k.resolve(at, &file); k.Good(at) {
 			h.SetFile[name] = file
 			k.headerFile(h, name, at)
 		}
 	}
 	k.list(remove, h.Remove, func(name *string) string {
 		switch {
-		case !isToken(*name):
+		case !httpsyntax.IsToken(*name):
 			return "is not a name of a header"
 		case strings.EqualFold(*name, "Host"):
 			return "cannot be removed: requests need it, answers lack it"
@@ -57,14 +60,14 @@ func (k *checker) headers(h *Headers, at path, request bool) {
 	})
 }
 
-// headerFile sets a header to the content of its file.
-func (k *checker) headerFile(h *Headers, name string, at path) {
+// headerFile sets a header to the content of its file, which is checked as a value.
+func (k *checker) headerFile(h *Headers, name string, at report.Path) {
 	value, ok := k.secret(at, h.SetFile[name])
 	if !ok {
 		return
 	}
-	if !isHeaderValue(value) {
-		k.reject(at, "is a file whose content is "+notHeaderValue)
+	if !spelling.IsHeaderValue(value) {
+		k.Reject(at, "is a file whose content is "+spelling.NotHeaderValue)
 		return
 	}
 	if h.Set == nil {
@@ -76,39 +79,44 @@ func (k *checker) headerFile(h *Headers, name string, at path) {
 	h.Set[name], h.FromFile[name] = value, true
 }
 
-// headerNames checks the keys of a mapping of headers and that none comes twice
-// in different spellings.
-func (k *checker) headerNames(at path, headers map[string]string, wrong func(name string) string) {
-	inOrder := func(a, b string) int { return k.pos(at.key(a)).compare(k.pos(at.key(b))) }
-	names := slices.SortedFunc(maps.Keys(headers), inOrder)
-	lines := map[string]int{}
-	for _, name := range names {
-		at := at.key(name)
-		if !isToken(name) {
-			k.fail(at, "%s is not a name of a header", quote(name))
+// headerNames checks the keys of a mapping of headers and that none is there twice in different
+// spellings.
+func (k *checker) headerNames(at report.Path, headers map[string]string, wrong func(name string) string) {
+	seen := map[string]report.Path{} // by the canonical name
+	for _, name := range k.inOrder(at, headers) {
+		at := at.Key(name)
+		if !httpsyntax.IsToken(name) {
+			k.Fail(at, "%s is not a name of a header", report.Quote(name))
 			continue
 		}
 		if wrong := wrong(name); wrong != "" {
-			k.fail(at, "%s %s", quote(name), wrong)
+			k.Fail(at, "%s %s", report.Quote(name), wrong)
 		}
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		if line, twice := lines[canonical]; twice {
-			k.fail(at, "%s is given twice, first at line %d: names of headers ignore case", quote(name), line)
+		if first, twice := seen[canonical]; twice {
+			k.Fail(at, "%s is given twice, first at %s: names of headers ignore case", report.Quote(name), k.Where(first))
 		}
-		lines[canonical] = k.pos(at).Line
+		seen[canonical] = at
 	}
 }
 
-func (k *checker) headerValues(at path, headers map[string]string) {
+// inOrder returns the keys of a mapping in the order of the configuration.
+func (k *checker) inOrder(at report.Path, m map[string]string) []string {
+	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		return cmp.Or(k.Pos(at.Key(a)).Compare(k.Pos(at.Key(b))), strings.Compare(a, b))
+	})
+}
+
+func (k *checker) headerValues(at report.Path, headers map[string]string) {
 	for name, value := range headers {
-		if at := at.key(name); k.good(at) && !isHeaderValue(value) {
-			k.reject(at, "is "+notHeaderValue)
+		if at := at.Key(name); k.Good(at) && !spelling.IsHeaderValue(value) {
+			k.Reject(at, "is "+spelling.NotHeaderValue)
 		}
 	}
 }
 
-// owned says why sluice alone decides about a header, or "". A backend may take
-// another spelling for it too.
+// owned returns why only sluice decides about a header, or "". Other spellings count too, because a
+// backend may take them for the header.
 func owned(name string) string {
 	switch folded := fieldname.Fold(name); folded {
 	case "connection", "upgrade", "transfer-encoding", "content-length", "te", "trailer", "keep-alive", "proxy-connection":
@@ -119,20 +127,4 @@ func owned(name string) string {
 		}
 	}
 	return ""
-}
-
-// isToken tells whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	return s != "" && strings.IndexFunc(s, func(c rune) bool {
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		return !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
-	}) < 0
-}
-
-const notHeaderValue = "not a value for a header: it has a line break, another control character or a space at an end"
-
-// isHeaderValue tells whether s can be the value of a header (RFC 9110, section
-// 5.5): no control character but the tab, no space at its ends.
-func isHeaderValue(s string) bool {
-	return !hasControl(strings.ReplaceAll(s, "\t", " ")) && strings.Trim(s, " \t") == s
 }

@@ -3,80 +3,83 @@ package config
 import (
 	"math"
 	"net"
-	"reflect"
 	"slices"
 	"strings"
+
+	"sluice/config/report"
+	"sluice/config/spelling"
+	"sluice/config/units"
 )
 
 // listeners checks the listeners, or sets the default ones.
-func (k *checker) listeners(at path) {
+func (k *checker) listeners(at report.Path) {
 	c := k.config
 	switch {
-	case k.has(at):
+	case k.Has(at):
 	case c.TLS != nil:
 		https, http := k.newListener(":443", c.TLS.Pos), k.newListener(":80", c.TLS.Pos)
 		https.TLS, http.RedirectHTTPS = true, true
 		c.Listeners = []Listener{https, http}
 	default:
-		c.Listeners = []Listener{k.newListener(":80", start)}
+		c.Listeners = []Listener{k.newListener(":80", k.Pos(""))}
 	}
 
-	terminates, redirects := false, false // some listener does
+	terminates, redirects := false, false // some listener has TLS; plain ones can redirect to one
 	for _, l := range c.Listeners {
 		terminates = terminates || l.TLS
 		redirects = redirects || l.TLS && !strings.HasPrefix(l.Address, "unix:")
 	}
-	if t := c.TLS; terminates && t != nil && len(t.Certificates) == 0 && t.ACME == nil && len(t.SelfSigned) == 0 && !k.broken("tls") {
-		k.fail("tls", "no certificate: add 'acme', 'certificates' or 'self_signed'")
+	if t := c.TLS; terminates && t != nil && len(t.Certificates) == 0 && t.ACME == nil && len(t.SelfSigned) == 0 && !k.Broken("tls") {
+		k.Fail("tls", "no certificate: add 'acme', 'certificates' or 'self_signed'")
 	}
 
 	addresses := slices.ContainsFunc(c.TrustedProxies, func(p Proxy) bool { return !p.Unix })
-	lines := map[string]int{}
+	seen := map[string]report.Path{}
 	for i := range c.Listeners {
-		l, at := &c.Listeners[i], at.index(i)
+		l, at := &c.Listeners[i], at.Index(i)
 		switch {
 		case l.TLS && c.TLS == nil:
-			k.fail(at.key("tls"), "this needs a section 'tls' with certificates")
+			k.Fail(at.Key("tls"), "this needs a section 'tls' with certificates")
 		case l.TLS && l.RedirectHTTPS:
-			k.fail(at.key("redirect_https"), "a listener with 'tls: true' is https itself: remove one of the two")
+			k.Fail(at.Key("redirect_https"), "a listener with 'tls: true' is https itself: remove one of the two")
 		case l.RedirectHTTPS && !redirects:
-			k.fail(at.key("redirect_https"), "there is no listener with 'tls: true' and a port to redirect to")
-		case !l.TLS && k.has(at.key("http2")):
-			k.fail(at.key("http2"), "HTTP/2 is offered on listeners with 'tls: true' only: remove the key")
-		case !(l.TLS && l.HTTP2) && k.has(at.key("max_streams")):
-			k.fail(at.key("max_streams"), "there are streams in HTTP/2 only, which this listener does not offer: remove the key")
+			k.Fail(at.Key("redirect_https"), "there is no listener with 'tls: true' and a port to redirect to")
+		case !l.TLS && k.Has(at.Key("http2")):
+			k.Fail(at.Key("http2"), "HTTP/2 is offered on listeners with 'tls: true' only: remove the key")
+		case !(l.TLS && l.HTTP2) && k.Has(at.Key("max_streams")):
+			k.Fail(at.Key("max_streams"), "there are streams in HTTP/2 only, which this listener does not offer: remove the key")
 		}
 		if l.ProxyProtocol && !addresses && !strings.HasPrefix(l.Address, "unix:") {
-			k.fail(at.key("proxy_protocol"), "every connection would be refused: list those who send PROXY headers in 'trusted_proxies'")
+			k.Fail(at.Key("proxy_protocol"), "every connection would be refused: list those who send PROXY headers in 'trusted_proxies'")
 		}
-		if mode := at.key("mode"); k.good(mode) && !strings.HasPrefix(l.Address, "unix:") && k.good(at.key("address")) {
-			k.fail(mode, "only the socket of an address 'unix:/path' has a mode: remove the key")
+		if mode := at.Key("mode"); k.Good(mode) && !strings.HasPrefix(l.Address, "unix:") && k.Good(at.Key("address")) {
+			k.Fail(mode, "only the socket of an address 'unix:/path' has a mode: remove the key")
 		}
-		k.pace(l, at)
-		if k.good(at.key("address")) {
-			k.listen(l, at.key("address"), lines)
+		k.rates(l, at)
+		if k.Good(at.Key("address")) {
+			k.address(l, at, seen)
 		}
 	}
 }
 
-// newListener is a listener at address that is otherwise as the defaults have it.
+// newListener returns a listener at an address with all defaults.
 func (k *checker) newListener(address string, pos Pos) Listener {
 	l := Listener{Pos: pos, Address: address}
-	k.defaults(reflect.ValueOf(&l).Elem())
+	k.setDefaults(&l)
 	return l
 }
 
-// pace completes the limits of connections and requests.
-func (k *checker) pace(l *Listener, at path) {
+// rates checks the rates of connections and requests and fills in their bursts.
+func (k *checker) rates(l *Listener, at report.Path) {
 	burst(k, at, "connection_rate", l.ConnectionRate, "connection_burst", &l.ConnectionBurst)
 	burst(k, at, "request_rate", l.RequestRate, "request_burst", &l.RequestBurst)
 }
 
-// listen checks the address of a listener against those before it, whose lines
-// it keeps, and brings it into one spelling: by that a reload tells which
-// listeners are the same.
-func (k *checker) listen(l *Listener, at path, lines map[string]int) {
-	network, address, wrong := splitAddress(l.Address)
+// address checks the address of the listener at a path against those seen before, to which it adds
+// it, and brings it into one spelling, by which a reload tells which listeners are the same.
+func (k *checker) address(l *Listener, listener report.Path, seen map[string]report.Path) {
+	at := listener.Key("address")
+	network, address, wrong := spelling.Address(l.Address)
 	host, port, _ := net.SplitHostPort(address)
 	switch {
 	case wrong != "" && strings.HasPrefix(l.Address, "*:"):
@@ -95,19 +98,19 @@ func (k *checker) listen(l *Listener, at path, lines map[string]int) {
 	if network == "tcp" && port == "0" { // each gets a port of its own
 		return
 	}
-	if line, twice := lines[address]; twice {
-		k.reject(at, "is already the address of the listener at line %d", line)
+	if first, twice := seen[address]; twice {
+		k.Reject(at, "is already the address of the listener at %s", k.Where(first))
 		return
 	}
-	lines[address] = l.Pos.Line
+	seen[address] = listener
 }
 
-// burst fills in the burst of a rate, which is nothing without one.
-func burst[R Rate | ByteRate, B int | Size](k *checker, at path, rateKey string, rate R, burstKey string, burst *B) {
-	switch given := k.has(at.key(burstKey)); {
+// burst fills in the burst of a rate. A burst without a rate is a problem.
+func burst[R units.Rate | units.ByteRate, B int | units.Size](k *checker, at report.Path, rateKey string, rate R, burstKey string, burst *B) {
+	switch given := k.Has(at.Key(burstKey)); {
 	case !given:
 		*burst = B(math.Ceil(float64(rate)))
-	case rate == 0 && !k.broken(at.key(rateKey)):
-		k.fail(at.key(burstKey), "there is no '%s' that this is a burst of: add one or remove the key", rateKey)
+	case rate == 0 && !k.Broken(at.Key(rateKey)):
+		k.Fail(at.Key(burstKey), "there is no '%s' that this is a burst of: add one or remove the key", rateKey)
 	}
 }

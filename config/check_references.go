@@ -3,11 +3,14 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"sluice/config/report"
+	"sluice/internal/httpsyntax"
 )
 
-// references finds the backends that routes name, and makes one for each
-// address or URL that a route gives in place of a name.
-func (k *checker) references(at path) {
+// references finds the backends that routes name, and makes one for each address or URL that a route
+// has in place of a name.
+func (k *checker) references(at report.Path) {
 	c := k.config
 	known := make(map[string]bool, len(c.Backends))
 	var names []string
@@ -16,44 +19,43 @@ func (k *checker) references(at path) {
 		names = append(names, b.Name)
 	}
 	for i := range c.Routes {
-		r, at := &c.Routes[i], at.index(i)
-		k.reference(r.Backend, at.key("backend"), known, names)
+		r, at := &c.Routes[i], at.Index(i)
+		k.reference(r.Backend, at.Key("backend"), known, names)
 		for j, s := range r.Split {
-			k.reference(s.Backend, at.key("split").index(j).key("backend"), known, names)
+			k.reference(s.Backend, at.Key("split").Index(j).Key("backend"), known, names)
 		}
 		if r.Mirror != nil {
-			k.reference(r.Mirror.Backend, at.key("mirror").key("backend"), known, names)
+			k.reference(r.Mirror.Backend, at.Key("mirror").Key("backend"), known, names)
 		}
 	}
 }
 
-func (k *checker) reference(name string, at path, known map[string]bool, names []string) {
+func (k *checker) reference(name string, at report.Path, known map[string]bool, names []string) {
 	switch {
 	case !k.text(at, name) || known[name]:
 	case strings.ContainsAny(name, ":/"):
-		b := k.newBackend(name)
-		b.Pos = k.pos(at)
-		e := k.newEndpoint(name)
-		e.Pos = b.Pos
+		b := Backend{Pos: k.Pos(at), Name: name}
+		k.setDefaults(&b)
+		e := Endpoint{Pos: b.Pos, Text: name}
+		k.setDefaults(&e)
 		if wrong := e.parse(); wrong != "" {
 			k.rejectName(at, wrong)
 			return
 		}
-		if line := k.reaches(&e); line > 0 {
-			k.reject(at, "is the gateway's own listener at line %d: requests would go round for ever", line)
+		if k.loop(&e, at) {
 			return
 		}
 		b.Endpoints = []Endpoint{e}
 		k.config.Backends = append(k.config.Backends, b)
 		known[name] = true
 	default:
-		k.fail(at, "unknown backend %s%s", k.quote(at), k.nearest(name, names))
+		k.Fail(at, "unknown backend %s%s", k.Quoted(at), k.nearest(name, names))
 	}
 }
 
-// nearest is the advice for a name that is none of names.
+// nearest returns the advice for a name that is none of names.
 func (k *checker) nearest(name string, names []string) string {
-	if advice := suggest(name, slices.Values(names)); advice != "" {
+	if advice := report.Suggest(name, slices.Values(names)); advice != "" {
 		return advice
 	}
 	if len(names) == 0 || len(names) > 8 {
@@ -63,44 +65,46 @@ func (k *checker) nearest(name string, names []string) string {
 }
 
 // split checks what a route does with several backends.
-func (k *checker) split(r *Route, at path) {
-	section, cookie := at.key("split"), at.key("split_cookie")
-	if k.has(cookie) && !k.has(section) {
-		k.fail(cookie, "is for 'split': remove the key")
-	} else if k.text(cookie, r.SplitCookie) && !isToken(r.SplitCookie) {
-		k.reject(cookie, "is not a name of a cookie")
+func (k *checker) split(r *Route, at report.Path) {
+	section, cookie := at.Key("split"), at.Key("split_cookie")
+	if k.Has(cookie) && !k.Has(section) {
+		k.Fail(cookie, "is for 'split': remove the key")
+	} else if k.text(cookie, r.SplitCookie) && !httpsyntax.IsToken(r.SplitCookie) {
+		k.Reject(cookie, "is not a name of a cookie")
 	}
-	if !k.has(section) || k.broken(section) {
+	if !k.Has(section) || k.Broken(section) {
 		return
 	}
 	total := 0
-	lines := map[string]int{}
+	seen := map[string]report.Path{}
 	for i, s := range r.Split {
-		at := section.index(i).key("backend")
-		if line, twice := lines[s.Backend]; twice {
-			k.reject(at, "is there twice, first at line %d", line)
+		at := section.Index(i).Key("backend")
+		if first, twice := seen[s.Backend]; twice {
+			k.Reject(at, "is there twice, first at %s", k.Where(first))
 		}
-		lines[s.Backend] = k.pos(at).Line
+		seen[s.Backend] = at
 		total += s.Weight
 	}
 	if total == 0 {
-		k.fail(section, "all weights are 0: nobody would be served")
+		k.Fail(section, "all weights are 0: nobody would be served")
 	}
 }
 
 // mirror checks where copies of a route's requests go.
-func (k *checker) mirror(r *Route, at path) {
-	section := at.key("mirror")
+func (k *checker) mirror(r *Route, at report.Path) {
+	section := at.Key("mirror")
 	switch {
-	case !k.has(section):
+	case !k.Has(section):
 	case !k.hasBackend(at):
-		k.fail(section, "copies what goes to a backend: the route has none; remove the section")
+		k.Fail(section, "copies what goes to a backend: the route has none; remove the section")
 	case r.Protocol == "websocket":
-		k.fail(section, "copies plain requests only: the route has 'protocol: websocket'; remove one of the two")
+		k.Fail(section, "copies plain requests only: the route has 'protocol: websocket'; remove one of the two")
 	case r.Mirror.Backend == r.Backend || slices.ContainsFunc(r.Split, func(s Split) bool { return s.Backend == r.Mirror.Backend }):
-		k.fail(section, "names a backend of the route itself: it would get each request twice")
+		k.Fail(section, "names a backend of the route itself: it would get each request twice")
 	}
 }
 
-// hasBackend tells whether the route at sends requests to backends.
-func (k *checker) hasBackend(at path) bool { return k.has(at.key("backend")) || k.has(at.key("split")) }
+// hasBackend reports whether the route at a path sends requests to backends.
+func (k *checker) hasBackend(at report.Path) bool {
+	return k.Has(at.Key("backend")) || k.Has(at.Key("split"))
+}

@@ -2,87 +2,84 @@ package config
 
 import (
 	"fmt"
+	"io/fs"
 	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
+
+	"sluice/config/report"
+	"sluice/config/spelling"
 )
 
-func (k *checker) routes(at path) {
+func (k *checker) routes(at report.Path) {
 	k.references(at)
-	names, identities := map[string]int{}, map[string]int{} // to the line of the route
+	names, identities := map[string]report.Path{}, map[string]report.Path{} // of routes
 	for i := range k.config.Routes {
-		r, at := &k.config.Routes[i], at.index(i)
+		r, at := &k.config.Routes[i], at.Index(i)
 		r.Index = i
-		k.name(r, at.key("name"), names)
+		k.name(r, at, names)
 		k.matchers(r, at)
 		k.actions(r, at)
 		k.split(r, at)
 		k.mirror(r, at)
 		k.rewriting(r, at)
-		k.headers(&r.Request, at.key("request"), onRequest)
-		k.headers(&r.Response, at.key("response"), onResponse)
+		k.headers(&r.Request, at.Key("request"), onRequest)
+		k.headers(&r.Response, at.Key("response"), onResponse)
 		k.webSocket(r, at)
 		k.http(r, at)
 		k.duplicate(r, at, identities)
 	}
 }
 
-func (k *checker) name(r *Route, at path, lines map[string]int) {
+func (k *checker) name(r *Route, route report.Path, seen map[string]report.Path) {
+	at := route.Key("name")
 	if !k.text(at, r.Name) {
 		return
 	}
-	if line, twice := lines[r.Name]; twice {
-		k.reject(at, "is already the name of the route at line %d", line)
+	if first, twice := seen[r.Name]; twice {
+		k.Reject(at, "is already the name of the route at %s", k.Where(first))
 		return
 	}
-	lines[r.Name] = r.Pos.Line
+	seen[r.Name] = route
 }
 
-func (k *checker) matchers(r *Route, at path) {
-	if host := at.key("host"); k.good(host) {
+func (k *checker) matchers(r *Route, at report.Path) {
+	if host := at.Key("host"); k.Good(host) {
 		var wrong string
-		if r.Host, wrong = cleanHost(r.Host); wrong != "" {
+		if r.Host, wrong = spelling.Host(r.Host); wrong != "" {
 			k.rejectName(host, wrong)
 		}
 	}
-	if path := at.key("path"); k.good(path) {
-		if wrong := checkPath(strings.TrimSuffix(r.Path, "/*")+"/", r.Path); wrong != "" {
-			k.reject(path, "%s", wrong)
+	if path := at.Key("path"); k.Good(path) {
+		if wrong := spelling.CheckPath(strings.TrimSuffix(r.Path, "/*")+"/", r.Path); wrong != "" {
+			k.Reject(path, "%s", wrong)
 		}
 	}
-	k.methods(at.key("methods"), r.Methods)
-	k.headerNames(at.key("headers"), r.Headers, func(name string) string {
+	k.methods(at.Key("methods"), r.Methods)
+	k.headerNames(at.Key("headers"), r.Headers, func(name string) string {
 		if strings.EqualFold(name, "Host") {
 			return "is matched with the key 'host'"
 		}
 		return ""
 	})
-	k.headerValues(at.key("headers"), r.Headers)
+	k.headerValues(at.Key("headers"), r.Headers)
 	for name := range r.Query {
 		if name == "" {
-			k.fail(at.key("query").key(name), "a query parameter needs a name")
+			k.Fail(at.Key("query").Key(name), "a query parameter needs a name")
 		}
 	}
 }
 
-func (k *checker) methods(at path, methods []string) {
-	k.list(at, methods, func(method *string) string {
-		upper := strings.ToUpper(*method)
-		switch {
-		case !isToken(*method):
-			return "is not a method"
-		case *method != upper && slices.Contains(standardMethods(), upper):
-			return "is not a method anyone sends: methods are case-sensitive, write " + upper
-		}
-		return ""
-	})
+func (k *checker) methods(at report.Path, methods []string) {
+	k.list(at, methods, func(method *string) string { return spelling.CheckMethod(*method) })
 }
 
-// duplicate reports a route that matches the same requests as one before it.
-func (k *checker) duplicate(r *Route, at path, lines map[string]int) {
+// duplicate reports a route that matches the same requests as one before it. Routes are compared
+// only if their matchers have no mistake.
+func (k *checker) duplicate(r *Route, at report.Path, seen map[string]report.Path) {
 	for _, matcher := range []string{"host", "path", "methods", "headers", "query", "protocol"} {
-		if k.broken(at.key(matcher)) {
+		if k.Broken(at.Key(matcher)) {
 			return
 		}
 	}
@@ -94,36 +91,139 @@ func (k *checker) duplicate(r *Route, at path, lines map[string]int) {
 		headers[textproto.CanonicalMIMEHeaderKey(name)] = value
 	}
 	identity := fmt.Sprintf("%q %q %q %q %q %q", r.Host, r.Path, methods, headers, r.Query, r.Protocol)
-	if line, twice := lines[identity]; twice {
-		k.fail(at, "matches the same requests as the route at line %d", line)
+	if first, twice := seen[identity]; twice {
+		k.Fail(at, "matches the same requests as the route at %s", k.Where(first))
 		return
 	}
-	lines[identity] = r.Pos.Line
+	seen[identity] = at
 }
 
-func standardMethods() []string {
-	return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
-}
-
-// checkPath returns what is wrong with the URL path p, of which only the part
-// fixed may not hold a '*', or "".
-func checkPath(fixed, p string) string {
-	switch {
-	case !strings.HasPrefix(p, "/"):
-		return "does not begin with '/'"
-	case strings.ContainsAny(p, "?#"):
-		return "has a '?' or '#', which are no part of a path"
-	case strings.Contains(fixed, "*"):
-		return "has a '*' that is not a final '/*'"
-	case hasControl(p):
-		return "has a control character"
+// actions checks that the route does exactly one thing, and how it does it.
+func (k *checker) actions(r *Route, at report.Path) {
+	const all = "backend, split, redirect, respond, files"
+	var given []string
+	for action := range strings.SplitSeq(all, ", ") {
+		if k.Has(at.Key(action)) {
+			given = append(given, action)
+		}
 	}
-	if _, err := url.PathUnescape(p); err != nil {
-		return "has a '%' that begins no escape such as %20: write %25 for the sign itself"
+	switch len(given) {
+	case 0:
+		k.Fail(at, "the route does nothing: add one of %s", all)
+	case 1:
+	default:
+		k.Fail(at.Key(given[1]), "the route has %s: keep one of %s", strings.Join(given, " and "), all)
+	}
+	if r.Redirect != nil {
+		k.redirect(r, at.Key("redirect").Key("to"))
+	}
+	if r.Respond != nil {
+		k.respond(r.Respond, at.Key("respond"))
+	}
+	if r.Files != nil {
+		k.files(r.Files, at.Key("files"))
+	}
+}
+
+func (k *checker) redirect(r *Route, at report.Path) {
+	if !k.Good(at) {
+		return
+	}
+	to := r.Redirect.To
+	wrong := r.star(to)
+	u, err := url.Parse(to)
+	switch {
+	case wrong != "":
+	case spelling.HasControl(to) || strings.ContainsAny(to, " \\"):
+		wrong = "has a space, a backslash or a control character: escape it"
+	case err != nil:
+		wrong = "is neither a URL nor an absolute path"
+	case u.Host == "" && (u.Scheme != "" || !strings.HasPrefix(to, "/")):
+		wrong = "is neither an absolute path nor a URL with a host, as in https://example.com/new"
+	case u.Scheme == "" && u.Host != "":
+		wrong = "begins with '//': write the scheme of the URL too"
+	case u.Scheme != "" && !strings.Contains(" http https ws wss ", " "+u.Scheme+" "):
+		wrong = "has a scheme that is not one of http, https, ws, wss"
+	}
+	if wrong != "" {
+		k.Reject(at, "%s", wrong)
+	}
+}
+
+// star returns what is wrong with the '*' of a target, or "". It stands for what the '*' of the
+// route's path matched.
+func (r *Route) star(target string) string {
+	before, after, found := strings.Cut(target, "*")
+	switch {
+	case !found:
+		return ""
+	case after != "":
+		return "has a '*' before its end"
+	case !strings.HasSuffix(r.Path, "/*"):
+		return "ends in '*', but 'path' does not end in '/*'"
+	case strings.ContainsAny(before, "?#"):
+		return "has a '*' in its query"
 	}
 	return ""
 }
 
-func hasControl(s string) bool {
-	return strings.IndexFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }) >= 0
+func (k *checker) respond(r *Respond, at report.Path) {
+	if r.Body != "" && (r.Status == 204 || r.Status == 304) {
+		k.Fail(at.Key("body"), "an answer with this status has no body: remove the key")
+	}
+	if contentType := at.Key("content_type"); k.text(contentType, r.ContentType) && !spelling.IsHeaderValue(r.ContentType) {
+		k.Reject(contentType, "is not a value for a header")
+	}
+}
+
+func (k *checker) files(f *Files, at report.Path) {
+	k.resolve(at.Key("root"), &f.Root)
+	if index := at.Key("index"); k.text(index, f.Index) && strings.ContainsAny(f.Index, `/\`) {
+		k.Reject(index, "has a '/': it is the name of a file in the directory asked for")
+	}
+	if fallback := at.Key("fallback"); k.text(fallback, f.Fallback) && !fs.ValidPath(f.Fallback) {
+		k.Reject(fallback, "is not a path below 'root': write it without a leading '/', '.' and '..'")
+	}
+	for _, key := range []struct {
+		at   report.Path
+		name string
+	}{{at.Key("index"), f.Index}, {at.Key("fallback"), f.Fallback}} {
+		if k.Good(key.at) && strings.Contains("/"+key.name, "/.") {
+			k.Reject(key.at, "has a name that starts with a dot; such files are never served")
+		}
+	}
+}
+
+// rewriting checks the keys that change the path for a backend or for files.
+func (k *checker) rewriting(r *Route, at report.Path) {
+	strip, rewrite := at.Key("strip_prefix"), at.Key("rewrite")
+	for _, key := range []report.Path{strip, rewrite} {
+		if k.Has(key) && !k.hasBackend(at) && !k.Has(at.Key("files")) {
+			k.Fail(key, "there is no path to change without 'backend' or 'files': remove the key")
+		}
+	}
+	if k.Has(strip) && k.Has(rewrite) {
+		k.Fail(rewrite, "excludes strip_prefix: a rewrite replaces the whole path")
+	}
+	if k.Good(strip) {
+		base := strings.TrimSuffix(r.Path, "*")
+		rest, isPrefix := strings.CutPrefix(base, r.StripPrefix)
+		switch {
+		case !strings.HasPrefix(r.StripPrefix, "/"):
+			k.Reject(strip, "does not begin with '/'")
+		case strings.HasSuffix(r.StripPrefix, "/"):
+			k.Reject(strip, "ends in '/': leave it off, it stays as the first of the new path")
+		case !isPrefix || rest != "" && rest[0] != '/':
+			k.Reject(strip, "is not how 'path' begins, up to a '/'")
+		}
+	}
+	if k.Good(rewrite) {
+		wrong := r.star(r.Rewrite)
+		if wrong == "" {
+			wrong = spelling.CheckPath("", r.Rewrite)
+		}
+		if wrong != "" {
+			k.Reject(rewrite, "%s", wrong)
+		}
+	}
 }

@@ -11,18 +11,20 @@ import (
 	"testing"
 
 	"gopkg.in/yaml.v3"
+
+	"sluice/config/schema"
 )
 
 // keysOf calls each with every key of the format, as in routes.websocket.origins.
-func keysOf(t reflect.Type, section string, each func(section string, f field)) {
-	for _, f := range fieldsOf(t) {
+func keysOf(t reflect.Type, section string, each func(section string, f schema.Field)) {
+	for _, f := range schema.Fields(t) {
 		each(section, f)
-		inner := t.FieldByIndex(f.index).Type
+		inner := t.FieldByIndex(f.Index).Type
 		for inner.Kind() == reflect.Slice || inner.Kind() == reflect.Pointer {
 			inner = inner.Elem()
 		}
 		if inner.Kind() == reflect.Struct {
-			keysOf(inner, strings.TrimPrefix(section+"."+f.key, "."), each)
+			keysOf(inner, strings.TrimPrefix(section+"."+f.Key, "."), each)
 		}
 	}
 }
@@ -47,31 +49,31 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			sections[""] = body
 		}
 	}
-	keysOf(reflect.TypeFor[Config](), "", func(section string, f field) {
-		row := regexp.MustCompile("(?m)^\\| `" + f.key + "` \\|.*$").FindString(sections[section])
+	keysOf(reflect.TypeFor[Config](), "", func(section string, f schema.Field) {
+		row := regexp.MustCompile("(?m)^\\| `" + f.Key + "` \\|.*$").FindString(sections[section])
 		if row == "" {
-			t.Errorf("docs/configuration.md: section %q has no row for `%s`", section, f.key)
+			t.Errorf("docs/configuration.md: section %q has no row for `%s`", section, f.Key)
 		}
-		for _, value := range append(strings.Split(f.fallback, ","), f.enum...) {
+		for _, value := range append(strings.Split(f.Default, ","), f.Enum...) {
 			if !strings.Contains(row, value) {
-				t.Errorf("docs/configuration.md: section %q, key `%s`: the row does not have %q", section, f.key, value)
+				t.Errorf("docs/configuration.md: section %q, key `%s`: the row does not have %q", section, f.Key, value)
 			}
 		}
-		if f.required && !strings.Contains(row, "required") {
-			t.Errorf("docs/configuration.md: section %q, key `%s`: the row does not say that it is required", section, f.key)
+		if f.Required && !strings.Contains(row, "required") {
+			t.Errorf("docs/configuration.md: section %q, key `%s`: the row does not say that it is required", section, f.Key)
 		}
 	})
 }
 
 func TestTagsHoldValuesOfTheirTypes(t *testing.T) {
 	check := func(v reflect.Value) {
-		for _, f := range fieldsOf(v.Type()) {
-			for _, text := range append(slices.Clone(f.enum), f.fallback, f.min, f.max) {
+		for _, f := range schema.Fields(v.Type()) {
+			for _, text := range append(slices.Clone(f.Enum), f.Default, f.Min, f.Max) {
 				if text == "" {
 					continue
 				}
-				if wrong := f.set(v.FieldByIndex(f.index), text); wrong != "" {
-					t.Errorf("%s, key %s: the tag has %q, which %s", v.Type(), f.key, text, wrong)
+				if wrong := f.Set(v.FieldByIndex(f.Index), text); wrong != "" {
+					t.Errorf("%s, key %s: the tag has %q, which %s", v.Type(), f.Key, text, wrong)
 				}
 			}
 		}
@@ -85,9 +87,9 @@ func TestTagsHoldValuesOfTheirTypes(t *testing.T) {
 }
 
 func TestEveryKeyIsExplainedInItsTag(t *testing.T) {
-	keysOf(reflect.TypeFor[Config](), "", func(section string, f field) {
-		if !strings.HasSuffix(f.doc, ".") {
-			t.Errorf("key %s.%s has the doc %q; want a sentence", section, f.key, f.doc)
+	keysOf(reflect.TypeFor[Config](), "", func(section string, f schema.Field) {
+		if !strings.HasSuffix(f.Doc, ".") {
+			t.Errorf("key %s.%s has the doc %q; want a sentence", section, f.Key, f.Doc)
 		}
 	})
 }
@@ -120,8 +122,8 @@ func TestEveryKeyIsInTheExample(t *testing.T) {
 		}
 	}
 	walk(&root, "")
-	keysOf(reflect.TypeFor[Config](), "", func(section string, f field) {
-		if at := strings.TrimPrefix(section+"."+f.key, "."); !seen[at] {
+	keysOf(reflect.TypeFor[Config](), "", func(section string, f schema.Field) {
+		if at := strings.TrimPrefix(section+"."+f.Key, "."); !seen[at] {
 			t.Errorf("config.example.yaml does not use %s", at)
 		}
 	})
@@ -145,15 +147,15 @@ func TestTheExampleLoads(t *testing.T) {
 }
 
 func TestSchemaHasEveryKey(t *testing.T) {
-	schema := schemaOf(t)
-	keysOf(reflect.TypeFor[Config](), "", func(section string, f field) {
-		m := schema.root
+	v := schemaOf(t)
+	keysOf(reflect.TypeFor[Config](), "", func(section string, f schema.Field) {
+		m := v.root
 		for step := range strings.FieldsFuncSeq(section, func(c rune) bool { return c == '.' }) {
-			m = schema.object(m["properties"].(map[string]any)[step].(map[string]any))
+			m = v.object(m["properties"].(map[string]any)[step].(map[string]any))
 		}
-		property, ok := m["properties"].(map[string]any)[f.key].(map[string]any)
-		if !ok || property["description"] != f.doc || (f.fallback == "") != (property["default"] == nil) {
-			t.Errorf("Schema() has %v for %s.%s; want its description and default", property, section, f.key)
+		property, ok := m["properties"].(map[string]any)[f.Key].(map[string]any)
+		if !ok || property["description"] != f.Doc || (f.Default == "") != (property["default"] == nil) {
+			t.Errorf("Schema() has %v for %s.%s; want its description and default", property, section, f.Key)
 		}
 	})
 }
@@ -194,14 +196,14 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		{name: "required key", text: "routes: [{ files: { index: a.html } }]"},
 		{name: "name of a backend", text: "backends: { 'a b': { endpoints: ['a:1'] } }\nroutes: [{ respond: 204 }]"},
 	}
-	schema := schemaOf(t)
+	v := schemaOf(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var value any
 			if err := yaml.Unmarshal([]byte(tt.text), &value); err != nil {
 				t.Fatal(err)
 			}
-			if problem := schema.check(schema.root, value, ""); (problem == "") != tt.valid {
+			if problem := v.check(v.root, value, ""); (problem == "") != tt.valid {
 				t.Errorf("the schema says %q; want valid %t", problem, tt.valid)
 			}
 			_, err := Parse("f", []byte(tt.text), Options{
@@ -235,7 +237,8 @@ func (v validator) resolve(s map[string]any) map[string]any {
 	return v.root["$defs"].(map[string]any)[strings.TrimPrefix(ref, "#/$defs/")].(map[string]any)
 }
 
-// object is the mapping that the value, element or shorthand s stands for.
+// object returns the schema of the mapping that s, a schema of a value, a list or a short form, is
+// about.
 func (v validator) object(s map[string]any) map[string]any {
 	s = v.resolve(s)
 	switch {

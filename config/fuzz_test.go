@@ -7,11 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/config/spelling"
 )
 
-// Whatever the text: no panic; every problem has the file's name, a place in
-// the file and a message without what variables stand for; and what is good
-// comes out the same again, as what its own spelling stands for.
+// FuzzParse: whatever the text is, each problem has the name of the file, a position in it and a
+// message without the values of variables; and parsing the text again gives the same.
 func FuzzParse(f *testing.F) {
 	text, err := os.ReadFile("../config.example.yaml")
 	if err != nil {
@@ -51,7 +52,7 @@ func FuzzParse(f *testing.F) {
 			2 // the last one needs no break, and the end is on a line of its own
 		for i, p := range err.(Problems) {
 			if p.File != "file" || p.Pos.Line < 1 || p.Pos.Line > lines || p.Pos.Column < 1 || p.Message == "" {
-				t.Errorf("problem %d of %q has no place in its %d lines: %v", i, text, lines, p)
+				t.Errorf("problem %d of %q has no position in its %d lines: %v", i, text, lines, p)
 			}
 			if message := strings.ToLower(p.Error()); strings.Contains(message, strings.ToLower(secret)) && !strings.Contains(strings.ToLower(text), strings.ToLower(secret)) {
 				t.Errorf("problem %d of %q tells a secret: %v", i, text, p)
@@ -65,7 +66,7 @@ func checkSpelling(t *testing.T, c *Config) {
 	t.Helper()
 	for _, r := range c.Routes {
 		if r.Host != "" {
-			if again, wrong := cleanHost(r.Host); again != r.Host || wrong != "" {
+			if again, wrong := spelling.Host(r.Host); again != r.Host || wrong != "" {
 				t.Errorf("host %q becomes %q (%s)", r.Host, again, wrong)
 			}
 		}
@@ -77,7 +78,7 @@ func checkSpelling(t *testing.T, c *Config) {
 			if origin == "*" {
 				continue
 			}
-			if again, wrong := cleanOrigin(origin); again != origin || wrong != "" {
+			if again, wrong := spelling.Origin(origin); again != origin || wrong != "" {
 				t.Errorf("origin %q becomes %q (%s)", origin, again, wrong)
 			}
 		}

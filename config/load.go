@@ -1,112 +1,142 @@
-// Package config is the file format: YAML in, plain data out, and every
-// mistake of the file at once, each with its position. It knows no sockets, no
-// certificates and no other package of sluice but fieldname; it opens no file except the
-// configuration itself and those of 'set_headers_file' and 'hmac_key_file'.
+// Package config is the configuration: YAML or values made in Go in, plain data with all defaults
+// out, and every mistake at once, each with its position. It knows no sockets and no certificates,
+// and opens no file except the configuration itself and those of 'set_headers_file' and
+// 'hmac_key_file'. The packages below it know none of its types.
 package config
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+
+	"sluice/config/decode"
+	"sluice/config/report"
+	"sluice/config/schema"
 )
 
-// Options replace what Parse takes from its surroundings. The zero value is
-// the process's own.
+// Pos is the position of an element in its file; zero when it is in none.
+type Pos = report.Pos
+
+// Problem is one mistake in a configuration.
+type Problem = report.Problem
+
+// Problems are the mistakes of a configuration.
+type Problems = report.Problems
+
+// Options replace what a configuration takes from its surroundings. The zero value is the process's
+// own.
 type Options struct {
 	Getenv   func(name string) (string, bool)  // nil means os.LookupEnv
 	ReadFile func(name string) ([]byte, error) // nil means os.ReadFile
 	Dir      string                            // what relative paths start from; "" means the working directory
 }
 
-// Load reads and parses the file at path. Relative paths in it start from the
-// directory that holds it. Errors are as for [Parse].
+// Load reads and parses the file at path. Relative paths in it start from the directory that holds
+// it. Errors are as for [Parse].
 func Load(path string) (*Config, error) {
 	text, err := readConfig(path)
 	if err != nil {
-		return nil, Problems{{File: path, Pos: start, Message: "cannot read the configuration: " + cause(err)}}
+		return nil, Problems{{File: path, Pos: report.Start(), Message: "cannot read the configuration: " + cause(err)}}
 	}
 	return Parse(path, text, Options{Dir: filepath.Dir(path)})
 }
 
-// readConfig reads no more of a file than it takes to see that it is too big.
+// readConfig reads a file. Of one that is too big it reads only enough to see that.
 func readConfig(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxSize+1))
+	return io.ReadAll(io.LimitReader(f, decode.MaxSize+1))
 }
 
-// Parse decodes text, fills in defaults and checks references. The file name
-// is only for messages.
+// Parse decodes text, fills in defaults and checks references. The file name is only for messages.
 //
-// The error is nil or [Problems], all of them, in order of position. With
-// problems the Config still holds what is right: it lacks the listeners,
-// certificates, sections of 'tls', trusted proxies, backends and routes that have a mistake, so that a caller can
-// look for more before it shows them. It is nil only when text could not be
-// read as one YAML mapping within the limits of size, depth and aliases.
+// The error is nil or [Problems], all of them, in order of position. With problems the Config still
+// holds what is right, so that a caller can look for more mistakes before it shows them: it lacks
+// the listeners, certificates, sections of 'tls', trusted proxies, backends and routes that have a
+// mistake. It is nil only when text could not be read as one YAML mapping within the limits of
+// size, depth and aliases.
 func Parse(file string, text []byte, o Options) (*Config, error) {
-	if o.Getenv == nil {
-		o.Getenv = os.LookupEnv
+	c := &Config{File: file}
+	k := newChecker(report.OfFile(file), c, o)
+	if !decode.YAML(k.Report, k.types, text, c, k.getenv) {
+		return nil, k.Problems()
 	}
-	if o.ReadFile == nil {
-		o.ReadFile = os.ReadFile
-	}
-	r := newReport(file)
-	var c *Config
-	if root, ok := r.document(text); ok {
-		c = &Config{File: file}
-		d := &decoder{report: r, getenv: o.Getenv, fields: map[reflect.Type][]field{}}
-		d.root(root, c)
-		(&checker{decoder: d, config: c, dir: o.Dir, readFile: o.ReadFile}).check()
-		r.dropBroken(c)
-		c.places = make(map[path]Pos, len(r.sources))
-		for at, s := range r.sources {
-			c.places[at] = s.pos
-		}
-	}
-	if len(r.problems) > 0 {
-		return c, r.problems.Sorted()
-	}
-	return c, nil
+	k.check()
+	c.positions = k.Positions()
+	return c, k.err()
 }
 
-// dropBroken takes out of c every element that has a mistake.
-func (r *report) dropBroken(c *Config) {
-	c.TrustedProxies = keep(c.TrustedProxies, func(i int) bool { return !r.broken(path("trusted_proxies").index(i)) })
-	c.Listeners = keep(c.Listeners, func(i int) bool { return !r.broken(path("listeners").index(i)) })
-	if c.TLS != nil {
-		if r.broken("tls.acme") {
-			c.TLS.ACME = nil
-		}
-		if r.broken("tls.client_auth") {
-			c.TLS.ClientAuth = nil
-		}
-		c.TLS.Certificates = keep(c.TLS.Certificates, func(i int) bool { return !r.broken(path("tls.certificates").index(i)) })
-	}
-	c.Backends = keep(c.Backends, func(i int) bool { return !r.broken(path("backends").key(c.Backends[i].Name)) })
-	c.Routes = keep(c.Routes, func(i int) bool { return !r.broken(path("routes").index(i)) })
+// Complete fills in the defaults of c, a configuration that was made in Go and not by [Parse], and
+// checks it as Parse checks a file. Afterwards c is what Parse returns for the same configuration
+// in YAML, but for positions. Completing a Config twice is a mistake.
+//
+// A field of c that is zero takes its default. The argument zero has the paths of fields that are to
+// stay zero instead, as in "log.access" or "routes[0].timeouts.idle". A backend is named by its name,
+// as in "backends.api.drain_time". Elements of lists and mappings have no default. Fields without a
+// key, such as Network and Address of an [Endpoint], are filled in.
+//
+// The error is nil or [Problems], which have paths and no positions; c.File, which may be "", stands
+// in front of each. With problems c lacks what has a mistake, as for Parse.
+func Complete(c *Config, o Options, zero ...string) error {
+	k := newChecker(report.OfValues(c.File), c, o)
+	decode.Values(k.Report, k.types, c, zero)
+	k.check()
+	return k.err()
 }
 
-// keep returns the elements of s whose index pleases ok.
-func keep[T any](s []T, ok func(int) bool) []T {
-	var kept []T
-	for i, e := range s {
-		if ok(i) {
-			kept = append(kept, e)
-		}
+func newChecker(r *report.Report, c *Config, o Options) *checker {
+	k := &checker{Report: r, types: schema.NewTypes(), config: c, dir: o.Dir, getenv: o.Getenv, readFile: o.ReadFile}
+	if k.getenv == nil {
+		k.getenv = os.LookupEnv
 	}
-	return kept
+	if k.readFile == nil {
+		k.readFile = os.ReadFile
+	}
+	return k
 }
 
-// cause is err without the file name, which may come from a variable.
+// err returns the problems as an error.
+func (k *checker) err() error {
+	if problems := k.Problems(); len(problems) > 0 {
+		return problems
+	}
+	return nil
+}
+
+// Schema returns the format as JSON Schema 2020-12, for editors that check and complete YAML. It is
+// about the form: what refers to another part of the file is left to [Parse].
+func Schema() []byte { return schema.JSON(reflect.TypeFor[Config](), "sluice configuration") }
+
+// Problem returns a mistake in c that its caller found, such as a route that can never match. The
+// path of a route is routes[Route.Index].
+func (c *Config) Problem(pos Pos, path, format string, args ...any) Problem {
+	return Problem{File: c.File, Pos: pos, Path: path, Message: fmt.Sprintf(format, args...)}
+}
+
+// Position returns the position of the value at a path, as backends.api.tls.ca, or of what is around
+// it if the file does not have it. It is zero if c is from no file.
+func (c *Config) Position(at string) Pos {
+	if c.positions == nil {
+		return Pos{}
+	}
+	for at := report.Path(at); at != ""; at = at.Parent() {
+		if pos, ok := c.positions[at]; ok {
+			return pos
+		}
+	}
+	return report.Start()
+}
+
+// cause returns err without the file name, which may come from a variable.
 func cause(err error) string {
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
+	if pathError := new(fs.PathError); errors.As(err, &pathError) {
 		return pathError.Err.Error()
 	}
 	return "it cannot be opened"

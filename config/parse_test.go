@@ -8,17 +8,22 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/config/report"
+	"sluice/config/units"
 )
 
-// parse parses text as sluice.yaml in /etc/sluice, with an environment and files
-// of the tests' own.
-func parse(text string) (*Config, error) {
+// parse parses text as the file f in /etc/sluice, with [testOptions].
+func parse(text string) (*Config, error) { return Parse("f", []byte(text), testOptions()) }
+
+// testOptions has an environment and files of the tests' own.
+func testOptions() Options {
 	env := map[string]string{"SECRET": "s3cr3t", "NAME": "app.example.com", "EMPTY": "", "PORT": "8080", "NO": "false", "YAML": "a: [b]", "BRACES": "{s}"}
 	files := map[string]string{
 		"/etc/sluice/token": "abc\n", "/etc/sluice/crlf": "abc\r\n", "/etc/sluice/two": "abc\n\n", "/run/token": "t0ken",
 		"/etc/sluice/bom": "\ufeffabc\r\n", "/etc/sluice/empty": "\ufeff\n", "/etc/sluice/utf16": "\xff\xfea\x00b\x00", "/etc/sluice/keys": "abcd\nefgh\n",
 	}
-	return Parse("f", []byte(text), Options{
+	return Options{
 		Dir: "/etc/sluice",
 		Getenv: func(name string) (string, bool) {
 			value, ok := env[name]
@@ -31,13 +36,13 @@ func parse(text string) (*Config, error) {
 			}
 			return []byte(content), nil
 		},
-	})
+	}
 }
 
-// listenerAt is a listener as the defaults have it.
+// listenerAt returns a listener with all defaults.
 func listenerAt(line, column int, address string) Listener {
 	return Listener{
-		Pos: Pos{line, column}, Address: address, HTTP2: true, MaxStreams: 250,
+		Pos: Pos{Line: line, Column: column}, Address: address, HTTP2: true, MaxStreams: 250,
 		Timeouts: ListenerTimeouts{Header: 10 * time.Second, Idle: 2 * time.Minute}, MaxHeaderBytes: 64 << 10,
 	}
 }
@@ -50,8 +55,8 @@ func TestParseFillsInDefaults(t *testing.T) {
 		File:      "f",
 		Listeners: []Listener{listenerAt(1, 1, ":80")},
 		Backends: []Backend{{
-			Pos: Pos{2, 21}, Name: "a:1", ConnectTimeout: 5 * time.Second,
-			Endpoints: []Endpoint{{Pos: Pos{2, 21}, Text: "a:1", Weight: 1, Network: "tcp", Address: "a:1"}},
+			Pos: Pos{Line: 2, Column: 21}, Name: "a:1", ConnectTimeout: 5 * time.Second,
+			Endpoints: []Endpoint{{Pos: Pos{Line: 2, Column: 21}, Text: "a:1", Weight: 1, Network: "tcp", Address: "a:1"}},
 			Balance:   "least_connections", HashBy: "client", DrainTime: 30 * time.Second,
 			Passive:   Passive{Failures: 5, Window: 10 * time.Second, Eject: 5 * time.Second, MaxEject: 5 * time.Minute},
 			Retry:     Retry{Tries: 3, Timeout: 10 * time.Second, Budget: 0.2},
@@ -63,7 +68,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 			WebSocketOver: "http/1.1",
 		}},
 		Routes: []Route{{
-			Pos: Pos{2, 10}, Path: "/*", Backend: "a:1",
+			Pos: Pos{Line: 2, Column: 10}, Path: "/*", Backend: "a:1",
 			Timeouts: RouteTimeouts{Response: time.Minute, Idle: time.Hour}, MinBodyRate: 500,
 			WebSocket: WebSocket{
 				HandshakeTimeout: 10 * time.Second, Compression: "pass", CloseCodeBadGateway: 1014,
@@ -75,13 +80,13 @@ func TestParseFillsInDefaults(t *testing.T) {
 		StateDir:        "/etc/sluice/state",
 		ShutdownTimeout: 30 * time.Second,
 	}
-	c.places = nil // TestPlace is about them
+	c.positions = nil // TestPosition is about them
 	if err != nil || !reflect.DeepEqual(c, want) {
 		t.Errorf("parse = %+v, %v; want %+v", c, err, want)
 	}
 }
 
-// What a good file comes to, as one value picked out of it.
+// TestParse compares one value of each file with the value it should have.
 func TestParse(t *testing.T) {
 	first := func(c *Config) *Route { return &c.Routes[0] }
 	https, http, bounded := listenerAt(2, 1, ":443"), listenerAt(2, 1, ":80"), listenerAt(2, 13, ":1")
@@ -128,7 +133,7 @@ func TestParse(t *testing.T) {
 			func(c *Config) any {
 				w := first(c).WebSocket
 				return []any{c.MaxSessions, w.IdleTimeout, w.MaxLifetime, w.PingInterval, w.PongTimeout, w.StallTimeout, w.KeepAlive, w.UserTimeout, w.BufferSize}
-			}, []any{7, 10 * time.Minute, 24 * time.Hour, 30 * time.Second, time.Millisecond, 2 * time.Minute, time.Duration(0), 90 * time.Second, Size(4 << 10)}},
+			}, []any{7, 10 * time.Minute, 24 * time.Hour, 30 * time.Second, time.Millisecond, 2 * time.Minute, time.Duration(0), 90 * time.Second, units.Size(4 << 10)}},
 		{"limits of sessions", "routes: [{ backend: 'a:1', websocket: { limits: { sessions: 9, sessions_per_ip: 2, handshake_rate: 90/m, frame_size: 64KiB, message_size: 1MiB, message_rate: 50/s, message_burst: 7, byte_rate: 1KiB/s, byte_burst: 2KiB, on_excess: close, " +
 			"backend: { message_size: 16MiB, message_rate: 1/h, byte_rate: 1B/m } } } }]",
 			func(c *Config) any { return first(c).WebSocket.Limits }, SessionLimits{
@@ -362,16 +367,16 @@ f:2:15: log.level: "x" is not one of debug, info, warn, error`
 	}
 }
 
-func TestPlace(t *testing.T) {
+func TestPosition(t *testing.T) {
 	c, err := parse("backends:\n  app:\n    endpoints: ['https://a']\n    tls:\n      ca: a.pem\nroutes: [{ backend: app }]")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for at, want := range map[string]Pos{
-		"backends.app.tls.ca": {5, 11}, "backends.app.tls.cert": {4, 5}, "backends.app.tls": {4, 5}, "tls.certificates[0]": start, "": start,
+		"backends.app.tls.ca": {Line: 5, Column: 11}, "backends.app.tls.cert": {Line: 4, Column: 5}, "backends.app.tls": {Line: 4, Column: 5}, "tls.certificates[0]": report.Start(), "": report.Start(),
 	} {
-		if got := c.Place(at); got != want {
-			t.Errorf("Place(%q) = %v, want %v", at, got, want)
+		if got := c.Position(at); got != want {
+			t.Errorf("Position(%q) = %v, want %v", at, got, want)
 		}
 	}
 }

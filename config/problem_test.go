@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"sluice/config/decode"
 )
 
 func TestProblems(t *testing.T) {
@@ -32,7 +34,7 @@ func TestProblems(t *testing.T) {
 		{"unknown alias", "routes:\n  - *a\n", []string{"2:5: not valid YAML: unknown anchor 'a' referenced"}},
 		{"control character", "routes:\n  é\x00", []string{"2:4: the file is not plain UTF-8 text: found byte 0x00"}},
 		{"not UTF-8", "a\xff", []string{"1:2: the file is not plain UTF-8 text: found byte 0xff"}},
-		{"too big", strings.Repeat(" ", maxSize+1), []string{"1:1: the file is larger than 4194304 bytes, the most that is read"}},
+		{"too big", strings.Repeat(" ", decode.MaxSize+1), []string{"1:1: the file is larger than 4194304 bytes, the most that is read"}},
 		{"too deep", "a: " + deep, []string{"1:54: more than 50 mappings and lists in one another"}},
 		{"alias inside itself", "routes: &a [*a]", []string{"1:13: alias *a stands inside what it repeats"}},
 		{"alias bomb", bomb, []string{"1:12: the aliases of the file repeat more than 100000 values"}},

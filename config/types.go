@@ -2,29 +2,25 @@ package config
 
 import (
 	"net/netip"
+	"strings"
 	"time"
+
+	"sluice/config/report"
+	"sluice/config/spelling"
+	"sluice/config/units"
 )
 
-// Config is one configuration file, decoded, with defaults filled in and
-// references checked. It is plain data: nothing that runs keeps a pointer
-// into it.
+// Config is one configuration. From [Load], [Parse] and [Complete] it has all defaults and was
+// checked. It is plain data: nothing that runs keeps a pointer into it.
 //
-// The struct tags of this package's types are the one source of the format: "yaml" is
-// the key, "doc" its description, "default" the value used when the key is
-// absent (with commas, for a list), "required" that it may not be, "enum" the
-// only values allowed, for a list of each element, "min" and "max" the bounds of
-// a number, duration, size, share or rate, for a list of each element, "off" that the word off stands for the zero
-// value, which is within any bounds, for a list for an empty one, which is not nil, "short" the key that a bare scalar in place
-// of the mapping stands for, and "switch" that a bare true stands for the
-// mapping with all its defaults, false for none. A field tagged ",inline" is a
-// struct whose keys stand among those of the outer one. Decoding, the JSON Schema
-// and the tests of the documentation read them.
+// The struct tags of this package's types are the one source of the format, as package schema says:
+// decoding, defaults, the JSON Schema and the tests of the documentation read them.
 type Config struct {
-	File string `yaml:"-"` // as given to Load; relative paths below it are already resolved
+	File string `yaml:"-"` // as given to Load, for messages; relative paths are resolved already
 
 	Listeners       []Listener    `yaml:"listeners" doc:"Addresses to accept connections on. Without it: ':443' with TLS and ':80' redirecting to it when 'tls' is set, else ':80'."`
 	TLS             *TLS          `yaml:"tls" doc:"Certificates and TLS policy. Needed by every listener with 'tls: true'."`
-	Backends        []Backend     `yaml:"backends" doc:"Named groups of endpoints, a mapping of name to backend."`
+	Backends        []Backend     `yaml:"backends" named:"Name" doc:"Named groups of endpoints, a mapping of name to backend."`
 	Routes          []Route       `yaml:"routes" required:"true" doc:"What to do with a request. The most specific route wins; the order in the file never matters."`
 	TrustedProxies  []Proxy       `yaml:"trusted_proxies" doc:"Proxies in front of this one: addresses and networks, as in 10.0.0.0/8 or '::1', and 'unix' for those that connect over a Unix socket. Only their Forwarded, X-Forwarded-* and X-Request-Id headers and PROXY headers are believed; what others send of them is replaced."`
 	Via             bool          `yaml:"via" doc:"Add a Via header to requests and responses."`
@@ -33,36 +29,27 @@ type Config struct {
 	StateDir        string        `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA, ordered certificates, session ticket keys). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
 
-	places map[path]Pos // of what the file has
+	positions map[report.Path]Pos // of what the file has; nil for a Config that is from no file
 }
 
-// Proxy is one or more proxies in front of this one.
-type Proxy struct {
-	netip.Prefix      // their addresses; invalid where Unix is set
-	Unix         bool // those on Unix sockets, which have none
-}
-
-// Pos is the place of an element in its file. Line and Column start at 1.
-type Pos struct{ Line, Column int }
-
-// Listener is an address the gateway accepts on.
+// Listener is an address that the gateway accepts connections on.
 type Listener struct {
 	Pos Pos `yaml:"-"`
 
 	Address          string           `yaml:"address" short:"" required:"true" doc:"'host:port', ':port' (all addresses, IPv4 and IPv6), '[::1]:port', or 'unix:/path'. Port 0 picks a free port and logs it."`
-	Mode             FileMode         `yaml:"mode" doc:"Permissions of the socket of 'unix:/path', in octal and in quotes, as in '0660'; to connect takes the right to write. Linux only. Absent: what the umask leaves."` // 0 when absent
+	Mode             units.FileMode   `yaml:"mode" doc:"Permissions of the socket of 'unix:/path', in octal and in quotes, as in '0660'; to connect takes the right to write. Linux only. Absent: what the umask leaves."` // 0 when absent
 	TLS              bool             `yaml:"tls" doc:"Terminate TLS on this listener."`
 	RedirectHTTPS    bool             `yaml:"redirect_https" doc:"Answer every request with a redirect to https on the first TLS listener's port."`
 	HTTP2            bool             `yaml:"http2" default:"true" doc:"Offer HTTP/2 on a TLS listener."`
 	MaxStreams       int              `yaml:"max_streams" default:"250" min:"1" max:"10000" doc:"HTTP/2 streams open at once on a connection."`
 	ProxyProtocol    bool             `yaml:"proxy_protocol" doc:"Require a PROXY header, version 1 or 2, in front of every connection. Connections from other addresses than 'trusted_proxies' are refused; on a Unix socket the permissions of the file decide who may connect."`
 	Timeouts         ListenerTimeouts `yaml:"timeouts" doc:"How long clients may take."`
-	MaxHeaderBytes   Size             `yaml:"max_header_bytes" default:"64KiB" min:"4KiB" max:"16MiB" doc:"Largest head of a request; 431 beyond it, 414 when its target alone is larger."`
+	MaxHeaderBytes   units.Size       `yaml:"max_header_bytes" default:"64KiB" min:"4KiB" max:"16MiB" doc:"Largest head of a request; 431 beyond it, 414 when its target alone is larger."`
 	MaxConnections   int              `yaml:"max_connections" default:"0" min:"0" max:"10000000" doc:"Connections open at once; more wait to be accepted. 0: what the process may have, see docs/operations.md."`
 	ConnectionsPerIP int              `yaml:"connections_per_ip" default:"0" min:"0" max:"1000000" doc:"Connections open at once from one client address, for IPv6 from one /64; more are refused. 0: no limit."`
-	ConnectionRate   Rate             `yaml:"connection_rate" default:"off" off:"" max:"1000000/s" doc:"New connections of one client address, for IPv6 of one /64, as in 10/s or 60/m; more are refused. 0 or off: no limit."`
+	ConnectionRate   units.Rate       `yaml:"connection_rate" default:"off" off:"" max:"1000000/s" doc:"New connections of one client address, for IPv6 of one /64, as in 10/s or 60/m; more are refused. 0 or off: no limit."`
 	ConnectionBurst  int              `yaml:"connection_burst" min:"1" max:"1000000" doc:"New connections of one client address that may come at once before 'connection_rate' holds. Default: what the rate gives in a second, at least 1."`
-	RequestRate      Rate             `yaml:"request_rate" default:"off" off:"" max:"1000000/s" doc:"Requests of one client address, for IPv6 of one /64, as in 50/s or 600/m; 429 with Retry-After beyond it. 0 or off: no limit."`
+	RequestRate      units.Rate       `yaml:"request_rate" default:"off" off:"" max:"1000000/s" doc:"Requests of one client address, for IPv6 of one /64, as in 50/s or 600/m; 429 with Retry-After beyond it. 0 or off: no limit."`
 	RequestBurst     int              `yaml:"request_burst" min:"1" max:"1000000" doc:"Requests of one client address that may come at once before 'request_rate' holds. Default: what the rate gives in a second, at least 1."`
 }
 
@@ -72,7 +59,7 @@ type ListenerTimeouts struct {
 	Idle   time.Duration `yaml:"idle" default:"2m" min:"1ms" max:"1d" doc:"Between the requests of a connection."`
 }
 
-// TLS holds certificates and policy.
+// TLS is the certificates of the listeners and their TLS policy.
 type TLS struct {
 	Pos Pos `yaml:"-"`
 
@@ -86,7 +73,7 @@ type TLS struct {
 	ClientAuth   *ClientAuth   `yaml:"client_auth" doc:"Ask clients for certificates."`
 }
 
-// ACME says whom to order certificates from.
+// ACME is a CA to order certificates from (RFC 8555).
 type ACME struct {
 	Email     string   `yaml:"email" doc:"Where the CA may write to."`
 	Directory string   `yaml:"directory" default:"https://acme-v02.api.letsencrypt.org/directory" doc:"URL of the CA's directory."`
@@ -96,16 +83,17 @@ type ACME struct {
 	Hosts     []string `yaml:"hosts" doc:"More names to order certificates for, such as those that a route with a wildcard takes."`
 }
 
-// EAB binds an ACME account to one that the CA knows otherwise.
+// EAB is an external account binding (RFC 8555, section 7.3.4): it ties the ACME account to an
+// account that the CA knows already.
 type EAB struct {
 	KeyID       string `yaml:"key_id" required:"true" doc:"Identifier of the key that the CA gave out."`
-	HMACKey     string `yaml:"hmac_key" doc:"That key, base64url."` // Load fills it in from HMACKeyFile
+	HMACKey     string `yaml:"hmac_key" doc:"That key, base64url."` // filled in from HMACKeyFile
 	HMACKeyFile string `yaml:"hmac_key_file" doc:"File that holds the key in place of 'hmac_key'."`
 
 	Key []byte `yaml:"-"` // HMACKey, decoded
 }
 
-// ClientAuth asks clients for certificates.
+// ClientAuth is how clients are asked for certificates.
 type ClientAuth struct {
 	Mode string `yaml:"mode" default:"require" enum:"request,require" doc:"'require' refuses clients without a certificate; with 'request' they may have none. One that is shown must be from 'ca' in both."`
 	CA   string `yaml:"ca" required:"true" doc:"PEM file of the authorities that issue the certificates; read again when it changes."`
@@ -114,17 +102,17 @@ type ClientAuth struct {
 
 // Certificate is a certificate chain and its key, both PEM files.
 type Certificate struct {
-	Index int `yaml:"-"` // in the file's list, as of a Route
+	Index int `yaml:"-"` // in the list as it was given, as in a Route
 
 	Cert string `yaml:"cert" required:"true" doc:"PEM file with the certificate, then its intermediates."`
 	Key  string `yaml:"key" required:"true" doc:"PEM file with the private key."`
 }
 
-// Route is what to match and what to do. Exactly one of Backend, Split,
-// Redirect, Respond and Files is set.
+// Route is which requests to match and what to do with them. Exactly one of Backend, Split, Redirect,
+// Respond and Files is set.
 type Route struct {
 	Pos   Pos `yaml:"-"`
-	Index int `yaml:"-"` // in the file's list: a Config with problems lacks some routes
+	Index int `yaml:"-"` // in the list as it was given: a Config with problems lacks some routes
 
 	Name     string            `yaml:"name" doc:"Identity of the route in logs and across reloads. Default: its matchers."`
 	Host     string            `yaml:"host" doc:"Exact host, '*.example.com' (any name below, not example.com itself), or absent for any. A port is not part of it."`
@@ -147,8 +135,8 @@ type Route struct {
 	Request      Headers           `yaml:"request" doc:"Changes to the headers the backend sees."`
 	Response     Headers           `yaml:"response" doc:"Changes to the headers the client sees."`
 	Timeouts     RouteTimeouts     `yaml:"timeouts" doc:"How long the backend may take."`
-	MinBodyRate  ByteRate          `yaml:"min_body_rate" default:"500B/s" off:"" doc:"Slowest average at which a client may send the body of a request or take that of a response, counted while the client is waited for, with 10s of credit at first and 1m at most. 0 or off: as slow as it likes."`
-	MaxBodySize  Size              `yaml:"max_body_size" default:"off" off:"" doc:"Largest body of a request; 413 beyond it. 0 or off: no limit."`
+	MinBodyRate  units.ByteRate    `yaml:"min_body_rate" default:"500B/s" off:"" doc:"Slowest average at which a client may send the body of a request or take that of a response, counted while the client is waited for, with 10s of credit at first and 1m at most. 0 or off: as slow as it likes."`
+	MaxBodySize  units.Size        `yaml:"max_body_size" default:"off" off:"" doc:"Largest body of a request; 413 beyond it. 0 or off: no limit."`
 	ErrorPages   map[string]string `yaml:"error_pages" doc:"Files to answer the gateway's own errors with, by status ('404') or class ('4xx', '5xx')."`
 	Compress     *Compress         `yaml:"compress" switch:"" doc:"Compress responses: true, or how."`
 	CacheControl string            `yaml:"cache_control" doc:"Cache-Control of responses, in place of the backend's."`
@@ -160,13 +148,13 @@ type Route struct {
 // Headers is a change to a header section: removals first, then settings.
 type Headers struct {
 	Set     map[string]string `yaml:"set_headers" doc:"Headers to set, replacing what is there under that name in any spelling. {client_address}, {route}, {host}, {request_id}, {scheme}, {tls_version}, {tls_cipher}, {tls_server_name} and {client_subject} stand for what the request has."`
-	SetFile map[string]string `yaml:"set_headers_file" doc:"Headers to set to the content of a file (a secret), name to file. A line break at its end is dropped; an empty file is a mistake."` // merged into Set by Load
+	SetFile map[string]string `yaml:"set_headers_file" doc:"Headers to set to the content of a file (a secret), name to file. A line break at its end is dropped; an empty file is a mistake."` // their values are in Set too
 	Remove  []string          `yaml:"remove_headers" doc:"Headers to remove, in any spelling of their names, in trailers too."`
 
-	FromFile map[string]bool `yaml:"-"` // names in Set whose values come from files: they have no variables
+	FromFile map[string]bool `yaml:"-"` // names in Set whose values come from files: variables are not expanded in them
 }
 
-// RouteTimeouts bound how long a backend may take.
+// RouteTimeouts bound how long the backend may take.
 type RouteTimeouts struct {
 	Response time.Duration `yaml:"response" default:"60s" min:"1ms" max:"1d" doc:"For the backend to take each piece of a request's body, and then until the head of its response. A WebSocket has 'handshake_timeout' instead."`
 	Idle     time.Duration `yaml:"idle" default:"1h" off:"" min:"1ms" max:"7d" doc:"For the backend to send more in the middle of a response, or to take more of the request. off: event streams and gRPC calls may pause for ever."`
@@ -174,9 +162,9 @@ type RouteTimeouts struct {
 
 // Compress says which responses are compressed, and how.
 type Compress struct {
-	Types     []string `yaml:"types" default:"text/*,application/json,application/javascript,application/xml,application/wasm,image/svg+xml,*+json,*+xml" doc:"Content types to compress: 'text/html', 'text/*' for all of text, '*+json' for all that end so."`
-	MinSize   Size     `yaml:"min_size" default:"1KiB" doc:"Smallest response to compress."`
-	Encodings []string `yaml:"encodings" default:"zstd,gzip" enum:"zstd,gzip" doc:"Encodings to offer, the preferred first."`
+	Types     []string   `yaml:"types" default:"text/*,application/json,application/javascript,application/xml,application/wasm,image/svg+xml,*+json,*+xml" doc:"Content types to compress: 'text/html', 'text/*' for all of text, '*+json' for all that end so."`
+	MinSize   units.Size `yaml:"min_size" default:"1KiB" doc:"Smallest response to compress."`
+	Encodings []string   `yaml:"encodings" default:"zstd,gzip" enum:"zstd,gzip" doc:"Encodings to offer, the preferred first."`
 }
 
 // Security says which headers keep browsers safe. They replace the backend's.
@@ -230,30 +218,30 @@ type WebSocket struct {
 	StallTimeout        time.Duration `yaml:"stall_timeout" default:"10m" off:"" min:"1s" max:"1d" doc:"How long a side of a session may take nothing of the bytes that wait for it; then the session ends with 1001. off: no limit."`
 	KeepAlive           time.Duration `yaml:"keepalive" default:"15s" off:"" min:"1s" max:"9h" doc:"TCP keep-alive on both connections of a session: time of silence before the first probe, and between probes, in whole seconds. off: none."`
 	UserTimeout         time.Duration `yaml:"user_timeout" default:"off" off:"" min:"1ms" max:"1d" doc:"TCP_USER_TIMEOUT of both connections of a session: how long bytes that were sent may stay unacknowledged before the connection counts as lost. Linux only. off: the system's."`
-	BufferSize          Size          `yaml:"buffer_size" default:"64KiB" min:"4KiB" max:"64KiB" doc:"Most that the gateway holds in memory of one direction of a session while its reader does not take it."`
+	BufferSize          units.Size    `yaml:"buffer_size" default:"64KiB" min:"4KiB" max:"64KiB" doc:"Most that the gateway holds in memory of one direction of a session while its reader does not take it."`
 	Limits              SessionLimits `yaml:"limits" doc:"How many sessions there may be, and what may be sent in one."`
 }
 
-// SessionLimits bound the sessions of a route. What is 0 has no limit.
+// SessionLimits bound the sessions of a route. 0 means no limit.
 type SessionLimits struct {
-	Sessions       int  `yaml:"sessions" default:"0" min:"0" max:"10000000" doc:"Sessions of the route open at once; 503 with Retry-After beyond. 0: no limit."`
-	SessionsPerIP  int  `yaml:"sessions_per_ip" default:"0" min:"0" max:"1000000" doc:"Sessions of the route open at once from one client address, for IPv6 from one /64; 429 with Retry-After beyond. 0: no limit."`
-	HandshakeRate  Rate `yaml:"handshake_rate" default:"off" off:"" max:"1000000/s" doc:"Handshakes of one client address, for IPv6 of one /64, as in 5/s or 60/m; 429 with Retry-After beyond it. 0 or off: no limit."`
-	HandshakeBurst int  `yaml:"handshake_burst" min:"1" max:"1000000" doc:"Handshakes of one client address that may come at once before 'handshake_rate' holds. Default: what the rate gives in a second, at least 1."`
+	Sessions       int        `yaml:"sessions" default:"0" min:"0" max:"10000000" doc:"Sessions of the route open at once; 503 with Retry-After beyond. 0: no limit."`
+	SessionsPerIP  int        `yaml:"sessions_per_ip" default:"0" min:"0" max:"1000000" doc:"Sessions of the route open at once from one client address, for IPv6 from one /64; 429 with Retry-After beyond. 0: no limit."`
+	HandshakeRate  units.Rate `yaml:"handshake_rate" default:"off" off:"" max:"1000000/s" doc:"Handshakes of one client address, for IPv6 of one /64, as in 5/s or 60/m; 429 with Retry-After beyond it. 0 or off: no limit."`
+	HandshakeBurst int        `yaml:"handshake_burst" min:"1" max:"1000000" doc:"Handshakes of one client address that may come at once before 'handshake_rate' holds. Default: what the rate gives in a second, at least 1."`
 
 	Client  Traffic `yaml:",inline"`
 	Backend Traffic `yaml:"backend" doc:"What the backend may send; the keys beside this one are about the client."`
 }
 
-// Traffic bounds what one side of a session may send. What is 0 has no limit.
+// Traffic bounds what one side of a session may send. 0 means no limit.
 type Traffic struct {
-	FrameSize    Size     `yaml:"frame_size" default:"off" off:"" doc:"Largest payload of a data frame, as it is on the wire; 1009 beyond it. 0 or off: no limit."`
-	MessageSize  Size     `yaml:"message_size" default:"off" off:"" doc:"Largest payload of a message, as it is on the wire; 1009 beyond it. With permessage-deflate that is compressed: 1MiB may inflate to 1GiB, unless 'compression' is strip. 0 or off: no limit."`
-	MessageRate  Rate     `yaml:"message_rate" default:"off" off:"" max:"1000000000/s" doc:"Data messages, as in 50/s. 0 or off: no limit."`
-	MessageBurst int      `yaml:"message_burst" min:"1" max:"1000000000" doc:"Messages that may come at once before 'message_rate' holds. Default: what the rate gives in a second, at least 1."`
-	ByteRate     ByteRate `yaml:"byte_rate" default:"off" off:"" max:"1TiB/s" doc:"Bytes on the wire, headers and control frames too, as in 1MiB/s. 0 or off: no limit."`
-	ByteBurst    Size     `yaml:"byte_burst" min:"1B" max:"1TiB" doc:"Bytes that may come at once before 'byte_rate' holds. Default: what the rate gives in a second."`
-	OnExcess     string   `yaml:"on_excess" default:"delay" enum:"delay,close" doc:"What happens beyond a rate: 'delay' stops reading until it fits, 'close' ends the session with 1008."`
+	FrameSize    units.Size     `yaml:"frame_size" default:"off" off:"" doc:"Largest payload of a data frame, as it is on the wire; 1009 beyond it. 0 or off: no limit."`
+	MessageSize  units.Size     `yaml:"message_size" default:"off" off:"" doc:"Largest payload of a message, as it is on the wire; 1009 beyond it. With permessage-deflate that is compressed: 1MiB may inflate to 1GiB, unless 'compression' is strip. 0 or off: no limit."`
+	MessageRate  units.Rate     `yaml:"message_rate" default:"off" off:"" max:"1000000000/s" doc:"Data messages, as in 50/s. 0 or off: no limit."`
+	MessageBurst int            `yaml:"message_burst" min:"1" max:"1000000000" doc:"Messages that may come at once before 'message_rate' holds. Default: what the rate gives in a second, at least 1."`
+	ByteRate     units.ByteRate `yaml:"byte_rate" default:"off" off:"" max:"1TiB/s" doc:"Bytes on the wire, headers and control frames too, as in 1MiB/s. 0 or off: no limit."`
+	ByteBurst    units.Size     `yaml:"byte_burst" min:"1B" max:"1TiB" doc:"Bytes that may come at once before 'byte_rate' holds. Default: what the rate gives in a second."`
+	OnExcess     string         `yaml:"on_excess" default:"delay" enum:"delay,close" doc:"What happens beyond a rate: 'delay' stops reading until it fits, 'close' ends the session with 1008."`
 }
 
 // Log says what is logged, and how. Logs go to standard output.
@@ -262,4 +250,52 @@ type Log struct {
 	Format string   `yaml:"format" default:"auto" enum:"auto,json,pretty" doc:"'auto' is pretty on a terminal and JSON elsewhere."`
 	Access bool     `yaml:"access" default:"true" doc:"Log each request, and each session when it opens and when it ends."`
 	Redact []string `yaml:"redact" doc:"Query parameters whose values never appear in a log."`
+}
+
+// Proxy is one or more proxies in front of this one.
+type Proxy struct {
+	netip.Prefix      // their addresses; invalid where Unix is set
+	Unix         bool // those on Unix sockets, which have no address
+}
+
+// SetText reads p, as [schema.Text] says.
+func (p *Proxy) SetText(text string, _ bool) (wrong string) {
+	proxy, wrong := parseProxy(text)
+	if wrong == "" {
+		*p = proxy
+	}
+	return wrong
+}
+
+// Text returns p as SetText reads it.
+func (p *Proxy) Text() string { return p.String() }
+
+// Wrong returns what is wrong with a Proxy that was made in Go, or "".
+func (p *Proxy) Wrong() string {
+	_, wrong := parseProxy(p.String())
+	return wrong
+}
+
+// Form is what a Proxy is, for messages.
+func (p *Proxy) Form() string { return "an address or network" }
+
+// parseProxy reads what [spelling.Network] reads, or the word unix. The second result is what is
+// wrong with the text.
+func parseProxy(text string) (Proxy, string) {
+	if text == "unix" {
+		return Proxy{Unix: true}, ""
+	}
+	if strings.HasPrefix(strings.ToLower(text), "unix") {
+		return Proxy{}, "is not the word unix, which stands for the proxies on all Unix sockets"
+	}
+	network, wrong := spelling.Network(text)
+	return Proxy{Prefix: network}, wrong
+}
+
+// String returns p as a configuration has it.
+func (p Proxy) String() string {
+	if p.Unix {
+		return "unix"
+	}
+	return p.Prefix.String()
 }

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"sluice/config/units"
+)
 
 // Backend is a named group of endpoints.
 type Backend struct {
@@ -50,7 +54,7 @@ type Sticky struct {
 	SameSite string        `yaml:"same_site" default:"lax" enum:"lax,strict,none" doc:"SameSite of the cookie. 'none' is for pages of other sites, over TLS only."`
 }
 
-// Health is how endpoints are asked whether they are well.
+// Health is the active check of endpoints.
 type Health struct {
 	Check       string            `yaml:"check" short:"" default:"tcp" enum:"tcp,http,websocket" doc:"'tcp' connects, TLS included; 'http' sends a GET request; 'websocket' opens a session, sends a ping, waits for the pong and closes it."`
 	Path        string            `yaml:"path" default:"/" doc:"Path and query of the request or handshake."`
@@ -65,10 +69,10 @@ type Health struct {
 	Fall        int               `yaml:"fall" default:"3" min:"1" max:"100" doc:"Bad checks in a row that take it down. The first check of an endpoint decides alone."`
 }
 
-// Passive is how endpoints are judged by how they serve.
+// Passive judges endpoints by how they serve.
 type Passive struct {
 	Failures  int           `yaml:"failures" short:"" default:"5" off:"" min:"1" max:"10000" doc:"Failures in a row after which an endpoint gets no work for a while. A failure is an endpoint that cannot be reached, does not answer, breaks the protocol, or answers with one of 'statuses'. All but the first kind count only when several clients have met some within 'window', or there was only one client."`
-	Ratio     Percent       `yaml:"ratio" default:"off" off:"" min:"1%" max:"100%" doc:"Share of failures within 'window', from 20 outcomes on, that does the same."`
+	Ratio     units.Percent `yaml:"ratio" default:"off" off:"" min:"1%" max:"100%" doc:"Share of failures within 'window', from 20 outcomes on, that does the same."`
 	Window    time.Duration `yaml:"window" default:"10s" min:"1s" max:"1h" doc:"Time that 'ratio' is about, and in which clients are told apart."`
 	Statuses  []int         `yaml:"statuses" off:"" min:"500" max:"599" doc:"Status codes that count as failures. Absent or off: none, as they may be due to what was asked for."`
 	Eject     time.Duration `yaml:"eject" default:"5s" min:"100ms" max:"1h" doc:"Time without work, for the first time; twice as long each time it fails again as soon as it is back."`
@@ -76,15 +80,15 @@ type Passive struct {
 	EjectLast bool          `yaml:"eject_last" doc:"Also when no other endpoint is up, and when a third of them is ejected already."`
 }
 
-// Retry bounds how often something is tried again.
+// Retry bounds how often a request or handshake is tried again.
 type Retry struct {
 	Tries      int           `yaml:"tries" short:"" default:"3" min:"1" max:"20" doc:"Endpoints that are tried, the first one included."`
 	Timeout    time.Duration `yaml:"timeout" default:"10s" min:"1ms" max:"10m" doc:"Time since the request came after which nothing is tried again."`
 	TryTimeout time.Duration `yaml:"try_timeout" default:"off" off:"" min:"1ms" max:"10m" doc:"Limit for an endpoint to begin its answer to a handshake, or to a request that may be tried again, before another one is asked."`
-	Budget     Percent       `yaml:"budget" default:"20%" min:"1%" max:"100%" doc:"Retries for all requests of the backend together, as a share of them; a few more are always allowed."`
+	Budget     units.Percent `yaml:"budget" default:"20%" min:"1%" max:"100%" doc:"Retries for all requests of the backend together, as a share of them; a few more are always allowed."`
 }
 
-// Queue is where work waits when all endpoints are full.
+// Queue is where requests and handshakes wait while all endpoints are full.
 type Queue struct {
 	Length  int           `yaml:"length" short:"" default:"0" min:"0" max:"100000" doc:"Requests that wait at once, and as many handshakes; 503 beyond it."`
 	Timeout time.Duration `yaml:"timeout" default:"5s" min:"1ms" max:"10m" doc:"How long one waits before it is answered 503."`
@@ -92,8 +96,8 @@ type Queue struct {
 
 // Rebalance moves live sessions to endpoints that are added.
 type Rebalance struct {
-	Rate  PercentRate `yaml:"rate" short:"" default:"off" off:"" max:"100%/min" doc:"Share of the sessions on endpoints with more than their even share that is ended, to come back elsewhere, as in 5%/min."`
-	First string      `yaml:"first" default:"oldest" enum:"oldest,newest" doc:"Which sessions go first."`
+	Rate  units.PercentRate `yaml:"rate" short:"" default:"off" off:"" max:"100%/min" doc:"Share of the sessions on endpoints with more than their even share that is ended, to come back elsewhere, as in 5%/min."`
+	First string            `yaml:"first" default:"oldest" enum:"oldest,newest" doc:"Which sessions go first."`
 }
 
 // DNS is how names are looked up.
@@ -103,7 +107,7 @@ type DNS struct {
 	MaxTTL time.Duration `yaml:"max_ttl" default:"1m" min:"10ms" max:"1d" doc:"Longest time."`
 }
 
-// BackendTLS says how endpoints are spoken to over TLS.
+// BackendTLS is how the gateway speaks TLS to endpoints.
 type BackendTLS struct {
 	CA         string   `yaml:"ca" doc:"PEM file of the authorities to trust instead of the system's."`
 	ServerName string   `yaml:"server_name" doc:"Name to ask for and verify instead of the endpoint's host."`
@@ -124,7 +128,7 @@ type Split struct {
 
 // Mirror sends copies of requests.
 type Mirror struct {
-	Backend string  `yaml:"backend" short:"" required:"true" doc:"The name of a backend, or an address or URL."`
-	Share   Percent `yaml:"share" default:"100%" min:"1%" max:"100%" doc:"Share of the requests that are copied."`
-	MaxBody Size    `yaml:"max_body_size" default:"64KiB" max:"10MiB" doc:"Largest body of a request that is copied."`
+	Backend string        `yaml:"backend" short:"" required:"true" doc:"The name of a backend, or an address or URL."`
+	Share   units.Percent `yaml:"share" default:"100%" min:"1%" max:"100%" doc:"Share of the requests that are copied."`
+	MaxBody units.Size    `yaml:"max_body_size" default:"64KiB" max:"10MiB" doc:"Largest body of a request that is copied."`
 }

@@ -3,9 +3,11 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"sluice/config/report"
 )
 
-// A Part of a header's value is text, or the name of a variable.
+// Part is a piece of a header's value: text, or the name of a variable.
 type Part struct {
 	Text     string
 	Variable bool
@@ -16,8 +18,8 @@ func Variables() []string {
 	return []string{"client_address", "route", "host", "request_id", "scheme", "tls_version", "tls_cipher", "tls_server_name", "client_subject"}
 }
 
-// Parts splits the value of a header. {name} is a variable if the name has only
-// small letters and '_'; {{name}} is the text {name}; all else is text.
+// Parts splits the value of a header. {name} is a variable if the name has only small letters and
+// '_'; {{name}} is the text {name}; everything else is text. No two texts follow each other.
 func Parts(value string) (parts []Part) {
 	text := func(s string) {
 		if n := len(parts); n > 0 && !parts[n-1].Variable {
@@ -51,7 +53,7 @@ func Parts(value string) (parts []Part) {
 	return parts
 }
 
-// word cuts small letters and '_' from the front of s.
+// word splits off the small letters and '_' that s begins with.
 func word(s string) (word, rest string) {
 	n := strings.IndexFunc(s, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') })
 	if n < 0 {
@@ -60,26 +62,26 @@ func word(s string) (word, rest string) {
 	return s[:n], s[n:]
 }
 
-// variables checks the variables in the values of headers.
-func (k *checker) variables(at path, headers map[string]string) {
-	for name, value := range headers {
-		at := at.key(name)
-		if !k.good(at) {
+// variables checks the variables in the values of h.Set.
+func (k *checker) variables(at report.Path, h *Headers) {
+	for name, value := range h.Set {
+		at := at.Key(name)
+		if !k.Good(at) || h.FromFile[name] {
 			continue
 		}
 		for _, p := range Parts(value) {
 			if !p.Variable || slices.Contains(Variables(), p.Text) {
 				continue
 			}
-			if !k.sources[at].literal { // the name may be part of a secret
-				k.reject(at, "stands for a value with an unknown variable in braces; {{name}} is the text {name} itself")
+			if !k.Source(at).Literal { // the name may be part of a secret
+				k.Reject(at, "stands for a value with an unknown variable in braces; {{name}} is the text {name} itself")
 				break
 			}
-			advice := suggest(p.Text, slices.Values(Variables()))
+			advice := report.Suggest(p.Text, slices.Values(Variables()))
 			if advice == "" {
 				advice = ": there are " + strings.Join(Variables(), ", ") + "; {{" + p.Text + "}} is the text itself"
 			}
-			k.fail(at, "unknown variable {%s}%s", p.Text, advice)
+			k.Fail(at, "unknown variable {%s}%s", p.Text, advice)
 			break
 		}
 	}

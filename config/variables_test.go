@@ -37,7 +37,7 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// Text that is written with its braces doubled comes out as it was.
+// FuzzParts: the parts of a value without double braces, put together again, are that value.
 func FuzzParts(f *testing.F) {
 	for _, s := range []string{"", "{route}", "{{a}}", "x{y}z{", `{"a":{}}`} {
 		f.Add(s)

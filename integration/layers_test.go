@@ -16,8 +16,8 @@ import (
 // import each other. A permission that is not used is removed.
 var layers = map[string][]string{
 	"cmd/sluice": {
-		"sluice/cmd/sluice/demo", "sluice/config", "sluice/internal/telemetry", "sluice/proxy",
-		"github.com/rs/zerolog", "github.com/spf13/cobra", "golang.org/x/net/http/httpguts",
+		"sluice/cmd/sluice/demo", "sluice/config", "sluice/internal/httpsyntax", "sluice/internal/telemetry", "sluice/proxy",
+		"github.com/rs/zerolog", "github.com/spf13/cobra",
 	},
 	"cmd/sluice/demo": {"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"},
 	"proxy": {
@@ -36,7 +36,7 @@ var layers = map[string][]string{
 		"sluice/route", "sluice/tlsconf", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/clientio", "sluice/proxy/headers",
 		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
-		"sluice/internal/cookie", "sluice/internal/limit", "sluice/internal/telemetry", "sluice/internal/wire",
+		"sluice/internal/cookie", "sluice/internal/httpsyntax", "sluice/internal/limit", "sluice/internal/telemetry", "sluice/internal/wire",
 		"github.com/gobwas/ws", "github.com/rs/zerolog",
 	},
 	"proxy/listen": {
@@ -46,15 +46,24 @@ var layers = map[string][]string{
 	"proxy/probe": {"sluice/upgrade", "sluice/proxy/backend", "github.com/gobwas/ws"},
 
 	"proxy/clientio": {"sluice/internal/wire", "golang.org/x/net/http/httpguts"},
-	"proxy/headers":  {"sluice/internal/fieldname"},
-	"config":         {"sluice/internal/fieldname", "golang.org/x/net/idna", "gopkg.in/yaml.v3"},
-	"route":          {},
-	"tlsconf":        {"sluice/tlsconf/acme", "sluice/tlsconf/certfile", "sluice/tlsconf/localca", "sluice/internal/atomicfile"},
-	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},
-	"proxy/answer":   {},
+	"proxy/headers":  {"sluice/internal/fieldname", "sluice/internal/httpsyntax"},
+	"tlsconf":        {"sluice/internal/httpsyntax", "sluice/tlsconf/acme", "sluice/tlsconf/certfile", "sluice/tlsconf/localca", "sluice/internal/atomicfile"},
+	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},
 	"proxy/backend":  {"sluice/internal/limit", "sluice/proxy/backend/balance", "sluice/proxy/backend/dial", "sluice/proxy/backend/dns"},
+	"config": {
+		"sluice/config/decode", "sluice/config/report", "sluice/config/schema", "sluice/config/spelling", "sluice/config/units",
+		"sluice/internal/fieldname", "sluice/internal/httpsyntax", "gopkg.in/yaml.v3",
+	},
+	"config/decode":   {"sluice/config/report", "sluice/config/schema", "gopkg.in/yaml.v3"},
+	"config/schema":   {"sluice/config/report", "sluice/config/units"},
+	"config/spelling": {"sluice/config/report", "sluice/internal/httpsyntax", "golang.org/x/net/idna"},
+	"config/report":   {"sluice/internal/httpsyntax"},
+	"config/units":    {},
+
+	"route":          {"sluice/internal/httpsyntax"},
+	"proxy/answer":   {"sluice/internal/httpsyntax"},
 	"proxy/compress": {"github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
-	"proxy/forward":  {"sluice/internal/fieldname", "sluice/internal/hop", "golang.org/x/net/http/httpguts"},
+	"proxy/forward":  {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/httpsyntax", "golang.org/x/net/http/httpguts"},
 	"proxy/relay":    {"sluice/internal/frame", "sluice/internal/limit", "sluice/internal/record", "sluice/internal/wire", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
 
 	"proxy/backend/balance": {},
@@ -71,6 +80,7 @@ var layers = map[string][]string{
 	"internal/frame":           {"sluice/internal/limit", "github.com/gobwas/ws"},
 	"internal/fieldname":       {},
 	"internal/hop":             {},
+	"internal/httpsyntax":      {},
 	"internal/limit":           {"golang.org/x/sys/unix"},
 	"internal/pemfile":         {},
 	"internal/record":          {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},

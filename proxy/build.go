@@ -87,7 +87,7 @@ func (b *builder) fail(pos config.Pos, path string, err error) {
 // failAll reports mistakes whose paths are whole.
 func (b *builder) failAll(all []translate.Mistake) {
 	for _, m := range all {
-		b.fail(b.cfg.Place(m.Path), m.Path, m.Err)
+		b.fail(b.cfg.Position(m.Path), m.Path, m.Err)
 	}
 }
 

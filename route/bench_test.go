@@ -9,8 +9,8 @@ import (
 	"sluice/route"
 )
 
-// manyRoutes returns 10,000 routes: of many hosts and wildcards, with deep
-// paths and conditions, and of any host.
+// manyRoutes returns 10,000 routes: for many hosts and wildcards, with deep paths and conditions, and
+// for any host.
 func manyRoutes() []route.Entry[int] {
 	var entries []route.Entry[int]
 	add := func(p route.Pattern) {
@@ -66,7 +66,7 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// The time of each must grow with its length, and no faster.
+// BenchmarkHostile: the time of each request should grow as its length does, and not faster.
 func BenchmarkHostile(b *testing.B) {
 	deep := strings.Repeat("/a", 4000)
 	table, _ := route.Compile([]route.Entry[int]{

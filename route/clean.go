@@ -5,22 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
-// Clean returns the one spelling of an escaped path that matching and
-// forwarding use alike, so that both always mean the same resource.
+// Clean returns the one spelling of an escaped path. Matching and forwarding both use it, so that
+// both always mean the same resource.
 //
-// The path is split at '/' before anything is decoded: an escaped slash, and a
-// backslash in any form, is data. Segments that then read "." or ".." are
-// resolved (RFC 3986, section 5.2.4), never above the root; empty segments are
-// kept. Unreserved characters are written as they are. Reserved ones stay as
-// they came, escaped or not, for they may be delimiters to the backend:
-// "/a;b" and "/a%3Bb" are different paths (section 2.2). All other bytes are
-// written as %XX, and every escape is in upper case. A clean path is returned
-// as it is, without allocation.
+// The path is split at '/' before anything is decoded: an escaped slash is data, and so is a
+// backslash in any form. Segments that then read "." or ".." are resolved (RFC 3986, section 5.2.4),
+// never above the root; empty segments are kept. Unreserved characters are written unescaped.
+// Reserved ones stay as they came, escaped or not, because the backend may take them for delimiters:
+// "/a;b" and "/a%3Bb" are different paths (section 2.2). All other bytes are written as %XX, with
+// upper-case digits. A clean path is returned as it is, without allocation.
 //
-// A path that does not start with '/', a broken escape, a NUL in any form and
-// a raw control character are errors.
+// It is an error if the path does not start with '/', or if it has a broken escape, a NUL in any
+// form or an unescaped control character.
 func Clean(escaped string) (string, error) {
 	if !strings.HasPrefix(escaped, "/") {
 		return "", errors.New("path does not start with '/'")
@@ -60,12 +60,12 @@ func isClean(path string) bool {
 				return false
 			}
 		case c == '%':
-			b, ok := unescape(path[i:])
-			if !ok || b == 0 || isUnreserved(b) || isLowerHex(path[i+1]) || isLowerHex(path[i+2]) {
+			b, ok := httpsyntax.Unescape(path[i:])
+			if !ok || b == 0 || httpsyntax.IsUnreserved(b) || isLowerHex(path[i+1]) || isLowerHex(path[i+2]) {
 				return false
 			}
 			i += len("XX")
-		case !isUnreserved(c) && !isReserved(c):
+		case !httpsyntax.IsUnreserved(c) && !isReserved(c):
 			return false
 		}
 	}
@@ -85,7 +85,7 @@ func appendSegment(dst []byte, segment string) ([]byte, error) {
 		escaped := c == '%'
 		if escaped {
 			var ok bool
-			if c, ok = unescape(segment[i:]); !ok {
+			if c, ok = httpsyntax.Unescape(segment[i:]); !ok {
 				return dst, fmt.Errorf("path holds %q, which is not an escape: write '%%' as %%25", segment[i:min(i+len("%XX"), len(segment))])
 			}
 			i += len("XX")
@@ -95,46 +95,17 @@ func appendSegment(dst []byte, segment string) ([]byte, error) {
 			return dst, errors.New("path holds a NUL")
 		case !escaped && (c < ' ' || c == 0x7f):
 			return dst, fmt.Errorf("path holds the control character 0x%02x", c)
-		case isUnreserved(c), isReserved(c) && !escaped:
+		case httpsyntax.IsUnreserved(c), isReserved(c) && !escaped:
 			dst = append(dst, c)
 		default:
-			dst = append(dst, '%', "0123456789ABCDEF"[c>>4], "0123456789ABCDEF"[c&15])
+			dst = httpsyntax.AppendEscape(dst, c)
 		}
 	}
 	return dst, nil
 }
 
-// isUnreserved reports whether c means the same escaped and not (RFC 3986,
-// section 2.3).
-func isUnreserved(c byte) bool {
-	return isAlphanumeric(c) || strings.IndexByte("-._~", c) >= 0
-}
-
-// isReserved reports whether c may be a delimiter within a segment (RFC 3986,
-// section 2.2). Of the reserved characters these are all but '/', which ends
-// it, and '?' and '#', which end the path: bare, they are in none.
+// isReserved reports whether c may be a delimiter within a segment (RFC 3986, section 2.2): any
+// reserved character but '/', which ends the segment, and '?' and '#', which end the path.
 func isReserved(c byte) bool { return strings.IndexByte("!$&'()*+,;=:@[]", c) >= 0 }
-
-// unescape returns the byte of the escape that s starts with.
-func unescape(s string) (c byte, ok bool) {
-	if len(s) < len("%XX") {
-		return 0, false
-	}
-	high, ok1 := unhex(s[1])
-	low, ok2 := unhex(s[2])
-	return high<<4 | low, ok1 && ok2
-}
-
-func unhex(c byte) (digit byte, ok bool) {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0', true
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10, true
-	case isLowerHex(c):
-		return c - 'a' + 10, true
-	}
-	return 0, false
-}
 
 func isLowerHex(c byte) bool { return 'a' <= c && c <= 'f' }

@@ -78,7 +78,7 @@ func TestCleanReturnsACleanPathWithoutAllocation(t *testing.T) {
 	}
 }
 
-// says reports whether err holds want, or is nil when want is empty.
+// says reports whether the text of err has want in it; for an empty want, whether err is nil.
 func says(err error, want string) bool {
 	if want == "" || err == nil {
 		return want == "" && err == nil
@@ -86,8 +86,8 @@ func says(err error, want string) bool {
 	return strings.Contains(err.Error(), want)
 }
 
-// segments splits a path and decodes and resolves its segments one by one, the
-// slow way. It fails where Clean has to.
+// segments splits a path, then decodes and resolves its segments one by one: slow and plain. It fails
+// for the paths that Clean has to refuse.
 func segments(escaped string) ([]string, bool) {
 	if !strings.HasPrefix(escaped, "/") || strings.ContainsFunc(escaped, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return nil, false
@@ -142,7 +142,7 @@ func FuzzClean(f *testing.F) {
 		if again, err := route.Clean(out); again != out || err != nil {
 			t.Errorf("Clean(%q) = %q, and of that %q, %v", in, out, again, err)
 		}
-		// Escaping makes another path exactly where the character is reserved.
+		// To escape a character makes another path if the character is reserved, and only then.
 		var b strings.Builder
 		for rest := out; rest != ""; {
 			n := 1
@@ -160,7 +160,7 @@ func FuzzClean(f *testing.F) {
 		if other, err := route.Clean(b.String()); other != out || err != nil {
 			t.Errorf("Clean(%q) = %q, %v; want %q as of %q", b.String(), other, err, out, in)
 		}
-		// Dots may remove what is reserved; nothing else becomes of it.
+		// Dot segments may remove reserved characters; nothing else may change them.
 		for _, c := range delimiters {
 			escaped := fmt.Sprintf("%%%02X", c)
 			if bare, of := strings.Count(out, string(c)), strings.Count(in, string(c)); bare > of {

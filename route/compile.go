@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// Conflict is a route that can never take a request. Route and By are indexes
-// into the routes given to [Compile].
+// Conflict is a route that can never take a request. Route and By are indexes into the routes given
+// to [Compile].
 type Conflict struct {
 	Route   int
-	By      int // the route in its way, or the first of several; -1 if it is the pattern itself
+	By      int // the route that takes its requests, or the first of several; -1 if its pattern is bad
 	Message string
 }
 
-// Compile builds the table of routes, and tells which of them can never take a
-// request, in their order: those with a bad pattern, duplicates, and those
-// whose requests all go to routes before them in precedence. Bad patterns and
-// duplicates of earlier routes are left out of the table.
+// Compile builds the table of routes. It also returns, in their order, the routes that can never
+// take a request: those with a bad pattern, those that match the same as an earlier route, and those
+// whose requests all go to routes before them in precedence. The first two kinds are not in the
+// table.
 func Compile[T any](routes []Entry[T]) (*Table[T], []Conflict) {
 	t := &Table[T]{hosts: make(map[string]*node[T])}
 	var conflicts []Conflict
@@ -40,8 +40,8 @@ func Compile[T any](routes []Entry[T]) (*Table[T], []Conflict) {
 
 	slices.SortFunc(t.rules, precedes)
 	for _, rule := range t.rules {
-		// Only rules of the same host and path can take all that a rule
-		// matches: any more specific host or path leaves some of it.
+		// Only rules of the same host and path can take everything that a rule matches: a more
+		// specific host or path leaves some of it.
 		peers := t.peers(rule)
 		if by := covering(rule, *peers); len(by) > 0 {
 			conflicts = append(conflicts, Conflict{Route: rule.index, By: by[0].index, Message: shadowed(by)})
@@ -52,8 +52,7 @@ func Compile[T any](routes []Entry[T]) (*Table[T], []Conflict) {
 	return t, conflicts
 }
 
-// peers returns the list of the table that r belongs to: the rules of its host
-// and path.
+// peers returns the list of the table that r belongs into: the rules of its host and path.
 func (t *Table[T]) peers(r *rule[T]) *[]*rule[T] {
 	n := t.hosts[r.host]
 	if n == nil {
@@ -73,10 +72,9 @@ func (t *Table[T]) peers(r *rule[T]) *[]*rule[T] {
 	}
 }
 
-// covering returns the rules of earlier that together take every request r
-// matches, or none if a request remains. It is exact, as it asks for the least
-// that r matches: requests with the headers and parameters r names and no
-// others, once for each protocol and method.
+// covering returns the rules of earlier that together take every request that r matches, or none if
+// a request remains. The answer is exact, because it tries the least that r matches: requests with
+// the headers and parameters that r names and no others, for each protocol and method.
 func covering[T any](r *rule[T], earlier []*rule[T]) []*rule[T] {
 	var least []Request
 	if r.pattern.Protocol != webSocketOnly {
@@ -106,8 +104,8 @@ func covering[T any](r *rule[T], earlier []*rule[T]) []*rule[T] {
 	return by
 }
 
-// implies reports whether every request that meets the conditions in given
-// also meets those in wanted.
+// implies reports whether every request that meets the conditions in given also meets those in
+// wanted.
 func implies(given, wanted map[string]string) bool {
 	for name, want := range wanted {
 		if value, ok := given[name]; !ok || want != anyValue && want != value {
@@ -117,7 +115,7 @@ func implies(given, wanted map[string]string) bool {
 	return true
 }
 
-// shadowed says that the rules in by leave nothing to another.
+// shadowed returns the message of a rule whose requests all go to the rules in by.
 func shadowed[T any](by []*rule[T]) string {
 	if len(by) == 1 {
 		return fmt.Sprintf("never takes a request: they all go to %s, which comes first in precedence", by[0].text)

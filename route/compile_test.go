@@ -103,8 +103,8 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
-// A route is reported exactly when no request of a world that holds all that
-// patterns can tell apart goes to it.
+// Compile reports a route if it takes none of the requests of a small world, and only then. That
+// world has a request for each difference that the patterns can tell.
 func TestConflictsAreExact(t *testing.T) {
 	var world []route.Request
 	for _, method := range askedMethods {

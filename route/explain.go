@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// Step is what one route says to a request.
+// Step is what one route makes of a request.
 type Step struct {
 	Route  int    // index into the routes given to Compile
 	Takes  bool   // this is the route that takes the request
 	Reason string // one sentence, without a full stop
 }
 
-// Explain tells, in order of precedence, what each route near r says to it.
-// Near are the routes whose host matches, and those whose path does and is not
-// just "/*".
+// Explain returns, in order of precedence, what each route near r makes of it. A route is near if
+// its host matches, or if its path matches and is not just "/*". The step that takes r, if any, is
+// the route that [Table.Match] returns.
 func (t *Table[T]) Explain(r *Request) []Step {
 	var steps []Step
 	taken := false
@@ -46,7 +46,7 @@ func (r *rule[T]) hasPath(path string) bool {
 	return path == r.path || r.prefix && strings.HasPrefix(path, r.path)
 }
 
-// objections returns everything that keeps q from r.
+// objections returns every reason why r does not match q.
 func (r *rule[T]) objections(q *Request) []string {
 	var list []string
 	object := func(format string, args ...any) {

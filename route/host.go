@@ -7,17 +7,13 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"sluice/internal/httpsyntax"
 )
 
-// maxHost is the length of the longest name in the DNS, in bytes (RFC 1035,
-// section 2.3.4, less the bytes that only the wire format has). It also bounds
-// the suffixes that a match looks up.
-const maxHost = 253
-
-// CleanHost returns the host of a Host header as matching compares it: in
-// lower case, without port, brackets and one trailing dot; an IPv6 address in
-// its canonical form. An empty header, as HTTP/1.0 permits, is the empty host,
-// which only routes for any host match.
+// CleanHost returns the host of a Host header (RFC 9110, section 7.2) as matching compares it: in
+// lower case, without port, brackets and one trailing dot; an IPv6 address in its canonical form. An
+// empty header, which HTTP/1.0 permits, is the empty host, which only routes for any host match.
 func CleanHost(hostport string) (string, error) {
 	host, _, err := splitHost(hostport)
 	return host, err
@@ -32,7 +28,7 @@ func cleanPatternHost(pattern string) (string, error) {
 		return "", err
 	case port:
 		return "", fmt.Errorf("host %q has a port: routes match on every port", pattern)
-	case wildcard && (host == "" || isAddress(host)):
+	case wildcard && (host == "" || httpsyntax.IsIP(host)):
 		return "", fmt.Errorf("host %q has no name below its '*'", pattern)
 	case wildcard:
 		return "*." + host, nil
@@ -40,13 +36,13 @@ func cleanPatternHost(pattern string) (string, error) {
 	return host, nil
 }
 
-// splitHost returns the clean host of hostport, and whether it has a port.
+// splitHost returns the clean host of hostport, and whether hostport has a port.
 func splitHost(hostport string) (host string, port bool, err error) {
 	if hostport == "" {
 		return "", false, nil
 	}
-	if len(hostport) > maxHost+len(".:65535") {
-		return "", false, fmt.Errorf("host is longer than %d bytes", maxHost)
+	if len(hostport) > httpsyntax.MaxName+len(".:65535") {
+		return "", false, fmt.Errorf("host is longer than %d bytes", httpsyntax.MaxName)
 	}
 	name, rest := hostport, ""
 	bracket := strings.HasPrefix(hostport, "[")
@@ -77,14 +73,15 @@ func splitHost(hostport string) (host string, port bool, err error) {
 	return strings.ToLower(name), port, nil
 }
 
-// checkName reports what keeps name from being a host's. It is as lax as the
-// names in use are: underscores and digits may stand anywhere.
+// checkName returns what is wrong with a host name, or nil. It refuses less than
+// [httpsyntax.CheckLabel], because it checks what clients send and not what an operator writes:
+// labels may have any length and hyphens may stand anywhere.
 func checkName(name string) error {
-	if len(name) > maxHost {
-		return fmt.Errorf("is longer than %d bytes", maxHost)
+	if len(name) > httpsyntax.MaxName {
+		return fmt.Errorf("is longer than %d bytes", httpsyntax.MaxName)
 	}
 	for _, c := range name {
-		if c >= utf8.RuneSelf || !isAlphanumeric(byte(c)) && c != '-' && c != '_' && c != '.' {
+		if c >= utf8.RuneSelf || !httpsyntax.IsNameByte(byte(c)) && c != '.' {
 			return fmt.Errorf("holds %q: a name is made of letters, digits, '-' and '_', and of punycode for all others", c)
 		}
 	}
@@ -94,13 +91,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// isPort reports whether s is a port. RFC 3986 permits an empty one.
+// isPort reports whether s is a port. RFC 3986, section 3.2.3, permits an empty one.
 func isPort(s string) bool {
 	_, err := strconv.ParseUint(s, 10, 16)
 	return err == nil || s == ""
-}
-
-func isAddress(host string) bool {
-	_, err := netip.ParseAddr(host)
-	return err == nil
 }

@@ -240,7 +240,7 @@ func FuzzMatch(f *testing.F) {
 			return
 		}
 
-		// The reference wants the host and the path in canonical form.
+		// The reference takes only hosts and paths in canonical form.
 		clean := p
 		wildcard := ""
 		if rest, ok := strings.CutPrefix(host, "*."); ok {

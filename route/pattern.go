@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // Values of [Pattern.Protocol].
@@ -16,11 +18,11 @@ const (
 	webSocketOnly = "websocket"
 )
 
-// anyValue is the value of a header or query condition that any value meets.
+// anyValue is the value of a condition that a header or a parameter with any value meets.
 const anyValue = "*"
 
-// Pattern is what one route matches: requests that meet every field. The zero
-// value matches every request.
+// Pattern is which requests one route matches: those that meet every field. The zero value matches
+// every request but TRACE.
 type Pattern struct {
 	Host     string            // exact, "*.example.com" for any name below, or "" for any
 	Path     string            // exact, or a prefix when it ends in "/*"; "" is "/*"
@@ -30,9 +32,8 @@ type Pattern struct {
 	Protocol string            // "websocket" for handshakes only, "http" for the rest only, "" for both
 }
 
-// String returns all of p in a canonical form, the same for every spelling of
-// the same matchers and different for different ones. It is the identity of a
-// route without a name.
+// String returns all of p in a canonical form: the same for every spelling of the same matchers, and
+// different for different matchers. It is the identity of a route that has no name.
 func (p Pattern) String() string {
 	if c, err := p.canonical(); err == nil {
 		p = c
@@ -43,11 +44,7 @@ func (p Pattern) String() string {
 // text formats the fields of p as they are.
 func (p Pattern) text() string {
 	var b strings.Builder
-	if strings.Contains(p.Host, ":") {
-		b.WriteString("[" + p.Host + "]")
-	} else {
-		b.WriteString(p.Host)
-	}
+	b.WriteString(httpsyntax.Bracket(p.Host))
 	b.WriteString(p.Path)
 	if p.Protocol != "" {
 		b.WriteString(" protocol " + p.Protocol)
@@ -64,8 +61,8 @@ func (p Pattern) text() string {
 	return b.String()
 }
 
-// canonical returns p in its one spelling, or why p matches nothing. It is
-// idempotent, and shares no memory with p that a caller could change.
+// canonical returns p in its one spelling, or the reason why p can match nothing. The canonical form
+// of a canonical pattern is that pattern. It shares no memory with p that a caller could change.
 func (p Pattern) canonical() (Pattern, error) {
 	host, err := cleanPatternHost(p.Host)
 	if err != nil {
@@ -108,8 +105,8 @@ func (p Pattern) canonical() (Pattern, error) {
 	}, nil
 }
 
-// parsePath returns the clean path that a pattern stands for; for a prefix it
-// ends in the '/' before the '*'.
+// parsePath returns the clean path that the path of a pattern stands for. The path of a prefix ends
+// in the '/' before the '*'.
 func parsePath(pattern string) (path string, prefix bool, err error) {
 	if pattern == "" {
 		return "/", true, nil
@@ -124,10 +121,10 @@ func parsePath(pattern string) (path string, prefix bool, err error) {
 	return path, prefix, err
 }
 
-// cleanMethods sorts methods. HEAD is dropped where GET covers it.
+// cleanMethods returns methods in order, each once, and without HEAD where GET covers it.
 func cleanMethods(methods []string) ([]string, error) {
 	for _, m := range methods {
-		if !isToken(m) {
+		if !httpsyntax.IsToken(m) {
 			return nil, fmt.Errorf("methods name %q, which is not a method", m)
 		}
 	}
@@ -138,13 +135,13 @@ func cleanMethods(methods []string) ([]string, error) {
 	return methods, nil
 }
 
-// cleanHeaders brings the names to the form that net/http reads them in.
+// cleanHeaders returns headers with the names as net/http writes them.
 func cleanHeaders(headers map[string]string) (map[string]string, error) {
 	clean := make(map[string]string, len(headers))
 	for _, c := range conditions(headers) {
 		name := http.CanonicalHeaderKey(c.name)
 		switch _, twice := clean[name]; {
-		case !isToken(name):
+		case !httpsyntax.IsToken(name):
 			return nil, fmt.Errorf("headers name %q, which is not a header", c.name)
 		case name == "Host":
 			return nil, errors.New("headers name Host: match it with 'host' instead")
@@ -156,19 +153,19 @@ func cleanHeaders(headers map[string]string) (map[string]string, error) {
 	return clean, nil
 }
 
-// takes reports whether the canonical methods hold method. TRACE is held only
-// where it is named: its answer shows all that a backend is sent.
+// takes reports whether canonical methods cover method. Only a route that names TRACE takes it,
+// because the answer to a TRACE shows everything that the backend is sent.
 func takes(methods []string, method string) bool {
 	return len(methods) == 0 && method != http.MethodTrace || slices.Contains(methods, method) ||
 		method == http.MethodHead && slices.Contains(methods, http.MethodGet)
 }
 
-// condition is a header or a query parameter that a request must have.
+// condition is a header or a query parameter that a request has to have.
 type condition struct {
 	name, value string
 }
 
-// conditions returns those of m, sorted by name.
+// conditions returns the conditions of m, sorted by name.
 func conditions(m map[string]string) []condition {
 	var list []condition
 	for _, name := range slices.Sorted(maps.Keys(m)) {
@@ -177,28 +174,14 @@ func conditions(m map[string]string) []condition {
 	return list
 }
 
-// String returns the condition in a form that no other has.
+// String returns c in a form that no other condition has.
 func (c condition) String() string {
 	name := c.name
-	if !isToken(name) {
+	if !httpsyntax.IsToken(name) {
 		name = strconv.Quote(name)
 	}
 	if c.value == anyValue {
 		return name
 	}
 	return name + "=" + strconv.Quote(c.value)
-}
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		if !isAlphanumeric(s[i]) && strings.IndexByte("!#$%&'*+-.^_`|~", s[i]) < 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func isAlphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }

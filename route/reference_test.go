@@ -11,8 +11,7 @@ import (
 	"sluice/route"
 )
 
-// reference answers as Table.Match should, the slow way: it sorts the routes
-// and tests each. Its patterns are canonical.
+// reference is a slow and plain Table: it sorts the routes and tries each. Its patterns are canonical.
 type reference []route.Pattern
 
 func newReference(patterns []route.Pattern) reference {
@@ -23,7 +22,7 @@ func newReference(patterns []route.Pattern) reference {
 	return sorted
 }
 
-// rank is what precedence compares, the lowest first.
+// rank returns the numbers that precedence compares, the lowest first.
 func rank(p route.Pattern) []int {
 	host := 0
 	switch {
@@ -119,7 +118,7 @@ func meets(p route.Pattern, r route.Request) (rest string, ok bool) {
 	return rest, true
 }
 
-// A small world: few enough values that random routes and requests meet.
+// A small world, with so few values that random requests match some of the random routes.
 var (
 	worldHosts   = []string{"", "b", "a.b", "*.b", "*.a.b", "c.a.b"}
 	worldPaths   = []string{"/*", "/", "/x", "/x/*", "/x/", "/x/y", "/x/y/*", "/x//*"}
@@ -133,7 +132,7 @@ var (
 	askedQueries = []string{"", "k=1", "k=2", "k=3", "j=1&k=%31", "k=2&k=1", "k"}
 )
 
-// headers returns all sections with a few values, one of them in no pattern.
+// headers returns all header sections of a few values, one of which is in no pattern.
 func headers() (list []http.Header) {
 	values := [][]string{nil, {"1"}, {"2"}, {"3"}, {"2", "1"}}
 	for _, x := range values {
@@ -190,7 +189,7 @@ func randomRequest(r *rand.Rand) route.Request {
 	}
 }
 
-// named gives each pattern its canonical text as value.
+// named returns a route for each pattern, with the canonical text of the pattern as its value.
 func named(patterns []route.Pattern) []route.Entry[string] {
 	var entries []route.Entry[string]
 	for _, p := range patterns {

@@ -9,15 +9,15 @@ import (
 // Rewrite changes the path of a matched request. The zero value changes
 // nothing.
 type Rewrite struct {
-	strip string // "/ws" of strip_prefix: /ws
-	to    string // "/new/" of rewrite: /new/*
-	rest  bool   // what the '*' of the route stands for follows to
+	strip string // prefix to remove, "/ws" for 'strip_prefix: /ws'
+	to    string // new path, "/new/" for 'rewrite: /new/*'
+	rest  bool   // what the '*' of the route stands for comes behind to
 }
 
-// NewRewrite returns the rewrite of the routes with this pattern that either
-// removes the path prefix strip or replaces the path by to, in which a last
-// '*' stands for what the '*' of the pattern does. At most one of the two is
-// not empty; without both, the path of the pattern is not looked at.
+// NewRewrite returns the rewrite for a route with this pattern. It either removes the path prefix
+// strip or replaces the path by to, in which a '*' at the end stands for what the '*' of the pattern
+// stands for. It is an error if neither strip nor to is empty. If both are, the rewrite changes
+// nothing and the pattern is not checked.
 func NewRewrite(pattern Pattern, strip, to string) (Rewrite, error) {
 	if strip != "" && to != "" {
 		return Rewrite{}, errors.New("strip_prefix and rewrite exclude each other")
@@ -43,7 +43,7 @@ func stripping(path string, prefix bool, strip string) (Rewrite, error) {
 	}
 	clean = strings.TrimSuffix(clean, "/")
 	if !prefix {
-		path += "/" // all of an exact path may go
+		path += "/" // all of an exact path may be removed
 	}
 	if !strings.HasPrefix(path, clean+"/") {
 		return Rewrite{}, fmt.Errorf("strip_prefix %s is not a beginning of the route's path that ends at a '/'", strip)
@@ -71,9 +71,9 @@ func replacing(prefix bool, to string) (Rewrite, error) {
 	return Rewrite{to: path, rest: rest}, nil
 }
 
-// Path returns what becomes of a clean path, given the rest that the match
-// told. The result is clean. A rewritten path never starts with '//', which a
-// backend or a browser would take for a host: such slashes become one.
+// Path returns what becomes of a clean path; rest is that of the [Match]. The result is clean. A
+// path that was changed never starts with '//', which a backend or a browser would take for a host:
+// such slashes become one.
 func (w Rewrite) Path(clean, rest string) string {
 	var path string
 	switch {

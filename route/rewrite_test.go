@@ -64,7 +64,7 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-// What a rewrite returns is clean, and no host to anyone.
+// FuzzRewrite: a rewritten path is clean, and no client and no backend takes it for a host.
 func FuzzRewrite(f *testing.F) {
 	f.Add("/ws/*", "/ws", "", "/ws//a/%2e")
 	f.Add("/a/b/*", "", "/.%2e/x-*", "/a/b/..;/c")

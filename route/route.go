@@ -1,7 +1,6 @@
-// Package route decides which route takes a request: by host, path, protocol,
-// method, headers and query. The most specific route wins, so the order in
-// which routes are written never matters. It owns how hosts and paths are
-// normalised; it does not know what a route does with the requests it takes.
+// Package route decides which route takes a request: by host, path, protocol, method, headers and
+// query. The most specific route wins, so that the order in which routes are written never matters.
+// It owns how hosts and paths are normalised; it does not know what a route does with a request.
 package route
 
 import (
@@ -10,8 +9,7 @@ import (
 	"strings"
 )
 
-// Entry is a route to compile: what it matches and what the caller wants back
-// when it does.
+// Entry is a route to compile: what it matches, and the value that a match returns.
 type Entry[T any] struct {
 	Pattern Pattern
 	Value   T
@@ -21,13 +19,13 @@ type Entry[T any] struct {
 type Request struct {
 	Method    string
 	Host      string      // from [CleanHost]
-	Path      string      // from [Clean]; a target without a path, as the "*" of OPTIONS, matches no route
+	Path      string      // from [Clean]; a target that is no path, such as the "*" of OPTIONS, matches no route
 	Query     string      // escaped, without '?'
 	Header    http.Header // names in canonical form, as net/http reads them
-	WebSocket bool        // a WebSocket handshake; it counts as a GET, also over HTTP/2, where it is a CONNECT
+	WebSocket bool        // a WebSocket handshake; it counts as GET, also over HTTP/2, where its method is CONNECT
 }
 
-// method returns the method that routes see.
+// method returns the method that routes compare with theirs.
 func (r *Request) method() string {
 	if r.WebSocket {
 		return http.MethodGet
@@ -38,11 +36,11 @@ func (r *Request) method() string {
 // Match is the route that takes a request.
 type Match[T any] struct {
 	Value T
-	Rest  string // what the '*' of the path stands for; escaped, a part of [Request.Path]
+	Rest  string // what the '*' of the path stands for: the end of [Request.Path], escaped
 }
 
-// Miss is why no route takes a request. If several routes were near, the most
-// specific of them decides.
+// Miss is why no route takes a request. If several routes came near, the most specific of them
+// decides.
 type Miss int
 
 const (
@@ -54,8 +52,7 @@ const (
 
 // Table is an immutable set of compiled routes, safe for concurrent use.
 //
-// Of the routes that match a request in every respect, the first in this order
-// takes it:
+// Of the routes that match all of a request, the first in this order takes it:
 //
 //  1. Host: exact, then wildcards from the longest to the shortest, then any.
 //  2. Path: exact, then prefixes from the longest to the shortest.
@@ -63,14 +60,14 @@ const (
 //  4. Methods: named before any, a shorter list before a longer one.
 //  5. Headers: more names before fewer, then more exact values before fewer.
 //  6. Query: likewise.
-//  7. The text of [Pattern.String], so that something decides.
+//  7. The text of [Pattern.String], so that there is always an order.
 type Table[T any] struct {
 	rules []*rule[T]          // in order of precedence
 	hosts map[string]*node[T] // by rule.host
 }
 
-// Match returns the route that takes r, or why there is none. It allocates
-// nothing, and its time grows linearly with the size of r.
+// Match returns the route that takes r, or why there is none. It allocates nothing, and its time
+// grows linearly with the size of r.
 func (t *Table[T]) Match(r *Request) (Match[T], Miss) {
 	var match Match[T]
 	nearest := NotFound
@@ -86,9 +83,9 @@ func (t *Table[T]) Match(r *Request) (Match[T], Miss) {
 	return match, nearest
 }
 
-// Allowed returns the methods with which r would be taken, sorted: the Allow
-// header of the answer to a [MethodNotAllowed], and to OPTIONS. For a route that
-// names none they are the common ones.
+// Allowed returns the methods with which a route would take r, sorted: the Allow header of the
+// answer to a [MethodNotAllowed] and to OPTIONS. For a route that names no methods these are the
+// common ones.
 func (t *Table[T]) Allowed(r *Request) []string {
 	var methods []string
 	t.visit(r, func(rule *rule[T], _ string) bool {
@@ -108,9 +105,9 @@ func (t *Table[T]) Allowed(r *Request) []string {
 	return slices.Compact(methods)
 }
 
-// visit calls do with each route whose host and path match r, in order of
-// precedence, and with what its '*' stands for, until do returns false. It is
-// no iter.Seq2, which would allocate wherever it is not inlined.
+// visit calls do with each route whose host and path match r, in order of precedence, and with what
+// its '*' stands for, until do returns false. It is no iter.Seq2, which would allocate where it is
+// not inlined.
 func (t *Table[T]) visit(r *Request, do func(rule *rule[T], rest string) bool) {
 	if !strings.HasPrefix(r.Path, "/") {
 		return
@@ -125,8 +122,8 @@ func (t *Table[T]) visit(r *Request, do func(rule *rule[T], rest string) bool) {
 	}
 }
 
-// wider returns the next key of [Table.hosts] that matches what host matches:
-// "a.b.c" leads to ".b.c", ".c" and at last "".
+// wider returns the next key of [Table.hosts] that matches a host, or all that a key matches:
+// "a.b.c" leads to ".b.c", then ".c", and at last "".
 func wider(host string) string {
 	if dot := strings.IndexByte(host[1:], '.'); dot >= 0 {
 		return host[1+dot:]
@@ -134,17 +131,17 @@ func wider(host string) string {
 	return ""
 }
 
-// node stands for the beginning of a path up to and including a '/', and for
-// the path that ends before that '/'. The root stands for "/".
+// node is the beginning of a path up to and including a '/', and also the path that ends before that
+// '/'. The root is "/".
 type node[T any] struct {
 	parent   *node[T]
 	children map[string]*node[T] // by segment
 	size     int                 // of the beginning, in bytes
-	exact    []*rule[T]          // routes for the path that ends here, in order of precedence
-	prefix   []*rule[T]          // routes for the paths that go on from here, likewise
+	exact    []*rule[T]          // for the path that ends here, in order of precedence
+	prefix   []*rule[T]          // for the paths that go on from here, in order of precedence
 }
 
-// child returns the node one segment further, which is made if need be.
+// child returns the node one segment further, and makes it if there is none.
 func (n *node[T]) child(segment string) *node[T] {
 	c := n.children[segment]
 	if c == nil {
@@ -157,7 +154,7 @@ func (n *node[T]) child(segment string) *node[T] {
 	return c
 }
 
-// walk is visit for the routes below root n. It returns what do returned last.
+// walk is visit for the routes below the root n. It returns false if do did.
 func (n *node[T]) walk(path string, do func(*rule[T], string) bool) bool {
 	for {
 		segment, _, more := strings.Cut(path[n.size:], "/")

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // rule is a compiled route.
@@ -14,7 +16,7 @@ type rule[T any] struct {
 	value   T
 	index   int // in the routes given to Compile
 
-	// What the pattern says, in the form that matching needs.
+	// The pattern, in the form that matching needs.
 	host   string // exact, ".example.com" for a wildcard, "" for any
 	path   string // exact, or a prefix that ends in '/'
 	prefix bool
@@ -41,8 +43,8 @@ func newRule[T any](index int, e Entry[T]) (*rule[T], error) {
 	}, nil
 }
 
-// precedes orders rules as [Table] says. Of the hosts that match one name, the
-// exact one is the longest and any is the shortest.
+// precedes orders rules as [Table] says. Of the hosts that match one name, the exact one is the
+// longest, and the empty one, for any name, the shortest.
 func precedes[T any](a, b *rule[T]) int {
 	return cmp.Or(
 		cmp.Compare(len(b.host), len(a.host)),
@@ -69,7 +71,7 @@ func falseFirst(a, b bool) int {
 	return 1
 }
 
-// open counts the conditions that any value meets.
+// open returns how many of the conditions any value meets.
 func open(list []condition) (n int) {
 	for _, c := range list {
 		if c.value == anyValue {
@@ -79,7 +81,7 @@ func open(list []condition) (n int) {
 	return n
 }
 
-// check returns what keeps q, whose host and path match, from r.
+// check returns why r does not match q, whose host and path match, or None.
 func (r *rule[T]) check(q *Request) Miss {
 	for _, c := range r.headers {
 		if !c.inHeader(q.Header) {
@@ -107,15 +109,14 @@ func (r *rule[T]) admits(q *Request) Miss {
 	return None
 }
 
-// inHeader reports whether one of the values of c's header is that of c, in
-// exactly this case.
+// inHeader reports whether one of the values of the header is that of c. Case counts.
 func (c condition) inHeader(h http.Header) bool {
 	values := h[c.name]
 	return c.value == anyValue && len(values) > 0 || slices.Contains(values, c.value)
 }
 
-// inQuery reports whether one of the parameters of an escaped query is c. A
-// name or a value with a broken escape equals none.
+// inQuery reports whether one of the parameters of an escaped query is c. A name or value with a
+// broken escape equals nothing.
 func (c condition) inQuery(query string) bool {
 	for query != "" {
 		var parameter string
@@ -128,8 +129,8 @@ func (c condition) inQuery(query string) bool {
 	return false
 }
 
-// unescapesTo reports whether escaped, a name or value of a query, stands for
-// want. It allocates nothing.
+// unescapesTo reports whether escaped, a name or value of a query, stands for want. It allocates
+// nothing.
 func unescapesTo(escaped, want string) bool {
 	for i := 0; i < len(escaped); i++ {
 		c := escaped[i]
@@ -138,7 +139,7 @@ func unescapesTo(escaped, want string) bool {
 			c = ' '
 		case '%':
 			var ok bool
-			if c, ok = unescape(escaped[i:]); !ok {
+			if c, ok = httpsyntax.Unescape(escaped[i:]); !ok {
 				return false
 			}
 			i += len("XX")

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // parseNames returns the names in the form that certificates are looked up by,
@@ -34,22 +36,13 @@ func parseName(text string) (string, error) {
 		return ip.Unmap().String(), nil
 	}
 	name := strings.ToLower(text)
-	if len(name) > 253 {
+	if len(name) > httpsyntax.MaxName {
 		return "", errors.New("longer than 253 bytes")
 	}
 	for label := range strings.SplitSeq(strings.TrimPrefix(name, "*."), ".") {
-		if !isLabel(label) {
+		if httpsyntax.CheckLabel(label) != nil {
 			return "", errors.New("neither an IP address nor a DNS name (letters, digits and '-' between dots; '*' only as the first label)")
 		}
 	}
 	return name, nil
-}
-
-// isLabel reports whether s is one label of a host name (RFC 1123, section
-// 2.1), in lower case. Underscores are allowed, as they are in certificates.
-func isLabel(s string) bool {
-	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
-		return false
-	}
-	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
 }

@@ -15,6 +15,7 @@ import (
 
 	"sluice/internal/fieldname"
 	"sluice/internal/hop"
+	"sluice/internal/httpsyntax"
 )
 
 // A Request is a valid handshake of a client, for a backend. Header is without
@@ -125,7 +126,7 @@ func tokens(values []string) (list []string, ok bool) {
 			t = textproto.TrimString(t)
 			switch {
 			case t == "":
-			case !isToken(t) || slices.Contains(list, t):
+			case !httpsyntax.IsToken(t) || slices.Contains(list, t):
 				return nil, false
 			default:
 				list = append(list, t)

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/net/http/httpguts"
+	"sluice/internal/httpsyntax"
 )
 
 const (
@@ -120,7 +120,7 @@ func extensions(values []string) (list []extension, ok bool) {
 			}
 			name, params, more := strings.Cut(member, ";")
 			e := extension{name: textproto.TrimString(name)}
-			if !isToken(e.name) {
+			if !httpsyntax.IsToken(e.name) {
 				return nil, false
 			}
 			for more {
@@ -128,7 +128,7 @@ func extensions(values []string) (list []extension, ok bool) {
 				param, params, more = strings.Cut(params, ";")
 				key, value, valued := strings.Cut(param, "=")
 				key, value = textproto.TrimString(key), unquote(textproto.TrimString(value))
-				if !isToken(key) || valued && !isToken(value) {
+				if !httpsyntax.IsToken(key) || valued && !httpsyntax.IsToken(value) {
 					return nil, false
 				}
 				e.params = append(e.params, [2]string{key, value})
@@ -193,6 +193,3 @@ func unquote(v string) string {
 	}
 	return b.String()
 }
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool { return httpguts.ValidHeaderFieldName(s) }

@@ -3,9 +3,10 @@ package upgrade
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // A Policy is what a route allows in a handshake. The zero value allows
@@ -51,75 +52,36 @@ func (p *Policy) Apply(q *Request, at Site) *Refusal {
 
 // An Origin is a pattern for the Origin header (RFC 6454, section 7).
 type Origin struct {
-	same         bool
-	opaque       string // "null" or "file://", which stand for no host
-	scheme, port string
-	host         string // without "*" when below
-	below        bool
+	same    bool // the site itself; pattern is not used
+	pattern httpsyntax.OriginPattern
 }
 
-// ParseOrigin reads a pattern: "same-origin", "null", "file://", or
-// scheme://host[:port], where the host may begin with "*." to mean every name
-// below.
+// ParseOrigin reads a pattern: "same-origin", or what [httpsyntax.ParseOriginPattern] reads.
 func ParseOrigin(text string) (Origin, error) {
-	switch text {
-	case "same-origin":
+	if text == "same-origin" {
 		return Origin{same: true}, nil
-	case "null", "file://":
-		return Origin{opaque: text}, nil
 	}
-	host, below := strings.Replace(text, "://*.", "://", 1), strings.Contains(text, "://*.")
-	scheme, name, port, ok := splitOrigin(host)
+	p, ok := httpsyntax.ParseOriginPattern(text)
 	if !ok {
 		return Origin{}, fmt.Errorf("origin %q is not of the form scheme://host[:port]", text)
 	}
-	return Origin{scheme: scheme, host: name, port: port, below: below}, nil
+	return Origin{pattern: p}, nil
 }
 
 // allows reports whether a page of origin may connect to the site at.
-func (o Origin) allows(origin string, at Site) bool {
-	if o.opaque != "" {
-		return origin == o.opaque
+func (o *Origin) allows(origin string, at Site) bool {
+	if !o.same {
+		return o.pattern.Match(origin)
 	}
-	scheme, name, port, ok := splitOrigin(origin)
+	page, ok := httpsyntax.ParseOrigin(origin)
 	if !ok {
 		return false
 	}
-	if o.same {
-		// In front of a plain listener there may be another TLS terminator, so
-		// only TLS of our own rules the other scheme out.
-		_, self, selfPort, ok := splitOrigin(scheme + "://" + at.Host)
-		if bare := strings.LastIndexByte(at.Host, ':') <= strings.LastIndexByte(at.Host, ']'); bare && port == at.Port {
-			selfPort = port
-		}
-		return ok && name == self && port == selfPort && (scheme == "https" || scheme == "http" && !at.Secure)
+	// In front of a plain listener there may be another TLS terminator, so only TLS of our own
+	// rules the other scheme out.
+	self, ok := httpsyntax.ParseOrigin(page.Scheme + "://" + at.Host)
+	if bare := strings.LastIndexByte(at.Host, ':') <= strings.LastIndexByte(at.Host, ']'); bare && page.Port == at.Port {
+		self.Port = page.Port
 	}
-	if scheme != o.scheme || port != o.port {
-		return false
-	}
-	if o.below {
-		return strings.HasSuffix(name, "."+o.host)
-	}
-	return name == o.host
-}
-
-// splitOrigin reads a serialised origin, in lower case and with its port.
-func splitOrigin(text string) (scheme, host, port string, ok bool) {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme == "" || !strings.EqualFold(text, u.Scheme+"://"+u.Host) {
-		return "", "", "", false
-	}
-	scheme, port = u.Scheme, u.Port()
-	host = strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	if host == "" || host[0] == '.' || strings.Contains(host, "*") {
-		return "", "", "", false
-	}
-	switch {
-	case port != "":
-	case scheme == "https":
-		port = "443"
-	case scheme == "http":
-		port = "80"
-	}
-	return scheme, host, port, true
+	return ok && page == self && (page.Scheme == "https" || page.Scheme == "http" && !at.Secure)
 }

@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/net/http/httpguts"
 
 	"sluice/config"
+	"sluice/internal/httpsyntax"
 	"sluice/proxy"
 )
 
@@ -70,7 +70,7 @@ func complete(q *proxy.Question, target, origin string, headers []string) error 
 		return fmt.Errorf("%q has no host", target)
 	}
 	switch {
-	case !httpguts.ValidHeaderFieldName(q.Method): // both are tokens
+	case !httpsyntax.IsToken(q.Method):
 		return fmt.Errorf("--method %q is not a method, as in GET", q.Method)
 	case q.WebSocket && q.Method != http.MethodGet:
 		return fmt.Errorf("--method %s: a WebSocket handshake is a GET", q.Method)
@@ -81,7 +81,7 @@ func complete(q *proxy.Question, target, origin string, headers []string) error 
 		if !ok {
 			return fmt.Errorf("--header %q has no colon: write it as 'Name: value'", h)
 		}
-		if name = strings.TrimSpace(name); !httpguts.ValidHeaderFieldName(name) {
+		if name = strings.TrimSpace(name); !httpsyntax.IsToken(name) {
 			return fmt.Errorf("--header %q: %q is not the name of a header", h, name)
 		}
 		q.Header.Add(name, strings.TrimSpace(value))

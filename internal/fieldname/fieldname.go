@@ -1,7 +1,6 @@
-// Package fieldname compares the names of header fields as programs behind the
-// gateway may. CGI, WSGI and PHP take X_User for X-User (RFC 3875, section
-// 4.1.18), and some write '-' for other bytes too: for them a name has many
-// spellings.
+// Package fieldname compares the names of header fields as programs behind the gateway may compare
+// them. CGI, WSGI and PHP take X_User for X-User (RFC 3875, section 4.1.18), and some write '-' for
+// other bytes too. For them a name has many spellings.
 package fieldname
 
 import (
@@ -9,8 +8,8 @@ import (
 	"strings"
 )
 
-// Fold returns the one spelling of all names that may be taken for name: lower
-// case, and '-' for every byte but letters and digits.
+// Fold returns the one spelling that all names share which a program may take for name: lower case,
+// and '-' in place of every byte that is no letter and no digit.
 func Fold(name string) string { return string(appendFolded(nil, name)) }
 
 func appendFolded(b []byte, name string) []byte {
@@ -30,15 +29,14 @@ func fold(c byte) byte {
 	return '-'
 }
 
-// Set is names in every spelling. It never changes; the zero value is empty.
+// Set is a set of names, each in every spelling. It never changes; the zero value is empty.
 type Set struct {
 	names    map[string]struct{} // folded
 	prefixes []string            // folded
-	lengths  uint64              // of names, a bit for each modulo 64: most of a request's fields have none of them
+	lengths  uint64              // of names, one bit for each length modulo 64; rules out most fields of a request
 }
 
-// NewSet returns the set of the names. One that ends in '*' stands for all that
-// begin as it does.
+// NewSet returns the set of names. A name that ends in '*' stands for all names with that beginning.
 func NewSet(names ...string) Set {
 	s := Set{names: make(map[string]struct{}, len(names))}
 	for _, name := range names {
@@ -62,12 +60,12 @@ func (s *Set) Has(name string) bool {
 	if s.lengths&(1<<(len(name)%64)) == 0 {
 		return false
 	}
-	var b [64]byte // of a longer name the rest is allocated
+	var b [64]byte // only a longer name allocates
 	_, ok := s.names[string(appendFolded(b[:0], name))]
 	return ok
 }
 
-// begins reports whether name, folded, begins with prefix.
+// begins reports whether name, once folded, begins with prefix.
 func begins(name, prefix string) bool {
 	if len(name) < len(prefix) {
 		return false

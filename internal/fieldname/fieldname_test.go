@@ -52,7 +52,7 @@ func TestEmptySet(t *testing.T) {
 	}
 }
 
-// Has knows exactly the names that fold to one of the set's.
+// FuzzSet: a set has the names that fold to one of its own, and no others.
 func FuzzSet(f *testing.F) {
 	f.Add("X-Remote-User", "X_Remote.User")
 	f.Add("X-*", "x_")
@@ -72,7 +72,7 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// request is what a browser sends.
+// request returns the headers that a browser sends.
 func request() http.Header {
 	return http.Header{
 		"Accept": {"*/*"}, "Accept-Encoding": {"gzip"}, "Accept-Language": {"en"}, "Cache-Control": {"no-cache"}, "Cookie": {"a=b"},

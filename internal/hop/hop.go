@@ -1,5 +1,4 @@
-// Package hop knows the headers that belong to one connection and are not
-// passed on.
+// Package hop knows the headers that belong to one connection, which a proxy does not forward.
 package hop
 
 import (
@@ -8,9 +7,9 @@ import (
 	"strings"
 )
 
-// Strip removes from h what belongs to one hop alone (RFC 9110, section 7.6.1):
-// the headers that Connection names and those that always do. "Proxy" is among
-// them because of what CGI programs take it for (CVE-2016-5385).
+// Strip removes from h the headers that belong to one connection (RFC 9110, section 7.6.1): those
+// that Connection names, and those that always do. It removes "Proxy" too, which CGI programs take
+// for the address of a proxy to use (CVE-2016-5385).
 func Strip(h http.Header) {
 	for _, v := range h["Connection"] {
 		for name := range strings.SplitSeq(v, ",") {

@@ -6,48 +6,42 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sluice/internal/httpsyntax"
 )
 
-// CORSOptions say which pages of other origins may read answers, and send what
-// requests (Fetch standard, section 3.3).
+// CORSOptions are which pages of other origins may read answers, and which requests they may send
+// (Fetch standard, section 3.3).
 type CORSOptions struct {
-	// Origins are patterns: "https://app.example.com", "https://*.example.com"
-	// for every host below that one, "null", or "*" for any origin.
+	// Origins are what [httpsyntax.ParseOriginPattern] reads, or "*" for any origin. An origin is
+	// compared byte for byte, in the spelling of browsers.
 	Origins []string
 
-	// Methods and Headers are what requests may use besides GET, HEAD, POST and
-	// the headers that are always allowed. Expose are the headers of answers
-	// that pages may read besides those always allowed. A "*" in one of them
-	// means all (of the headers of requests, all but Authorization), unless
-	// there are credentials.
+	// Methods and Headers are what requests may use besides GET, HEAD, POST and the headers that
+	// are always allowed. Expose has the headers of answers that pages may read besides those that
+	// are always allowed. A "*" in one of them means all (for the headers of requests, all but
+	// Authorization), unless requests carry credentials.
 	Methods, Headers, Expose []string
 
-	// Credentials lets requests carry cookies. It has no effect for the origin
-	// "*": a page of any origin could act as the user then.
+	// Credentials lets requests carry cookies. It has no effect with the origin "*": otherwise a
+	// page of any origin could act as the user.
 	Credentials bool
 
-	// MaxAge is how long a browser may remember the answer to a preflight, in
-	// whole seconds. 0 leaves it to the browser (5 seconds).
+	// MaxAge is how long a browser may remember the answer to a preflight, in whole seconds. 0
+	// leaves it to the browser (5 seconds).
 	MaxAge time.Duration
 }
 
-// CORS answers for a route what browsers ask about pages of other origins. What
-// the backend says about that is replaced.
+// CORS answers for one route what browsers ask about pages of other origins. It replaces what the
+// backend says about that.
 type CORS struct {
 	any                              bool
-	origins                          []originPattern
+	origins                          []httpsyntax.OriginPattern
 	methods, headers, expose, maxAge string
 	credentials                      bool
 }
 
-// originPattern matches serialised origins. With below the host begins with
-// anything in front of host, which begins with a dot.
-type originPattern struct {
-	scheme, host string // "https://", "example.com:8443"
-	below        bool
-}
-
-// NewCORS returns the answers that o says.
+// NewCORS returns the CORS for o. An origin that is no pattern matches nothing.
 func NewCORS(o CORSOptions) *CORS {
 	c := &CORS{
 		any:     slices.Contains(o.Origins, "*"),
@@ -60,41 +54,17 @@ func NewCORS(o CORSOptions) *CORS {
 		c.maxAge = strconv.FormatInt(int64(o.MaxAge/time.Second), 10)
 	}
 	for _, text := range o.Origins {
-		c.origins = append(c.origins, parseOrigin(text))
+		if p, ok := httpsyntax.ParseOriginPattern(text); ok {
+			c.origins = append(c.origins, p)
+		}
 	}
 	return c
 }
 
-// parseOrigin reads a pattern in the spelling that browsers send: in lower case
-// and without the port that the scheme implies.
-func parseOrigin(text string) originPattern {
-	scheme, host, found := strings.Cut(strings.ToLower(text), "://")
-	if !found {
-		return originPattern{host: scheme} // "null"
-	}
-	switch scheme {
-	case "https":
-		host = strings.TrimSuffix(host, ":443")
-	case "http":
-		host = strings.TrimSuffix(host, ":80")
-	}
-	name, below := strings.CutPrefix(host, "*")
-	return originPattern{scheme: scheme + "://", host: name, below: below}
-}
-
-func (p originPattern) match(origin string) bool {
-	host, ok := strings.CutPrefix(origin, p.scheme)
-	if !ok || !p.below {
-		return ok && host == p.host
-	}
-	name, ok := strings.CutSuffix(host, p.host)
-	return ok && name != "" && !strings.ContainsAny(name, ":/@?#")
-}
-
-// Preflight answers r if it is the question whether another request would be
-// allowed, and reports whether it was. An origin that is not allowed gets an
-// answer that allows nothing; of methods and headers the browser sees itself
-// whether they are in the lists. [CORS.Apply] would spoil this answer.
+// Preflight answers r if it is a preflight, which asks whether another request would be allowed, and
+// reports whether it is one. An origin that is not allowed gets an answer that allows nothing. The
+// browser itself compares its method and headers with the lists in the answer. [CORS.Apply] must not
+// change this answer.
 func (c *CORS) Preflight(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodOptions || r.Header.Get("Origin") == "" || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
@@ -109,7 +79,7 @@ func (c *CORS) Preflight(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// CORSFields returns the names of the fields that CORS decides about.
+// CORSFields returns the names of the header fields that only CORS sets.
 func CORSFields() []string {
 	return []string{
 		"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers",
@@ -117,7 +87,7 @@ func CORSFields() []string {
 	}
 }
 
-// Apply makes h, the headers of the answer to r, say who may read it.
+// Apply sets in h, the headers of the answer to r, which pages may read the answer.
 func (c *CORS) Apply(h http.Header, r *http.Request) {
 	for _, name := range CORSFields() {
 		delete(h, name)
@@ -127,8 +97,8 @@ func (c *CORS) Apply(h http.Header, r *http.Request) {
 	}
 }
 
-// allow names the origin of r in h if it is allowed. What depends on the origin
-// says so even where there is none: a cache could keep it for all.
+// allow names the origin of r in h if it is allowed, and reports whether it is. An answer that
+// depends on the origin has Vary even if r has no origin: a cache could keep it for all.
 func (c *CORS) allow(h http.Header, r *http.Request) bool {
 	if c.any {
 		h["Access-Control-Allow-Origin"] = []string{"*"}
@@ -136,7 +106,7 @@ func (c *CORS) allow(h http.Header, r *http.Request) bool {
 	}
 	addVaryOrigin(h)
 	origins := r.Header["Origin"]
-	if len(origins) != 1 || !slices.ContainsFunc(c.origins, func(p originPattern) bool { return p.match(origins[0]) }) {
+	if len(origins) != 1 || !slices.ContainsFunc(c.origins, func(p httpsyntax.OriginPattern) bool { return p.MatchText(origins[0]) }) {
 		return false
 	}
 	h["Access-Control-Allow-Origin"] = []string{origins[0]}

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// title is the reason phrase of RFC 9110 and others, which is never empty.
+// title returns the reason phrase of a status (RFC 9110, section 15), which is never empty.
 func title(status int) string {
 	if text := http.StatusText(status); text != "" {
 		return text
@@ -25,7 +25,7 @@ type problem struct {
 	RequestID string `json:"request_id,omitempty"`
 }
 
-// body returns the error as a body of a type.
+// body returns p as a body of the type kind.
 func (p problem) body(kind string) string {
 	switch kind {
 	case typeHTML:
@@ -71,9 +71,9 @@ const (
 	typeJSON = "application/problem+json"
 )
 
-// preferred returns the type of body that an Accept header ranks highest (RFC
-// 9110, section 12.5.1), of equals the first listed, or "" when it lists none.
-// Wildcards rank nothing, but open tells whether every type is welcome then.
+// preferred returns the type of body that an Accept header ranks highest (RFC 9110, section 12.5.1),
+// the first listed of equals, or "" if it names none of them. Then open reports whether the client
+// accepts any type, because it has no Accept header or one with "*/*".
 func preferred(accept []string) (kind string, open bool) {
 	list := strings.Join(accept, ",")
 	open = strings.TrimSpace(list) == ""

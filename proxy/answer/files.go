@@ -1,7 +1,6 @@
-// Package answer holds the answers that need no backend: files, redirects,
-// fixed responses and the gateway's own error pages. It knows neither routes
-// nor configuration; what of a request a route has already taken apart is
-// passed in.
+// Package answer makes the answers that need no backend: files, redirects, fixed responses, error
+// pages and CORS preflights. It knows neither routes nor configuration: the caller passes in what the
+// route found in a request.
 package answer
 
 import (
@@ -18,12 +17,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"sluice/internal/httpsyntax"
 )
 
-// Files serves the regular files of a directory tree. Names that start with a
-// dot do not exist for it, but for the directory ".well-known" at the top (RFC
-// 8615), nor does anything outside the tree, whatever links say. It lists no
-// directories.
+// Files serves the regular files of a directory tree. It serves no name that starts with a dot,
+// except the directory ".well-known" at the top (RFC 8615), and nothing outside the tree, wherever
+// links lead. It lists no directories.
 type Files struct {
 	Pages *Pages // for errors; may be nil
 
@@ -32,9 +32,9 @@ type Files struct {
 	fallback string
 }
 
-// NewFiles opens the directory root. Index is the file served for a directory
-// and fallback, a path below root, the one served where nothing else is; ""
-// turns either off. The caller closes the result.
+// NewFiles opens the directory root. Index is the name of the file that is served for a directory;
+// fallback, a path below root, is the file that is served where there is no other. "" turns either
+// off. The caller closes the result.
 func NewFiles(root, index, fallback string) (*Files, error) {
 	for _, name := range []string{index, fallback} {
 		if name != "" && (!fs.ValidPath(name) || hidden(name)) {
@@ -48,15 +48,14 @@ func NewFiles(root, index, fallback string) (*Files, error) {
 	return &Files{root: dir, index: index, fallback: fallback}, nil
 }
 
-// Close releases the directory. Requests still running finish; later ones get 503.
+// Close releases the directory. Requests that are running finish; later ones get 503.
 func (f *Files) Close() error { return f.root.Close() }
 
-// Serve answers r, whose request id is id, with the file at name: an escaped
-// path without dot segments, which the route may have made from the path that
-// the client sees (that one stays in r.URL). It answers GET and HEAD only, with
-// ranges and conditions as [http.ServeContent] does. A directory is served by
-// its index and gets its final slash by a redirect. What may not be read looks
-// like what is not there.
+// Serve answers r, whose request id is id, with the file at name: an escaped path without dot
+// segments, which a rewrite may have changed; r.URL has the path that the client sees. It answers GET
+// and HEAD only, with ranges and conditions as [http.ServeContent] does. For a directory it serves
+// the index, after a redirect that adds a final slash. A file that may not be read gets the answer of
+// one that is not there.
 func (f *Files) Serve(w http.ResponseWriter, r *http.Request, id, name string) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -65,8 +64,8 @@ func (f *Files) Serve(w http.ResponseWriter, r *http.Request, id, name string) {
 	}
 	file, err := f.lookup(name)
 	if errors.Is(err, errNeedsSlash) {
-		// EscapedPath alone would write reserved characters anew.
-		if public := escape(cmp.Or(r.URL.RawPath, r.URL.EscapedPath()), pathBytes); !strings.HasSuffix(public, "/") {
+		// EscapedPath alone would escape reserved characters in its own way.
+		if public := httpsyntax.Escape(cmp.Or(r.URL.RawPath, r.URL.EscapedPath()), inPath); !strings.HasSuffix(public, "/") {
 			redirect(w, http.StatusMovedPermanently, withQuery(local(public)+"/", r.URL.RawQuery))
 			return
 		}
@@ -93,7 +92,7 @@ var (
 	errNotFile    = errors.New("not a regular file")
 )
 
-// unavailable tells a failure of the machine from a file that is not there.
+// unavailable reports whether err is a failure of the machine, not of the file.
 func unavailable(err error) bool {
 	for _, cause := range []error{fs.ErrClosed, syscall.EMFILE, syscall.ENFILE, syscall.EIO, syscall.ENOMEM} {
 		if errors.Is(err, cause) {
@@ -103,9 +102,8 @@ func unavailable(err error) bool {
 	return false
 }
 
-// lookup opens the file for an escaped path. What is not below ".well-known" is
-// errNotKnown: programs ask there, to whom the fallback, a page, would look like
-// an answer.
+// lookup opens the file for an escaped path. For one below ".well-known" that is not there it returns
+// errNotKnown: programs ask there, and would take the fallback, a page, for an answer.
 func (f *Files) lookup(escaped string) (*regular, error) {
 	name, directory, err := decode(escaped)
 	if err != nil {
@@ -118,7 +116,7 @@ func (f *Files) lookup(escaped string) (*regular, error) {
 	return file, err
 }
 
-// find opens the file of a name, or the index of a directory.
+// find opens the file with a name, or the index of the directory with that name.
 func (f *Files) find(name string, directory bool) (*regular, error) {
 	if !directory {
 		return f.open(name)
@@ -133,9 +131,9 @@ func (f *Files) find(name string, directory bool) (*regular, error) {
 	return file, err
 }
 
-// decode turns an escaped path into a slash-separated name relative to the
-// root, and tells whether it ends in a slash. A segment that has a slash or
-// NUL in it, or on Windows anything that is special there, names nothing.
+// decode returns the slash-separated name, relative to the root, of an escaped path, and whether the
+// path ends in a slash. A segment that stands for a slash or a NUL, or on Windows for anything that
+// is special there, names no file.
 func decode(escaped string) (name string, directory bool, err error) {
 	escaped, directory = strings.CutSuffix(strings.TrimPrefix(escaped, "/"), "/")
 	if escaped == "" {
@@ -160,11 +158,10 @@ func decode(escaped string) (name string, directory bool, err error) {
 	return name, directory, nil
 }
 
-// wellKnown is the directory at the top that is no hidden one.
+// wellKnown is the directory at the top that is served although it starts with a dot.
 const wellKnown = ".well-known"
 
-// hidden reports whether a segment of a name starts with a dot and is not the
-// directory of that name at the top.
+// hidden reports whether a segment of name starts with a dot and is not wellKnown at the top.
 func hidden(name string) bool {
 	if first, rest, _ := strings.Cut(name, "/"); first == wellKnown {
 		name = "/" + rest
@@ -176,7 +173,7 @@ func hidden(name string) bool {
 type regular struct {
 	*os.File
 	info fs.FileInfo
-	name string // as asked for: its extension decides the type
+	name string // as the request has it: its extension decides the type
 }
 
 // open opens the regular file at name below the root.
@@ -188,7 +185,7 @@ func (f *Files) open(name string) (*regular, error) {
 	switch {
 	case found.IsDir():
 		return nil, errNeedsSlash
-	case !found.Mode().IsRegular(): // opening a device can have effects, a fifo blocks
+	case !found.Mode().IsRegular(): // opening a device can have effects, opening a fifo blocks
 		return nil, errNotFile
 	}
 	file, err := f.root.OpenFile(filepath.FromSlash(target), os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -200,21 +197,21 @@ func (f *Files) open(name string) (*regular, error) {
 		file.Close()
 		return nil, err
 	}
-	if !os.SameFile(info, found) { // replaced meanwhile, perhaps by something else than a file
+	if !os.SameFile(info, found) { // it was replaced meanwhile, perhaps by something that is no file
 		file.Close()
 		return nil, fs.ErrNotExist
 	}
 	return &regular{File: file, info: info, name: name}, nil
 }
 
-// settled is how long after its last change a file is taken to be at rest: no
-// file system has coarser times than the 2 seconds of FAT.
+// settled is how long after its last change a file counts as unchanging: no file system has coarser
+// times than the 2 seconds of FAT.
 const settled = 2 * time.Second
 
-// etag makes an entity tag of size and modification time. It is strong, so that
-// ranges can be resumed, once the file is at rest: any later change then shows
-// in its time. Before, a change within the clock tick of the last one would not
-// show, so the tag is weak and of another text, and the client asks again.
+// etag makes an entity tag from size and modification time (RFC 9110, section 8.8.3). Once the file
+// is unchanging the tag is strong, so that ranges can be resumed: any later change shows in the
+// time. Before that, a second change within one clock tick would not show, so the tag is weak and
+// has another text, and the client asks again.
 func etag(info fs.FileInfo, now time.Time) string {
 	tag := fmt.Sprintf("%x-%x", info.ModTime().UnixNano(), info.Size())
 	if now.Sub(info.ModTime()) < settled {
@@ -231,8 +228,8 @@ func send(w http.ResponseWriter, r *http.Request, file *regular) {
 	http.ServeContent(w, r, "", file.info.ModTime(), file)
 }
 
-// contentType goes by the extension alone: guessing from the content would
-// make a page out of any text somebody can put into the tree.
+// contentType returns the type for the extension of a name. It does not guess from the content, which
+// would make a page out of any text that somebody can put into the tree.
 func contentType(name string) string {
 	extension := path.Ext(name)
 	if kind := mime.TypeByExtension(extension); kind != "" {

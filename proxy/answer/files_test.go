@@ -90,7 +90,7 @@ func newFiles(t testing.TB, root, index, fallback string) *Files {
 	return f
 }
 
-// get serves name for a request of the public path that is the same.
+// get serves name to a request whose public path is name too.
 func get(f *Files, name string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	f.Serve(w, &http.Request{Method: "GET", URL: publicURL(name), Header: http.Header{}}, "id", name)
@@ -419,8 +419,7 @@ func TestClosedFilesAreUnavailable(t *testing.T) {
 	}
 }
 
-// FuzzFiles: no path, whatever is in it, shows a byte of a hidden file or of
-// one outside the root.
+// FuzzFiles: no path shows a byte of a hidden file or of a file outside the root.
 func FuzzFiles(f *testing.F) {
 	for _, seed := range []string{
 		"/", "/a.txt", "/docs/", "/.env", "/%2eenv", "/../secret.txt", "/..%2fsecret.txt", "/up/secret.txt", "/git/config",

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// maxLinks bounds the links followed for one name, as Linux does.
+// maxLinks is the most links that are followed for one name, as in Linux.
 const maxLinks = 40
 
 var (
@@ -17,17 +17,16 @@ var (
 	errOutside      = errors.New("a link that leads out of the directory")
 )
 
-// follow resolves the links in name, a clean slash-separated path below root,
-// and returns a name without links for the same file and what is there.
+// follow resolves the links in name, a clean slash-separated path below root. It returns the name of
+// the same file without links, and what is there.
 //
-// [os.Root] follows links itself and lets none out, but it would also follow a
-// harmless name to a hidden one. Here a link may lead to a name that starts
-// with two dots, as the volumes of Kubernetes do ("index.html" is a link to
-// "..data/index.html" there), and to no other name that starts with a dot and
-// may not be asked for either.
+// [os.Root] follows links itself and none that leads out, but it would also follow one to a hidden
+// name. Here a link may lead to a name that starts with two dots, as in the volumes of Kubernetes,
+// where "index.html" is a link to "..data/index.html". It may lead to no other name that a request
+// may not have.
 func follow(root *os.Root, name string) (string, fs.FileInfo, error) {
 	done, rest := ".", name
-	var info fs.FileInfo // of done; nil when done was reached by ".."
+	var info fs.FileInfo // of done; nil after a ".."
 	for links := 0; rest != ""; {
 		var segment string
 		segment, rest, _ = strings.Cut(rest, "/")

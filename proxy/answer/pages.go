@@ -18,20 +18,19 @@ import (
 	"unicode/utf8"
 )
 
-// maxPage bounds a custom page in bytes.
+// maxPage is the largest size of a custom page, in bytes.
 const maxPage = 256 << 10
 
-// Pages are an operator's own bodies for the gateway's errors. A nil *Pages has
-// none.
+// Pages are an operator's own bodies for the gateway's errors. A nil *Pages has none.
 type Pages struct {
 	pages map[int]*page // by status, or by its first digit
 }
 
-// NewPages reads the file for each status ("404") or class of them ("5xx"):
-// HTML, JSON or text in UTF-8, by its extension (.html, .htm, .json, .txt), of
-// at most 256 KiB. In it, {{status}}, {{title}}, {{detail}} and {{id}} stand for
-// what the error has there, escaped as text of HTML or inside a string of JSON.
-// The error joins one for each file that cannot serve, in the order of names.
+// NewPages reads the file for each status ("404") or class of statuses ("5xx"): HTML, JSON or text,
+// by its extension (.html, .htm, .json, .txt), in UTF-8 and of at most 256 KiB. In it, {{status}},
+// {{title}}, {{detail}} and {{id}} stand for the values of the error, escaped as text of HTML or as
+// part of a string of JSON. The error joins one for each file that cannot be used, in the order of
+// the statuses.
 func NewPages(files map[string]string) (*Pages, error) {
 	p := &Pages{pages: make(map[int]*page, len(files))}
 	var mistakes []error
@@ -51,16 +50,15 @@ func NewPages(files map[string]string) (*Pages, error) {
 	return p, nil
 }
 
-// Error writes an error of the gateway itself. Detail is a sentence for the
-// client that names what failed; id is the request's, for the operator who
-// looks for it in the log. Both may be "". Headers that are set already, such
-// as Allow or Retry-After, go along. Nothing of r is repeated in the answer.
+// Error writes an error of the gateway itself. Detail is a sentence for the client about what
+// failed; id is that of the request, by which an operator finds it in the log. Both may be "". Headers
+// that are set already, such as Allow or Retry-After, are sent too. Nothing of r is repeated in the
+// answer.
 //
-// The body is HTML, JSON or plain text, as Accept prefers, from the page for
-// the status or else for its class where that is of this type. Without a
-// preference it is from whichever of the two there is. Where there is none, the
-// body is a short page, problem details (RFC 9457) or text, which is also what
-// goes out without a preference.
+// The body is HTML, JSON or plain text, as Accept prefers. It is made from the page for the status,
+// or else for its class, if that page has this type; without a preference, from the first of the two
+// that there is. If there is no such page, the body is a short HTML page, problem details (RFC 9457)
+// or text; without a preference it is text.
 func (p *Pages) Error(w http.ResponseWriter, r *http.Request, status int, id, detail string) {
 	e := problem{Title: title(status), Status: status, Detail: detail, RequestID: id}
 	kind, open := preferred(r.Header.Values("Accept"))
@@ -78,7 +76,8 @@ func (p *Pages) Error(w http.ResponseWriter, r *http.Request, status int, id, de
 	write(w, r, status, body)
 }
 
-// find returns the page for status, of that kind unless open to any, or nil.
+// find returns the page for status, or else for its class, or nil. Unless open is set it has to be
+// of the type kind.
 func (p *Pages) find(status int, kind string, open bool) *page {
 	if p == nil {
 		return nil
@@ -91,9 +90,9 @@ func (p *Pages) find(status int, kind string, open bool) *page {
 	return nil
 }
 
-// page is a custom page: literal parts and names of placeholders in turn.
+// page is a custom page. Its parts are literal text and names of placeholders in turn.
 type page struct {
-	kind  string // what it serves: typeHTML, typeJSON or typeText
+	kind  string // typeHTML, typeJSON or typeText
 	parts []string
 }
 
@@ -148,7 +147,7 @@ func split(text string) []string {
 	return append(parts, text[end:])
 }
 
-// contentType is the type that the page is sent as.
+// contentType returns the Content-Type of the page.
 func (p *page) contentType() string {
 	if p.kind == typeJSON {
 		return "application/json"
@@ -156,7 +155,7 @@ func (p *page) contentType() string {
 	return p.kind
 }
 
-// render fills the placeholders in.
+// render returns the page with the values of e.
 func (p *page) render(e problem) string {
 	var b strings.Builder
 	for i, part := range p.parts {
@@ -179,7 +178,7 @@ func (p *page) escape(text string) string {
 	return text
 }
 
-// field returns what a placeholder stands for.
+// field returns the value of a placeholder.
 func (e problem) field(placeholder string) string {
 	switch placeholder {
 	case "status":

@@ -124,7 +124,7 @@ func TestNewPagesRefuses(t *testing.T) {
 	}
 }
 
-// An operator hears of all bad pages at once, always in the same order.
+// The error is about all bad pages at once, always in the same order.
 func TestNewPagesTellsAllMistakes(t *testing.T) {
 	_, err := NewPages(map[string]string{"5xx": "a.png", "404": "b.png", "4xx": "c.png"})
 	joined, ok := err.(interface{ Unwrap() []error })
@@ -154,7 +154,7 @@ func TestAPageIsReadOnce(t *testing.T) {
 	}
 }
 
-// FuzzPage: what is filled in cannot leave the string it stands in.
+// FuzzPage: a value in a page cannot leave the element or the string that it stands in.
 func FuzzPage(f *testing.F) {
 	dir := pageFiles(f, map[string]string{"a.html": "<p>{{detail}}</p>", "a.json": `{"a":"{{detail}}"}`})
 	pages := newPages(f, dir, map[string]string{"404": "a.html", "4xx": "a.json"})

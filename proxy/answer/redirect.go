@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"sluice/internal/httpsyntax"
 )
 
 // Redirect answers with a Location.
@@ -13,12 +15,11 @@ type Redirect struct {
 	status   int
 	base     string // escaped, without the '*' and the fragment
 	fragment string // with its '#'
-	rest     bool   // base is followed by what the '*' of the route matched
+	rest     bool   // what the '*' of the route matched comes behind base
 }
 
-// NewRedirect returns a redirect to the absolute path or the http, https, ws or
-// wss URL to, whose last character may be a '*' that stands for the rest that
-// [Redirect.Serve] gets.
+// NewRedirect returns a redirect to an absolute path or a URL with http, https, ws or wss. A '*' at
+// the end of it stands for the rest that [Redirect.Serve] is given.
 func NewRedirect(to string, status int) (*Redirect, error) {
 	target, rest := strings.CutSuffix(to, "*")
 	target, fragment, hasFragment := strings.Cut(target, "#")
@@ -34,20 +35,19 @@ func NewRedirect(to string, status int) (*Redirect, error) {
 		return nil, fmt.Errorf("redirect to %q: not a URL with http, https, ws or wss and a host", to)
 	}
 	if u.Path == "" && rest && !strings.Contains(target, "?") {
-		target += "/" // or the rest would continue the host's name
+		target += "/" // else the rest would extend the name of the host
 	}
-	// URL.String would write what is escaped in the path anew.
-	d := &Redirect{status: status, base: escape(target, pathBytes+"?"), rest: rest}
+	// URL.String would escape the path in its own way.
+	d := &Redirect{status: status, base: httpsyntax.Escape(target, inQuery), rest: rest}
 	if hasFragment {
-		d.fragment = "#" + escape(fragment, pathBytes+"?")
+		d.fragment = "#" + httpsyntax.Escape(fragment, inQuery)
 	}
 	return d, nil
 }
 
-// Serve answers with the redirect. Rest is the escaped part of the path that
-// the '*' of the route matched. The query of r is kept unless the target has
-// one of its own. Whatever rest holds, the host is the target's, or the
-// client's own when the target is a path.
+// Serve answers with the redirect. Rest is the escaped part of the path that the '*' of the route
+// matched. The query of r is kept unless the target has a query. Whatever rest is, the host is that
+// of the target, or the one that the client asked for if the target is a path.
 func (d *Redirect) Serve(w http.ResponseWriter, r *http.Request, rest string) {
 	redirect(w, d.status, d.location(rest, r.URL.RawQuery))
 }
@@ -56,9 +56,9 @@ func (d *Redirect) location(rest, query string) string {
 	to := d.base
 	inQuery := strings.Contains(to, "?")
 	if d.rest && inQuery {
-		to += escape(rest, ":@/")
+		to += httpsyntax.Escape(rest, inQueryValue)
 	} else if d.rest {
-		to += escape(rest, pathBytes)
+		to += httpsyntax.Escape(rest, inPath)
 	}
 	if to[0] == '/' {
 		to = local(to)
@@ -75,32 +75,28 @@ func redirect(w http.ResponseWriter, status int, to string) {
 	w.WriteHeader(status)
 }
 
-// local makes an escaped path one that no client takes for "//host".
+// local returns an escaped path with one '/' at its front, so that no client takes it for "//host".
 func local(path string) string { return "/" + strings.TrimLeft(path, "/") }
 
 func withQuery(to, query string) string {
 	if query == "" {
 		return to
 	}
-	return to + "?" + escape(query, pathBytes+"?")
+	return to + "?" + httpsyntax.Escape(query, inQuery)
 }
 
-// pathBytes may stand unescaped in a path besides letters, digits and "-._~%"
-// (RFC 3986, section 3.3), and the brackets, which browsers leave as they are.
-const pathBytes = "!$&'()*+,;=:@/[]"
+// inPath reports whether c may stand in a path as it is: what RFC 3986, section 3.3, allows, the '%'
+// of escapes, and brackets, which browsers leave as they are. Browsers read a backslash as a slash
+// and skip control characters; neither may stand there.
+func inPath(c byte) bool {
+	return c == '%' || httpsyntax.IsUnreserved(c) || strings.IndexByte("!$&'()*+,;=:@/[]", c) >= 0
+}
 
-// escape percent-encodes the bytes of s, which may hold escapes already, that
-// are neither unreserved nor listed. Browsers read a backslash as a slash and
-// skip control characters; neither is left.
-func escape(s, allowed string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		c := s[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~%", c) >= 0 || strings.IndexByte(allowed, c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
+// inQuery is inPath for a query or a fragment (RFC 3986, sections 3.4 and 3.5).
+func inQuery(c byte) bool { return c == '?' || inPath(c) }
+
+// inQueryValue is inQuery without the bytes that separate the parameters of a query or mean
+// something else there.
+func inQueryValue(c byte) bool {
+	return c == '%' || httpsyntax.IsUnreserved(c) || strings.IndexByte(":@/", c) >= 0
 }

@@ -63,7 +63,7 @@ func TestNewRedirectRefuses(t *testing.T) {
 	}
 }
 
-// FuzzRedirect: rest and query never change where a redirect leads to.
+// FuzzRedirect: rest and query never change the host that a redirect leads to.
 func FuzzRedirect(f *testing.F) {
 	for _, rest := range []string{"a", "/evil.test", `\\evil.test`, "..//evil.test", "\t/evil.test", "@evil.test", ".evil.test", ":1", "a\r\nb", "%2F%2Fevil.test", "?", "#"} {
 		f.Add(rest, "q=1")

@@ -6,15 +6,15 @@ import (
 	"strconv"
 )
 
-// Respond answers every request alike.
+// Respond gives every request the same answer.
 type Respond struct {
 	Status      int // 200 to 599
 	Body        string
 	ContentType string
 }
 
-// ServeHTTP writes the answer, without content where HTTP allows none (RFC
-// 9110, sections 9.3.2, 15.3.5, 15.3.6 and 15.4.5).
+// ServeHTTP writes the answer, without a body where HTTP allows none (RFC 9110, sections 9.3.2,
+// 15.3.5, 15.3.6 and 15.4.5).
 func (a Respond) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch a.Status {
 	case http.StatusNoContent, http.StatusNotModified, http.StatusResetContent:
@@ -27,7 +27,7 @@ func (a Respond) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	write(w, r, a.Status, a.Body)
 }
 
-// write sends a body whose type is set, or only its length to a HEAD.
+// write sends a body whose type is set, or only its length if r is a HEAD request.
 func write(w http.ResponseWriter, r *http.Request, status int, body string) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)

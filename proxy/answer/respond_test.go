@@ -36,7 +36,7 @@ func TestRespond(t *testing.T) {
 	}
 }
 
-// request sends one to server, follows no redirect and reads the answer whole.
+// request sends a request to server, follows no redirect and reads the whole answer.
 func request(t testing.TB, server *httptest.Server, method, target string, header http.Header) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequest(method, server.URL+target, nil)

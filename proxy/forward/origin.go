@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sluice/internal/fieldname"
+	"sluice/internal/httpsyntax"
 )
 
 // gatewayFields is the fields of a request that say who sent it and name it. Only
@@ -150,10 +151,7 @@ func portOf(host, proto string) string {
 	if _, port, err := net.SplitHostPort(host); err == nil && validPort(port) {
 		return port
 	}
-	if proto == "https" {
-		return "443"
-	}
-	return "80"
+	return httpsyntax.DefaultPort(proto)
 }
 
 func validPort(s string) bool {

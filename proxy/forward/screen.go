@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/net/http/httpguts"
+	"sluice/internal/httpsyntax"
 )
 
 // Screen makes r canonical, or returns the status and the reason why it must be
@@ -20,7 +20,7 @@ func Screen(r *http.Request, maxHead int) (status int, wrong string) {
 		return http.StatusRequestHeaderFieldsTooLarge, "The request's head is too large."
 	case r.Method == http.MethodConnect:
 		return http.StatusBadRequest, "CONNECT is not served here."
-	case !httpguts.ValidHeaderFieldName(r.Method): // a token
+	case !httpsyntax.IsToken(r.Method):
 		return http.StatusBadRequest, "The method is malformed."
 	case !validTarget(r):
 		return http.StatusBadRequest, "The request target is malformed."
@@ -97,25 +97,7 @@ func Ambiguous(r *http.Request) bool {
 
 // cleanQuery escapes the bytes of a query that may not stand in one.
 func cleanQuery(query string) string {
-	const hex = "0123456789ABCDEF"
-	bad := func(c byte) bool { return c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' }
-	var b []byte
-	for i := range len(query) {
-		c := query[i]
-		switch {
-		case !bad(c) && b == nil:
-			continue
-		case b == nil:
-			b = append(make([]byte, 0, len(query)+16), query[:i]...)
-		}
-		if bad(c) {
-			b = append(b, '%', hex[c>>4], hex[c&15])
-		} else {
-			b = append(b, c)
-		}
-	}
-	if b == nil {
-		return query
-	}
-	return string(b)
+	return httpsyntax.Escape(query, func(c byte) bool {
+		return c > ' ' && c < 0x7f && c != '"' && c != '<' && c != '>'
+	})
 }

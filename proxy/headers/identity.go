@@ -3,11 +3,11 @@ package headers
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net/http"
 	"strings"
 
 	"sluice/internal/fieldname"
+	"sluice/internal/httpsyntax"
 )
 
 // Fields that tell a backend which certificate a client has shown.
@@ -86,13 +86,7 @@ func TLSVariable(name string, s *tls.ConnectionState) string {
 // Escape returns s as the value of a field: bytes that may not stand there, '%', and
 // those in also are written as %XX.
 func Escape(s, also string) string {
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if c < ' ' || c >= 0x7f || c == '%' || strings.IndexByte(also, c) >= 0 {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
+	return httpsyntax.Escape(s, func(c byte) bool {
+		return c >= ' ' && c < 0x7f && c != '%' && strings.IndexByte(also, c) < 0
+	})
 }

@@ -2,10 +2,10 @@ package serve
 
 import (
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 
+	"sluice/internal/httpsyntax"
 	"sluice/proxy/forward"
 	"sluice/route"
 	"sluice/upgrade"
@@ -95,9 +95,7 @@ func (x *exchange) redirectHTTPS() bool {
 		x.fail(http.StatusBadRequest, "The Host header is not a host.", err)
 		return false
 	}
-	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
-		host = "[" + host + "]"
-	}
+	host = httpsyntax.Bracket(host)
 	if x.snap.HTTPSPort != "443" {
 		host += ":" + x.snap.HTTPSPort
 	}

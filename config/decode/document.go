@@ -1,4 +1,4 @@
-package config
+package decode
 
 import (
 	"bytes"
@@ -10,24 +10,26 @@ import (
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
+
+	"sluice/config/report"
 )
 
 // Limits that keep a hostile or mistaken file from taking the process down.
 const (
-	maxSize    = 4 << 20 // bytes of text
+	MaxSize    = 4 << 20 // bytes of text
 	maxDepth   = 50      // mappings and lists in one another
 	maxAliased = 100_000 // values repeated by aliases
 )
 
-// document parses text and returns the root of its only document, nil if it
-// is empty. Not ok means that there is nothing to decode; why is reported.
-func (r *report) document(text []byte) (root *yaml.Node, ok bool) {
-	if len(text) > maxSize {
-		r.failAt(start, "", "the file is larger than %d bytes, the most that is read", maxSize)
+// parse returns the root of the only document of text, nil if it is empty. It is not ok if there is
+// nothing to decode; the reason is reported.
+func (d *decoder) parse(text []byte) (root *yaml.Node, ok bool) {
+	if len(text) > MaxSize {
+		d.FailAt(report.Start(), "", "the file is larger than %d bytes, the most that is read", MaxSize)
 		return nil, false
 	}
 	if at := strings.IndexFunc(string(text), unreadable); at >= 0 {
-		r.failAt(position(text, at), "", "the file is not plain UTF-8 text: found byte 0x%02x", text[at])
+		d.FailAt(position(text, at), "", "the file is not plain UTF-8 text: found byte 0x%02x", text[at])
 		return nil, false
 	}
 	documents := yaml.NewDecoder(bytes.NewReader(text))
@@ -36,20 +38,20 @@ func (r *report) document(text []byte) (root *yaml.Node, ok bool) {
 	case errors.Is(err, io.EOF):
 		return nil, true
 	case err != nil:
-		r.syntax(text, err)
+		d.syntax(text, err)
 		return nil, false
 	}
 	root = first.Content[0]
 	if where, why := (&bounds{open: map[*yaml.Node]bool{}}).check(root, 0, false); why != "" {
-		r.failAt(nodePos(where), "", "%s", why)
+		d.FailAt(nodePos(where), "", "%s", why)
 		return nil, false
 	}
 	switch err := documents.Decode(&second); {
 	case errors.Is(err, io.EOF):
 	case err != nil:
-		r.syntax(text, err)
+		d.syntax(text, err)
 	default:
-		r.failAt(nodePos(&second), "", "a second document starts here: put everything into one")
+		d.FailAt(nodePos(&second), "", "a second document starts here: put everything into one")
 	}
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
 		return nil, true
@@ -57,7 +59,7 @@ func (r *report) document(text []byte) (root *yaml.Node, ok bool) {
 	return root, true
 }
 
-// unreadable tells whether YAML forbids c (YAML 1.2, section 5.1).
+// unreadable reports whether YAML forbids c (YAML 1.2, section 5.1).
 func unreadable(c rune) bool {
 	control := c < ' ' && c != '\t' && c != '\n' && c != '\r' || c >= 0x7f && c < 0xa0 && c != 0x85
 	return control || c == utf8.RuneError || c == 0xfffe || c == 0xffff
@@ -70,10 +72,9 @@ var (
 	grammarError = regexp.MustCompile(`^did not find expected (<|node content|'-'|key|',')`)
 )
 
-// syntax reports an error of the YAML parser, which tells its line in its text,
-// if at all.
-func (r *report) syntax(text []byte, err error) {
-	pos, message := start, err.Error()
+// syntax reports an error of the YAML parser, which has its line, if any, in its text.
+func (d *decoder) syntax(text []byte, err error) {
+	pos, message := report.Start(), err.Error()
 	if m := syntaxError.FindStringSubmatch(message); m != nil {
 		message = m[2]
 		if line, err := strconv.Atoi(m[1]); err == nil {
@@ -89,25 +90,27 @@ func (r *report) syntax(text []byte, err error) {
 	if strings.Contains(message, "found character that cannot start any token") {
 		message += " (a tab? indent with spaces; or quote the value)"
 	}
-	r.failAt(pos, "", "not valid YAML: %s", message)
+	d.FailAt(pos, "", "not valid YAML: %s", message)
 }
 
-// position is the place of text[offset]. Columns count characters.
-func position(text []byte, offset int) Pos {
+// position returns the position of text[offset]. Columns count characters.
+func position(text []byte, offset int) report.Pos {
 	before := text[:offset]
-	return Pos{
+	return report.Pos{
 		Line:   bytes.Count(before, []byte("\n")) + 1,
 		Column: utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1,
 	}
 }
 
-// nodePos is the place of n, which a node that stands for nothing may lack.
-func nodePos(n *yaml.Node) Pos { return Pos{Line: max(n.Line, 1), Column: max(n.Column, 1)} }
+// nodePos returns the position of n. A node that stands for nothing may have none.
+func nodePos(n *yaml.Node) report.Pos {
+	return report.Pos{Line: max(n.Line, 1), Column: max(n.Column, 1)}
+}
 
-// bounds walks a document as decoding will: through its aliases.
+// bounds walks a document as decoding does: through its aliases.
 type bounds struct {
-	open    map[*yaml.Node]bool // anchors that are being walked
-	aliased int
+	open    map[*yaml.Node]bool // anchors that the walk is inside of
+	aliased int                 // values repeated so far
 }
 
 // check returns the node that breaks a limit and why, or "".

@@ -1,4 +1,4 @@
-package config
+package report
 
 import (
 	"iter"
@@ -10,10 +10,10 @@ const (
 	mostTried = 200 // candidates that one word is compared with
 )
 
-// suggest returns `, did you mean "x"?` for the candidate nearest to word, or
-// "" if none is near. Long words and all but the first candidates are
-// left out: the work for a file of mistakes stays bounded.
-func suggest(word string, candidates iter.Seq[string]) string {
+// Suggest returns `, did you mean "x"?` for the candidate nearest to word, or "" if none is near.
+// Long words and all but the first candidates are left out, so that the work for a file of mistakes
+// stays bounded.
+func Suggest(word string, candidates iter.Seq[string]) string {
 	if len(word) > longest {
 		return ""
 	}
@@ -32,9 +32,9 @@ func suggest(word string, candidates iter.Seq[string]) string {
 	return ", did you mean " + strconv.Quote(best) + "?"
 }
 
-// distance is the number of letters to insert, delete, replace or swap with a
-// neighbour to turn a into b (optimal string alignment), or limit if it is not
-// below limit or one of them is longer than longest.
+// distance returns the number of letters to insert, delete, replace or swap with a neighbour to turn
+// a into b (optimal string alignment), or limit if it is not below limit or one of them is longer
+// than longest.
 func distance(a, b string, limit int) int {
 	if len(a)-len(b) >= limit || len(b)-len(a) >= limit || max(len(a), len(b)) > longest {
 		return limit

@@ -1,17 +1,19 @@
-package config
+package decode
 
 import (
 	"regexp"
 	"strings"
+
+	"sluice/config/report"
 )
 
-// variable is ${NAME} or ${NAME:-default}, from its start.
+// variable matches a text that begins with ${NAME} or ${NAME:-default}.
 var variable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\}`)
 
-// expand replaces each ${NAME} of text by the variable's value and each
-// ${NAME:-default} by the default if the variable is unset or empty; $${ stands
-// for ${. It works on a scalar after parsing, so a value cannot become YAML, and
-// does not look into what it put in. The second result is what is wrong.
+// expand replaces each ${NAME} of text by the variable's value, and each ${NAME:-default} by the
+// default if the variable is unset or empty; $${ stands for ${. It works on a scalar after parsing,
+// so that a value cannot become YAML, and does not expand what it put in. The second result is what
+// is wrong with the text.
 func expand(text string, getenv func(string) (string, bool)) (string, string) {
 	var b strings.Builder
 	for {
@@ -36,7 +38,7 @@ func expand(text string, getenv func(string) (string, bool)) (string, string) {
 			value, set = fallback, true
 		}
 		if !set {
-			return "", "needs the environment variable " + shorten(m[1]) + ", which is not set (${NAME:-default} gives a default)"
+			return "", "needs the environment variable " + report.Shorten(m[1]) + ", which is not set (${NAME:-default} gives a default)"
 		}
 		b.WriteString(value)
 		text = text[len(m[0]):]

@@ -1,4 +1,4 @@
-package config
+package units
 
 import (
 	"strings"
@@ -32,21 +32,21 @@ func TestDurations(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
-			got, wrong := parseDuration(tt.text)
+			got, wrong := ParseDuration(tt.text)
 			if got != tt.want || tt.wrong == "" && wrong != "" || !strings.Contains(wrong, tt.wrong) {
-				t.Errorf("parseDuration(%q) = %v, %q; want %v, %q", tt.text, got, wrong, tt.want, tt.wrong)
+				t.Errorf("ParseDuration(%q) = %v, %q; want %v, %q", tt.text, got, wrong, tt.want, tt.wrong)
 			}
 		})
 	}
 }
 
 func TestAmounts(t *testing.T) {
-	size := func(text string) (float64, string) { n, wrong := parseSize(text); return float64(n), wrong }
-	rate := func(text string) (float64, string) { n, wrong := parseRate(text); return float64(n), wrong }
-	byteRate := func(text string) (float64, string) { n, wrong := parseByteRate(text); return float64(n), wrong }
-	percent := func(text string) (float64, string) { n, wrong := parsePercent(text); return float64(n), wrong }
+	size := func(text string) (float64, string) { n, wrong := ParseSize(text); return float64(n), wrong }
+	rate := func(text string) (float64, string) { n, wrong := ParseRate(text); return float64(n), wrong }
+	byteRate := func(text string) (float64, string) { n, wrong := ParseByteRate(text); return float64(n), wrong }
+	percent := func(text string) (float64, string) { n, wrong := ParsePercent(text); return float64(n), wrong }
 	percentRate := func(text string) (float64, string) {
-		n, wrong := parsePercentRate(text)
+		n, wrong := ParsePercentRate(text)
 		return float64(n), wrong
 	}
 	tests := []struct {

@@ -1,4 +1,7 @@
-package config
+// Package units is how amounts are written in a configuration: durations, sizes, rates and shares,
+// each a number with a unit, and the permissions of a file. The second result of a Parse function
+// is what is wrong with the text, a predicate such as "is not a size", or "".
+package units
 
 import (
 	"strconv"
@@ -12,8 +15,7 @@ type Size int64
 // Rate is a number of events in a second, written as in 50/s. 0 means no limit.
 type Rate float64
 
-// ByteRate is a number of bytes in a second, written as in 1KiB/s. 0 means no
-// limit.
+// ByteRate is a number of bytes in a second, written as in 1KiB/s. 0 means no limit.
 type ByteRate float64
 
 // Percent is a share, written as in 20%; 1 is all.
@@ -22,8 +24,8 @@ type Percent float64
 // PercentRate is a share in a minute, written as in 5%/min. 0 means none.
 type PercentRate float64
 
-// FileMode is the permissions of a file, written in octal as in "0660". In YAML
-// they are in quotes, as some readers take 0660 for a decimal number.
+// FileMode is the permissions of a file, written in octal as in "0660". In YAML it needs quotes,
+// because some readers take 0660 for a decimal number.
 type FileMode uint32
 
 const (
@@ -36,15 +38,14 @@ const (
 	likeByteRate = "is not a rate of bytes: write it as in 500B/s or 1MiB/s"
 )
 
-// parseDuration reads what [time.ParseDuration] does, and days ahead of it, as
-// in 1d or 1d12h. A number without a unit is refused, 0 too. The second result
-// is what is wrong.
-func parseDuration(text string) (time.Duration, string) {
+// ParseDuration reads what [time.ParseDuration] reads, and days in front of it, as in 1d or 1d12h.
+// It refuses a number without a unit, 0 too.
+func ParseDuration(text string) (time.Duration, string) {
 	const day = 24 * time.Hour
 	var days time.Duration
 	rest := text
 	if n, after, found := strings.Cut(text, "d"); found {
-		count, err := strconv.ParseUint(n, 10, 16) // 179 years: below what a duration holds
+		count, err := strconv.ParseUint(n, 10, 16) // at most 179 years, less than a duration holds
 		if err != nil {
 			return 0, likeDuration
 		}
@@ -62,10 +63,9 @@ func parseDuration(text string) (time.Duration, string) {
 	return days + d, ""
 }
 
-// parseSize reads a whole number with a unit: powers of 1000 (KB, MB, GB, TB) or
-// of 1024 (KiB, MiB, GiB, TiB). Only 0 needs none. The second result is what is
-// wrong.
-func parseSize(text string) (Size, string) {
+// ParseSize reads a whole number with a unit: powers of 1000 (KB, MB, GB, TB) or of 1024 (KiB, MiB,
+// GiB, TiB). Only 0 needs no unit.
+func ParseSize(text string) (Size, string) {
 	digits := strings.TrimRight(text, "BKMGTi")
 	unit := text[len(digits):]
 	n, err := strconv.ParseUint(digits, 10, 63)
@@ -84,7 +84,7 @@ func parseSize(text string) (Size, string) {
 	return Size(n * factor), ""
 }
 
-// unitOf is the number of bytes in a unit of size.
+// unitOf returns the number of bytes in a unit of size.
 func unitOf(unit string) (bytes uint64, known bool) {
 	switch unit {
 	case "", "B":
@@ -109,9 +109,8 @@ func unitOf(unit string) (bytes uint64, known bool) {
 	return 0, false
 }
 
-// parseRate reads a whole number of events in a second, minute or hour. Only 0
-// needs no period. The second result is what is wrong.
-func parseRate(text string) (Rate, string) {
+// ParseRate reads a whole number of events in a second, minute or hour. Only 0 needs no period.
+func ParseRate(text string) (Rate, string) {
 	count, seconds, wrong := cutPeriod(text, "has no period: add one, as in 50/s", likeRate)
 	if wrong != "" {
 		return 0, wrong
@@ -123,22 +122,21 @@ func parseRate(text string) (Rate, string) {
 	return Rate(float64(n) / seconds), ""
 }
 
-// parseByteRate is parseRate for a size in a period.
-func parseByteRate(text string) (ByteRate, string) {
+// ParseByteRate reads a size in a second, minute or hour. Only 0 needs no period.
+func ParseByteRate(text string) (ByteRate, string) {
 	amount, seconds, wrong := cutPeriod(text, "has no period: add one, as in 500B/s", likeByteRate)
 	if wrong != "" {
 		return 0, wrong
 	}
-	size, wrong := parseSize(amount)
+	size, wrong := ParseSize(amount)
 	if wrong != "" {
 		return 0, likeByteRate
 	}
 	return ByteRate(float64(size) / seconds), ""
 }
 
-// parsePercent reads a whole number of percent. The second result is what is
-// wrong.
-func parsePercent(text string) (Percent, string) {
+// ParsePercent reads a whole number of percent, at most 100.
+func ParsePercent(text string) (Percent, string) {
 	digits, found := strings.CutSuffix(text, "%")
 	n, err := strconv.ParseUint(digits, 10, 16)
 	if !found || err != nil || n > 100 {
@@ -147,9 +145,8 @@ func parsePercent(text string) (Percent, string) {
 	return Percent(n) / 100, ""
 }
 
-// parsePercentRate reads a share in a minute or an hour. Only 0 needs no period.
-// The second result is what is wrong.
-func parsePercentRate(text string) (PercentRate, string) {
+// ParsePercentRate reads a share in a minute or an hour. Only 0 needs no period.
+func ParsePercentRate(text string) (PercentRate, string) {
 	share, period, _ := strings.Cut(text, "/")
 	minutes := 1.0
 	switch {
@@ -160,15 +157,15 @@ func parsePercentRate(text string) (PercentRate, string) {
 	case period != "min":
 		return 0, likeShare
 	}
-	p, wrong := parsePercent(share)
+	p, wrong := ParsePercent(share)
 	if wrong != "" {
 		return 0, likeShare
 	}
 	return PercentRate(float64(p) / minutes), ""
 }
 
-// cutPeriod splits a rate into its amount and the seconds that it is for. 0 is
-// nothing in any period.
+// cutPeriod splits a rate into its amount and the seconds of its period. 0 needs no period. None
+// and unknown are what is wrong without a period and with one that is no period.
 func cutPeriod(text, none, unknown string) (amount string, seconds float64, wrong string) {
 	amount, period, found := strings.Cut(text, "/")
 	switch {
@@ -184,17 +181,22 @@ func cutPeriod(text, none, unknown string) (amount string, seconds float64, wron
 	return "", 0, unknown
 }
 
-// parseMode reads the permissions of a socket. The second result is what is
-// wrong.
-func parseMode(text string) (FileMode, string) {
+// SetText reads the permissions of a socket in octal. Number says that the text stands in YAML
+// without quotes.
+func (m *FileMode) SetText(text string, number bool) (wrong string) {
 	n, err := strconv.ParseUint(text, 8, 16)
-	switch {
-	case err != nil || len(text) < 3 || len(text) > 4:
-		return 0, likeMode
-	case n > 0o777:
-		return 0, "has more than the permissions of user, group and others: the most is \"0777\""
-	case n&0o222 == 0:
-		return 0, "lets nobody connect: that takes the right to write, as in \"0660\""
+	if number || err != nil || len(text) < 3 || len(text) > 4 {
+		return likeMode
 	}
-	return FileMode(n), ""
+	if wrong := FileMode(n).Wrong(); wrong != "" {
+		return wrong
+	}
+	*m = FileMode(n)
+	return ""
 }
+
+// Form is what a value of this type is, for messages.
+func (FileMode) Form() string { return "a mode" }
+
+// Pattern is the regular expression of a mode.
+func (FileMode) Pattern() string { return "^0?[0-7]{3}$" }

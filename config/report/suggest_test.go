@@ -1,4 +1,4 @@
-package config
+package report
 
 import (
 	"slices"
@@ -26,8 +26,8 @@ func TestSuggest(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := suggest(tt.word, slices.Values(tt.candidates)); got != tt.want {
-				t.Errorf("suggest(%q, %.60q) = %q; want %q", tt.word, tt.candidates, got, tt.want)
+			if got := Suggest(tt.word, slices.Values(tt.candidates)); got != tt.want {
+				t.Errorf("Suggest(%q, %.60q) = %q; want %q", tt.word, tt.candidates, got, tt.want)
 			}
 		})
 	}

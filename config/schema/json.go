@@ -1,4 +1,4 @@
-package config
+package schema
 
 import (
 	"encoding/json"
@@ -6,24 +6,23 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sluice/config/units"
 )
 
-// Schema returns the format as JSON Schema 2020-12, for editors that check and
-// complete YAML. It comes from the tags of the types, as decoding does.
-//
-// It is about the form: what refers to another part of the file is left to
-// [Parse].
-func Schema() []byte {
-	s := schema{defs: map[string]any{
+// JSON returns the form of the struct type t as JSON Schema 2020-12. It says nothing about values
+// that refer to other values.
+func JSON(t reflect.Type, title string) []byte {
+	s := builder{defs: map[string]any{
 		"variable": map[string]any{
 			"description": "A value with ${NAME} or ${NAME:-default} in it.",
 			"type":        "string",
 			"pattern":     `\$\{`,
 		},
 	}}
-	root := s.mapping(reflect.TypeFor[Config]())
+	root := s.mapping(t)
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	root["title"] = "sluice configuration"
+	root["title"] = title
 	root["$defs"] = s.defs
 	text, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
@@ -32,25 +31,25 @@ func Schema() []byte {
 	return append(text, '\n')
 }
 
-// schema builds the definitions, one for each struct type.
-type schema struct {
+// builder builds the definitions, one for each struct type.
+type builder struct {
 	defs map[string]any
 }
 
-// mapping is the schema of the struct t written as a mapping.
-func (s schema) mapping(t reflect.Type) map[string]any {
+// mapping returns the schema of the struct t written as a mapping.
+func (s builder) mapping(t reflect.Type) map[string]any {
 	properties := map[string]any{}
 	m := map[string]any{"type": "object", "additionalProperties": false, "properties": properties}
 	var required []string
-	for _, f := range fieldsOf(t) {
-		property := s.value(t.FieldByIndex(f.index).Type, f)
-		property["description"] = f.doc
-		if f.fallback != "" {
-			property["default"] = literal(t.FieldByIndex(f.index).Type, f.fallback)
+	for _, f := range Fields(t) {
+		property := s.value(t.FieldByIndex(f.Index).Type, f)
+		property["description"] = f.Doc
+		if f.Default != "" {
+			property["default"] = literal(t.FieldByIndex(f.Index).Type, f.Default)
 		}
-		properties[f.key] = property
-		if f.required {
-			required = append(required, f.key)
+		properties[f.Key] = property
+		if f.Required {
+			required = append(required, f.Key)
 		}
 	}
 	if required != nil {
@@ -59,43 +58,43 @@ func (s schema) mapping(t reflect.Type) map[string]any {
 	return m
 }
 
-// value is the schema of what the key f of type t may have.
-func (s schema) value(t reflect.Type, f field) map[string]any {
-	switch t {
-	case reflect.TypeFor[time.Duration]():
-		return f.orVariable(map[string]any{"type": "string", "pattern": `^([0-9]+d)?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*$`, "minLength": 2})
-	case reflect.TypeFor[Size]():
-		return f.amount(`([KMGT]i?)?B`)
-	case reflect.TypeFor[Rate]():
-		return f.amount(`/[smh]`)
-	case reflect.TypeFor[ByteRate]():
-		return f.amount(`([KMGT]i?)?B/[smh]`)
-	case reflect.TypeFor[Percent]():
-		return f.amount(`%`)
-	case reflect.TypeFor[PercentRate]():
-		return f.amount(`%/(min|h)`)
-	case reflect.TypeFor[FileMode]():
-		return f.orVariable(map[string]any{"type": "string", "pattern": "^0?[0-7]{3}$"})
-	case reflect.TypeFor[Proxy]():
-		return map[string]any{"type": "string"}
-	case reflect.TypeFor[[]Backend]():
+// value returns the schema of what the key f of type t may have.
+func (s builder) value(t reflect.Type, f Field) map[string]any {
+	if text, ok := reflect.New(t).Interface().(Text); ok {
+		return f.text(text)
+	}
+	if f.Named != "" {
 		return map[string]any{
 			"type":                 "object",
 			"propertyNames":        map[string]any{"pattern": "^[A-Za-z0-9_-]+$"},
-			"additionalProperties": s.reference(reflect.TypeFor[Backend]()),
+			"additionalProperties": s.reference(t.Elem()),
 		}
+	}
+	switch t {
+	case reflect.TypeFor[time.Duration]():
+		return f.orVariable(map[string]any{"type": "string", "pattern": `^([0-9]+d)?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*$`, "minLength": 2})
+	case reflect.TypeFor[units.Size]():
+		return f.amount(`([KMGT]i?)?B`)
+	case reflect.TypeFor[units.Rate]():
+		return f.amount(`/[smh]`)
+	case reflect.TypeFor[units.ByteRate]():
+		return f.amount(`([KMGT]i?)?B/[smh]`)
+	case reflect.TypeFor[units.Percent]():
+		return f.amount(`%`)
+	case reflect.TypeFor[units.PercentRate]():
+		return f.amount(`%/(min|h)`)
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
-		if f.toggle {
-			return map[string]any{"oneOf": []any{s.value(reflect.TypeFor[bool](), field{}), s.reference(t.Elem())}}
+		if f.Switch {
+			return map[string]any{"oneOf": []any{s.value(reflect.TypeFor[bool](), Field{}), s.reference(t.Elem())}}
 		}
 		return s.reference(t.Elem())
 	case reflect.Struct:
 		return s.reference(t)
 	case reflect.Slice:
-		list := map[string]any{"type": "array", "minItems": 1, "items": s.value(t.Elem(), f.element())}
-		if f.off {
+		list := map[string]any{"type": "array", "minItems": 1, "items": s.value(t.Elem(), f.Element())}
+		if f.Off {
 			return map[string]any{"anyOf": []any{list, map[string]any{"enum": []any{"off"}}}}
 		}
 		return list
@@ -105,26 +104,26 @@ func (s schema) value(t reflect.Type, f field) map[string]any {
 		return f.orVariable(map[string]any{"type": "boolean"})
 	case reflect.Int:
 		n := map[string]any{"type": "integer"}
-		if f.min != "" {
-			n["minimum"], n["maximum"] = number(f.min), number(f.max)
+		if f.Min != "" {
+			n["minimum"], n["maximum"] = number(f.Min), number(f.Max)
 		}
 		return f.orVariable(f.restrict(n, t))
 	}
-	if f.enum != nil {
+	if f.Enum != nil {
 		return f.orVariable(f.restrict(map[string]any{}, t))
 	}
 	return map[string]any{"type": "string"}
 }
 
-// reference defines the struct t, if it is not yet, and refers to it.
-func (s schema) reference(t reflect.Type) map[string]any {
+// reference defines the struct t, unless that is done, and refers to it.
+func (s builder) reference(t reflect.Type) map[string]any {
 	if s.defs[t.Name()] == nil {
 		definition := s.mapping(t)
-		for _, f := range fieldsOf(t) {
-			if f.short {
-				scalar := t.FieldByIndex(f.index).Type
+		for _, f := range Fields(t) {
+			if f.Short {
+				scalar := t.FieldByIndex(f.Index).Type
 				if scalar.Kind() == reflect.Slice {
-					scalar, f = scalar.Elem(), f.element()
+					scalar, f = scalar.Elem(), f.Element()
 				}
 				definition = map[string]any{"oneOf": []any{s.value(scalar, f), definition}}
 			}
@@ -134,10 +133,10 @@ func (s schema) reference(t reflect.Type) map[string]any {
 	return map[string]any{"$ref": "#/$defs/" + t.Name()}
 }
 
-// restrict adds the only values of f to the schema m.
-func (f field) restrict(m map[string]any, t reflect.Type) map[string]any {
+// restrict adds the only values of f to the schema m, which it returns.
+func (f Field) restrict(m map[string]any, t reflect.Type) map[string]any {
 	var values []any
-	for _, value := range f.enum {
+	for _, value := range f.Enum {
 		values = append(values, literal(t, value))
 	}
 	if values != nil {
@@ -146,7 +145,7 @@ func (f field) restrict(m map[string]any, t reflect.Type) map[string]any {
 	return m
 }
 
-// literal is the text of a tag as a value of type t in JSON.
+// literal returns the text of a tag as a value of type t in JSON.
 func literal(t reflect.Type, text string) any {
 	switch t.Kind() {
 	case reflect.Bool:
@@ -165,19 +164,27 @@ func literal(t reflect.Type, text string) any {
 	return text
 }
 
-// amount is the schema of a whole number with a unit; 0 needs none.
-func (f field) amount(units string) map[string]any {
+// text returns the schema of a type with a form of its own.
+func (f Field) text(t Text) map[string]any {
+	if p, ok := t.(interface{ Pattern() string }); ok {
+		return f.orVariable(map[string]any{"type": "string", "pattern": p.Pattern()})
+	}
+	return map[string]any{"type": "string"}
+}
+
+// amount returns the schema of a whole number with a unit; 0 needs none.
+func (f Field) amount(units string) map[string]any {
 	m := map[string]any{"type": "string", "pattern": "^[0-9]+" + units + "$"}
-	if f.min == "" {
+	if f.Min == "" {
 		m["type"], m["minimum"], m["maximum"] = []string{"string", "integer"}, 0, 0
 	}
 	return f.orVariable(m)
 }
 
-// orVariable is the schema m, or what may stand in place of any value of f.
-func (f field) orVariable(m map[string]any) map[string]any {
+// orVariable returns the schema of m, or of what may stand in place of any value of f.
+func (f Field) orVariable(m map[string]any) map[string]any {
 	forms := []any{m}
-	if f.off {
+	if f.Off {
 		forms = append(forms, map[string]any{"enum": []any{"off"}})
 	}
 	return map[string]any{"anyOf": append(forms, map[string]any{"$ref": "#/$defs/variable"})}

@@ -1,0 +1,81 @@
+package units
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+func TestValuesMadeInGo(t *testing.T) {
+	tests := []struct {
+		name  string
+		value interface{ Text() string }
+		wrong string // what Wrong says
+		text  string // what Text says
+	}{
+		{name: "size", value: Size(1 << 10), text: "1024B"},
+		{name: "negative size", value: Size(-1), wrong: likeSize, text: "-1B"},
+		{name: "rate", value: Rate(1.5), text: "1.5/s"},
+		{name: "negative rate", value: Rate(-1), wrong: likeRate, text: "-1/s"},
+		{name: "infinite rate", value: Rate(math.Inf(1)), wrong: likeRate, text: "+Inf/s"},
+		{name: "rate that is no number", value: Rate(math.NaN()), wrong: likeRate, text: "NaN/s"},
+		{name: "byte rate", value: ByteRate(500), text: "500B/s"},
+		{name: "negative byte rate", value: ByteRate(-1), wrong: likeByteRate, text: "-1B/s"},
+		{name: "share", value: Percent(0.5), text: "50%"},
+		{name: "share of more than all", value: Percent(1.5), wrong: likePercent, text: "150%"},
+		{name: "share that is no number", value: Percent(math.NaN()), wrong: likePercent, text: "NaN%"},
+		{name: "share in a time", value: PercentRate(2), text: "200%/min"},
+		{name: "negative share in a time", value: PercentRate(-1), wrong: likeShare, text: "-100%/min"},
+		{name: "mode", value: FileMode(0o660), text: "0660"},
+		{name: "mode of a program", value: FileMode(0o4777), wrong: `has more than the permissions of user, group and others: the most is "0777"`, text: "04777"},
+		{name: "mode to read only", value: FileMode(0o444), wrong: `lets nobody connect: that takes the right to write, as in "0660"`, text: "0444"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			wrong := tt.value.(interface{ Wrong() string }).Wrong()
+			if text := tt.value.Text(); wrong != tt.wrong || text != tt.text {
+				t.Errorf("%T(%v): Wrong = %q, Text = %q; want %q, %q", tt.value, tt.value, wrong, text, tt.wrong, tt.text)
+			}
+		})
+	}
+}
+
+// FuzzUnits: what is read is an amount, and a size and a duration are read the same from the text
+// that they have.
+func FuzzUnits(f *testing.F) {
+	for _, seed := range []string{"1d12h", "30", "64KiB", "10MB", "50/s", "1KiB/h", "20%", "5%/min", "0660", "-1s", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if d, wrong := ParseDuration(text); wrong == "" {
+			if again, wrong := ParseDuration(d.String()); again != d || wrong != "" {
+				t.Errorf("ParseDuration(%q) = %v, which is read as %v (%s)", text, d, again, wrong)
+			}
+		}
+		if s, wrong := ParseSize(text); wrong == "" {
+			if again, wrong := ParseSize(s.Text()); again != s || wrong != "" || s.Wrong() != "" {
+				t.Errorf("ParseSize(%q) = %d, which is read as %d (%s)", text, s, again, wrong)
+			}
+		}
+		var mode FileMode
+		rate, noRate := ParseRate(text)
+		byteRate, noByteRate := ParseByteRate(text)
+		share, noShare := ParsePercent(text)
+		shareRate, noShareRate := ParsePercentRate(text)
+		noMode := mode.SetText(text, false)
+		if noRate == "" && rate.Wrong() != "" || noByteRate == "" && byteRate.Wrong() != "" || noShare == "" && share.Wrong() != "" ||
+			noShareRate == "" && shareRate.Wrong() != "" || noMode == "" && mode.Wrong() != "" {
+			t.Errorf("%q is read as %v, %v, %v, %v or %o, which is no such amount", text, rate, byteRate, share, shareRate, mode)
+		}
+	})
+}
+
+func BenchmarkParse(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if d, _ := ParseDuration("1d12h"); d != 36*time.Hour {
+			b.Fatal(d)
+		}
+		ParseByteRate("64KiB/s")
+	}
+}
