@@ -60,12 +60,12 @@ func shakeOnly(t testing.TB, suite uint16) *shaken {
 	near, far := net.Pipe()
 	a, z := &exchangeable{near}, &exchangeable{far}
 	w := wire.NewTLS(z)
-	w.Remember()
+	w.StartCapture()
 	config := clientConfig()
 	if s, _ := suiteOf(suite); s.version == tls.VersionTLS12 {
 		old(suite)(config)
 	}
-	s.client, s.server = tls.Client(a, config), tls.Server(w, w.Configure(serverConfig()))
+	s.client, s.server = tls.Client(a, config), tls.Server(w, w.HandshakeConfig(serverConfig()))
 	done := make(chan error, 1)
 	go func() {
 		_, err := io.CopyN(s.server, s.server, 1)

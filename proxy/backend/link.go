@@ -145,11 +145,11 @@ const settleTime = time.Second
 // soon enough. The transport then uses another connection.
 func Settle(c net.Conn) {
 	w := wire.Of(c)
-	if w == nil || !w.Watched() {
+	if w == nil || !w.TracksReads() {
 		return
 	}
 	w.ExpectEarlyAnswer()
-	if !w.Quiet(settleTime) || w.Readable() {
+	if !w.AwaitRead(settleTime) || w.Readable() {
 		c.Close()
 	}
 }
@@ -158,7 +158,7 @@ func Settle(c net.Conn) {
 // RoundTrip, and how many the system holds for it; zeros where nothing tells.
 func Waiting(c net.Conn) (taken, waiting int64) {
 	if w := wire.Of(c); w != nil {
-		return w.Waiting()
+		return w.SendQueue()
 	}
 	return 0, 0
 }
@@ -198,7 +198,7 @@ func (l *link) connect(ctx context.Context, client *ends, of use) (net.Conn, err
 	}
 	if of != overHTTP1 {
 		l.open.Add(1)
-		wire.Of(c).Hold(l)
+		wire.Of(c).OnClose(l)
 	}
 	return c, nil
 }
@@ -209,8 +209,8 @@ func (l *link) failure(err error) *DialError {
 	return &DialError{Backend: l.backend, Endpoint: l.endpoint, Err: err, NoPort: noAddress(err) && l.open.Load() > 0}
 }
 
-// Leave is for a connection that is closed, unless it was a session's alone.
-func (l *link) Leave() { l.open.Add(-1) }
+// Release is for a connection that is closed, unless it was a session's alone.
+func (l *link) Release() { l.open.Add(-1) }
 
 // prepare opens a connection that is ready for use.
 func (l *link) prepare(ctx context.Context, client *ends, of use) (net.Conn, error) {
@@ -227,7 +227,7 @@ func (l *link) prepare(ctx context.Context, client *ends, of use) (net.Conn, err
 	if !l.secure {
 		w := wire.New(c)
 		if of == requests && !l.http2 {
-			w.Watch()
+			w.TrackReads()
 			w.ExpectEarlyAnswer()
 		}
 		return w, nil
@@ -240,16 +240,16 @@ func (l *link) prepare(ctx context.Context, client *ends, of use) (net.Conn, err
 	case of == overStreams:
 		config = l.tlsStreams
 	case l.records:
-		w.Remember()
+		w.StartCapture()
 	}
-	t := tls.Client(w, w.Configure(config))
+	t := tls.Client(w, w.HandshakeConfig(config))
 	if err := t.HandshakeContext(ctx); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	switch http2 := t.ConnectionState().NegotiatedProtocol == "h2"; {
 	case of == requests && !http2:
-		w.Watch()
+		w.TrackReads()
 		w.ExpectEarlyAnswer()
 	case of == overStreams && !http2:
 		t.Close()

@@ -94,7 +94,7 @@ func TestDial(t *testing.T) {
 			if wire.Of(c) == nil || secure != (tt.endpoint.TLS != nil) || secure && !s.ConnectionState().HandshakeComplete {
 				t.Errorf("Dial = %T, TLS done %v; want a *wire.Conn, or a finished *tls.Conn over one", c, secure)
 			}
-			if _, ok := wire.Of(c).Recall(); ok != secure {
+			if _, ok := wire.Of(c).TakeCapture(); ok != secure {
 				t.Errorf("the connection remembers its handshake: %v; want %v", ok, secure)
 			}
 		})
