@@ -209,7 +209,7 @@ func (l *link) failure(err error) *DialError {
 	return &DialError{Backend: l.backend, Endpoint: l.endpoint, Err: err, NoPort: noAddress(err) && l.open.Load() > 0}
 }
 
-// Release is for a connection that is closed, unless it was a session's alone.
+// Release implements [wire.Releaser]: a connection that connect has counted is closed.
 func (l *link) Release() { l.open.Add(-1) }
 
 // prepare opens a connection that is ready for use.
