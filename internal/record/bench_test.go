@@ -102,10 +102,10 @@ func BenchmarkHandshake(b *testing.B) {
 				near, far := net.Pipe()
 				w := wire.NewTLS(far)
 				if bench.remember {
-					w.Remember()
+					w.StartCapture()
 				}
 				client, server := tls.Client(near, config), tls.Server(w, &tls.Config{
-					GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) { return wire.Of(h.Conn).Configure(base), nil },
+					GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) { return wire.Of(h.Conn).HandshakeConfig(base), nil },
 				})
 				done := make(chan error, 1)
 				go func() {

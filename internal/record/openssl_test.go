@@ -174,8 +174,8 @@ func TestOpenSSLClient(t *testing.T) {
 			defer c.Close()
 			c.SetDeadline(time.Now().Add(wstest.LongGuard))
 			w := wire.NewTLS(c)
-			w.Remember()
-			s := tls.Server(w, w.Configure(serverConfig()))
+			w.StartCapture()
+			s := tls.Server(w, w.HandshakeConfig(serverConfig()))
 			if err := s.Handshake(); err != nil {
 				t.Fatal(err)
 			}

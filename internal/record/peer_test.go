@@ -191,7 +191,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	c.SetDeadline(time.Now().Add(wstest.LongGuard))
 	w := wire.NewTLS(c)
 	if !l.plain {
-		w.Remember()
+		w.StartCapture()
 	}
 	return tls.Server(w, l.config), nil
 }
@@ -254,7 +254,7 @@ func serve(t testing.TB, config *tls.Config, plain bool) *site {
 	outer := &tls.Config{
 		NextProtos: config.NextProtos,
 		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-			return wire.Of(h.Conn).Configure(config), nil
+			return wire.Of(h.Conn).HandshakeConfig(config), nil
 		},
 	}
 	done := make(chan struct{})
@@ -280,8 +280,8 @@ func dial(t testing.TB, address string, config *tls.Config) *tls.Conn {
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(wstest.LongGuard))
 	w := wire.NewTLS(c)
-	w.Remember()
-	s := tls.Client(w, w.Configure(config))
+	w.StartCapture()
+	s := tls.Client(w, w.HandshakeConfig(config))
 	if err := s.Handshake(); err != nil {
 		t.Fatal(err)
 	}

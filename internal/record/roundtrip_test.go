@@ -62,12 +62,12 @@ func connectOnly(t testing.TB, suite uint16) *connected {
 	near, far := net.Pipe()
 	a, z := &exchangeable{near}, &exchangeable{far}
 	w := wire.NewTLS(z)
-	w.Remember()
+	w.StartCapture()
 	config := clientConfig()
 	if s, _ := suiteOf(suite); s.version == tls.VersionTLS12 {
 		old(suite)(config)
 	}
-	s.client, s.server = tls.Client(a, config), tls.Server(w, w.Configure(serverConfig()))
+	s.client, s.server = tls.Client(a, config), tls.Server(w, w.HandshakeConfig(serverConfig()))
 	if err := errors.Join(wstest.HandshakeTLS(s.client, s.server)); err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,8 @@ const (
 )
 
 // Take takes the records of t over from crypto/tls. T lies directly on a
-// [wire.Conn] that was told to Remember; its handshake is over, it has sent and
-// received application data, and nobody else uses it.
+// [wire.Conn] that captures (see [wire.Conn.StartCapture]). Its handshake is over, it
+// has sent and received application data, and nothing else uses it.
 //
 // Early is the plaintext that t had received and not handed out; it comes before
 // what the State opens, and it is the caller's whatever ok says. If ok is true the
@@ -27,35 +27,35 @@ const (
 // where it was, for [wire.Conn.Detach]. T is untouched, and goes on to work
 // should that fail, but it must not be used once the State was.
 //
-// If ok is false t works as before, except that Early was read from it.
-// Whatever happens the connection forgets what it remembered.
+// If ok is false t works as before, except that Early was read from it. The capture
+// has ended in either case.
 func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	c, ok := t.NetConn().(*wire.Conn)
 	if !ok {
 		return State{}, nil, false
 	}
-	defer c.Forget()
+	defer c.DropCapture()
 	about := t.ConnectionState()
 	suite, ok := suiteOf(about.CipherSuite)
 	if !ok || !about.HandshakeComplete || !c.Freeze() {
 		return State{}, nil, false
 	}
 	early = drain(t)
-	trace, ok := c.Recall()
+	capture, ok := c.TakeCapture()
 	if !ok {
 		return State{}, early, false
 	}
-	fromClient, fromServer := halves(suite, &trace)
-	trace.Secrets = wire.Secrets{}
+	fromClient, fromServer := halves(suite, &capture)
+	capture.Secrets = wire.Secrets{}
 	in, out := fromClient, fromServer
-	if trace.Client {
+	if capture.Client {
 		in, out = fromServer, fromClient
 	}
-	s = State{Version: about.Version, Suite: about.CipherSuite, client: trace.Client, in: in}
-	peer := State{Version: about.Version, Suite: about.CipherSuite, client: !trace.Client, in: out}
+	s = State{Version: about.Version, Suite: about.CipherSuite, client: capture.Client, in: in}
+	peer := State{Version: about.Version, Suite: about.CipherSuite, client: !capture.Client, in: out}
 	fromClient, fromServer, in, out = half{}, half{}, half{}, half{}
-	last := trace.In.LastAt+1 == trace.In.Count // what came behind it may have changed anything
-	if !last || !s.place(suite, &trace.In) || !peer.place(suite, &trace.Out) || peer.received {
+	last := capture.In.LastIndex+1 == capture.In.Count // what came behind it may have changed anything
+	if !last || !s.place(suite, &capture.In) || !peer.place(suite, &capture.Out) || peer.received {
 		s.Wipe()
 		peer.Wipe()
 		return State{}, early, false
@@ -93,7 +93,7 @@ func drain(t *tls.Conn) (early []byte) {
 
 // halves makes the first keys of both directions of what the handshake has
 // agreed on.
-func halves(s suite, t *wire.Trace) (fromClient, fromServer half) {
+func halves(s suite, t *wire.Capture) (fromClient, fromServer half) {
 	if s.version == tls.VersionTLS13 {
 		fromClient.secret, fromServer.secret = t.Secrets.Client, t.Secrets.Server
 		return fromClient, fromServer
@@ -132,7 +132,7 @@ func (s suite) expand12(master, seed []byte, n int) (out []byte) {
 // place finds the keys and the sequence number with which the last record of
 // what s receives is authentic, and goes on behind all that passed. It is false
 // if there are none, or if the record is not one that leaves everything clear.
-func (s *State) place(suite suite, p *wire.Passed) bool {
+func (s *State) place(suite suite, p *wire.Records) bool {
 	var h Hot
 	record := make([]byte, len(p.Last))
 	if !p.Whole || !s.find(&h, suite, p, record) {
@@ -140,13 +140,13 @@ func (s *State) place(suite suite, p *wire.Passed) bool {
 	}
 	copy(record, p.Last)
 	_, err := s.Open(&h, record, 0)
-	s.in.sequence += p.Count - p.LastAt - 1
+	s.in.sequence += p.Count - p.LastIndex - 1
 	return err == nil && s.message.have == 0
 }
 
 // find sets s.in so that it opens the last record, of which record has room for
 // a copy.
-func (s *State) find(h *Hot, suite suite, p *wire.Passed, record []byte) bool {
+func (s *State) find(h *Hot, suite suite, p *wire.Records, record []byte) bool {
 	fits := func(sequence uint64) bool {
 		s.in.sequence = sequence
 		copy(record, p.Last)
@@ -154,23 +154,23 @@ func (s *State) find(h *Hot, suite suite, p *wire.Passed, record []byte) bool {
 		return err == nil
 	}
 	if suite.version == tls.VersionTLS12 {
-		return p.LastAt >= p.Sealed && fits(p.LastAt-p.Sealed)
+		return p.LastIndex >= p.FirstSealed && fits(p.LastIndex-p.FirstSealed)
 	}
 	if s.in.derive(suite) != nil {
 		return false
 	}
-	for n := uint64(1); n <= min(p.LastAt, maxShake); n++ {
-		if fits(p.LastAt - n) {
+	for n := uint64(1); n <= min(p.LastIndex, maxShake); n++ {
+		if fits(p.LastIndex - n) {
 			return true
 		}
 	}
-	for range min(p.Updated, maxUpdates) {
+	for range min(p.UpdateCount, maxUpdates) {
 		if s.in.update(suite) != nil {
 			return false
 		}
 		h.in.aead = nil
 		for _, at := range p.Updates {
-			if at < p.LastAt && fits(p.LastAt-at-1) {
+			if at < p.LastIndex && fits(p.LastIndex-at-1) {
 				return true
 			}
 		}

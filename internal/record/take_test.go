@@ -271,7 +271,7 @@ func TestTakeRefuses(t *testing.T) {
 		prepare func(*wire.Conn)
 	}{
 		{"a suite without AEAD", old(tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA), nil},
-		{"a connection that forgot", nil, (*wire.Conn).Forget},
+		{"a capture that was dropped", nil, (*wire.Conn).DropCapture},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -288,8 +288,8 @@ func TestTakeRefuses(t *testing.T) {
 			if _, early, ok := Take(c); ok || early != nil {
 				t.Fatalf("Take = %q, %v; want nothing", early, ok)
 			}
-			if _, ok := wire.Of(c).Recall(); ok {
-				t.Error("the connection still remembers")
+			if _, ok := wire.Of(c).TakeCapture(); ok {
+				t.Error("the connection still has its capture")
 			}
 			converse(t, c)
 		})
@@ -386,7 +386,7 @@ func TestPlaceNeedsAWholeRecord(t *testing.T) {
 		client, server := ends(t, id)
 		suite, _ := suiteOf(id)
 		client.seal(t, []byte("one"))
-		p := wire.Passed{Whole: true, Count: 6, Sealed: 3, Last: client.seal(t, []byte("two")), LastAt: 4}
+		p := wire.Records{Whole: true, Count: 6, FirstSealed: 3, Last: client.seal(t, []byte("two")), LastIndex: 4}
 		s := server.State
 		if !s.place(suite, &p) || s.in.sequence != 3 {
 			t.Errorf("%s: not placed behind the third record: %d", tls.CipherSuiteName(id), s.in.sequence)

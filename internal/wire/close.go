@@ -1,50 +1,55 @@
 package wire
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// What still comes of a connection that ends is read and dropped for so long,
-// and so many bytes: else the system would answer it with a reset, which can
-// destroy the last answer before the peer has read it (RFC 9112, section 9.6).
+// For this time, and up to this number of bytes, a connection that lingers reads and
+// drops what the peer still sends. Otherwise the system would answer it with a reset,
+// which can destroy the last answer before the peer has read it (RFC 9112, section 9.6).
 const (
 	lingerTime  = 5 * time.Second
 	lingerBytes = 64 << 20
 )
 
-// ending is how a connection ends.
-type ending struct {
-	lingers    bool        // Close takes care of what the peer still sends
-	unfinished atomic.Bool // the peer is in the middle of something
-	ended      atomic.Bool // Reads fail
-	over       atomic.Bool // the peer sends nothing more
+// closing is how a connection ends.
+type closing struct {
+	lingers    bool        // Close waits for a peer that still sends
+	lingering  sync.Once   // starts linger
+	readsEnded atomic.Bool // EndReads was called: Reads fail
+	peerDone   atomic.Bool // a Read has failed: the peer sends nothing more
+
+	onClose Releaser
+	taken   sync.Once // taking onClose, by the socket's end or by TakeOnClose
 }
 
-// Linger has Close send the end of the stream first and wait for the peer's, in
-// the background and for a bounded time, if the peer is still sending. It is to
-// be called before the connection is used; on false Close closes at once again.
-// That the peer is still sending is known after [Conn.EndReads], and on Linux
-// from what waits to be read.
-func (c *Conn) Linger(on bool) { c.ending.lingers = on }
+// Linger makes Close send the end of the stream first and wait for the peer's end, in the
+// background and for a bounded time, if the peer still sends. After Linger(false) Close
+// closes at once again. A peer is known to send after [Conn.EndReads] and, on Linux,
+// while bytes wait to be read. Linger must not be called while Close may be.
+func (c *Conn) Linger(on bool) { c.closing.lingers = on }
 
-// EndReads ends the reading in the middle of what the peer sends: Reads, the one
-// under way too, fail from now on. Close lingers, if it may.
+// EndReads stops reading in the middle of what the peer sends: Reads fail from now on,
+// and so does one that waits. A Close that may linger does so.
 func (c *Conn) EndReads() {
-	c.ending.unfinished.Store(true)
-	c.ending.ended.Store(true)
+	c.closing.readsEnded.Store(true)
 	c.Conn.SetReadDeadline(time.Unix(1, 0))
 }
 
-// SetReadDeadline is that of the socket. After [Conn.EndReads] it does nothing.
+// ReadsEnded reports whether EndReads was called, by Close too.
+func (c *Conn) ReadsEnded() bool { return c.closing.readsEnded.Load() }
+
+// SetReadDeadline sets the deadline of Reads. After [Conn.EndReads] it does nothing.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	if c.ending.ended.Load() {
+	if c.closing.readsEnded.Load() {
 		return nil
 	}
 	return c.Conn.SetReadDeadline(t)
 }
 
-// SetDeadline sets both deadlines, as [Conn.SetReadDeadline] does one.
+// SetDeadline sets the deadlines of Reads, as [Conn.SetReadDeadline] does, and of Writes.
 func (c *Conn) SetDeadline(t time.Time) error {
 	if err := c.SetReadDeadline(t); err != nil {
 		return err
@@ -52,27 +57,20 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// Ended reports whether EndReads was called.
-func (c *Conn) Ended() bool { return c.ending.ended.Load() }
-
-// Close closes the socket, perhaps later: see [Conn.Linger].
+// Close closes the socket, after a while if the connection lingers: see [Conn.Linger].
 func (c *Conn) Close() error {
-	e := &c.ending
-	if e.lingers && !e.over.Load() && (e.unfinished.Load() || c.Readable()) {
+	e := &c.closing
+	if e.lingers && !e.peerDone.Load() && (e.readsEnded.Load() || c.Readable()) {
 		c.EndReads()
-		c.closing.Do(func() { go c.linger() })
+		e.lingering.Do(func() { go c.linger() })
 		return nil
 	}
-	return c.shut()
+	return c.Cut()
 }
 
-// Cut closes the socket at once, whatever the peer still sends.
-func (c *Conn) Cut() error { return c.shut() }
-
-// linger ends the stream towards the peer, waits for the peer's end and closes
-// the socket.
+// linger ends the stream to the peer, waits for the peer's end and closes the socket.
 func (c *Conn) linger() {
-	defer c.shut()
+	defer c.Cut()
 	if CloseWrite(c.Conn) != nil {
 		return
 	}
@@ -87,15 +85,37 @@ func (c *Conn) linger() {
 	}
 }
 
-func (c *Conn) shut() error {
+// Cut closes the socket at once, even if the peer still sends. It ends what depends on
+// the socket: it drops the capture, gives back the memory of a head, and releases what
+// [Conn.OnClose] was given.
+func (c *Conn) Cut() error {
 	err := c.Conn.Close()
-	if c.watch != nil {
-		c.watch.set(false, true)
+	if c.tracker != nil {
+		c.tracker.set(false, true)
 	}
-	c.Forget()
+	c.DropCapture()
 	c.EndHead()
-	if h := c.TakeHolder(); h != nil {
-		h.Leave()
+	if r := c.TakeOnClose(); r != nil {
+		r.Release()
 	}
 	return err
+}
+
+// A Releaser is what a connection occupies while its socket is open, such as a slot in a
+// count of connections.
+type Releaser interface{ Release() }
+
+// OnClose makes the connection call r.Release when its socket is closed: once, however
+// often the connection is closed, and whatever number of requests or streams it has
+// carried. It replaces what an earlier call has given. It must be called before another
+// goroutine may close the connection.
+func (c *Conn) OnClose(r Releaser) { c.closing.onClose = r }
+
+// TakeOnClose returns what [Conn.OnClose] was given. The caller must release it when the
+// socket is closed; the connection does not any more. It is for a caller that owns the
+// socket from then on, which may outlive the connection: see [Conn.Detach]. It returns nil
+// if there is nothing to release, or if it was taken or released before.
+func (c *Conn) TakeOnClose() (r Releaser) {
+	c.closing.taken.Do(func() { r = c.closing.onClose })
+	return r
 }

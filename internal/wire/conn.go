@@ -1,53 +1,58 @@
-// Package wire is a socket as the gateway holds it: the connection under TLS
-// and HTTP that knows its peer, reads ahead, hands TLS whole records only, and
-// can be detached from the Go runtime when an engine takes the session over.
+// Package wire is the sockets of the gateway. A [Conn] is a stream socket under TLS and
+// HTTP: it knows its peer's address, reads ahead, gives crypto/tls whole records only,
+// bounds what its peer may send, captures what an engine needs to continue a TLS
+// connection, closes without destroying the last answer, and can be detached from the Go
+// runtime. [Listen] opens the sockets that accept them. The package knows no frames and
+// does not parse HTTP.
 package wire
 
 import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/netip"
 	"os"
-	"sync"
 	"sync/atomic"
 )
 
-// Conn is an accepted or dialed stream socket. It lies directly on the
-// operating system's connection and directly under TLS and HTTP, so that one
-// value has every byte that was read from the socket and not yet consumed.
+// Conn is an accepted or dialed stream socket. It lies directly on the connection of
+// package net and directly under TLS and HTTP. So it holds every byte that was read from
+// the socket and not yet returned by a Read.
 //
-// One goroutine may read while another writes, as with any net.Conn.
+// One goroutine may read while another one writes. Close and Cut may be called at any
+// time.
 type Conn struct {
 	net.Conn // *net.TCPConn or *net.UnixConn in the gateway
 
-	origin    origin
-	progress  progress
-	allowance allowance
-	ending    ending
-	head      head
-	early     earlyAnswer
-	closing   sync.Once // the lingering
-	watch     *watch    // nil unless asked for
-	records   bool      // bytes are TLS records, handed over whole
-	ahead     *[]byte   // read and not yet handed over; nil while empty
-	whole     int       // length of the complete records at the start of ahead
+	peer     peer
+	closing  closing
+	progress progress
+	early    earlyAnswer
+	tracker  *readTracker // nil unless TrackReads was called
 
-	memory atomic.Pointer[memory] // nil unless asked for
-	frozen bool                   // Reads stop between records
+	// Bounds on Reads.
+	allowance allowance
+	head      head
+
+	// Read-ahead.
+	byRecord bool    // the bytes are TLS records, and are returned whole
+	ahead    *[]byte // read from the socket and not yet returned; nil while empty
+	whole    int     // length of the complete records at the start of ahead
+
+	capturer atomic.Pointer[capturer] // nil while nothing is captured
+	frozen   bool                     // Reads stop between records
 }
 
-// New returns c as a connection whose bytes are passed on as they come.
+// New returns a Conn over c whose Reads return bytes as they come. It owns c.
 func New(c net.Conn) *Conn { return &Conn{Conn: c} }
 
-// NewTLS returns c as the connection to give to [tls.Server] or [tls.Client].
-// A Read never ends inside a TLS record unless the rest of the record can be
-// read without waiting: whoever interrupts a Read between records finds the
-// TLS state whole. Bytes that are not TLS records pass as they are, for the
-// TLS layer to refuse.
-func NewTLS(c net.Conn) *Conn { return &Conn{Conn: c, records: true} }
+// NewTLS returns a Conn over c to give to [tls.Server] or [tls.Client]. It owns c. A Read
+// never ends inside a TLS record unless the rest of the record can be read without
+// waiting. So the TLS state is at a record boundary whenever a deadline ends a Read.
+// Bytes that are not TLS records pass as they are: the TLS layer refuses them.
+func NewTLS(c net.Conn) *Conn { return &Conn{Conn: c, byRecord: true} }
 
-// Of returns the Conn under c: c itself, or the one below a *tls.Conn, or nil.
+// Of returns the Conn under c: c itself, or the one below a *tls.Conn. It returns nil if
+// there is none, as for a stream of HTTP/2.
 func Of(c net.Conn) *Conn {
 	switch c := c.(type) {
 	case *Conn:
@@ -58,71 +63,65 @@ func Of(c net.Conn) *Conn {
 	return nil
 }
 
-// Peer returns the address of the other end, unmapped from IPv6 where it is an
-// IPv4 address. It is the zero value for a Unix socket.
-func (c *Conn) Peer() netip.AddrPort {
-	a, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	p := a.AddrPort()
-	return netip.AddrPortFrom(p.Addr().Unmap().WithZone(""), p.Port())
-}
-
-// Read reads bytes that were read ahead, then from the socket.
+// Read returns bytes that were read ahead, or reads from the socket. It fails with
+// [net.ErrClosed] after [Conn.EndReads]. It cuts the connection and fails when the peer
+// has sent more than [Conn.Allow] or the memory of [Conn.BeginHead] permits.
 func (c *Conn) Read(p []byte) (n int, err error) {
-	if c.ending.ended.Load() {
+	if c.closing.readsEnded.Load() {
 		return 0, net.ErrClosed
 	}
-	n, err = c.readMetered(p)
+	n, err = c.readCounted(p)
 	c.progress.in.Add(int64(n))
 	if flood := c.allowance.spend(n); flood != nil {
 		c.Cut()
 		return 0, flood
 	}
-	if full := c.head.take(n); full != nil {
+	if full := c.head.add(n); full != nil {
 		c.Cut()
 		return 0, full
 	}
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		c.ending.over.Store(true)
+		c.closing.peerDone.Store(true)
 	}
 	return n, err
 }
 
-func (c *Conn) readMetered(p []byte) (n int, err error) {
-	m := c.metered()
+// readCounted counts the TLS records that it returns while they are captured.
+func (c *Conn) readCounted(p []byte) (n int, err error) {
+	m := c.activeCapture()
 	if m == nil {
 		return c.read(p)
 	}
 	if c.frozen {
-		n, err = c.readFrozen(p, m.in.rest())
+		n, err = c.readFrozen(p, m.in.missing())
 	} else {
 		n, err = c.read(p)
 	}
-	m.in.pass(p[:n])
+	m.in.add(p[:n])
 	return n, err
 }
 
 func (c *Conn) read(p []byte) (int, error) {
-	if !c.records && c.ahead == nil {
-		return c.receive(p)
+	if !c.byRecord && c.ahead == nil {
+		return c.readSocket(p)
 	}
 	return c.readRecords(p)
 }
 
-// Write writes to the socket.
+// Write writes to the socket. See [Conn.ExpectEarlyAnswer] for Writes that seem to
+// succeed.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.write(p)
 	c.progress.out.Add(int64(n))
-	if m := c.metered(); m != nil {
-		m.out.pass(p[:n])
+	if m := c.activeCapture(); m != nil {
+		m.out.add(p[:n])
 	}
 	return n, err
 }
 
-// CloseWrite ends the stream towards the peer of c: a close_notify alert where
-// c is TLS, and the FIN of the socket below. A type that has neither is closed.
+// CloseWrite ends the stream to the peer of c. It sends a close_notify alert if c is TLS,
+// and the FIN of the socket below, even if the alert could not be sent. It closes a
+// connection that cannot close one direction alone.
 func CloseWrite(c net.Conn) error {
 	type closeWriter interface{ CloseWrite() error }
 	switch c := c.(type) {
@@ -140,10 +139,10 @@ func CloseWrite(c net.Conn) error {
 	return c.Close()
 }
 
-// Alerted reports whether err, of a Read from a [tls.Conn], means that a fatal
-// alert was sent or received. Nothing may follow it (RFC 8446, section 6.2), but
-// the end of the connection below: CloseWrite and Close of TLS say close_notify.
-func Alerted(err error) bool {
+// IsFatalAlert reports whether err, from a Read of a [tls.Conn], means that a fatal alert
+// was sent or received. After it the socket may only be closed (RFC 8446, section 6.2):
+// CloseWrite and Close of the tls.Conn would send a close_notify.
+func IsFatalAlert(err error) bool {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return true
 	}
@@ -151,10 +150,8 @@ func Alerted(err error) bool {
 	return ok && (e.Op == "local error" || e.Op == "remote error")
 }
 
-// A Side is one end of a session after the handshake.
+// A Side is one end of a session after the handshake. Its owner owns both fields.
 type Side struct {
 	Conn  net.Conn // *Conn, *tls.Conn over one, or a stream
-	Early []byte   // application bytes that were read behind the handshake
+	Early []byte   // application bytes that were read together with the handshake
 }
-
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, maxRecord); return &b }}

@@ -29,7 +29,8 @@ func pair(t *testing.T, network string) (near, far net.Conn) {
 	return near, far
 }
 
-// certificate returns a throwaway one and a client's trust in it.
+// certificate returns the configuration of a server with a new certificate, and that of a
+// client that trusts it.
 func certificate(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -64,9 +65,9 @@ func TestOf(t *testing.T) {
 		{"itself", c, c},
 		{"below TLS", tls.Server(c, nil), c},
 		{"below TLS in TLS", tls.Server(tls.Client(c, nil), nil), c},
-		{"something else", &script{}, nil},
-		{"TLS over something else", tls.Server(&script{}, nil), nil},
-		{"nothing", nil, nil},
+		{"another net.Conn", &script{}, nil},
+		{"TLS over another net.Conn", tls.Server(&script{}, nil), nil},
+		{"nil", nil, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -144,20 +145,20 @@ func TestCloseWriteEndsOneDirectionOnly(t *testing.T) {
 				t.Fatalf("CloseWrite = %v", err)
 			}
 			if n, err := peer.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-				t.Errorf("the socket below gives %d, %v; want its end", n, err)
+				t.Errorf("the socket below returned %d, %v; want its end", n, err)
 			}
 			if _, err := far.Write([]byte("answer")); err != nil {
 				t.Fatal(err)
 			}
 			got := make([]byte, 6)
 			if _, err := io.ReadFull(near, got); string(got) != "answer" || err != nil {
-				t.Errorf("read %q, %v behind CloseWrite; want %q", got, err, "answer")
+				t.Errorf("read %q, %v after CloseWrite; want %q", got, err, "answer")
 			}
 		})
 	}
 }
 
-func TestCloseWriteClosesWhatHasNoHalf(t *testing.T) {
+func TestCloseWriteClosesWithoutAHalfClose(t *testing.T) {
 	near, far := net.Pipe()
 	defer far.Close()
 	if err := CloseWrite(New(near)); err != nil {
@@ -168,7 +169,7 @@ func TestCloseWriteClosesWhatHasNoHalf(t *testing.T) {
 	}
 }
 
-func TestCloseWriteEndsTheSocketBelowATLSThatCannotSpeak(t *testing.T) {
+func TestCloseWriteEndsTheSocketIfTLSFails(t *testing.T) {
 	serverConfig, _ := certificate(t)
 	near, far := pair(t, "tcp")
 	if err := CloseWrite(tls.Server(NewTLS(near), serverConfig)); err == nil {
@@ -179,7 +180,7 @@ func TestCloseWriteEndsTheSocketBelowATLSThatCannotSpeak(t *testing.T) {
 	}
 }
 
-// tap keeps what passes through Read, on its way up.
+// tap keeps the bytes that its Reads have returned.
 type tap struct {
 	net.Conn
 	read []byte
@@ -225,10 +226,10 @@ func TestTLSSurvivesInterruptedReads(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			near, far := pair(t, "tcp")
 			c := NewTLS(near)
-			handed := &tap{Conn: c}
+			returned := &tap{Conn: c}
 			config := serverConfig.Clone()
 			config.MinVersion, config.MaxVersion = tt.version, tt.version
-			server := tls.Server(handed, config)
+			server := tls.Server(returned, config)
 
 			sent := make([]byte, 40*tt.size)
 			rand.Read(sent)
@@ -247,8 +248,8 @@ func TestTLSSurvivesInterruptedReads(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			// Interrupts come whenever the scheduler lets them, as those of
-			// net/http do, and each waits until the one before was noticed.
+			// Interrupts come at any time, as those of net/http do. Each one waits until
+			// the one before was noticed.
 			interrupt, noticed := make(chan struct{}), make(chan struct{})
 			go func() {
 				defer close(interrupt)
@@ -266,8 +267,8 @@ func TestTLSSurvivesInterruptedReads(t *testing.T) {
 				n, err := server.Read(p)
 				got = append(got, p[:n]...)
 				if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-					if whole, ok := span(handed.read); !ok || whole != len(handed.read) {
-						t.Fatalf("interrupted with %d bytes handed to TLS, %d of them whole records", len(handed.read), whole)
+					if whole, ok := wholeRecords(returned.read); !ok || whole != len(returned.read) {
+						t.Fatalf("interrupted after %d bytes were returned to TLS, %d of them whole records", len(returned.read), whole)
 					}
 					near.SetReadDeadline(time.Now().Add(wstest.LongGuard))
 					select {
@@ -293,8 +294,8 @@ func TestTLSSurvivesInterruptedReads(t *testing.T) {
 	}
 }
 
-// crypto/tls takes an end between records for a clean one. One inside a record
-// must not look like it.
+// crypto/tls takes an end between records for a clean one. An end inside a record must not
+// look like it.
 func TestEndInsideARecordIsSeenThroughTLS(t *testing.T) {
 	serverConfig, clientConfig := certificate(t)
 	for _, keep := range []int{1, 4, 5, 6, 20} {
@@ -309,12 +310,12 @@ func TestEndInsideARecordIsSeenThroughTLS(t *testing.T) {
 			far.Close()
 		}()
 		if n, err := server.Read(make([]byte, 100)); n != 0 || err != io.ErrUnexpectedEOF {
-			t.Errorf("Read of a record cut behind %d bytes = %d, %v; want 0, %v", keep, n, err, io.ErrUnexpectedEOF)
+			t.Errorf("Read of a record cut after %d bytes = %d, %v; want 0, %v", keep, n, err, io.ErrUnexpectedEOF)
 		}
 	}
 }
 
-// limited writes left bytes and drops the others; any number if left is
+// limited writes left bytes and drops the others. It writes all of them while left is
 // negative.
 type limited struct {
 	net.Conn

@@ -9,10 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Detach takes the socket out of the Go runtime. The descriptor is a new,
-// non-blocking one that the caller owns; unread are the bytes that were read
-// ahead and handed to nobody, and belong to the caller too. The Conn is closed
-// afterwards, without a byte to the peer. On an error nothing has changed.
+// Detach takes the socket out of the Go runtime. It returns a new, non-blocking
+// descriptor of it and the bytes that were read ahead and not returned by a Read: the
+// caller owns both. The Conn can no longer be used, but the peer sees nothing of it. What
+// [Conn.OnClose] was given is not released, since the socket stays open: the caller must
+// take it first, with [Conn.TakeOnClose].
+//
+// On an error nothing has changed, and fd is -1.
 func (c *Conn) Detach() (fd int, unread []byte, err error) {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
@@ -32,7 +35,7 @@ func (c *Conn) Detach() (fd int, unread []byte, err error) {
 	}
 	if c.ahead != nil {
 		unread = append(unread, *c.ahead...)
-		c.release()
+		c.freeAhead()
 	}
 	c.Conn.Close()
 	return fd, unread, nil

@@ -14,14 +14,14 @@ import (
 	"sluice/internal/wstest"
 )
 
-func TestDetachGivesTheSocketAwayInSilence(t *testing.T) {
+func TestPeerDoesNotSeeDetach(t *testing.T) {
 	half := record(50)[:20]
 	tests := []struct {
 		name       string
 		network    string
 		wrap       func(net.Conn) *Conn
 		sent       []byte
-		read, want []byte // by one Read before; left over
+		read, want []byte // returned by one Read before; returned by Detach
 	}{
 		{"TCP, nothing read", "tcp", New, nil, nil, nil},
 		{"Unix, nothing read", "unix", New, nil, nil, nil},
@@ -64,7 +64,7 @@ func TestDetachGivesTheSocketAwayInSilence(t *testing.T) {
 				t.Error("the Conn still writes")
 			}
 
-			// A FIN or RST of the old descriptor would come first.
+			// A FIN or RST for the old descriptor would come before these bytes.
 			if _, err := unix.Write(fd, []byte("out")); err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +77,7 @@ func TestDetachGivesTheSocketAwayInSilence(t *testing.T) {
 			}
 			wait(t, fd)
 			if n, err := unix.Read(fd, got); string(got[:max(n, 0)]) != "in" || err != nil {
-				t.Errorf("the descriptor gave %d, %v; want %q", n, err, "in")
+				t.Errorf("reading the descriptor: %d, %v; want %q", n, err, "in")
 			}
 			if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil {
 				t.Fatal(err)
@@ -89,6 +89,7 @@ func TestDetachGivesTheSocketAwayInSilence(t *testing.T) {
 	}
 }
 
+// wait returns when fd is readable.
 func wait(t *testing.T, fd int) {
 	t.Helper()
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
@@ -103,8 +104,8 @@ func wait(t *testing.T, fd int) {
 	}
 }
 
-// What one connection left in a buffer must not come up in the next.
-func TestDetachedBytesStayWithTheirConnection(t *testing.T) {
+// The bytes of one connection must not appear in the next one that uses the buffer.
+func TestDetachEmptiesTheBuffer(t *testing.T) {
 	near, far := pair(t, "tcp")
 	c := NewTLS(near)
 	if _, err := far.Write(slices.Concat(record(1), record(60)[:30])); err != nil {
@@ -114,7 +115,7 @@ func TestDetachedBytesStayWithTheirConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.ahead == nil { // the record came alone
-		c.ahead = buffers.Get().(*[]byte)
+		c.ahead = recordBuffers.Get().(*[]byte)
 		*c.ahead = append(*c.ahead, record(60)[:30]...)
 	}
 	held := c.ahead
@@ -124,7 +125,7 @@ func TestDetachedBytesStayWithTheirConnection(t *testing.T) {
 	}
 	defer unix.Close(fd)
 	if len(*held) != 0 {
-		t.Errorf("the buffer went back with %d bytes in it", len(*held))
+		t.Errorf("the buffer was given back with %d bytes in it", len(*held))
 	}
 }
 
@@ -138,7 +139,7 @@ func TestDetachFailsWithoutChange(t *testing.T) {
 		}
 		go far.Write([]byte("x"))
 		if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil {
-			t.Errorf("Read behind it = %d, %v; want 1", n, err)
+			t.Errorf("Read after Detach = %d, %v; want 1", n, err)
 		}
 	})
 	t.Run("closed", func(t *testing.T) {

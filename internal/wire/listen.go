@@ -7,9 +7,11 @@ import (
 
 // ListenOptions change how [Listen] opens an address.
 type ListenOptions struct {
-	Mode fs.FileMode // of the file of a unix socket, which is never more open; 0 means what the umask leaves
+	// Mode is that of the file of a unix socket, which is never more open; 0 means 0777
+	// less the umask. Linux only: elsewhere it is an error.
+	Mode fs.FileMode
 
-	// Listeners of this process, soon to be closed, that may be in the way: an
-	// address counts as in use only if something else is. Linux only.
-	Beside []net.Listener
+	// Replaces are listeners of this process that the caller will close soon. The new
+	// address may overlap theirs: it is in use only if something else has it. Linux only.
+	Replaces []net.Listener
 }

@@ -14,13 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listen is [net.Listen]. What it accepts has TCP keep-alive as Go sets it, but
-// inherits that from the listening socket, which saves four system calls for
-// each connection.
+// Listen is [net.Listen] with options. Accepted connections have TCP keep-alive as Go sets
+// it, but inherit it from the listening socket, which saves four system calls for each. The
+// caller owns the listener.
 func Listen(network, address string, o ListenOptions) (net.Listener, error) {
 	l, err := listen(network, address, o.Mode, false)
-	if errors.Is(err, unix.EADDRINUSE) && network == "tcp" && len(o.Beside) > 0 {
-		l, err = listenBeside(address, o.Beside)
+	if errors.Is(err, unix.EADDRINUSE) && network == "tcp" && len(o.Replaces) > 0 {
+		l, err = listenOverlapping(address, o.Replaces)
 	}
 	if err != nil || o.Mode == 0 {
 		return l, err
@@ -32,16 +32,16 @@ func Listen(network, address string, o ListenOptions) (net.Listener, error) {
 	return l, nil
 }
 
-// listen opens an address. Where mode is set, the file of a unix socket has no
-// bit more than that, whatever the umask is: it is made with the mode that the
-// socket has when it is bound.
+// listen opens an address, with SO_REUSEPORT if share is set. If mode is not 0, the file of
+// a unix socket never has a bit more than mode, whatever the umask is: the file gets the
+// mode that the socket has when it is bound.
 func listen(network, address string, mode fs.FileMode, share bool) (net.Listener, error) {
 	prepare := func(socket int) error {
 		switch {
 		case network == "tcp" && share:
-			return errors.Join(keepAlive(socket), unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+			return errors.Join(setKeepAliveOptions(socket), unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
 		case network == "tcp":
-			return keepAlive(socket)
+			return setKeepAliveOptions(socket)
 		case mode != 0:
 			return unix.Fchmod(socket, uint32(mode))
 		}
@@ -51,14 +51,14 @@ func listen(network, address string, mode fs.FileMode, share bool) (net.Listener
 	return l.Listen(context.Background(), network, address)
 }
 
-// listenBeside opens an address that only others of this process are in the way
-// of. The kernel lets sockets of one user overlap that all say so; they say it
-// for this moment alone.
-func listenBeside(address string, others []net.Listener) (net.Listener, error) {
+// listenOverlapping opens a TCP address that overlaps those of other listeners of this
+// process. The kernel allows it while all of them have SO_REUSEPORT, so they have it for
+// this moment alone: later nothing else can share the address.
+func listenOverlapping(address string, others []net.Listener) (net.Listener, error) {
 	share := func(all []net.Listener, on int) {
 		for _, l := range all {
-			// Where it cannot be said, listening fails or nothing is left to unsay.
-			_ = option(l, unix.SO_REUSEPORT, on)
+			// If it cannot be set, listen fails; if it cannot be reset, l is closed.
+			_ = setOption(l, unix.SO_REUSEPORT, on)
 		}
 	}
 	share(others, 1)
@@ -73,14 +73,16 @@ func listenBeside(address string, others []net.Listener) (net.Listener, error) {
 // noInterface is the index of a network interface that does not exist.
 const noInterface = 1 << 30
 
-// Deafen has a TCP listener of [Listen] get no new connections, so that another
-// one that overlaps it gets all of them. Those that wait to be accepted, and
-// those whose handshake has begun, still come: unlike Close it loses none. It
-// cannot be undone. It fails before Linux 5.7.
-func Deafen(l net.Listener) error { return option(l, unix.SO_BINDTOIFINDEX, noInterface) }
+// StopNewConnections makes the kernel give no new connections to l, a TCP listener of
+// [Listen]: one that overlaps it gets them all. Connections that wait to be accepted, and
+// those whose TCP handshake has begun, still come, so that unlike Close it loses none. It
+// cannot be undone. It needs Linux 5.7.
+func StopNewConnections(l net.Listener) error {
+	return setOption(l, unix.SO_BINDTOIFINDEX, noInterface)
+}
 
-// option sets an option of a listening socket.
-func option(l net.Listener, name, value int) error {
+// setOption sets an option of a listening socket.
+func setOption(l net.Listener, name, value int) error {
 	s, ok := l.(syscall.Conn)
 	if !ok {
 		return errors.ErrUnsupported
@@ -92,7 +94,7 @@ func option(l net.Listener, name, value int) error {
 	return control(c, func(socket int) error { return unix.SetsockoptInt(socket, unix.SOL_SOCKET, name, value) })
 }
 
-// control calls f with the descriptor of c.
+// control calls f with the descriptor of c. It returns the error of f, or that c is closed.
 func control(c syscall.RawConn, f func(socket int) error) (err error) {
 	if failed := c.Control(func(s uintptr) { err = f(int(s)) }); failed != nil {
 		return failed
@@ -100,8 +102,7 @@ func control(c syscall.RawConn, f func(socket int) error) (err error) {
 	return err
 }
 
-// SetSocketMode changes the mode of the file of a unix socket; 0 means what the
-// umask leaves.
+// SetSocketMode changes the mode of the file of a unix socket; 0 means 0777 less the umask.
 func SetSocketMode(file string, mode fs.FileMode) error {
 	if mode == 0 {
 		mask, err := umask()
@@ -113,8 +114,8 @@ func SetSocketMode(file string, mode fs.FileMode) error {
 	return os.Chmod(file, mode)
 }
 
-// umask returns the process's umask without changing it, as umask(2) would for
-// a moment in which files would be made with too open a mode.
+// umask returns the umask of the process. It does not use umask(2), which changes the umask
+// for a moment, in which other files would get too open a mode.
 func umask() (fs.FileMode, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -126,7 +127,8 @@ func umask() (fs.FileMode, error) {
 	return fs.FileMode(mask), err
 }
 
-func keepAlive(socket int) error {
+// setKeepAliveOptions gives a listening socket the keep-alive that Go gives to connections.
+func setKeepAliveOptions(socket int) error {
 	const seconds, count = int(DefaultKeepAlive / time.Second), 9
 	for _, o := range [...]struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestListenersPassKeepAliveOn(t *testing.T) {
+func TestAcceptedConnectionsHaveKeepAlive(t *testing.T) {
 	options := func(c net.Conn) (all [4]int) {
 		raw, err := c.(syscall.Conn).SyscallConn()
 		if err != nil {
@@ -49,14 +49,14 @@ func TestListenersPassKeepAliveOn(t *testing.T) {
 	}
 	listen := func(network, address string) (net.Listener, error) { return Listen(network, address, ListenOptions{}) }
 	if got, want := accept(listen), accept(net.Listen); got != want || got[0] != 1 {
-		t.Errorf("keep-alive of what was accepted: %v; net.Listen has %v", got, want)
+		t.Errorf("keep-alive of an accepted connection: %v; with net.Listen: %v", got, want)
 	}
 }
 
-// open listens, for the time of the test.
-func open(t *testing.T, address string, beside ...net.Listener) net.Listener {
+// open listens until the test ends.
+func open(t *testing.T, address string, replaces ...net.Listener) net.Listener {
 	t.Helper()
-	l, err := Listen("tcp", address, ListenOptions{Beside: beside})
+	l, err := Listen("tcp", address, ListenOptions{Replaces: replaces})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,8 +64,8 @@ func open(t *testing.T, address string, beside ...net.Listener) net.Listener {
 	return l
 }
 
-// overlapping are listening addresses of one port, of which each is in the way
-// of every other, but for the two loopback addresses.
+// overlapping returns listening addresses with one port. Each overlaps every other one, but
+// the two loopback addresses do not overlap each other.
 func overlapping(port int) []string {
 	var all []string
 	for _, host := range []string{"", "127.0.0.1", "0.0.0.0", "[::1]", "[::]"} {
@@ -76,7 +76,7 @@ func overlapping(port int) []string {
 
 func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
-func TestAnAddressOpensBesideOurOwn(t *testing.T) {
+func TestAddressMayOverlapReplacedListeners(t *testing.T) {
 	for i := range overlapping(0) {
 		for j := range overlapping(0) {
 			first := open(t, overlapping(0)[i])
@@ -85,7 +85,7 @@ func TestAnAddressOpensBesideOurOwn(t *testing.T) {
 			for _, address := range []string{from, to} {
 				if third, err := net.Listen("tcp", address); !errors.Is(err, unix.EADDRINUSE) {
 					third.Close()
-					t.Errorf("%s opens a second time beside %s and %s: %v", address, from, to, err)
+					t.Errorf("%s can be opened again while %s and %s are open: %v", address, from, to, err)
 				}
 			}
 			first.Close()
@@ -94,7 +94,7 @@ func TestAnAddressOpensBesideOurOwn(t *testing.T) {
 	}
 }
 
-func TestAnAddressInUseByOthersStaysSo(t *testing.T) {
+func TestAddressInUseByOthersIsRefused(t *testing.T) {
 	theirs, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -102,15 +102,15 @@ func TestAnAddressInUseByOthersStaysSo(t *testing.T) {
 	defer theirs.Close()
 	ours := open(t, fmt.Sprintf("[::1]:%d", portOf(theirs)))
 	address := fmt.Sprintf(":%d", portOf(theirs))
-	if l, err := Listen("tcp", address, ListenOptions{Beside: []net.Listener{ours}}); !errors.Is(err, unix.EADDRINUSE) {
+	if l, err := Listen("tcp", address, ListenOptions{Replaces: []net.Listener{ours}}); !errors.Is(err, unix.EADDRINUSE) {
 		l.Close()
-		t.Errorf("%s opens beside another's socket: %v", address, err)
+		t.Errorf("%s can be opened while another has its port: %v", address, err)
 	}
 	accepts(t, ours, connect(t, ours.Addr().String()))
 }
 
-// What came before still arrives at the old one, what comes after at the new one.
-func TestADeafListenerLosesNoConnection(t *testing.T) {
+// Connections that came before still arrive at the old listener, later ones at the new one.
+func TestStopNewConnectionsLosesNone(t *testing.T) {
 	for _, from := range overlapping(0) {
 		for j := range overlapping(0) {
 			if strings.HasPrefix(from, "[::1]") != strings.HasPrefix(overlapping(0)[j], "[::1]") {
@@ -125,7 +125,7 @@ func TestADeafListenerLosesNoConnection(t *testing.T) {
 				address := net.JoinHostPort(host, fmt.Sprint(portOf(old)))
 				before := connect(t, address)
 				next := open(t, overlapping(portOf(old))[j], old)
-				if err := Deafen(old); err != nil {
+				if err := StopNewConnections(old); err != nil {
 					t.Skip(err)
 				}
 				after := connect(t, address)
@@ -138,20 +138,20 @@ func TestADeafListenerLosesNoConnection(t *testing.T) {
 	}
 }
 
-// A handshake that has begun at the old listener ends there.
-func TestADeafListenerEndsHandshakes(t *testing.T) {
+// A TCP handshake that has begun at the old listener ends there.
+func TestStopNewConnectionsFinishesHandshakes(t *testing.T) {
 	old := open(t, "127.0.0.1:0")
 	raw, err := old.(syscall.Conn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// With this the handshake is not over for the server before data has come.
+	// With this option the handshake ends for the server only when data comes.
 	if err := control(raw, func(s int) error { return unix.SetsockoptInt(s, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 20) }); err != nil {
 		t.Fatal(err)
 	}
 	begun := connect(t, old.Addr().String())
 	next := open(t, fmt.Sprintf(":%d", portOf(old)), old)
-	if err := Deafen(old); err != nil {
+	if err := StopNewConnections(old); err != nil {
 		t.Skip(err)
 	}
 	if _, err := begun.Write([]byte{1}); err != nil {
@@ -171,7 +171,7 @@ func connect(t *testing.T, address string) net.Conn {
 	return c
 }
 
-// accepts checks that l accepts the connection whose other end is c.
+// accepts checks that l accepts the connection whose client end is c.
 func accepts(t *testing.T, l net.Listener, c net.Conn) {
 	t.Helper()
 	if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
@@ -199,7 +199,7 @@ func TestSocketModes(t *testing.T) {
 		old := syscall.Umask(mask)
 		for _, mode := range []fs.FileMode{0, 0o600, 0o660, 0o666, 0o777} {
 			file := filepath.Join(t.TempDir(), "s")
-			// Before anything else can be done to it, it has no more than its mode.
+			// The file is made with no more than its mode.
 			first, err := listen("unix", file, mode, false)
 			if err != nil {
 				t.Fatal(err)

@@ -8,11 +8,11 @@ import (
 	"net"
 )
 
-// errNoMode is returned where a socket's file cannot be made with a mode: to
-// change it afterwards would leave it open for a moment.
+// errNoMode is returned because the file of a socket cannot be made with a mode here. To
+// change the mode afterwards would leave it open for a moment.
 var errNoMode = errors.New("the mode of a unix socket can be set on Linux only; protect its directory instead")
 
-// Listen is [net.Listen].
+// Listen is [net.Listen]. The caller owns the listener.
 func Listen(network, address string, o ListenOptions) (net.Listener, error) {
 	if o.Mode != 0 {
 		return nil, errNoMode
@@ -20,8 +20,8 @@ func Listen(network, address string, o ListenOptions) (net.Listener, error) {
 	return net.Listen(network, address)
 }
 
-// Deafen is for Linux only.
-func Deafen(net.Listener) error { return errors.ErrUnsupported }
+// StopNewConnections is for Linux only.
+func StopNewConnections(net.Listener) error { return errors.ErrUnsupported }
 
 // SetSocketMode is for Linux only.
 func SetSocketMode(string, fs.FileMode) error { return errNoMode }

@@ -1,18 +1,24 @@
 package wire
 
-import "io"
+import (
+	"io"
+	"sync"
+)
 
 const (
-	recordHeader = 5
-	// maxRecord is the longest record a TLS implementation may send: 2^14
-	// bytes of payload and 2^11 of expansion (RFC 5246, section 6.2.3; TLS 1.3
+	recordHeader = 5 // bytes
+	// maxRecord is the length of the longest record that a TLS implementation may send:
+	// 2^14 bytes of payload and 2^11 of expansion (RFC 5246, section 6.2.3; TLS 1.3
 	// allows less).
 	maxRecord = recordHeader + 1<<14 + 1<<11
 )
 
-// span returns the length of the complete TLS records at the start of b. ok is
-// false where b is not a sequence of records.
-func span(b []byte) (whole int, ok bool) {
+// recordBuffers holds empty buffers with the capacity of the longest record.
+var recordBuffers = sync.Pool{New: func() any { b := make([]byte, 0, maxRecord); return &b }}
+
+// wholeRecords returns the length of the complete TLS records at the start of b. It
+// returns false if b is not a sequence of records.
+func wholeRecords(b []byte) (whole int, ok bool) {
 	for {
 		rest := b[whole:]
 		if len(rest) > 0 && (rest[0] < 20 || rest[0] > 24) || len(rest) > 1 && rest[1] != 3 {
@@ -32,25 +38,25 @@ func span(b []byte) (whole int, ok bool) {
 	}
 }
 
-// readRecords is Read for a connection that carries TLS records. While nothing
-// waits it reads straight into p, so that an idle connection holds no buffer.
+// readRecords is Read for a connection that carries TLS records. It reads straight into p
+// while nothing was read ahead, so that an idle connection holds no buffer.
 func (c *Conn) readRecords(p []byte) (int, error) {
 	if c.ahead == nil {
-		n, err := c.receive(p)
-		whole := c.measure(p[:n])
+		n, err := c.readSocket(p)
+		whole := c.deliverable(p[:n])
 		if whole < n {
-			c.ahead = buffers.Get().(*[]byte)
+			c.ahead = recordBuffers.Get().(*[]byte)
 			*c.ahead = append(*c.ahead, p[whole:n]...)
 		}
 		if whole > 0 || c.ahead == nil {
 			return whole, err
 		}
 	}
-	for c.whole == 0 { // a record is cut: its rest, and what else has come
+	for c.whole == 0 { // ahead starts with a part of a record: its rest must come first
 		b := *c.ahead
-		n, err := c.receive(b[len(b):cap(b)])
+		n, err := c.readSocket(b[len(b):cap(b)])
 		*c.ahead = b[:len(b)+n]
-		c.whole = c.measure(*c.ahead)
+		c.whole = c.deliverable(*c.ahead)
 		switch {
 		case n > 0:
 		case err == io.EOF: // crypto/tls calls an end truncated only where it has seen part of a record
@@ -59,35 +65,36 @@ func (c *Conn) readRecords(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return c.take(p), nil
+	return c.deliver(p), nil
 }
 
-// measure returns how many bytes of b, which start a record, may be handed
-// over. What is no TLS goes over as it is from then on.
-func (c *Conn) measure(b []byte) int {
-	whole, ok := span(b)
+// deliverable returns how many bytes of b, which starts at a record boundary, a Read may
+// return. If b is not TLS, that is all of it, and the connection stops looking for
+// records.
+func (c *Conn) deliverable(b []byte) int {
+	whole, ok := wholeRecords(b)
 	if !ok {
-		c.records = false
+		c.byRecord = false
 		return len(b)
 	}
 	return whole
 }
 
-// take moves bytes that may be handed over to p.
-func (c *Conn) take(p []byte) int {
+// deliver moves deliverable bytes from the read-ahead to p and returns their number.
+func (c *Conn) deliver(p []byte) int {
 	b := *c.ahead
 	n := copy(p, b[:c.whole])
 	c.whole -= n
 	*c.ahead = b[:copy(b, b[n:])]
 	if len(*c.ahead) == 0 {
-		c.release()
+		c.freeAhead()
 	}
 	return n
 }
 
-// release gives the buffer back, whatever it still holds.
-func (c *Conn) release() {
+// freeAhead gives the buffer of the read-ahead back, with all that is in it.
+func (c *Conn) freeAhead() {
 	*c.ahead = (*c.ahead)[:0]
-	buffers.Put(c.ahead)
+	recordBuffers.Put(c.ahead)
 	c.ahead, c.whole = nil, 0
 }

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// script is a connection whose Reads return what a test says, one step each.
-// A step that does not fit is returned in parts. Behind the last it ends.
+// script is a connection whose Reads return one step each. A step that does not fit is
+// returned in parts. After the last step Reads return io.EOF.
 type script struct {
 	net.Conn
 	steps []any // []byte or error
@@ -46,7 +46,7 @@ func record(n int) []byte {
 	return b
 }
 
-// cut returns b in pieces of n bytes.
+// cut returns b as steps of n bytes.
 func cut(b []byte, n int) (steps []any) {
 	for piece := range slices.Chunk(b, n) {
 		steps = append(steps, piece)
@@ -54,8 +54,8 @@ func cut(b []byte, n int) (steps []any) {
 	return steps
 }
 
-// readAll reads c to its end with a buffer of size bytes, tells after each Read
-// what came, and starts again after a timeout.
+// readAll reads c to its end with a buffer of size bytes. It calls each after every Read,
+// with the number of all bytes read, and goes on after a timeout.
 func readAll(t *testing.T, c *Conn, size int, each func(total int)) ([]byte, error) {
 	t.Helper()
 	var got []byte
@@ -72,32 +72,33 @@ func readAll(t *testing.T, c *Conn, size int, each func(total int)) ([]byte, err
 	}
 }
 
-// law checks what NewTLS promises, after a Read that handed over all of total:
-// it ends inside a record only if the rest can be read without the socket.
+// law is what NewTLS promises: a Read ends inside a record only if the rest can be read
+// without the socket.
 type law struct {
 	stream []byte
 	c      *Conn
 	from   *script
 }
 
+// check is called after a Read, when Reads have returned total bytes.
 func (l law) check(t *testing.T, total int) {
 	t.Helper()
-	whole, ok := span(l.stream[:total])
+	whole, ok := wholeRecords(l.stream[:total])
 	if !ok || whole == total || len(l.from.steps) == 0 {
-		return // no TLS, between records, or the stream has ended there
+		return // not TLS, between records, or the stream has ended there
 	}
 	if l.c.whole == 0 {
 		t.Fatalf("a Read ended at byte %d, inside the record at %d, and the rest is still in the socket", total, whole)
 	}
 }
 
-func TestSpan(t *testing.T) {
+func TestWholeRecords(t *testing.T) {
 	tests := []struct {
 		name, in string
 		whole    int
 		ok       bool
 	}{
-		{"nothing", "", 0, true},
+		{"no bytes", "", 0, true},
 		{"the lowest type", "\x14\x03\x03\x00\x01x", 6, true},
 		{"the highest type", "\x18\x03\x03\x00\x01x", 6, true},
 		{"a type below", "\x13\x03\x03\x00\x01x", 0, false},
@@ -106,21 +107,22 @@ func TestSpan(t *testing.T) {
 		{"another major version", "\x16\x02", 0, false},
 		{"a part of a header", "\x17\x03\x03\x00\x00\x17\x03", 5, true},
 		{"a part of a payload", "\x17\x03\x03\x00\x02x", 0, true},
-		{"no TLS behind a record", "\x17\x03\x03\x00\x00GET", 5, false},
-		{"the longest, announced", "\x17\x03\x03\x48\x00", 0, true},
-		{"a longer one", "\x17\x03\x03\x48\x01", 0, false},
+		{"another protocol after a record", "\x17\x03\x03\x00\x00GET", 5, false},
+		{"a head of the longest record", "\x17\x03\x03\x48\x00", 0, true},
+		{"a head of a longer record", "\x17\x03\x03\x48\x01", 0, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if whole, ok := span([]byte(tt.in)); whole != tt.whole || ok != tt.ok {
-				t.Errorf("span(%q) = %d, %v; want %d, %v", tt.in, whole, ok, tt.whole, tt.ok)
+			if whole, ok := wholeRecords([]byte(tt.in)); whole != tt.whole || ok != tt.ok {
+				t.Errorf("wholeRecords(%q) = %d, %v; want %d, %v", tt.in, whole, ok, tt.whole, tt.ok)
 			}
 		})
 	}
 }
 
-// Once it is no TLS, what looks like the start of a record waits for nothing.
-func TestBytesThatAreNoTLSAreNotHeldBack(t *testing.T) {
+// After bytes that are not TLS, those that look like the start of a record are returned at
+// once.
+func TestOtherProtocolsAreNotHeldBack(t *testing.T) {
 	c := NewTLS(&script{steps: []any{[]byte("GET"), []byte{22}, []byte("x")}})
 	p := make([]byte, 100)
 	for _, want := range []string{"GET", "\x16", "x"} {
@@ -136,7 +138,7 @@ func TestRecordsPassUnchangedHoweverTheyAreCut(t *testing.T) {
 		name   string
 		stream []byte
 	}{
-		{"nothing", nil},
+		{"no bytes", nil},
 		{"one record", record(100)},
 		{"an empty record", record(0)},
 		{"several records in a row", slices.Concat(record(1), record(0), record(300), record(2), record(7))},
@@ -145,12 +147,12 @@ func TestRecordsPassUnchangedHoweverTheyAreCut(t *testing.T) {
 		{"the longest length there is", slices.Concat([]byte{23, 3, 3, 0xff, 0xff}, make([]byte, 4000))},
 		{"HTTP", []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")},
 		{"an SSLv2 hello", []byte("\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10")},
-		{"no TLS behind records", slices.Concat(record(9), []byte("plain"), record(9))},
+		{"another protocol after records", slices.Concat(record(9), []byte("plain"), record(9))},
 		{"a record type below those of TLS", slices.Concat(record(1), []byte{19}, record(1))},
 		{"a record type above those of TLS", slices.Concat(record(1), []byte{25}, record(1))},
 		{"another major version", []byte{22, 4, 0, 0, 1, 0}},
 		{"an end inside a header", slices.Concat(record(5), []byte{23, 3, 3})},
-		{"an end behind a header", slices.Concat(record(5), []byte{23, 3, 3, 0, 9})},
+		{"an end after a header", slices.Concat(record(5), []byte{23, 3, 3, 0, 9})},
 		{"an end inside a payload", slices.Concat(record(5), record(50)[:30])},
 		{"one byte", []byte{22}},
 	}
@@ -195,7 +197,6 @@ func TestReadDeadlineInsideARecordLosesNothing(t *testing.T) {
 	}
 }
 
-// What a socket says beside bytes must neither hide them nor be lost.
 func TestErrorInsideARecordIsReported(t *testing.T) {
 	broken := errors.New("connection reset")
 	from := &script{steps: []any{record(3)[:6], broken}}
@@ -227,18 +228,18 @@ func TestIdleConnHoldsNoBuffer(t *testing.T) {
 	}
 }
 
-func TestBuffersComeBackEmpty(t *testing.T) {
+func TestBuffersAreGivenBackEmpty(t *testing.T) {
 	c := NewTLS(&script{steps: []any{record(8)[:7], os.ErrDeadlineExceeded}})
 	c.Read(make([]byte, 100))
 	held := c.ahead
-	c.release()
+	c.freeAhead()
 	if len(*held) != 0 || c.ahead != nil || c.whole != 0 {
-		t.Errorf("a buffer went back with %d bytes of its connection", len(*held))
+		t.Errorf("a buffer was given back with %d bytes of its connection", len(*held))
 	}
 }
 
-// Whatever comes, cut anywhere and interrupted anywhere: it passes unchanged,
-// and no Read ends inside a record whose rest is still in the socket.
+// Any stream, cut and interrupted anywhere, passes unchanged, and no Read ends inside a
+// record whose rest is still in the socket.
 func FuzzRecords(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), uint64(1))
 	f.Add(slices.Concat(record(1), record(0), record(700)), uint64(2))

@@ -102,7 +102,7 @@ func (b *body) empty() bool {
 // checkClient ends the request if its client has left in the middle of it.
 func (b *body) checkClient() {
 	switch {
-	case b.complete.Load() || b.conn.Wire.Ended():
+	case b.complete.Load() || b.conn.Wire.ReadsEnded():
 	case b.conn.Wire.Gone():
 		b.conn.Wire.EndReads()
 		io.Copy(io.Discard, b.ReadCloser) // up to the error that makes net/http end the context of the request

@@ -64,8 +64,8 @@ type clientHeads struct {
 	client netip.Addr
 }
 
-// Borrow implements [wire.Lender].
-func (h clientHeads) Borrow(n int) bool {
+// Acquire implements [wire.HeadMemory].
+func (h clientHeads) Acquire(n int) bool {
 	if h.used.Add(int64(n)) <= h.most && h.byClient.Acquire(h.client, n, h.most/2) {
 		return true
 	}
@@ -73,8 +73,8 @@ func (h clientHeads) Borrow(n int) bool {
 	return false
 }
 
-// Return implements [wire.Lender].
-func (h clientHeads) Return(n int) {
+// Release implements [wire.HeadMemory].
+func (h clientHeads) Release(n int) {
 	h.byClient.Release(h.client, n)
 	h.used.Add(-int64(n))
 }

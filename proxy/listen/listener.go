@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -187,12 +186,12 @@ func (l *Listener) begin(raw net.Conn) {
 	if s.TLS {
 		c = wire.NewTLS(raw)
 		if s.TakeRecords {
-			c.Remember()
+			c.StartCapture()
 		}
 	}
 	l.count.Add(1)
 	l.set.connections.open.Add(1)
-	c.Hold(l)
+	c.OnClose(uncounted{l})
 	if !s.ProxyProtocol {
 		l.admit(c, s)
 		return
@@ -223,7 +222,7 @@ func (l *Listener) admit(c *wire.Conn, s *inForce) {
 		l.refuse(c, key, ConnectionsPerIP, nil)
 		return
 	}
-	c.Hold(&Slot{l, key})
+	c.OnClose(&Slot{l, key})
 	c.Linger(true)
 	var conn net.Conn = c
 	if s.TLS {
@@ -234,30 +233,6 @@ func (l *Listener) admit(c *wire.Conn, s *inForce) {
 	case <-l.closed:
 		c.Close()
 	}
-}
-
-// Leave is called when a connection that was not admitted is closed.
-func (l *Listener) Leave() {
-	l.count.Add(-1)
-	l.set.connections.open.Add(-1)
-	l.wake()
-}
-
-// Slot is the place of an admitted connection in the counts of its listener and of its
-// client's address.
-type Slot struct {
-	listener *Listener
-	client   netip.Addr
-}
-
-// TakeSlot makes the slot of an admitted connection the caller's, who must call Leave
-// when the socket is closed.
-func TakeSlot(c *wire.Conn) *Slot { return c.TakeHolder().(*Slot) }
-
-// Leave gives the slot back.
-func (s *Slot) Leave() {
-	s.listener.clients.Release(s.client)
-	s.listener.Leave()
 }
 
 // listenError says why an address could not be listened on.

@@ -230,7 +230,7 @@ func (s *Set) listen(o *Options, others []*Listener) (*Listener, error) {
 	}
 	how := wire.ListenOptions{Mode: o.Mode}
 	for _, l := range others {
-		how.Beside = append(how.Beside, l.net)
+		how.Replaces = append(how.Replaces, l.net)
 	}
 	ln, err := wire.Listen(network, address, how)
 	if err != nil {
@@ -251,7 +251,7 @@ func (s *Set) listen(o *Options, others []*Listener) (*Listener, error) {
 			if err != nil {
 				return nil, err
 			}
-			return wire.Of(h.Conn).Configure(c), nil
+			return wire.Of(h.Conn).HandshakeConfig(c), nil
 		},
 	}
 	return l, nil

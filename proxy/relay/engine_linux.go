@@ -119,7 +119,7 @@ func (a *arrival) take() (why string) {
 			continue
 		}
 		d := &a.sides[side]
-		remembered := wire.Of(t).Remembers()
+		remembered := wire.Of(t).Capturing()
 		var early []byte
 		d.state, early, d.secured = record.Take(t)
 		s.Early = append(s.Early, early...)

@@ -172,15 +172,15 @@ func overTLS(t testing.TB, below link, with ...func(*tls.Config)) link {
 // each way as the opening handshake does. The peer's secrets are logged.
 func handshake(t testing.TB, g, p net.Conn, side Side, server, client *tls.Config, log io.Writer) (gateway, peer *tls.Conn) {
 	record := wire.NewTLS(wire.Of(g).Conn)
-	record.Remember()
+	record.StartCapture()
 	if side == Client {
 		client = client.Clone()
 		client.KeyLogWriter = log
-		gateway, peer = tls.Server(record, record.Configure(server)), tls.Client(p, client)
+		gateway, peer = tls.Server(record, record.HandshakeConfig(server)), tls.Client(p, client)
 	} else {
 		server = server.Clone()
 		server.KeyLogWriter = log
-		gateway, peer = tls.Client(record, record.Configure(client)), tls.Server(p, server)
+		gateway, peer = tls.Client(record, record.HandshakeConfig(client)), tls.Server(p, server)
 	}
 	clientEnd, serverEnd := gateway, peer
 	if side == Client {

@@ -58,7 +58,7 @@ type Sink struct {
 	Closed func(owner any) // its sockets are closed; behind Ended
 
 	// Stayed tells that the TLS records of a session that begins stay with
-	// crypto/tls, though a connection of it was told to Remember, and why: one of
+	// crypto/tls, though a connection of it has captured them, and why: one of
 	// few sentences.
 	Stayed func(why string)
 }
@@ -66,7 +66,7 @@ type Sink struct {
 // remembers reports whether records of a session were to be taken over.
 func (s *Session) remembers() bool {
 	for _, c := range [...]net.Conn{s.Client.Conn, s.Backend.Conn} {
-		if w := wire.Of(c); w != nil && w.Remembers() {
+		if w := wire.Of(c); w != nil && w.Capturing() {
 			return true
 		}
 	}
@@ -77,7 +77,7 @@ func (s *Session) remembers() bool {
 func (s *Session) forget() {
 	for _, c := range [...]net.Conn{s.Client.Conn, s.Backend.Conn} {
 		if w := wire.Of(c); w != nil {
-			w.Forget()
+			w.DropCapture()
 		}
 	}
 }

@@ -250,7 +250,7 @@ func (s *session) ring() {
 // where nothing does.
 func (s *session) hasTaken(side Side) int64 {
 	if below := wire.Of(s.conns[side]); below != nil {
-		taken, _, _ := below.Acknowledged()
+		taken, _, _ := below.TCPProgress()
 		return taken
 	}
 	return 0
@@ -292,7 +292,7 @@ func (s *session) drop() {
 func (s *session) lost(side Side, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.alerted[side] = wire.Alerted(err)
+	s.alerted[side] = wire.IsFatalAlert(err)
 	s.core.lost(side, err)
 	s.settle()
 }

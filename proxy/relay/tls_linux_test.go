@@ -826,7 +826,7 @@ func TestTLSThatCannotBeTakenOverStays(t *testing.T) {
 	below := overTLS(t, loopback)
 	forgets := func(t testing.TB, side Side) (gateway, peer net.Conn) {
 		gateway, peer = below(t, side)
-		wire.Of(gateway).Forget()
+		wire.Of(gateway).DropCapture()
 		return gateway, peer
 	}
 	old := overTLS(t, loopback, suite(tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA))
@@ -859,7 +859,7 @@ func TestTLSThatCannotBeTakenOverStays(t *testing.T) {
 		if taken := h.taken.Load(); taken != 0 || len(why) > 1 || !strings.Contains(strings.Join(why, ""), tt.why) || (len(why) == 0) != (tt.why == "") {
 			t.Errorf("%d connections taken over, the session stayed for %q; want none and %q", taken, why, tt.why)
 		}
-		if slices.ContainsFunc(held, (*wire.Conn).Remembers) {
+		if slices.ContainsFunc(held, (*wire.Conn).Capturing) {
 			t.Errorf("a connection of a session that stayed for %q still remembers", why)
 		}
 		c.send(wstest.Close(1000, ""))

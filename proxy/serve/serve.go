@@ -67,7 +67,7 @@ func (s *Server) Wait() {
 // Serve answers a request that came to l. It panics with [http.ErrAbortHandler] to
 // cut an answer.
 func (s *Server) Serve(l *listen.Listener, w http.ResponseWriter, r *http.Request) {
-	if clientio.ConnOf(r).Wire.Ended() { // what looks like a request is the rest of the one before
+	if clientio.ConnOf(r).Wire.ReadsEnded() { // what looks like a request is the rest of the one before
 		panic(http.ErrAbortHandler)
 	}
 	x := s.newExchange(l, w, r)

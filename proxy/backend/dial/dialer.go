@@ -151,13 +151,13 @@ func (d *Dialer) connect(ctx context.Context, client *Addresses, of purpose) (ne
 	}
 	if of != forSession {
 		d.open.Add(1)
-		wire.Of(c).Hold(d)
+		wire.Of(c).OnClose(d)
 	}
 	return c, nil
 }
 
-// Leave implements [wire.Holder]: a kept connection is closed.
-func (d *Dialer) Leave() { d.open.Add(-1) }
+// Release implements [wire.Releaser]: a kept connection is closed.
+func (d *Dialer) Release() { d.open.Add(-1) }
 
 // prepare opens a connection that is ready to be used.
 func (d *Dialer) prepare(ctx context.Context, client *Addresses, of purpose) (net.Conn, error) {
@@ -191,9 +191,9 @@ func (d *Dialer) startTLS(ctx context.Context, c net.Conn, of purpose) (net.Conn
 	case of == forStreams:
 		config = d.tlsStreams
 	case d.spec.TakeRecords:
-		w.Remember()
+		w.StartCapture()
 	}
-	t := tls.Client(w, w.Configure(config))
+	t := tls.Client(w, w.HandshakeConfig(config))
 	if err := t.HandshakeContext(ctx); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("TLS handshake: %w", err)
@@ -211,6 +211,6 @@ func (d *Dialer) startTLS(ctx context.Context, c net.Conn, of purpose) (net.Conn
 // watch prepares a connection for requests over HTTP/1.1: [CheckIdle] can check
 // it, and an answer that comes before the whole request is read.
 func watch(w *wire.Conn) {
-	w.Watch()
+	w.TrackReads()
 	w.ExpectEarlyAnswer()
 }

@@ -94,7 +94,7 @@ func TestDial(t *testing.T) {
 			if wire.Of(c) == nil || secure != (tt.spec.TLS != nil) || secure && !s.ConnectionState().HandshakeComplete {
 				t.Errorf("Dial = %T, TLS handshake done: %v; want a *wire.Conn, or a *tls.Conn over one after its handshake", c, secure)
 			}
-			if _, ok := wire.Of(c).Recall(); ok != secure {
+			if _, ok := wire.Of(c).TakeCapture(); ok != secure {
 				t.Errorf("the connection has recorded its handshake: %v; want %v", ok, secure)
 			}
 		})

@@ -60,11 +60,11 @@ const idleCheckTimeout = time.Second
 // The transport then uses another connection.
 func CheckIdle(c net.Conn) {
 	w := wire.Of(c)
-	if w == nil || !w.Watched() {
+	if w == nil || !w.TracksReads() {
 		return
 	}
 	w.ExpectEarlyAnswer()
-	if !w.Quiet(idleCheckTimeout) || w.Readable() {
+	if !w.AwaitRead(idleCheckTimeout) || w.Readable() {
 		c.Close()
 	}
 }
@@ -74,7 +74,7 @@ func CheckIdle(c net.Conn) {
 // where the system does not tell.
 func Waiting(c net.Conn) (taken, waiting int64) {
 	if w := wire.Of(c); w != nil {
-		return w.Waiting()
+		return w.SendQueue()
 	}
 	return 0, 0
 }

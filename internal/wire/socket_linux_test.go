@@ -2,15 +2,19 @@ package wire
 
 import (
 	"crypto/tls"
+	"io"
 	"net"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/internal/wstest"
 )
 
-// options are those that Tune sets.
+// options are the socket options that Tune sets.
 type options struct{ alive, idle, interval, user int }
 
 func optionsOf(t *testing.T, c net.Conn) (o options) {
@@ -38,7 +42,7 @@ func optionsOf(t *testing.T, c net.Conn) (o options) {
 }
 
 func TestTune(t *testing.T) {
-	const keep = -1 // what the option was
+	const keep = -1 // the option is unchanged
 	tests := []struct {
 		name            string
 		keepalive, user time.Duration
@@ -46,10 +50,10 @@ func TestTune(t *testing.T) {
 	}{
 		{"both", 45 * time.Second, 90 * time.Second, options{1, 45, 45, 90_000}},
 		{"no keep-alive", 0, time.Second, options{0, keep, keep, 1000}},
-		{"less than none", -1, -1, options{0, keep, keep, 0}},
+		{"negative", -1, -1, options{0, keep, keep, 0}},
 		{"no user timeout", time.Second, 0, options{1, 1, 1, 0}},
 		{"rounded up", 1500 * time.Millisecond, 1500 * time.Microsecond, options{1, 2, 2, 2}},
-		{"beyond what fits", time.Hour, 30 * 24 * time.Hour, options{1, 3600, 3600, 1<<31 - 1}},
+		{"more than fits", time.Hour, 30 * 24 * time.Hour, options{1, 3600, 3600, 1<<31 - 1}},
 	}
 	for _, tt := range tests {
 		for _, layer := range []struct {
@@ -77,14 +81,14 @@ func TestTune(t *testing.T) {
 	}
 }
 
-func TestTuneOfWhatIsNotTCP(t *testing.T) {
+func TestTuneWithoutTCP(t *testing.T) {
 	socket, _ := pair(t, "unix")
 	pipe, far := net.Pipe()
 	defer pipe.Close()
 	defer far.Close()
 	for _, c := range []net.Conn{socket, New(socket), pipe} {
 		if err := Tune(c, time.Second, time.Second); err != nil {
-			t.Errorf("Tune of a %T = %v; want no error, there is nothing to set", c, err)
+			t.Errorf("Tune of a %T = %v; want nil: there is nothing to set", c, err)
 		}
 	}
 }
@@ -94,5 +98,70 @@ func TestTuneOfAClosedConnection(t *testing.T) {
 	c.Close()
 	if err := Tune(New(c), time.Second, 0); err == nil {
 		t.Error("Tune of a closed connection = nil; want an error")
+	}
+}
+
+func TestGone(t *testing.T) {
+	tests := []struct {
+		name string
+		far  func(net.Conn) error
+		want bool
+	}{
+		{"open", func(net.Conn) error { return nil }, false},
+		{"bytes wait", func(c net.Conn) error { _, err := c.Write([]byte("x")); return err }, false},
+		{"the peer ended its direction", func(c net.Conn) error { return CloseWrite(c) }, true},
+		{"the peer closed", func(c net.Conn) error { return c.Close() }, true},
+		{"bytes wait before the end", func(c net.Conn) error {
+			if _, err := c.Write([]byte("x")); err != nil {
+				return err
+			}
+			return CloseWrite(c)
+		}, true},
+	}
+	for _, network := range []string{"tcp", "unix"} {
+		for _, tt := range tests {
+			t.Run(network+", "+tt.name, func(t *testing.T) {
+				near, far := pair(t, network)
+				c := New(near)
+				if err := tt.far(far); err != nil {
+					t.Fatal(err)
+				}
+				for end := time.Now().Add(wstest.LongGuard); tt.want && !c.Gone() && time.Now().Before(end); {
+					runtime.Gosched() // the packets of the peer are on their way
+				}
+				if got := c.Gone(); got != tt.want {
+					t.Errorf("Gone() = %v; want %v", got, tt.want)
+				}
+			})
+		}
+	}
+}
+
+func TestGoneLeavesTheBytes(t *testing.T) {
+	near, far := pair(t, "tcp")
+	c := New(near)
+	if _, err := far.Write([]byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	if err := CloseWrite(far); err != nil {
+		t.Fatal(err)
+	}
+	c.Gone()
+	if got, err := io.ReadAll(c); string(got) != "kept" || err != nil {
+		t.Errorf("read %q, %v after Gone; want %q", got, err, "kept")
+	}
+}
+
+func TestGoneWithoutASocket(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	far.Close()
+	if New(near).Gone() {
+		t.Error("Gone() of a pipe = true; want false, it cannot be known")
+	}
+	closed, _ := pair(t, "tcp")
+	closed.Close()
+	if !New(closed).Gone() {
+		t.Error("Gone() of a closed Conn = false; want true")
 	}
 }

@@ -14,15 +14,15 @@ import (
 	"sluice/internal/wstest"
 )
 
-// handshake does a TLS handshake and sends a byte each way. The server remembers; logged
-// is the key log of the client.
+// handshake does a handshake over a socket and sends a byte each way. The server captures
+// on w. Logged is the key log of the client.
 func handshake(t *testing.T, server, client *tls.Config) (c, s *tls.Conn, w *Conn, logged *bytes.Buffer, err error) {
 	t.Helper()
 	near, far := pair(t, "tcp")
 	w = NewTLS(far)
-	w.Remember()
+	w.StartCapture()
 	outer := &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-		return Of(h.Conn).Configure(server), nil
+		return Of(h.Conn).HandshakeConfig(server), nil
 	}}
 	client = client.Clone()
 	logged = new(bytes.Buffer)
@@ -32,7 +32,7 @@ func handshake(t *testing.T, server, client *tls.Config) (c, s *tls.Conn, w *Con
 	return c, s, w, logged, err
 }
 
-// secretOf finds a line of a key log.
+// secretOf returns the secret that a key log has under label.
 func secretOf(t *testing.T, logged *bytes.Buffer, label string) (secret [48]byte) {
 	t.Helper()
 	for line := range bytes.Lines(logged.Bytes()) {
@@ -55,10 +55,10 @@ func TestSecretsAreThoseOfTheHandshake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, ok := w.Recall()
+	got, ok := w.TakeCapture()
 	want := Secrets{Client: secretOf(t, logged, "CLIENT_TRAFFIC_SECRET_0"), Server: secretOf(t, logged, "SERVER_TRAFFIC_SECRET_0")}
 	if !ok || got.Client || got.Secrets != want {
-		t.Errorf("TLS 1.3: %+v, %v; want the secrets of the peer's log", got, ok)
+		t.Errorf("TLS 1.3: %+v, %v; want the secrets of the key log of the peer", got, ok)
 	}
 
 	client.MaxVersion = tls.VersionTLS12
@@ -68,47 +68,47 @@ func TestSecretsAreThoseOfTheHandshake(t *testing.T) {
 		if err != nil || c.ConnectionState().DidResume != (run > 0) {
 			t.Fatalf("TLS 1.2, connection %d: resumed is %v, %v", run, c.ConnectionState().DidResume, err)
 		}
-		got, ok := w.Recall()
+		got, ok := w.TakeCapture()
 		if run == 0 {
 			want = Secrets{Master: secretOf(t, logged, "CLIENT_RANDOM")}
 		}
 		if !ok || got.Secrets != want {
-			t.Errorf("TLS 1.2, connection %d: %v; want the master secret of the peer's log", run, ok)
+			t.Errorf("TLS 1.2, connection %d: %v; want the master secret of the key log of the peer", run, ok)
 		}
 	}
 }
 
-// A browser resumes for a WebSocket what it began with HTTP/2.
+// A browser may resume a session for a WebSocket that it began with HTTP/2.
 func TestTicketOfAnHTTP2ConnectionHasTheSecret(t *testing.T) {
 	server, client := certificate(t)
 	server.SetSessionTicketKeys([][32]byte{{1}})
 	server.NextProtos, client.NextProtos = []string{"h2", "http/1.1"}, []string{"h2"}
 	client.MaxVersion, client.ClientSessionCache = tls.VersionTLS12, tls.NewLRUClientSessionCache(1)
 	_, _, w, logged, err := handshake(t, server, client)
-	if _, ok := w.Recall(); ok || err != nil {
-		t.Fatalf("the HTTP/2 connection remembers: %v, %v", ok, err)
+	if _, ok := w.TakeCapture(); ok || err != nil {
+		t.Fatalf("TakeCapture of the HTTP/2 connection = %v, and %v; want nothing", ok, err)
 	}
 	want := Secrets{Master: secretOf(t, logged, "CLIENT_RANDOM")}
 	client.NextProtos = []string{"http/1.1"}
 	c, _, w, _, err := handshake(t, server, client)
-	if got, ok := w.Recall(); err != nil || !c.ConnectionState().DidResume || !ok || got.Secrets != want {
-		t.Errorf("resumed with HTTP/1.1: %v, %v, %v; want the first one's secret", c.ConnectionState().DidResume, ok, err)
+	if got, ok := w.TakeCapture(); err != nil || !c.ConnectionState().DidResume || !ok || got.Secrets != want {
+		t.Errorf("resumed with HTTP/1.1: %v, %v, %v; want the secret of the first session", c.ConnectionState().DidResume, ok, err)
 	}
 }
 
-func TestSecretsAreForgotten(t *testing.T) {
+func TestSecretsAreWiped(t *testing.T) {
 	tests := []struct {
 		name      string
 		protocols []string
 		by        func(*Conn)
-		forgotten bool
+		wiped     bool
 	}{
 		{"HTTP/1.1", []string{"http/1.1"}, func(*Conn) {}, false},
 		{"no protocol", nil, func(*Conn) {}, false},
 		{"HTTP/2", []string{"h2"}, func(*Conn) {}, true},
-		{"Forget", nil, (*Conn).Forget, true},
+		{"DropCapture", nil, (*Conn).DropCapture, true},
 		{"Close", nil, func(c *Conn) { c.Close() }, true},
-		{"Recall", nil, func(c *Conn) { c.Recall() }, true},
+		{"TakeCapture", nil, func(c *Conn) { c.TakeCapture() }, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -118,9 +118,9 @@ func TestSecretsAreForgotten(t *testing.T) {
 				client.ClientSessionCache = tls.NewLRUClientSessionCache(1) // without tickets TLS 1.2 waits for Close
 				near, far := pair(t, "tcp")
 				w := NewTLS(far)
-				w.Remember()
-				m := w.memory.Load()
-				s := tls.Server(w, w.Configure(server))
+				w.StartCapture()
+				m := w.capturer.Load()
+				s := tls.Server(w, w.HandshakeConfig(server))
 				done := make(chan error, 1)
 				go func() { done <- s.Handshake() }()
 				if err := tls.Client(near, client).Handshake(); err != nil {
@@ -130,11 +130,11 @@ func TestSecretsAreForgotten(t *testing.T) {
 					t.Fatal(err)
 				}
 				tt.by(w)
-				if empty := m.secrets == (Secrets{}); empty != tt.forgotten {
-					t.Errorf("%s: the secrets are gone: %v; want %v", tls.VersionName(version), empty, tt.forgotten)
+				if empty := m.secrets == (Secrets{}); empty != tt.wiped {
+					t.Errorf("%s: the secrets are wiped: %v; want %v", tls.VersionName(version), empty, tt.wiped)
 				}
-				if _, ok := w.Recall(); ok == tt.forgotten {
-					t.Errorf("%s: Recall = %v; want %v", tls.VersionName(version), ok, !tt.forgotten)
+				if _, ok := w.TakeCapture(); ok == tt.wiped {
+					t.Errorf("%s: TakeCapture = %v; want %v", tls.VersionName(version), ok, !tt.wiped)
 				}
 			}
 		})
@@ -143,7 +143,7 @@ func TestSecretsAreForgotten(t *testing.T) {
 
 func TestKeyLogLineIsOverwritten(t *testing.T) {
 	line := fmt.Appendf(nil, "CLIENT_RANDOM %x %x\n", make([]byte, 32), bytes.Repeat([]byte{5}, 48))
-	m := new(memory)
+	m := new(capturer)
 	if n, err := m.Write(line); n != len(line) || err != nil {
 		t.Errorf("Write = %d, %v; want %d", n, err, len(line))
 	}
@@ -153,56 +153,56 @@ func TestKeyLogLineIsOverwritten(t *testing.T) {
 }
 
 // A Close can come between two steps of a handshake.
-func TestNothingIsTakenInOnceForgotten(t *testing.T) {
-	m := new(memory)
+func TestWipedSecretsStayWiped(t *testing.T) {
+	m := new(capturer)
 	m.secrets.Master[0] = 1
 	session := new(tls.SessionState)
 	m.save(session)
 	m.wipe()
 	fmt.Fprintf(m, "CLIENT_RANDOM %x %x\n", make([]byte, 32), bytes.Repeat([]byte{5}, 48))
 	if m.secrets != (Secrets{}) {
-		t.Error("a line of the key log was")
+		t.Error("a line of the key log was kept")
 	}
 	if m.restore(session); m.secrets != (Secrets{}) {
-		t.Error("the secret of a ticket was")
+		t.Error("the secret of a ticket was kept")
 	}
 }
 
-func TestKeyLogLineThatMakesNoSense(t *testing.T) {
+func TestMalformedKeyLogLine(t *testing.T) {
 	for _, line := range []string{"", "\n", "CLIENT_RANDOM", "CLIENT_RANDOM x", "CLIENT_RANDOM 00 zz\n", "OTHER 00 00\n",
 		fmt.Sprintf("CLIENT_RANDOM 00 %x\n", make([]byte, 100))} {
-		m := new(memory)
+		m := new(capturer)
 		if n, err := m.Write([]byte(line)); n != len(line) || err != nil || m.secrets != (Secrets{}) {
 			t.Errorf("Write(%q) = %d, %v, and took %v", line, n, err, m.secrets)
 		}
 	}
 }
 
-func TestConfigureKeepsWhatTheConfigurationSays(t *testing.T) {
+func TestHandshakeConfigKeepsThatOfTheCaller(t *testing.T) {
 	server, client := certificate(t)
-	if got := NewTLS(&script{}).Configure(server); got != server {
-		t.Error("a connection that remembers nothing got another configuration")
+	if got := NewTLS(&script{}).HandshakeConfig(server); got != server {
+		t.Error("HandshakeConfig without a capture returned another configuration")
 	}
 	refused := errors.New("refused")
-	asked := 0
-	server.VerifyConnection = func(tls.ConnectionState) error { asked++; return refused }
+	calls := 0
+	server.VerifyConnection = func(tls.ConnectionState) error { calls++; return refused }
 	_, _, w, _, err := handshake(t, server, client)
-	if !errors.Is(err, refused) || asked != 1 {
-		t.Errorf("the handshake = %v, after %d questions; want %v after one", err, asked, refused)
+	if !errors.Is(err, refused) || calls != 1 {
+		t.Errorf("the handshake = %v, after %d calls of VerifyConnection; want %v after one", err, calls, refused)
 	}
-	if _, ok := w.Recall(); ok {
-		t.Error("a connection that was closed remembers")
+	if _, ok := w.TakeCapture(); ok {
+		t.Error("TakeCapture of a closed connection = true; want false")
 	}
 }
 
-// A record that was handed over in part is finished, and nothing more: the
-// socket is not asked, and not even what was read ahead goes over.
+// A frozen connection returns the rest of a record of which it has returned a part, and no
+// more: it does not read from the socket, and keeps what else was read ahead.
 func TestFreezeStopsBetweenRecords(t *testing.T) {
 	first, second := record(50), record(60)
 	for read := range len(first) + 1 {
 		from := &script{steps: []any{slices.Concat(first[:3]), slices.Concat(first[3:], second)}}
 		c := NewTLS(from)
-		c.Remember()
+		c.StartCapture()
 		got := make([]byte, 200)
 		n := 0
 		if read > 0 {
@@ -212,9 +212,9 @@ func TestFreezeStopsBetweenRecords(t *testing.T) {
 			}
 		}
 		if !c.Freeze() {
-			t.Fatal("not frozen")
+			t.Fatal("Freeze() = false; want true")
 		}
-		asked := from.reads
+		before := from.reads
 		var err error
 		for err == nil {
 			var m int
@@ -225,10 +225,10 @@ func TestFreezeStopsBetweenRecords(t *testing.T) {
 		if read > 0 {
 			want = len(first)
 		}
-		if e, ok := err.(net.Error); n != want || !ok || !e.Timeout() || from.reads != asked {
-			t.Fatalf("frozen at %d: %d bytes, %v, %d reads of the socket; want %d, a timeout and none", read, n, err, from.reads-asked, want)
+		if e, ok := err.(net.Error); n != want || !ok || !e.Timeout() || from.reads != before {
+			t.Fatalf("frozen at %d: %d bytes, %v, %d reads of the socket; want %d, a timeout and none", read, n, err, from.reads-before, want)
 		}
-		c.Forget()
+		c.DropCapture()
 		rest, err := io.ReadAll(c)
 		if all := append(got[:n], rest...); !bytes.Equal(all, slices.Concat(first, second)) || err != nil {
 			t.Fatalf("frozen at %d: %d bytes in all, %v; want %d", read, len(all), err, len(first)+len(second))
@@ -236,19 +236,19 @@ func TestFreezeStopsBetweenRecords(t *testing.T) {
 	}
 }
 
-func TestFreezeNeedsMemory(t *testing.T) {
+func TestFreezeNeedsACapture(t *testing.T) {
 	c := NewTLS(&script{steps: []any{record(5)}})
 	if c.Freeze() {
-		t.Error("frozen")
+		t.Error("Freeze() = true; want false")
 	}
 	if n, err := c.Read(make([]byte, 100)); n != 10 || err != nil {
 		t.Errorf("Read = %d, %v; want the record", n, err)
 	}
 }
 
-func TestFrozenConnThatSpeaksNoTLS(t *testing.T) {
+func TestFrozenConnWithoutTLS(t *testing.T) {
 	c := NewTLS(&script{steps: []any{[]byte("GET / HTTP/1.1\r\n")}})
-	c.Remember()
+	c.StartCapture()
 	c.Read(make([]byte, 3))
 	c.Freeze()
 	if n, err := c.Read(make([]byte, 3)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {

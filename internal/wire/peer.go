@@ -1,0 +1,53 @@
+package wire
+
+import (
+	"net"
+	"net/netip"
+)
+
+// peer is what a PROXY header said about the peer.
+type peer struct {
+	proxied bool           // there was a PROXY header
+	address netip.AddrPort // invalid if there was none in it
+}
+
+// SetPeer makes address the address of the peer, as a PROXY header named it. Ahead are the
+// bytes that were read from the socket after the header: they are copied, and the next Reads
+// return them. If address is invalid, the connection keeps its own one and is
+// [Conn.Anonymous]. SetPeer must be called before the first Read.
+func (c *Conn) SetPeer(address netip.AddrPort, ahead []byte) {
+	c.peer.proxied, c.peer.address = true, address
+	if len(ahead) == 0 {
+		return
+	}
+	c.ahead = recordBuffers.Get().(*[]byte)
+	*c.ahead = append(*c.ahead, ahead...)
+	c.whole = len(ahead)
+	if c.byRecord {
+		c.whole = c.deliverable(ahead)
+	}
+}
+
+// Anonymous reports whether a PROXY header did not name a client. Then the address is
+// that of the proxy, but the bytes may be anyone's.
+func (c *Conn) Anonymous() bool { return c.peer.proxied && !c.peer.address.IsValid() }
+
+// RemoteAddr returns the address of the peer: the one that a PROXY header named, or that
+// of the socket.
+func (c *Conn) RemoteAddr() net.Addr {
+	if c.peer.address.IsValid() {
+		return net.TCPAddrFromAddrPort(c.peer.address)
+	}
+	return c.Conn.RemoteAddr()
+}
+
+// Peer returns [Conn.RemoteAddr], unmapped from IPv6 if it is an IPv4 address, and
+// without a zone. It is the zero value for a Unix socket.
+func (c *Conn) Peer() netip.AddrPort {
+	a, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	p := a.AddrPort()
+	return netip.AddrPortFrom(p.Addr().Unmap().WithZone(""), p.Port())
+}
