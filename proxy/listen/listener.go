@@ -222,7 +222,7 @@ func (l *Listener) admit(c *wire.Conn, s *inForce) {
 		l.refuse(c, key, ConnectionsPerIP, nil)
 		return
 	}
-	c.OnClose(&Slot{l, key})
+	c.OnClose(&Permit{l, key})
 	c.Linger(true)
 	var conn net.Conn = c
 	if s.TLS {

@@ -13,9 +13,9 @@ import (
 // sessionRefs is what a session has to give back when it ends. There is one for each
 // open session, so it is small.
 type sessionRefs struct {
-	lease *backend.Lease
-	count *SessionCount
-	slot  listen.Slot // zero if the client's connection carries other sessions too
+	lease  *backend.Lease
+	count  *SessionCount
+	permit listen.Permit // zero if the client's connection carries other sessions too
 }
 
 // EndpointOf returns the backend and the endpoint of a session.
@@ -39,13 +39,13 @@ func (x *exchange) join(seat *seat, up *upstream, client wire.Side) {
 		}
 	}
 	note := string(record.Pack())
-	slot := listen.TakeSlot(client.Conn)
+	permit := listen.TakePermit(client.Conn)
 	count := seat.take()
 	lease, conn := up.take()
 	x.server.engine.Join(relay.Session{
 		ID:         x.number,
 		Group:      x.service.Group,
-		Owner:      &sessionRefs{lease, count, slot},
+		Owner:      &sessionRefs{lease, count, permit},
 		Note:       note,
 		Client:     client,
 		Backend:    wire.Side{Conn: conn, Early: up.answer.Early},
@@ -118,7 +118,7 @@ func (s *Server) sessionEnded(r relay.Report) {
 }
 
 // sessionClosed is called when the sockets of a session are closed.
-func (s *Server) sessionClosed(owner any) { owner.(*sessionRefs).slot.Release() }
+func (s *Server) sessionClosed(owner any) { owner.(*sessionRefs).permit.Release() }
 
 // logNotTaken logs how many sessions cost more than 'records: sluice' promises.
 func (s *Server) logNotTaken(why string, since, total uint64) {

@@ -32,7 +32,7 @@ func (l *Listener) expectOpen(t *testing.T, when string, want int) {
 	}
 }
 
-func TestSlots(t *testing.T) {
+func TestPermits(t *testing.T) {
 	tests := []struct {
 		name string
 		do   func(t *testing.T, l *Listener, c net.Conn)
@@ -42,22 +42,22 @@ func TestSlots(t *testing.T) {
 			c.Close()
 		}},
 		{"a session that has the connection", func(t *testing.T, l *Listener, c net.Conn) {
-			s := TakeSlot(c)
+			s := TakePermit(c)
 			wire.Of(c).Cut()
 			l.expectOpen(t, "the socket lives on without the connection", 1)
 			s.Release()
 			s.Release()
 		}},
-		{"a slot that was taken", func(t *testing.T, l *Listener, c net.Conn) {
-			s, none := TakeSlot(c), TakeSlot(c)
+		{"a permit that was taken", func(t *testing.T, l *Listener, c net.Conn) {
+			s, none := TakePermit(c), TakePermit(c)
 			none.Release()
-			l.expectOpen(t, "the second Slot is released", 1)
+			l.expectOpen(t, "the second Permit is released", 1)
 			s.Release()
 		}},
 		{"many sessions on streams of the connection", func(t *testing.T, l *Listener, c net.Conn) {
 			for range 100 {
 				stream, far := net.Pipe()
-				s := TakeSlot(stream)
+				s := TakePermit(stream)
 				far.Close()
 				s.Release()
 			}
@@ -66,7 +66,7 @@ func TestSlots(t *testing.T) {
 		}},
 		{"sessions that outlive the connection", func(t *testing.T, l *Listener, c net.Conn) {
 			stream, _ := net.Pipe()
-			s := TakeSlot(stream)
+			s := TakePermit(stream)
 			wire.Of(c).Cut()
 			l.expectOpen(t, "the connection is closed", 0)
 			s.Release()

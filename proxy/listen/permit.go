@@ -1,0 +1,58 @@
+package listen
+
+import (
+	"net"
+	"net/netip"
+
+	"sluice/internal/wire"
+)
+
+// Permit is the place of an admitted connection in the counts of its listener and of its
+// client's address. The connection releases it when its socket is closed, whatever number
+// of requests and sessions it has carried, unless a session has taken it. The zero Permit is
+// none.
+type Permit struct {
+	listener *Listener
+	client   netip.Addr
+}
+
+// TakePermit makes the permit of the connection under c the caller's, who must release it when
+// the socket is closed, and makes Close of c close the socket at once. It is for a session
+// that has the connection for itself. It returns the zero Permit for a stream, which has no
+// socket of its own: the permit stays with the connection that carries it. It does so too if
+// the permit was taken or released before.
+func TakePermit(c net.Conn) Permit {
+	w := wire.Of(c)
+	if w == nil {
+		return Permit{}
+	}
+	w.Linger(false)
+	if s, ok := w.TakeOnClose().(*Permit); ok {
+		return *s
+	}
+	return Permit{}
+}
+
+// Release gives the permit back. It does nothing if that was done.
+func (s *Permit) Release() {
+	l := s.listener
+	if l == nil {
+		return
+	}
+	s.listener = nil
+	l.clients.Release(s.client)
+	l.release()
+}
+
+// uncounted is the permit of a connection whose client is not counted yet.
+type uncounted struct{ *Listener }
+
+// Release gives the permit back.
+func (u uncounted) Release() { u.release() }
+
+// release counts a connection as closed.
+func (l *Listener) release() {
+	l.count.Add(-1)
+	l.set.connections.open.Add(-1)
+	l.wake()
+}
