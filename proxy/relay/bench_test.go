@@ -12,10 +12,10 @@ import (
 
 // echo runs a session whose backend sends back what comes, and returns a function
 // that sends one message of n bytes and waits for it.
-func (h *hall) echo(kind link, n int) (once func()) {
+func (h *engineFixture) echo(kind link, n int) (once func()) {
 	t := h.t
 	c, b := h.join(kind, kind, Session{})
-	there, back := sent(Client, binary(strings.Repeat("x", n))), sent(Backend, binary(strings.Repeat("x", n)))
+	there, back := encode(Client, binary(strings.Repeat("x", n))), encode(Backend, binary(strings.Repeat("x", n)))
 	go func() {
 		for in := make([]byte, len(there)); ; {
 			if _, err := io.ReadFull(b, in); err != nil {
@@ -50,12 +50,12 @@ func (h *hall) echo(kind link, n int) (once func()) {
 func TestRelayingAllocatesNothing(t *testing.T) {
 	tests := []struct{ size, messages, borrows int }{{128, 10_000, 0}, {16 << 10, 10_000, 2}, {1 << 20, 200, 40}}
 	for _, tt := range tests {
-		once := newHall(t).echo(loopback, tt.size)
+		once := newFixture(t).echo(loopback, tt.size)
 		for range 100 {
 			once()
 		}
 		limit := uint64(max(tt.messages/20, 50)) // a garbage collection empties the pool of buffers, and now and then a buffer is full
-		if poolForgets() {
+		if poolDropsItems() {
 			limit += uint64(tt.messages * tt.borrows)
 		}
 		var before, after runtime.MemStats
@@ -70,9 +70,9 @@ func TestRelayingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// poolForgets reports whether a sync.Pool drops a part of what it is given, as
+// poolDropsItems reports whether a sync.Pool drops a part of what it is given, as
 // it does under the race detector.
-func poolForgets() bool {
+func poolDropsItems() bool {
 	var p sync.Pool
 	for range 100 {
 		p.Put(new(int))
@@ -95,7 +95,7 @@ func BenchmarkEcho(b *testing.B) {
 	for _, kind := range kinds {
 		for _, size := range sizes {
 			b.Run(kind.name+"/"+size.name, func(b *testing.B) {
-				once := newHall(b).echo(kind.link, size.n)
+				once := newFixture(b).echo(kind.link, size.n)
 				b.ReportAllocs()
 				b.SetBytes(int64(2 * size.n))
 				for b.Loop() {
@@ -108,7 +108,7 @@ func BenchmarkEcho(b *testing.B) {
 
 func BenchmarkCoreFeed(b *testing.B) {
 	for _, n := range []int{16, 1024} {
-		frame := sent(Client, binary(strings.Repeat("x", n)))
+		frame := encode(Client, binary(strings.Repeat("x", n)))
 		in := bytes.Repeat(frame, busyBuffer/len(frame))
 		b.Run(fmt.Sprintf("%dB", n), func(b *testing.B) {
 			b.ReportAllocs()

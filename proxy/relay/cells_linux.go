@@ -28,8 +28,8 @@ type chunk[T any] struct {
 	free   []uint8 // the numbers of free cells, the next one last
 }
 
-// take returns a free cell, zero, and its number.
-func (c *cells[T]) take() (n int32, cell *T) {
+// alloc returns a free cell, zero, and its number.
+func (c *cells[T]) alloc() (n int32, cell *T) {
 	hole := len(c.all)
 	for i, k := range c.all {
 		switch {
@@ -46,7 +46,7 @@ func (c *cells[T]) take() (n int32, cell *T) {
 	}
 	c.all[hole] = newChunk[T]()
 	c.mapped.Add(int64(len(c.all[hole].memory)))
-	return c.take()
+	return c.alloc()
 }
 
 // at returns a cell, nil where there is none.
@@ -58,9 +58,9 @@ func (c *cells[T]) at(n int32) *T {
 	return &c.all[i].cells[n%chunkSize]
 }
 
-// give makes a cell zero and free. The memory of a chunk is given back with its
+// release makes a cell zero and free. The memory of a chunk is given back with its
 // last cell, but for the first chunk's.
-func (c *cells[T]) give(n int32) {
+func (c *cells[T]) release(n int32) {
 	i := n / chunkSize
 	k := c.all[i]
 	clear(k.cells[n%chunkSize : n%chunkSize+1])

@@ -28,7 +28,7 @@ func TestHowASessionEnds(t *testing.T) {
 	bad := []byte{0x83, 0x80, 0, 0, 0, 0}
 	tests := []struct {
 		name            string
-		play            func(h *hall, c, b *peer)
+		play            func(h *engineFixture, c, b *peer)
 		client, backend string
 		cause           Cause
 		by              Side
@@ -37,22 +37,22 @@ func TestHowASessionEnds(t *testing.T) {
 	}{
 		{
 			name: "a Close frame and its answer",
-			play: func(h *hall, c, b *peer) {
+			play: func(h *engineFixture, c, b *peer) {
 				c.send(wstest.Close(1000, "bye"))
-				b.take(wstest.Close(1000, "bye"))
+				b.receive(wstest.Close(1000, "bye"))
 				b.send(wstest.Close(1000, ""))
 				b.Close()
-				c.expect("close 1000")
+				c.expectRest("close 1000")
 				c.Close()
 			},
 			cause: Closed, by: Client, code: 1000,
 		},
 		{
 			name: "a Close frame never answered",
-			play: func(h *hall, c, b *peer) {
+			play: func(h *engineFixture, c, b *peer) {
 				c.send(wstest.Close(3000, ""))
-				c.expect("close 3000")
-				b.expect("close 3000")
+				c.expectRest("close 3000")
+				b.expectRest("close 3000")
 				c.Close()
 				b.Close()
 			},
@@ -60,20 +60,20 @@ func TestHowASessionEnds(t *testing.T) {
 		},
 		{
 			name: "peers that never close their end",
-			play: func(h *hall, c, b *peer) {
+			play: func(h *engineFixture, c, b *peer) {
 				b.send(wstest.Close(1001, ""))
-				c.take(wstest.Close(1001, ""))
+				c.receive(wstest.Close(1001, ""))
 				c.send(wstest.Close(1001, ""))
-				b.expect("close 1001")
-				c.expect("")
+				b.expectRest("close 1001")
+				c.expectRest("")
 			},
 			cause: Closed, by: Backend, code: 1001, ends: lingerTime,
 		},
 		{
 			name: "a client that closes, sends on and reads nothing",
-			play: func(h *hall, c, b *peer) {
+			play: func(h *engineFixture, c, b *peer) {
 				c.send(wstest.Close(1000, ""))
-				b.take(wstest.Close(1000, ""))
+				b.receive(wstest.Close(1000, ""))
 				b.send(wstest.Close(1000, ""))
 				b.Close()
 				for {
@@ -81,128 +81,128 @@ func TestHowASessionEnds(t *testing.T) {
 						break
 					}
 				}
-				c.expect("close 1000")
+				c.expectRest("close 1000")
 			},
 			cause: Closed, by: Client, code: 1000,
 		},
 		{
 			name: "the client ends its stream, the backend answers in full",
-			play: func(h *hall, c, b *peer) {
+			play: func(h *engineFixture, c, b *peer) {
 				c.send(ten)
 				c.closeWrite()
-				b.take(ten)
+				b.receive(ten)
 				b.send(ten)
-				b.answer("close 1001", wstest.Close(1001, ""))
-				c.expect(`text "0123456789", close 1001`)
+				b.answerClose("close 1001", wstest.Close(1001, ""))
+				c.expectRest(`text "0123456789", close 1001`)
 			},
 			cause: Lost, by: Client, code: 1001,
 		},
 		{
 			name: "the client is lost",
-			play: func(h *hall, c, b *peer) {
+			play: func(h *engineFixture, c, b *peer) {
 				c.reset()
-				b.answer("close 1001", wstest.Close(1001, ""))
+				b.answerClose("close 1001", wstest.Close(1001, ""))
 			},
 			cause: Lost, by: Client, code: 1001,
 		},
 		{
 			name: "the backend is lost",
-			play: func(h *hall, c, b *peer) {
+			play: func(h *engineFixture, c, b *peer) {
 				b.reset()
-				c.answer("close 1014", wstest.Close(1014, ""))
+				c.answerClose("close 1014", wstest.Close(1014, ""))
 			},
 			cause: Lost, by: Backend, code: frame.StatusBadGateway,
 		},
 		{
 			name: "the client is lost inside a frame",
-			play: func(h *hall, c, b *peer) {
-				c.raw(sent(Client, ten)[:9])
+			play: func(h *engineFixture, c, b *peer) {
+				c.sendRaw(encode(Client, ten)[:9])
 				io.ReadFull(b, make([]byte, 9))
 				c.reset()
-				b.expect("")
+				b.expectRest("")
 				b.Close()
 			},
 			cause: Lost, by: Client, code: 1001,
 		},
 		{
 			name: "a violation of the client",
-			play: func(h *hall, c, b *peer) {
-				c.raw(append(sent(Client, ten), bad...))
-				b.answer(`text "0123456789", close 1001`, wstest.Close(1001, ""))
-				c.expect(`close 1002 "a frame with a reserved opcode"`)
+			play: func(h *engineFixture, c, b *peer) {
+				c.sendRaw(append(encode(Client, ten), bad...))
+				b.answerClose(`text "0123456789", close 1001`, wstest.Close(1001, ""))
+				c.expectRest(`close 1002 "a frame with a reserved opcode"`)
 				c.Close()
 			},
 			cause: Violation, by: Client, code: 1002,
 		},
 		{
 			name: "a violation of the backend",
-			play: func(h *hall, c, b *peer) {
-				b.raw(append(sent(Backend, ten), sent(Client, ten)...))
-				c.answer(`text "0123456789", close 1001`, wstest.Close(1001, ""))
-				b.expect(`close 1002 "a masked frame"`)
+			play: func(h *engineFixture, c, b *peer) {
+				b.sendRaw(append(encode(Backend, ten), encode(Client, ten)...))
+				c.answerClose(`text "0123456789", close 1001`, wstest.Close(1001, ""))
+				b.expectRest(`close 1002 "a masked frame"`)
 			},
 			cause: Violation, by: Backend, code: 1002, ends: lingerTime,
 		},
 		{
 			name: "shutdown",
-			play: func(h *hall, c, b *peer) {
+			play: func(h *engineFixture, c, b *peer) {
 				h.End(all, Shutdown, 0)
-				b.answer("close 1001", wstest.Close(1001, ""))
-				c.answer(`close 1001 "shutdown"`, wstest.Close(1001, ""))
+				b.answerClose("close 1001", wstest.Close(1001, ""))
+				c.answerClose(`close 1001 "shutdown"`, wstest.Close(1001, ""))
 			},
 			cause: Shutdown, by: Gateway, code: 1001,
 		},
 		{
 			name: "the route is removed",
-			play: func(h *hall, c, b *peer) {
+			play: func(h *engineFixture, c, b *peer) {
 				h.End(all, RouteRemoved, 0)
-				b.answer("close 1001", wstest.Close(1001, ""))
-				c.answer(`close 1012 "route removed"`, wstest.Close(1012, ""))
+				b.answerClose("close 1001", wstest.Close(1001, ""))
+				c.answerClose(`close 1012 "route removed"`, wstest.Close(1012, ""))
 			},
 			cause: RouteRemoved, by: Gateway, code: 1012,
 		},
 		{
 			name: "an end that nobody answers",
-			play: func(h *hall, c, b *peer) {
+			play: func(h *engineFixture, c, b *peer) {
 				h.End(all, BackendRemoved, 0)
-				c.expect(`close 1012 "backend removed"`)
-				b.expect("close 1001")
+				c.expectRest(`close 1012 "backend removed"`)
+				b.expectRest("close 1001")
 			},
 			cause: BackendRemoved, by: Gateway, code: 1012, says: closeTimeout, ends: closeTimeout + lingerTime,
 		},
 		{
 			name: "an end while the client does not read, then reads on",
-			play: func(h *hall, c, b *peer) {
+			play: func(h *engineFixture, c, b *peer) {
 				b.send(wstest.Text(strings.Repeat("x", 2400)))
 				synctest.Wait()
 				h.End(all, Shutdown, 0)
-				b.answer("close 1001", wstest.Close(1001, ""))
+				b.answerClose("close 1001", wstest.Close(1001, ""))
 				synctest.Wait()
-				c.answer(`text (2400), close 1001 "shutdown"`, wstest.Close(1001, ""))
+				c.answerClose(`text (2400), close 1001 "shutdown"`, wstest.Close(1001, ""))
 			},
 			cause: Shutdown, by: Gateway, code: 1001,
 		},
 		{
 			name: "an end while the client does not read, ever",
-			play: func(h *hall, c, b *peer) {
+			play: func(h *engineFixture, c, b *peer) {
 				b.send(wstest.Text(strings.Repeat("x", 2400)))
 				synctest.Wait()
 				h.End(all, Shutdown, 0)
-				b.answer("close 1001", wstest.Close(1001, ""))
+				b.answerClose("close 1001", wstest.Close(1001, ""))
 				h.Drained(context.Background())
-				c.expect("+1024 bytes")
+				c.expectRest("+1024 bytes")
 			},
 			cause: Shutdown, by: Gateway, code: 1001, says: closeTimeout, ends: closeTimeout + lingerTime,
 		},
 		{
 			name: "an end inside a frame that does not go on",
-			play: func(h *hall, c, b *peer) {
-				c.raw(sent(Client, ten)[:9])
+			play: func(h *engineFixture, c, b *peer) {
+				c.sendRaw(encode(Client, ten)[:9])
 				synctest.Wait()
 				h.End(all, Shutdown, 0)
-				c.expect(`close 1001 "shutdown"`)
+				c.expectRest(`close 1001 "shutdown"`)
 				c.Close()
-				b.expect("+9 bytes")
+				b.expectRest("+9 bytes")
 				b.Close()
 			},
 			// The client's leaving cuts the backend, which then has nothing to wait for.
@@ -213,7 +213,7 @@ func TestHowASessionEnds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				h := newHall(t)
+				h := newFixture(t)
 				c, b := h.join(narrow, narrow, Session{})
 				start := time.Now()
 				tt.play(h, c, b)
@@ -236,16 +236,16 @@ func TestHowASessionEnds(t *testing.T) {
 func TestAStalledTLSClientDoesNotDelayTheEngine(t *testing.T) {
 	secure := overTLS(t, memoryLink(4<<10))
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t)
+		h := newFixture(t)
 		c, b := h.join(secure, narrow, Session{})
-		go b.Write(sent(Backend, wstest.Text(strings.Repeat("x", 100_000))))
+		go b.Write(encode(Backend, wstest.Text(strings.Repeat("x", 100_000))))
 		synctest.Wait()
 		start := time.Now()
 		h.stop()
 		if took := time.Since(start); took != cutTime {
 			t.Errorf("Run returned after %v; want %v", took, cutTime)
 		}
-		h.expect(Shutdown, Gateway, 1001)
+		h.expectReport(Shutdown, Gateway, 1001)
 		c.reset()
 		b.Close()
 	})
@@ -254,22 +254,22 @@ func TestAStalledTLSClientDoesNotDelayTheEngine(t *testing.T) {
 func TestAnEngineThatStopsDoesNotLinger(t *testing.T) {
 	tests := []struct {
 		name  string
-		play  func(h *hall, c, b *peer)
+		play  func(h *engineFixture, c, b *peer)
 		cause Cause
 		by    Side
 		code  ws.StatusCode
 	}{
-		{"an open session", func(*hall, *peer, *peer) {}, Shutdown, Gateway, 1001},
-		{"a session that waits for an answer", func(h *hall, c, b *peer) {
+		{"an open session", func(*engineFixture, *peer, *peer) {}, Shutdown, Gateway, 1001},
+		{"a session that waits for an answer", func(h *engineFixture, c, b *peer) {
 			c.send(wstest.Close(3000, ""))
-			b.take(wstest.Close(3000, ""))
+			b.receive(wstest.Close(3000, ""))
 		}, Closed, Client, 3000},
-		{"a session that lingers", func(h *hall, c, b *peer) {
+		{"a session that lingers", func(h *engineFixture, c, b *peer) {
 			c.send(wstest.Close(1000, ""))
-			b.take(wstest.Close(1000, ""))
+			b.receive(wstest.Close(1000, ""))
 			b.send(wstest.Close(1000, ""))
 		}, Closed, Client, 1000},
-		{"a session that was cut before", func(h *hall, c, b *peer) {
+		{"a session that was cut before", func(h *engineFixture, c, b *peer) {
 			c.send(wstest.Close(1000, ""))
 			synctest.Wait()
 			h.End(all, Shutdown, 0)
@@ -279,7 +279,7 @@ func TestAnEngineThatStopsDoesNotLinger(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHall(t)
+				h := newFixture(t)
 				c, b := h.join(roomy, roomy, Session{})
 				tt.play(h, c, b)
 				synctest.Wait()
@@ -288,7 +288,7 @@ func TestAnEngineThatStopsDoesNotLinger(t *testing.T) {
 				if took := time.Since(start); took != cutTime {
 					t.Errorf("Run returned after %v; want %v", took, cutTime)
 				}
-				h.expect(tt.cause, tt.by, tt.code)
+				h.expectReport(tt.cause, tt.by, tt.code)
 			})
 		})
 	}
@@ -296,12 +296,12 @@ func TestAnEngineThatStopsDoesNotLinger(t *testing.T) {
 
 func TestASessionJoinedToAStoppedEngineIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t)
+		h := newFixture(t)
 		h.stop()
 		c, b := h.join(roomy, roomy, Session{})
-		c.expect(`close 1001 "shutdown"`)
-		b.expect("close 1001")
-		h.expect(Shutdown, Gateway, 1001)
+		c.expectRest(`close 1001 "shutdown"`)
+		b.expectRest("close 1001")
+		h.expectReport(Shutdown, Gateway, 1001)
 		h.Drained(t.Context())
 		if n := h.group.Open(); n != 0 {
 			t.Errorf("Open() = %d; want 0", n)
@@ -311,7 +311,7 @@ func TestASessionJoinedToAStoppedEngineIsTold(t *testing.T) {
 
 func TestJoinWhileRunReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t)
+		h := newFixture(t)
 		h.join(roomy, roomy, Session{})
 		var wg sync.WaitGroup
 		wg.Go(h.stop)
@@ -331,7 +331,7 @@ func TestJoinWhileRunReturns(t *testing.T) {
 
 func TestDrainedLetsSeveralWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t)
+		h := newFixture(t)
 		h.Drained(t.Context()) // nobody there
 		c, b := h.join(roomy, roomy, Session{})
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -353,16 +353,16 @@ func TestDrainedLetsSeveralWait(t *testing.T) {
 func TestEndSpreadsTheEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const sessions, spread = 200, 10 * time.Second
-		h := newHall(t)
+		h := newFixture(t)
 		ends := make(chan time.Duration, sessions)
 		start := time.Now()
 		for range sessions {
 			c, b := h.join(roomy, roomy, Session{})
 			go func() {
-				c.answer(`close 1012 "route removed"`, wstest.Close(1012, ""))
+				c.answerClose(`close 1012 "route removed"`, wstest.Close(1012, ""))
 				ends <- time.Since(start)
 			}()
-			go b.answer("close 1001", wstest.Close(1001, ""))
+			go b.answerClose("close 1001", wstest.Close(1001, ""))
 		}
 		odd := func(v View) bool { return v.ID%2 == 1 }
 		if n := h.End(odd, RouteRemoved, spread); n != sessions/2 {
@@ -397,7 +397,7 @@ func TestAStalledReaderHoldsTheWriterBack(t *testing.T) {
 		t.Run(stalled.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const buffers = 2*1024 + idleBuffer + busyBuffer
-				h := newHall(t)
+				h := newFixture(t)
 				c, b := h.join(narrow, narrow, Session{})
 				to, from := c, b
 				if stalled == Backend {
@@ -408,17 +408,17 @@ func TestAStalledReaderHoldsTheWriterBack(t *testing.T) {
 				synctest.Wait()
 				// The other direction does not care.
 				to.send(wstest.Text("still there"))
-				from.take(wstest.Text("still there"))
+				from.receive(wstest.Text("still there"))
 				var v View
 				h.Each(func(x View) bool { v = x; return true })
 				if n := max(v.FromClient.Bytes, v.FromBackend.Bytes); n > buffers {
 					t.Errorf("the engine took %d bytes; want at most %d", n, buffers)
 				}
-				to.take(message)
-				to.answer("close 1000", wstest.Close(1000, ""))
+				to.receive(message)
+				to.answerClose("close 1000", wstest.Close(1000, ""))
 				from.Close()
 				h.Drained(t.Context())
-				h.expect(Closed, stalled.other(), 1000)
+				h.expectReport(Closed, stalled.other(), 1000)
 			})
 		})
 	}
@@ -426,12 +426,12 @@ func TestAStalledReaderHoldsTheWriterBack(t *testing.T) {
 
 func TestCountsAreReadableWhileASessionRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t)
+		h := newFixture(t)
 		owner := new(int)
 		c, b := h.join(roomy, roomy, Session{Owner: owner})
 		c.send(wstest.Text("abc"), wstest.Part(ws.OpText, "d"), wstest.Ping(""))
 		b.send(binary("0123456789"), wstest.Pong(""), wstest.Pong(""))
-		b.raw(sent(Backend, binary("0123456789"))[:7])
+		b.sendRaw(encode(Backend, binary("0123456789"))[:7])
 		synctest.Wait()
 		var seen []View
 		h.Each(func(v View) bool { seen = append(seen, v); return true })
@@ -460,7 +460,7 @@ func TestCountsAreReadableWhileASessionRuns(t *testing.T) {
 
 func TestEachStopsWhenTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t)
+		h := newFixture(t)
 		for range 3 {
 			c, b := h.join(roomy, roomy, Session{})
 			defer c.reset()
@@ -476,7 +476,7 @@ func TestEachStopsWhenTold(t *testing.T) {
 
 func TestAnIdleSessionHoldsNoLargeBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t)
+		h := newFixture(t)
 		var lent []weak.Pointer[[]byte]
 		var mu sync.Mutex
 		portableOf(h.Engine).buffers.New = func() any {
@@ -492,9 +492,9 @@ func TestAnIdleSessionHoldsNoLargeBuffer(t *testing.T) {
 			defer b.reset()
 			message := wstest.Text(strings.Repeat("x", 100_000))
 			go c.send(message)
-			b.take(message)
+			b.receive(message)
 			go b.send(message)
-			c.take(message)
+			c.receive(message)
 		}
 		synctest.Wait()
 		runtime.GC() // empties the pool,
@@ -511,24 +511,27 @@ func TestAnIdleSessionHoldsNoLargeBuffer(t *testing.T) {
 }
 
 func TestRandomEndsLeaveNothingBehind(t *testing.T) {
-	ten := sent(Client, binary("0123456789"))
-	ways := []func(h *hall, c, b *peer, id uint64){
-		func(h *hall, c, b *peer, id uint64) { c.reset() },
-		func(h *hall, c, b *peer, id uint64) { b.reset() },
-		func(h *hall, c, b *peer, id uint64) { c.closeWrite() },
-		func(h *hall, c, b *peer, id uint64) { b.Close() },
-		func(h *hall, c, b *peer, id uint64) { c.Write(ten[:9]); c.Close() },
-		func(h *hall, c, b *peer, id uint64) { c.Write(bytes.Repeat(ten, 1000)); c.reset() },
-		func(h *hall, c, b *peer, id uint64) { c.Write(sent(Client, wstest.Close(1000, ""))); c.Close() },
-		func(h *hall, c, b *peer, id uint64) { b.Write(sent(Backend, wstest.Close(1000, ""))) },
-		func(h *hall, c, b *peer, id uint64) { c.Write([]byte("garbage")) },
-		func(h *hall, c, b *peer, id uint64) { b.Write(ten) },
-		func(h *hall, c, b *peer, id uint64) {
+	ten := encode(Client, binary("0123456789"))
+	ways := []func(h *engineFixture, c, b *peer, id uint64){
+		func(h *engineFixture, c, b *peer, id uint64) { c.reset() },
+		func(h *engineFixture, c, b *peer, id uint64) { b.reset() },
+		func(h *engineFixture, c, b *peer, id uint64) { c.closeWrite() },
+		func(h *engineFixture, c, b *peer, id uint64) { b.Close() },
+		func(h *engineFixture, c, b *peer, id uint64) { c.Write(ten[:9]); c.Close() },
+		func(h *engineFixture, c, b *peer, id uint64) { c.Write(bytes.Repeat(ten, 1000)); c.reset() },
+		func(h *engineFixture, c, b *peer, id uint64) {
+			c.Write(encode(Client, wstest.Close(1000, "")))
+			c.Close()
+		},
+		func(h *engineFixture, c, b *peer, id uint64) { b.Write(encode(Backend, wstest.Close(1000, ""))) },
+		func(h *engineFixture, c, b *peer, id uint64) { c.Write([]byte("garbage")) },
+		func(h *engineFixture, c, b *peer, id uint64) { b.Write(ten) },
+		func(h *engineFixture, c, b *peer, id uint64) {
 			h.End(func(v View) bool { return v.ID == id }, Shutdown, time.Duration(id%3)*time.Second)
 		},
 	}
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t)
+		h := newFixture(t)
 		const sessions = 3000
 		h.reports = make(chan Report, sessions)
 		var peers []*peer

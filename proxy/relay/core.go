@@ -18,18 +18,18 @@ import (
 // Moments are nanoseconds of the caller's clock, which does not go back; 0 is
 // none.
 type core struct {
-	*flow
-	*tie
+	*state
+	*stateRefs
 }
 
-// flow is what a core keeps of an open session. It is plain: engines may keep
+// state is what a core keeps of an open session. It is plain: engines may keep
 // it where the collector does not look.
-type flow struct {
-	id       uint64
-	opened   int64
-	ends     [2]end // by Side
-	deadline int64  // of what is awaited: while the session is open its end for planned, then answers to Close frames, then that the peers close; 0 for never
-	planned  Cause
+type state struct {
+	id           uint64
+	opened       int64
+	sides        [2]sideState // by Side
+	deadline     int64        // of what is awaited: while the session is open its end for planned, then answers to Close frames, then that the peers close; 0 for never
+	plannedCause Cause
 
 	cause      Cause // 0 while the session is open
 	by         Side
@@ -37,63 +37,63 @@ type flow struct {
 	badGateway ws.StatusCode
 }
 
-// end is one side of a session as the core sees it.
-type end struct {
-	dir    frame.Direction // of what comes from it
-	seen   int64           // moment from which its silence counts: of the last bytes from it that said something, or of what excuses it
-	pinged int64           // moment at which the last ping of the other side went to it
-	notice notice          // a Close frame of the gateway's own, until it is written
-	ping   bool            // a ping is to be written to it
-	asked  bool            // one was, of the gateway's or of the other side's, and nothing has come since
-	heard  bool            // nothing more is awaited from it: its Close frame or its last byte has come
-	told   bool            // nothing more goes to it: a Close frame did, or nothing can
-	broken bool            // a write to it failed
-	cut    bool            // it can not know that the session is over, or did not answer in time
+// sideState is one side of a session as the core sees it.
+type sideState struct {
+	dir          frame.Direction // of what comes from it
+	silentSince  int64           // moment from which its silence counts: of the last bytes from it that said something, or of what excuses it
+	peerPingAt   int64           // moment at which the last ping of the other side went to it
+	pendingClose pendingClose    // a Close frame of the gateway's own, until it is written
+	pingDue      bool            // a ping is to be written to it
+	pingSent     bool            // one was, of the gateway's or of the other side's, and nothing has come since
+	readDone     bool            // nothing more is awaited from it: its Close frame or its last byte has come
+	writeDone    bool            // nothing more goes to it: a Close frame did, or nothing can
+	writeBroken  bool            // a write to it failed
+	unreachable  bool            // it can not know that the session is over, or did not answer in time
 }
 
-// notice is a Close frame to be written, and what its reason is made of.
-type notice struct {
-	code  ws.StatusCode // 0 means there is none
-	cause Cause
-	broke frame.Violation
-	last  bool // it goes behind all that the other side still says
-	due   bool // the stream to the side stands between frames, and is mute from there on
+// pendingClose is a Close frame to be written, and what its reason is made of.
+type pendingClose struct {
+	code       ws.StatusCode // 0 means there is none
+	cause      Cause
+	violation  frame.Violation
+	afterPeer  bool // it goes behind all that the other side still says
+	atBoundary bool // the stream to the side stands between frames, and is mute from there on
 }
 
-func (n *notice) reason() string {
+func (n *pendingClose) reason() string {
 	switch {
-	case n.broke != frame.None:
-		return n.broke.String()
+	case n.violation != frame.None:
+		return n.violation.String()
 	case n.cause != 0:
 		return n.cause.String()
 	}
 	return ""
 }
 
-// tie is what a core has to point to.
-type tie struct {
-	group *Group
-	words *words // nil while the session is open
+// stateRefs is what a core has to point to.
+type stateRefs struct {
+	group   *Group
+	outcome *outcome // nil while the session is open
 }
 
-// words is what there is to say of a session's end.
-type words struct {
-	reason string // of the peer's Close frame, or of the gateway's own
-	detail string // for the operator
-	broken [2]error
+// outcome is what there is to say of a session's end.
+type outcome struct {
+	reason    string // of the peer's Close frame, or of the gateway's own
+	detail    string // for the operator
+	writeErrs [2]error
 }
 
-// begin makes the core that of an open session.
-func (c core) begin(s *Session, now int64) {
-	*c.flow = flow{id: s.ID, opened: now, badGateway: s.BadGateway}
-	*c.tie = tie{group: s.Group}
+// open makes the core that of an open session.
+func (c core) open(s *Session, now int64) {
+	*c.state = state{id: s.ID, opened: now, badGateway: s.BadGateway}
+	*c.stateRefs = stateRefs{group: s.Group}
 	if c.badGateway == 0 {
 		c.badGateway = frame.StatusBadGateway
 	}
-	c.ends[Client].dir = frame.FromClient(s.Deflate)
-	c.ends[Backend].dir = frame.FromBackend(s.Deflate)
-	for side := range c.ends {
-		c.ends[side].seen, c.ends[side].dir.Last = now, now
+	c.sides[Client].dir = frame.FromClient(s.Deflate)
+	c.sides[Backend].dir = frame.FromBackend(s.Deflate)
+	for side := range c.sides {
+		c.sides[side].silentSince, c.sides[side].dir.Last = now, now
 	}
 }
 
@@ -102,11 +102,11 @@ func (c core) begin(s *Session, now int64) {
 // until out is written. used 0 asks for more bytes behind the same ones, or,
 // where the moment of until has not come, for the same ones again then.
 func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
-	x, y := &c.ends[from], &c.ends[from.other()]
-	mute, counts := y.told, x.dir.Counts
-	if c.ready(from.other()) {
+	x, y := &c.sides[from], &c.sides[from.other()]
+	mute, counts := y.writeDone, x.dir.Counts
+	if c.closeReady(from.other()) {
 		// The frame under way goes first, and nothing behind it.
-		if y.notice.due = y.notice.due || x.dir.Boundary(); y.notice.due {
+		if y.pendingClose.atBoundary = y.pendingClose.atBoundary || x.dir.Boundary(); y.pendingClose.atBoundary {
 			mute = true
 		} else if left := x.dir.Left(); int64(len(in)) > left {
 			in = in[:left]
@@ -114,22 +114,22 @@ func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 	}
 	v := x.dir.Next(in, c.limits(from), now)
 	if v.Take > 0 { // the same bytes may come again
-		x.speaks(now)
+		x.noteRead(now)
 	}
 	switch v.Do {
 	case frame.Excess:
-		c.excess(from, v.Violation)
+		c.overLimit(from, v.Violation)
 		return c.feed(from, in, now) // without limits now
 	case frame.End:
-		x.heard = true
-		c.offend(from, Violation, v.Violation)
+		x.readDone = true
+		c.blame(from, Violation, v.Violation)
 		return nil, len(in)
 	case frame.Close:
 		code, reason := frame.ParseClose(in[:v.Take])
-		c.first(Closed, from, code, reason, "")
-		x.heard = true
-		if mute = mute || y.notice.code != 0; !mute {
-			y.told = true
+		c.setCause(Closed, from, code, reason, "")
+		x.readDone = true
+		if mute = mute || y.pendingClose.code != 0; !mute {
+			y.writeDone = true
 		}
 	}
 	switch {
@@ -138,17 +138,17 @@ func (c core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 	case v.Do != frame.Drop:
 		out = in[:v.Take]
 		if x.dir.Asks != 0 {
-			y.hears(x.dir.Asks, now)
+			y.notePing(x.dir.Asks, now)
 			x.dir.Asks = 0
 		}
 	}
 	return out, v.Take
 }
 
-// review is for a session whose group may have other rules now.
-func (c core) review() {
-	for side := range c.ends {
-		c.ends[side].dir.Forgive()
+// resetRates is for a session whose group may have other rules now.
+func (c core) resetRates() {
+	for side := range c.sides {
+		c.sides[side].dir.Forgive()
 	}
 }
 
@@ -170,93 +170,93 @@ func (c core) until(from Side) int64 {
 	if c.limits(from) == nil {
 		return 0
 	}
-	return c.ends[from].dir.Until()
+	return c.sides[from].dir.Until()
 }
 
-// ahead returns how many bytes of payload come next from a side that may go on
+// payloadAhead returns how many bytes of payload come next from a side that may go on
 // without being fed.
-func (c core) ahead(from Side) int64 {
-	if y := &c.ends[from.other()]; y.told || y.notice.due {
+func (c core) payloadAhead(from Side) int64 {
+	if y := &c.sides[from.other()]; y.writeDone || y.pendingClose.atBoundary {
 		return 0
 	}
-	return c.ends[from].dir.Left()
+	return c.sides[from].dir.Left()
 }
 
-// passed tells that n of those bytes went on.
-func (c core) passed(from Side, n, now int64) {
-	x := &c.ends[from]
-	x.speaks(now)
+// payloadForwarded tells that n of those bytes went on.
+func (c core) payloadForwarded(from Side, n, now int64) {
+	x := &c.sides[from]
+	x.noteRead(now)
 	if x.dir.Passed(n, c.limits(from), now) {
-		c.excess(from, frame.ByteRate)
+		c.overLimit(from, frame.ByteRate)
 	}
 }
 
-// first notes why the session ends, unless that is known already.
-func (c core) first(cause Cause, by Side, code ws.StatusCode, reason, detail string) bool {
+// setCause notes why the session ends, unless that is known already.
+func (c core) setCause(cause Cause, by Side, code ws.StatusCode, reason, detail string) bool {
 	if c.cause != 0 {
 		return false
 	}
 	c.cause, c.by, c.code = cause, by, code
-	w := c.wordy()
+	w := c.ensureOutcome()
 	w.reason, w.detail = reason, detail
 	return true
 }
 
-// wordy returns the words, which are there from now on.
-func (c core) wordy() *words {
-	if c.words == nil {
-		c.words = new(words)
+// ensureOutcome returns the words, which are there from now on.
+func (c core) ensureOutcome() *outcome {
+	if c.outcome == nil {
+		c.outcome = new(outcome)
 	}
-	return c.words
+	return c.outcome
 }
 
-// tell puts a Close frame in line for a side.
-func (c core) tell(to Side, n notice) {
-	if e := &c.ends[to]; !e.told && e.notice.code == 0 {
-		e.notice, e.ping = n, false
+// queueClose puts a Close frame in line for a side.
+func (c core) queueClose(to Side, n pendingClose) {
+	if e := &c.sides[to]; !e.writeDone && e.pendingClose.code == 0 {
+		e.pendingClose, e.pingDue = n, false
 	}
 }
 
-// ready reports whether there is a Close frame whose turn it is to go to a side.
-func (c core) ready(to Side) bool {
-	n := &c.ends[to].notice
-	return n.code != 0 && (!n.last || c.ends[to.other()].heard)
+// closeReady reports whether there is a Close frame whose turn it is to go to a side.
+func (c core) closeReady(to Side) bool {
+	n := &c.sides[to].pendingClose
+	return n.code != 0 && (!n.afterPeer || c.sides[to.other()].readDone)
 }
 
-// excess ends the session of a side that is over a limit.
-func (c core) excess(by Side, v frame.Violation) {
+// overLimit ends the session of a side that is over a limit.
+func (c core) overLimit(by Side, v frame.Violation) {
 	cause := TooFast
 	if v.Code() == ws.StatusMessageTooBig {
 		cause = TooLarge
 	}
-	c.offend(by, cause, v)
+	c.blame(by, cause, v)
 }
 
-// offend ends the session for what a side sent. The other one is told at once.
+// blame ends the session for what a side sent. The other one is told at once.
 // A client is told behind what the backend still says: answers to what it sent
 // before are among that.
-func (c core) offend(by Side, cause Cause, v frame.Violation) {
-	c.first(cause, by, v.Code(), v.String(), fmt.Sprintf("the %s sent %s", by, v))
-	c.tell(by, notice{code: v.Code(), broke: v, last: by == Client})
-	c.tell(by.other(), notice{code: ws.StatusGoingAway})
+func (c core) blame(by Side, cause Cause, v frame.Violation) {
+	c.setCause(cause, by, v.Code(), v.String(), fmt.Sprintf("the %s sent %s", by, v))
+	c.queueClose(by, pendingClose{code: v.Code(), violation: v, afterPeer: by == Client})
+	c.queueClose(by.other(), pendingClose{code: ws.StatusGoingAway})
 }
 
 // end ends the session for a cause that lies with the gateway, or with a side
 // that does not say or do what it should.
 func (c core) end(cause Cause, by Side) {
-	if !c.first(cause, by, cause.code(), cause.String(), "") {
+	if !c.setCause(cause, by, cause.code(), cause.String(), "") {
 		return // both are about to know
 	}
-	c.tell(Client, notice{code: cause.code(), cause: cause})
-	c.tell(Backend, notice{code: ws.StatusGoingAway})
+	c.queueClose(Client, pendingClose{code: cause.code(), cause: cause})
+	c.queueClose(Backend, pendingClose{code: ws.StatusGoingAway})
 }
 
-// lost tells that no more bytes come from a side: err is io.EOF when it ended
+// readEnded tells that no more bytes come from a side: err is io.EOF when it ended
 // its stream and may still be written to.
-func (c core) lost(side Side, err error) {
-	x, y := &c.ends[side], &c.ends[side.other()]
-	inside := !c.between(side.other()) && !y.told
-	if !x.heard {
+func (c core) readEnded(side Side, err error) {
+	x, y := &c.sides[side], &c.sides[side.other()]
+	inside := !c.atBoundary(side.other()) && !y.writeDone
+	if !x.readDone {
 		code := c.badGateway
 		if side == Client {
 			code = ws.StatusGoingAway
@@ -268,52 +268,52 @@ func (c core) lost(side Side, err error) {
 		case inside:
 			detail = "the " + side.String() + " closed the connection inside a frame"
 		}
-		if c.first(Lost, side, code, "", detail) {
-			c.tell(side.other(), notice{code: code})
+		if c.setCause(Lost, side, code, "", detail) {
+			c.queueClose(side.other(), pendingClose{code: code})
 		} else {
-			c.answer(side.other())
+			c.closeForPeer(side.other())
 		}
 	}
-	x.heard = true
+	x.readDone = true
 	if inside {
 		// The other side's frame stays cut: no Close frame can follow it.
-		y.heard, y.told, y.notice, y.cut = true, true, notice{}, true
-		c.tell(side, notice{code: ws.StatusGoingAway})
+		y.readDone, y.writeDone, y.pendingClose, y.unreachable = true, true, pendingClose{}, true
+		c.queueClose(side, pendingClose{code: ws.StatusGoingAway})
 	}
 	if !errors.Is(err, io.EOF) {
-		x.told, x.notice = true, notice{}
+		x.writeDone, x.pendingClose = true, pendingClose{}
 	}
 }
 
-// between reports whether the stream to a side stands between frames.
-func (c core) between(to Side) bool {
-	return c.ends[to].notice.due || c.ends[to.other()].dir.Boundary()
+// atBoundary reports whether the stream to a side stands between frames.
+func (c core) atBoundary(to Side) bool {
+	return c.sides[to].pendingClose.atBoundary || c.sides[to.other()].dir.Boundary()
 }
 
-// answer tells a side in place of the other one, which can not any more: the
+// closeForPeer tells a side in place of the other one, which can not any more: the
 // code of its own Close frame, if it sent one.
-func (c core) answer(to Side) {
+func (c core) closeForPeer(to Side) {
 	code := ws.StatusGoingAway
 	if c.cause == Closed && c.by == to && c.code != ws.StatusNoStatusRcvd {
 		code = c.code
 	}
-	c.tell(to, notice{code: code})
+	c.queueClose(to, pendingClose{code: code})
 }
 
-// unwritable tells that a side takes no more bytes. What it sent before, a Close
+// writeFailed tells that a side takes no more bytes. What it sent before, a Close
 // frame perhaps, may still be there to read: feed and lost follow as ever.
-func (c core) unwritable(side Side, err error) {
-	e := &c.ends[side]
-	e.told, e.notice, e.ping, e.broken = true, notice{}, false, true
-	c.wordy().broken[side] = err
+func (c core) writeFailed(side Side, err error) {
+	e := &c.sides[side]
+	e.writeDone, e.pendingClose, e.pingDue, e.writeBroken = true, pendingClose{}, false, true
+	c.ensureOutcome().writeErrs[side] = err
 }
 
-// hush ends the time in which a side may go on while a Close frame waits behind
+// stopWaitingBehind ends the time in which a side may go on while a Close frame waits behind
 // it for the other one. It reports whether there was such a frame.
-func (c core) hush() bool {
-	for side := range c.ends {
-		if x := &c.ends[Side(side).other()]; c.ends[side].notice.last && !x.heard {
-			x.heard, x.cut = true, true
+func (c core) stopWaitingBehind() bool {
+	for side := range c.sides {
+		if x := &c.sides[Side(side).other()]; c.sides[side].pendingClose.afterPeer && !x.readDone {
+			x.readDone, x.unreachable = true, true
 			return true
 		}
 	}
@@ -323,35 +323,35 @@ func (c core) hush() bool {
 // expire gives up waiting: who was not told yet is told now, if a Close frame
 // fits, and nothing is awaited any more.
 func (c core) expire() {
-	for side := range c.ends {
-		if c.ends[side].broken {
-			c.lost(Side(side), fmt.Errorf("write: %w", c.words.broken[side]))
+	for side := range c.sides {
+		if c.sides[side].writeBroken {
+			c.readEnded(Side(side), fmt.Errorf("write: %w", c.outcome.writeErrs[side]))
 		}
 	}
-	for side := range c.ends {
-		e := &c.ends[side]
-		e.cut = e.cut || !e.heard
-		e.heard = true
-		c.answer(Side(side))
-		if !e.told && !c.between(Side(side)) {
-			e.told, e.notice, e.cut = true, notice{}, true
+	for side := range c.sides {
+		e := &c.sides[side]
+		e.unreachable = e.unreachable || !e.readDone
+		e.readDone = true
+		c.closeForPeer(Side(side))
+		if !e.writeDone && !c.atBoundary(Side(side)) {
+			e.writeDone, e.pendingClose, e.unreachable = true, pendingClose{}, true
 		}
 	}
 }
 
 // closing reports whether the session is on its way out.
 func (c core) closing() bool {
-	return c.cause != 0 || c.ends[Client].broken || c.ends[Backend].broken
+	return c.cause != 0 || c.sides[Client].writeBroken || c.sides[Backend].writeBroken
 }
 
 // over reports whether both sides have said and heard all there is.
 func (c core) over() bool {
-	a, b := &c.ends[Client], &c.ends[Backend]
-	return a.heard && a.told && b.heard && b.told
+	a, b := &c.sides[Client], &c.sides[Backend]
+	return a.readDone && a.writeDone && b.readDone && b.writeDone
 }
 
-// hangsUp reports whether the gateway, when all is over, ends its stream to a
+// closesFirst reports whether the gateway, when all is over, ends its stream to a
 // side before that side does. The server of a session closes first (RFC 6455,
 // section 7.1.1): towards the client that is the gateway, and a backend does
 // it unless it was cut.
-func (c core) hangsUp(side Side) bool { return side == Client || c.ends[side].cut }
+func (c core) closesFirst(side Side) bool { return side == Client || c.sides[side].unreachable }

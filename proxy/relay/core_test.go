@@ -15,68 +15,68 @@ import (
 	"sluice/internal/wstest"
 )
 
-// play is a core whose sockets are buffers and whose clock is a number. It keeps
+// coreFixture is a core whose sockets are buffers and whose clock is a number. It keeps
 // to the contract of feed, next and tick: a direction is not fed while its bytes
 // wait to be written, or before its moment.
-type play struct {
+type coreFixture struct {
 	core
-	deflate bool
-	held    [2][]byte     // by Side: came from it and waits for more, or for its time
-	sent    [2][]byte     // by Side: all that came from it
-	answers [2][][]byte   // by Side: of those, pongs to the gateway's pings
-	passed  [2][]byte     // by Side: what went on to it of the other's bytes
-	own     [2][]injected // by Side: the frames of the gateway's own that it got
-	pings   [2]string     // by Side: payload of the last ping among them, until it is answered
-	fed     [2]int64      // by Side: moment at which the core last had bytes from it, before the end began
-	waiting [2][]byte     // by Side: on its way to it
-	stuck   [2]int64      // by Side: since when it takes nothing of that; 0 while nothing waits
-	begun   [2]int64      // by Side: since when the rest of a TLS record could have come; 0 while none is begun
-	now     int64
-	closed  int64    // moment at which the session's end began; 0 before
-	stalled [2]int64 // stuck, when that was
-	expired bool     // nothing is awaited any more
-	changed bool     // the rules did
+	deflate      bool
+	held         [2][]byte     // by Side: came from it and waits for more, or for its time
+	sent         [2][]byte     // by Side: all that came from it
+	answers      [2][][]byte   // by Side: of those, pongs to the gateway's pings
+	passed       [2][]byte     // by Side: what went on to it of the other's bytes
+	own          [2][]ownFrame // by Side: the frames of the gateway's own that it got
+	pings        [2]string     // by Side: payload of the last ping among them, until it is answered
+	lastFed      [2]int64      // by Side: moment at which the core last had bytes from it, before the end began
+	waiting      [2][]byte     // by Side: on its way to it
+	blockedSince [2]int64      // by Side: since when it takes nothing of that; 0 while nothing waits
+	recordSince  [2]int64      // by Side: since when the rest of a TLS record could have come; 0 while none is begun
+	now          int64
+	endedAt      int64    // moment at which the session's end began; 0 before
+	blockedAtEnd [2]int64 // stuck, when that was
+	expired      bool     // nothing is awaited any more
+	changed      bool     // the rules did
 }
 
-// injected is a frame of the gateway's own.
-type injected struct {
+// ownFrame is a frame of the gateway's own.
+type ownFrame struct {
 	at    int // where in passed
 	frame ws.Frame
 }
 
-func newPlay(deflate bool, r Rules) *play {
+func newCoreFixture(deflate bool, r Rules) *coreFixture {
 	g := new(Group)
 	g.Set(r)
-	return &play{core: newCore(&Session{Deflate: deflate, Group: g}), deflate: deflate, now: 1}
+	return &coreFixture{core: newCore(&Session{Deflate: deflate, Group: g}), deflate: deflate, now: 1}
 }
 
 func newCore(s *Session) core {
-	c := core{new(flow), new(tie)}
+	c := core{new(state), new(stateRefs)}
 	if s.Group == nil {
 		s.Group = new(Group)
 	}
-	c.begin(s, 1)
+	c.open(s, 1)
 	return c
 }
 
-// got returns all a side got. The payload of pings, which is random, is put as
+// received returns all a side got. The payload of pings, which is random, is put as
 // "gateway!".
-func (p *play) got(side Side) []byte {
+func (p *coreFixture) received(side Side) []byte {
 	var b []byte
 	done := 0
 	for _, own := range p.own[side] {
 		if own.frame.Header.OpCode == ws.OpPing {
 			own.frame = wstest.Ping("gateway!")
 		}
-		b = append(append(b, p.passed[side][done:own.at]...), sent(side.other(), own.frame)...)
+		b = append(append(b, p.passed[side][done:own.at]...), encode(side.other(), own.frame)...)
 		done = own.at
 	}
 	return append(b, p.passed[side][done:]...)
 }
 
-// bytes gives the core bytes from a side until it wants no more or, when slow,
+// receive gives the core bytes from a side until it wants no more or, when slow,
 // a write has to be waited for.
-func (p *play) bytes(from Side, b []byte, slow bool) {
+func (p *coreFixture) receive(from Side, b []byte, slow bool) {
 	p.sent[from] = append(p.sent[from], b...)
 	p.held[from] = append(p.held[from], b...)
 	to := from.other()
@@ -86,29 +86,29 @@ func (p *play) bytes(from Side, b []byte, slow bool) {
 			break
 		}
 		if len(out) > 0 {
-			p.waiting[to], p.stuck[to] = bytes.Clone(out), p.now
+			p.waiting[to], p.blockedSince[to] = bytes.Clone(out), p.now
 		}
-		if p.held[from] = p.held[from][used:]; p.closed == 0 {
-			p.fed[from] = p.now
+		if p.held[from] = p.held[from][used:]; p.endedAt == 0 {
+			p.lastFed[from] = p.now
 		}
 		if !slow {
 			p.written(to)
 		}
-		p.settle()
+		p.advance()
 	}
-	p.settle()
+	p.advance()
 }
 
 // pong returns the answer to the gateway's last ping to a side.
-func (p *play) pong(from Side) []byte {
-	b := sent(from, wstest.Pong(p.pings[from]))
+func (p *coreFixture) pong(from Side) []byte {
+	b := encode(from, wstest.Pong(p.pings[from]))
 	p.answers[from] = append(p.answers[from], b)
 	p.pings[from] = ""
 	return b
 }
 
-// said returns what came from a side without its answers to the gateway.
-func (p *play) said(from Side) []byte {
+// sentByPeer returns what came from a side without its answers to the gateway.
+func (p *coreFixture) sentByPeer(from Side) []byte {
 	b := p.sent[from]
 	for _, pong := range p.answers[from] {
 		b = bytes.Replace(b, pong, nil, 1)
@@ -116,43 +116,43 @@ func (p *play) said(from Side) []byte {
 	return b
 }
 
-// pass lets time go by: what is due happens in its moment.
-func (p *play) pass(d time.Duration) {
+// advanceTime lets time go by: what is due happens in its moment.
+func (p *coreFixture) advanceTime(d time.Duration) {
 	end := p.now + int64(d)
 	for {
-		when := p.due(p.now, p.stuck, p.begun)
+		when := p.nextDue(p.now, p.blockedSince, p.recordSince)
 		if when == 0 || when > end || p.expired || p.over() {
 			break
 		}
 		p.now = max(p.now, when)
-		p.expired = p.tick(p.now, p.stuck, p.begun)
-		p.settle()
-		for side := range p.ends {
-			p.bytes(Side(side), nil, false)
+		p.expired = p.tick(p.now, p.blockedSince, p.recordSince)
+		p.advance()
+		for side := range p.sides {
+			p.receive(Side(side), nil, false)
 		}
-		if again := p.due(p.now, p.stuck, p.begun); again != 0 && again <= p.now && !p.expired && !p.over() {
+		if again := p.nextDue(p.now, p.blockedSince, p.recordSince); again != 0 && again <= p.now && !p.expired && !p.over() {
 			panic(fmt.Sprintf("what was due at %d is due at %d behind it", p.now, again))
 		}
 	}
 	p.now = end
 }
 
-func (p *play) written(to Side) {
+func (p *coreFixture) written(to Side) {
 	p.passed[to] = append(p.passed[to], p.waiting[to]...)
-	p.waiting[to], p.stuck[to] = nil, 0
-	p.settle()
+	p.waiting[to], p.blockedSince[to] = nil, 0
+	p.advance()
 }
 
-func (p *play) settle() {
+func (p *coreFixture) advance() {
 	if p.closing() {
-		if p.closed == 0 {
-			p.closed, p.stalled = p.now, p.stuck
+		if p.endedAt == 0 {
+			p.endedAt, p.blockedAtEnd = p.now, p.blockedSince
 		}
-		p.await(p.now)
+		p.awaitAnswers(p.now)
 	}
-	for side := range p.ends {
+	for side := range p.sides {
 		for p.waiting[side] == nil {
-			b := p.next(Side(side), nil, p.now)
+			b := p.appendOwn(Side(side), nil, p.now)
 			if len(b) == 0 {
 				break
 			}
@@ -166,43 +166,47 @@ func (p *play) settle() {
 			if f.Header.OpCode == ws.OpPing {
 				p.pings[side] = string(f.Payload)
 			}
-			p.own[side] = append(p.own[side], injected{len(p.passed[side]), f})
+			p.own[side] = append(p.own[side], ownFrame{len(p.passed[side]), f})
 		}
 	}
 }
 
 // An event is one thing that happens to a session.
-type event func(*play)
+type event func(*coreFixture)
 
-func comes(from Side, frames ...ws.Frame) event { return raw(from, string(sent(from, frames...))) }
-func raw(from Side, b string) event             { return func(p *play) { p.bytes(from, []byte(b), false) } }
+func receives(from Side, frames ...ws.Frame) event { return raw(from, string(encode(from, frames...))) }
+func raw(from Side, b string) event {
+	return func(p *coreFixture) { p.receive(from, []byte(b), false) }
+}
 func part(from Side, first, last int, f ws.Frame) event {
-	return raw(from, string(sent(from, f)[first:last]))
+	return raw(from, string(encode(from, f)[first:last]))
 }
-func eof(side Side) event      { return func(p *play) { p.lost(side, io.EOF) } }
-func reset(side Side) event    { return func(p *play) { p.lost(side, errReset) } }
-func noWrite(side Side) event  { return func(p *play) { p.unwritable(side, errReset) } }
-func ending(cause Cause) event { return func(p *play) { p.end(cause, Gateway) } }
-func expires(p *play)          { p.expire() }
+func eof(side Side) event        { return func(p *coreFixture) { p.readEnded(side, io.EOF) } }
+func reset(side Side) event      { return func(p *coreFixture) { p.readEnded(side, errReset) } }
+func writeFails(side Side) event { return func(p *coreFixture) { p.writeFailed(side, errReset) } }
+func ends(cause Cause) event     { return func(p *coreFixture) { p.end(cause, Gateway) } }
+func expires(p *coreFixture)     { p.expire() }
 func stalls(from Side, frames ...ws.Frame) event {
-	return func(p *play) { p.bytes(from, sent(from, frames...), true) }
+	return func(p *coreFixture) { p.receive(from, encode(from, frames...), true) }
 }
 
-// takes is a side that takes some of what waits for it.
-func takes(to Side) event        { return func(p *play) { p.stuck[to] = p.now } }
-func begins(from Side) event     { return func(p *play) { p.begun[from] = p.now } }
-func flows(to Side) event        { return func(p *play) { p.written(to); p.bytes(to.other(), nil, false) } }
-func wait(d time.Duration) event { return func(p *play) { p.pass(d) } }
-func sets(r Rules) event         { return func(p *play) { p.group.Set(r); p.changed = true } }
-func pongs(from Side) event      { return func(p *play) { p.bytes(from, p.pong(from), false) } }
+// takesSome is a side that takes some of what waits for it.
+func takesSome(to Side) event { return func(p *coreFixture) { p.blockedSince[to] = p.now } }
+func begins(from Side) event  { return func(p *coreFixture) { p.recordSince[from] = p.now } }
+func writesOn(to Side) event {
+	return func(p *coreFixture) { p.written(to); p.receive(to.other(), nil, false) }
+}
+func wait(d time.Duration) event { return func(p *coreFixture) { p.advanceTime(d) } }
+func sets(r Rules) event         { return func(p *coreFixture) { p.group.Set(r); p.changed = true } }
+func pongs(from Side) event      { return func(p *coreFixture) { p.receive(from, p.pong(from), false) } }
 func planned(c Cause, in time.Duration) event {
-	return func(p *play) { p.plan(c, p.now+int64(in)) }
+	return func(p *coreFixture) { p.planEnd(c, p.now+int64(in)) }
 }
 
 var errReset = errors.New("connection reset by peer")
 
 // A scene is what happens to a session, and what is to come of it.
-type scene struct {
+type coreTest struct {
 	name            string
 	rules           Rules
 	events          []event
@@ -214,32 +218,32 @@ type scene struct {
 	cut             bool          // the gateway hangs up on the backend
 }
 
-func (s scene) play(t *testing.T) {
+func (s coreTest) run(t *testing.T) {
 	t.Parallel()
-	p := newPlay(false, s.rules)
+	p := newCoreFixture(false, s.rules)
 	for _, e := range s.events {
 		e(p)
-		p.settle()
+		p.advance()
 	}
 	for side, want := range map[Side]string{Client: s.client, Backend: s.backend} {
-		if r := read(side.other(), false, p.got(side)); r.String() != want {
+		if r := parseStream(side.other(), false, p.received(side)); r.String() != want {
 			t.Errorf("the %s got %s; want %s", side, &r, want)
 		}
 	}
-	report := strings.TrimSpace(fmt.Sprintf("%s %s %d %s", p.cause, p.by, p.code, p.wordy().reason))
-	if report != s.report || p.wordy().detail != s.detail {
-		t.Errorf("report = %q, %q; want %q, %q", report, p.words.detail, s.report, s.detail)
+	report := strings.TrimSpace(fmt.Sprintf("%s %s %d %s", p.cause, p.by, p.code, p.ensureOutcome().reason))
+	if report != s.report || p.ensureOutcome().detail != s.detail {
+		t.Errorf("report = %q, %q; want %q, %q", report, p.outcome.detail, s.report, s.detail)
 	}
 	if p.over() == s.open || p.closing() == (s.report == "none client 0") {
 		t.Errorf("over() = %t, closing() = %t; want over %t", p.over(), p.closing(), !s.open)
 	}
-	if at := time.Duration(max(p.closed-1, 0)); at != s.at {
+	if at := time.Duration(max(p.endedAt-1, 0)); at != s.at {
 		t.Errorf("the end began after %v; want %v", at, s.at)
 	}
-	if p.hangsUp(Backend) != s.cut || !p.hangsUp(Client) {
-		t.Errorf("hangsUp = %t, %t for client, backend; want true, %t", p.hangsUp(Client), p.hangsUp(Backend), s.cut)
+	if p.closesFirst(Backend) != s.cut || !p.closesFirst(Client) {
+		t.Errorf("hangsUp = %t, %t for client, backend; want true, %t", p.closesFirst(Client), p.closesFirst(Backend), s.cut)
 	}
-	if wrong := p.wrong(); wrong != "" {
+	if wrong := p.brokenPromise(); wrong != "" {
 		t.Error(wrong)
 	}
 }
@@ -249,81 +253,81 @@ func TestCore(t *testing.T) {
 	ten := wstest.Text("0123456789") // 16 bytes from a client, 12 from a backend
 	bye := wstest.Close(1000, "bye")
 	bad := wstest.Reserved(wstest.Text("x"), false, true, false)
-	tests := []scene{
+	tests := []coreTest{
 		{
 			name:   "messages pass and nothing ends",
-			events: []event{comes(Client, ten, wstest.Ping("p")), comes(Backend, wstest.Part(ws.OpText, "a"), wstest.Pong(""), wstest.Last("b"))},
+			events: []event{receives(Client, ten, wstest.Ping("p")), receives(Backend, wstest.Part(ws.OpText, "a"), wstest.Pong(""), wstest.Last("b"))},
 			client: `text- "a", pong, more "b"`, backend: `text "0123456789", ping "p"`,
 			report: "none client 0", open: true,
 		},
 		{
 			name:   "the client closes, the backend answers",
-			events: []event{comes(Client, ten, bye), comes(Backend, wstest.Text("last"), wstest.Close(1000, ""))},
+			events: []event{receives(Client, ten, bye), receives(Backend, wstest.Text("last"), wstest.Close(1000, ""))},
 			client: `text "last", close 1000`, backend: `text "0123456789", close 1000 "bye"`,
 			report: "close client 1000 bye",
 		},
 		{
 			name:   "the backend closes, the client answers",
-			events: []event{comes(Backend, wstest.Close(4999, "x")), comes(Client, wstest.Close(4999, ""))},
+			events: []event{receives(Backend, wstest.Close(4999, "x")), receives(Client, wstest.Close(4999, ""))},
 			client: `close 4999 "x"`, backend: `close 4999`,
 			report: "close backend 4999 x",
 		},
 		{
 			name:   "a Close frame without a code is forwarded as it is",
-			events: []event{comes(Client, ws.NewCloseFrame(nil)), comes(Backend, ws.NewCloseFrame(nil))},
+			events: []event{receives(Client, ws.NewCloseFrame(nil)), receives(Backend, ws.NewCloseFrame(nil))},
 			client: `close`, backend: `close`,
 			report: "close client 1005",
 		},
 		{
 			name:   "Close frames that cross are both forwarded",
-			events: []event{stalls(Client, wstest.Close(3000, "")), comes(Backend, wstest.Close(3001, "")), flows(Backend)},
+			events: []event{stalls(Client, wstest.Close(3000, "")), receives(Backend, wstest.Close(3001, "")), writesOn(Backend)},
 			client: `close 3001`, backend: `close 3000`,
 			report: "close client 3000",
 		},
 		{
 			name:    "nothing follows a Close frame",
-			events:  []event{comes(Client, bye, ten, bye), raw(Client, "\xff\xff")},
+			events:  []event{receives(Client, bye, ten, bye), raw(Client, "\xff\xff")},
 			backend: `close 1000 "bye"`, report: "close client 1000 bye", open: true,
 		},
 		{
 			name:   "a Close frame answered by the end of the stream only",
-			events: []event{comes(Client, bye), eof(Backend)},
+			events: []event{receives(Client, bye), eof(Backend)},
 			client: `close 1000`, backend: `close 1000 "bye"`, report: "close client 1000 bye",
 		},
 		{
 			name:   "a Close frame without a code answered by the end of the stream only",
-			events: []event{comes(Client, ws.NewCloseFrame(nil)), eof(Backend)},
+			events: []event{receives(Client, ws.NewCloseFrame(nil)), eof(Backend)},
 			client: `close 1001`, backend: `close`, report: "close client 1005",
 		},
 		{
 			name:   "a Close frame of the backend answered by the end of the stream only",
-			events: []event{comes(Backend, bye), eof(Client)},
+			events: []event{receives(Backend, bye), eof(Client)},
 			client: `close 1000 "bye"`, backend: `close 1000`, report: "close backend 1000 bye",
 		},
 		{
 			name:   "a Close frame answered by the end of the stream inside a frame cuts the other side",
-			events: []event{comes(Client, bye), part(Backend, 0, 7, ten), eof(Backend)},
+			events: []event{receives(Client, bye), part(Backend, 0, 7, ten), eof(Backend)},
 			client: `+7 bytes`, backend: `close 1000 "bye"`, report: "close client 1000 bye",
 		},
 		{
 			name:   "a Close frame never answered",
-			events: []event{comes(Client, bye), expires},
+			events: []event{receives(Client, bye), expires},
 			client: `close 1000`, backend: `close 1000 "bye"`, report: "close client 1000 bye", cut: true,
 		},
 		{
 			name:   "a Close frame in pieces",
-			events: []event{part(Client, 0, 1, bye), part(Client, 1, 5, bye), part(Client, 5, 11, bye), comes(Backend, bye)},
+			events: []event{part(Client, 0, 1, bye), part(Client, 1, 5, bye), part(Client, 5, 11, bye), receives(Backend, bye)},
 			client: `close 1000 "bye"`, backend: `close 1000 "bye"`, report: "close client 1000 bye",
 		},
 		{
 			name:   "the client ends its stream, the backend has more to say",
-			events: []event{comes(Client, ten), eof(Client), comes(Backend, ten, wstest.Close(1001, ""))},
+			events: []event{receives(Client, ten), eof(Client), receives(Backend, ten, wstest.Close(1001, ""))},
 			client: `text "0123456789", close 1001`, backend: `text "0123456789", close 1001`,
 			report: "lost client 1001", detail: "the client closed the connection without a Close frame",
 		},
 		{
 			name:   "the client ends its stream and the backend never ends",
-			events: []event{eof(Client), comes(Backend, ten), expires},
+			events: []event{eof(Client), receives(Backend, ten), expires},
 			client: `text "0123456789", close 1001`, backend: `close 1001`, report: "lost client 1001", cut: true,
 			detail: "the client closed the connection without a Close frame",
 		},
@@ -335,7 +339,7 @@ func TestCore(t *testing.T) {
 		},
 		{
 			name:    "the client ends its stream inside a frame",
-			events:  []event{comes(Backend, ten), part(Client, 0, 9, ten), eof(Client)},
+			events:  []event{receives(Backend, ten), part(Client, 0, 9, ten), eof(Client)},
 			client:  `text "0123456789", close 1001`,
 			backend: `+9 bytes`, report: "lost client 1001", cut: true,
 			detail: "the client closed the connection inside a frame",
@@ -349,26 +353,26 @@ func TestCore(t *testing.T) {
 		},
 		{
 			name:    "inside a control frame nothing has passed, so a Close frame fits",
-			events:  []event{part(Client, 0, 7, wstest.Ping("ping")), eof(Client), comes(Backend, wstest.Close(1001, ""))},
+			events:  []event{part(Client, 0, 7, wstest.Ping("ping")), eof(Client), receives(Backend, wstest.Close(1001, ""))},
 			client:  `close 1001`,
 			backend: `close 1001`, report: "lost client 1001",
 			detail: "the client closed the connection without a Close frame",
 		},
 		{
 			name:    "the client's connection breaks",
-			events:  []event{comes(Client, ten), reset(Client), comes(Backend, ten, wstest.Close(1001, ""))},
+			events:  []event{receives(Client, ten), reset(Client), receives(Backend, ten, wstest.Close(1001, ""))},
 			backend: `text "0123456789", close 1001`, report: "lost client 1001",
 			detail: "the connection to the client broke: connection reset by peer",
 		},
 		{
 			name:   "the backend's connection breaks",
-			events: []event{comes(Backend, ten), reset(Backend), comes(Client, ten, wstest.Close(1014, ""))},
+			events: []event{receives(Backend, ten), reset(Backend), receives(Client, ten, wstest.Close(1014, ""))},
 			client: `text "0123456789", close 1014`, report: "lost backend 1014",
 			detail: "the connection to the backend broke: connection reset by peer",
 		},
 		{
 			name:   "the backend ends its stream without a Close frame",
-			events: []event{eof(Backend), comes(Client, ten, wstest.Close(1014, ""))},
+			events: []event{eof(Backend), receives(Client, ten, wstest.Close(1014, ""))},
 			client: `close 1014`, backend: `text "0123456789", close 1014`, report: "lost backend 1014",
 			detail: "the backend closed the connection without a Close frame",
 		},
@@ -387,37 +391,37 @@ func TestCore(t *testing.T) {
 		},
 		{
 			name:    "a side that takes no more bytes may have sent a Close frame",
-			events:  []event{part(Client, 0, 6, ten), noWrite(Client), comes(Backend, ten), part(Client, 6, 16, ten), comes(Client, bye), reset(Client), comes(Backend, bye)},
+			events:  []event{part(Client, 0, 6, ten), writeFails(Client), receives(Backend, ten), part(Client, 6, 16, ten), receives(Client, bye), reset(Client), receives(Backend, bye)},
 			backend: `text "0123456789", close 1000 "bye"`, report: "close client 1000 bye",
 		},
 		{
 			name:    "a side that takes no more bytes and says nothing",
-			events:  []event{noWrite(Client), expires},
+			events:  []event{writeFails(Client), expires},
 			backend: `close 1001`, report: "lost client 1001", cut: true,
 			detail: "the connection to the client broke: write: connection reset by peer",
 		},
 		{
 			name:   "neither side takes more bytes",
-			events: []event{noWrite(Backend), noWrite(Client), expires},
+			events: []event{writeFails(Backend), writeFails(Client), expires},
 			report: "lost client 1001",
 			detail: "the connection to the client broke: write: connection reset by peer",
 		},
 		{
 			name:   "the answer to a Close frame can not be written",
-			events: []event{comes(Backend, bye), noWrite(Backend), comes(Client, bye), eof(Backend)},
+			events: []event{receives(Backend, bye), writeFails(Backend), receives(Client, bye), eof(Backend)},
 			client: `close 1000 "bye"`, report: "close backend 1000 bye",
 		},
 		{
 			name:   "a violation of the client",
-			events: []event{comes(Client, ten, bad, ten), eof(Backend)},
+			events: []event{receives(Client, ten, bad, ten), eof(Backend)},
 			client: `close 1002 "a frame with reserved bits set"`, backend: `text "0123456789", close 1001`,
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
 			name: "a violation of the client: what the backend says until it answers comes before the code",
 			events: []event{
-				comes(Client, ten, bad), comes(Backend, ten), comes(Client, ten, bye), part(Backend, 0, 5, ten), wait(closeTimeout - instant),
-				part(Backend, 5, 12, ten), comes(Backend, wstest.Ping("p"), bye, ten), comes(Client, bye),
+				receives(Client, ten, bad), receives(Backend, ten), receives(Client, ten, bye), part(Backend, 0, 5, ten), wait(closeTimeout - instant),
+				part(Backend, 5, 12, ten), receives(Backend, wstest.Ping("p"), bye, ten), receives(Client, bye),
 			},
 			client: `text "0123456789", text "0123456789", ping "p", close 1002 "a frame with reserved bits set"`, backend: `text "0123456789", close 1001`,
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
@@ -425,7 +429,7 @@ func TestCore(t *testing.T) {
 		{
 			name: "a violation of the client: a backend that talks on is heard no longer than it may take to answer",
 			events: []event{
-				comes(Client, bad), comes(Backend, ten), wait(closeTimeout), comes(Backend, ten, bye),
+				receives(Client, bad), receives(Backend, ten), wait(closeTimeout), receives(Backend, ten, bye),
 			},
 			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`, cut: true,
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
@@ -433,167 +437,167 @@ func TestCore(t *testing.T) {
 		{
 			name: "a violation of the client: the frame under way at that moment ends first",
 			events: []event{
-				comes(Client, bad), part(Backend, 0, 5, ten), wait(2*closeTimeout - instant), raw(Backend, string(sent(Backend, ten)[5:])+string(sent(Backend, ten))),
+				receives(Client, bad), part(Backend, 0, 5, ten), wait(2*closeTimeout - instant), raw(Backend, string(encode(Backend, ten)[5:])+string(encode(Backend, ten))),
 			},
 			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`, cut: true,
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
 			name:   "a violation of the client: it leaves before it was told",
-			events: []event{comes(Client, bad), comes(Backend, ten), reset(Client), comes(Backend, ten, bye)},
+			events: []event{receives(Client, bad), receives(Backend, ten), reset(Client), receives(Backend, ten, bye)},
 			client: `text "0123456789"`, backend: `close 1001`,
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
 			name:   "a violation of the client: the backend is lost before it has answered",
-			events: []event{comes(Client, bad), comes(Backend, ten), reset(Backend)},
+			events: []event{receives(Client, bad), receives(Backend, ten), reset(Backend)},
 			client: `text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
 			name:   "a reason of the client that is not UTF-8",
-			events: []event{comes(Client, wstest.Close(1000, "\xff")), comes(Backend, ten, bye)},
+			events: []event{receives(Client, wstest.Close(1000, "\xff")), receives(Backend, ten, bye)},
 			client: `text "0123456789", close 1007 (45)`, backend: `close 1001`,
 			report: "protocol violation client 1007 a close frame with a reason that is not UTF-8", detail: "the client sent a close frame with a reason that is not UTF-8",
 		},
 		{
 			name:   "a violation of the backend",
-			events: []event{comes(Backend, ten, bad), comes(Client, wstest.Close(1001, ""))},
+			events: []event{receives(Backend, ten, bad), receives(Client, wstest.Close(1001, ""))},
 			client: `text "0123456789", close 1001`, backend: `close 1002 "a frame with reserved bits set"`,
 			report: "protocol violation backend 1002 a frame with reserved bits set", detail: "the backend sent a frame with reserved bits set",
 		},
 		{
 			name:   "a violation while the other side is inside a frame waits for its end",
-			events: []event{part(Backend, 0, 7, ten), comes(Client, bad), part(Backend, 7, 12, ten), comes(Backend, ten, bye)},
+			events: []event{part(Backend, 0, 7, ten), receives(Client, bad), part(Backend, 7, 12, ten), receives(Backend, ten, bye)},
 			client: `text "0123456789", text "0123456789", close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
 			name:   "a violation while the other side is inside a frame that never ends",
-			events: []event{part(Backend, 0, 7, ten), comes(Client, bad), expires},
+			events: []event{part(Backend, 0, 7, ten), receives(Client, bad), expires},
 			client: `+7 bytes`, backend: `close 1001`, cut: true,
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
 			name:   "violations of both sides",
-			events: []event{comes(Client, bad), comes(Backend, bad)},
+			events: []event{receives(Client, bad), receives(Backend, bad)},
 			client: `close 1002 "a frame with reserved bits set"`, backend: `close 1001`,
 			report: "protocol violation client 1002 a frame with reserved bits set", detail: "the client sent a frame with reserved bits set",
 		},
 		{
 			name:   "a violation inside a fragmented message",
-			events: []event{comes(Client, wstest.Part(ws.OpText, "a"), wstest.Text("b")), eof(Backend)},
+			events: []event{receives(Client, wstest.Part(ws.OpText, "a"), wstest.Text("b")), eof(Backend)},
 			client: `close 1002 "a new message inside a fragmented one"`, backend: `text- "a", close 1001`,
 			report: "protocol violation client 1002 a new message inside a fragmented one", detail: "the client sent a new message inside a fragmented one",
 		},
 		{
 			name:   "a violation in answer to a Close frame is not forwarded",
-			events: []event{comes(Client, bye), comes(Backend, bad)},
+			events: []event{receives(Client, bye), receives(Backend, bad)},
 			client: `close 1001`, backend: `close 1000 "bye"`,
 			report: "close client 1000 bye",
 		},
 		{
 			name:   "shutdown, both answer",
-			events: []event{ending(Shutdown), comes(Client, ten, wstest.Close(1001, "")), comes(Backend, ten, wstest.Close(1001, ""))},
+			events: []event{ends(Shutdown), receives(Client, ten, wstest.Close(1001, "")), receives(Backend, ten, wstest.Close(1001, ""))},
 			client: `close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown",
 		},
 		{
 			name:   "a route is removed, nobody answers",
-			events: []event{ending(RouteRemoved), expires},
+			events: []event{ends(RouteRemoved), expires},
 			client: `close 1012 "route removed"`, backend: `close 1001`, report: "route removed gateway 1012 route removed", cut: true,
 		},
 		{
 			name:   "a backend is removed, both hang up",
-			events: []event{ending(BackendRemoved), eof(Client), eof(Backend)},
+			events: []event{ends(BackendRemoved), eof(Client), eof(Backend)},
 			client: `close 1012 "backend removed"`, backend: `close 1001`, report: "backend removed gateway 1012 backend removed",
 		},
 		{
 			name:   "an endpoint is drained",
-			events: []event{ending(Drained), eof(Client), eof(Backend)},
+			events: []event{ends(Drained), eof(Client), eof(Backend)},
 			client: `close 1012 "drained"`, backend: `close 1001`, report: "drained gateway 1012 drained",
 		},
 		{
 			name:   "sessions are rebalanced",
-			events: []event{ending(Rebalanced), eof(Client), eof(Backend)},
+			events: []event{ends(Rebalanced), eof(Client), eof(Backend)},
 			client: `close 1012 "rebalanced"`, backend: `close 1001`, report: "rebalanced gateway 1012 rebalanced",
 		},
 		{
 			name:   "the first of two ends counts",
-			events: []event{ending(RouteRemoved), ending(Shutdown), ending(RouteRemoved), reset(Client), reset(Backend)},
+			events: []event{ends(RouteRemoved), ends(Shutdown), ends(RouteRemoved), reset(Client), reset(Backend)},
 			client: `close 1012 "route removed"`, backend: `close 1001`, report: "route removed gateway 1012 route removed",
 		},
 		{
 			name: "an end inside frames waits for theirs, not for their messages'",
 			events: []event{
-				part(Client, 0, 9, ten), part(Backend, 0, 3, wstest.Part(ws.OpText, "abc")), ending(Shutdown),
+				part(Client, 0, 9, ten), part(Backend, 0, 3, wstest.Part(ws.OpText, "abc")), ends(Shutdown),
 				part(Client, 9, 16, ten), part(Backend, 3, 5, wstest.Part(ws.OpText, "abc")),
-				comes(Backend, wstest.Last("d")), eof(Client), eof(Backend),
+				receives(Backend, wstest.Last("d")), eof(Client), eof(Backend),
 			},
 			client: `text- "abc", close 1001 "shutdown"`, backend: `text "0123456789", close 1001`, report: "shutdown gateway 1001 shutdown",
 		},
 		{
 			name: "an end inside a frame: the bytes behind it in the same piece do not pass",
 			events: []event{
-				part(Client, 0, 9, ten), ending(Shutdown),
-				raw(Client, string(sent(Client, ten)[9:])+string(sent(Client, ten, bye))), eof(Backend),
+				part(Client, 0, 9, ten), ends(Shutdown),
+				raw(Client, string(encode(Client, ten)[9:])+string(encode(Client, ten, bye))), eof(Backend),
 			},
 			client: `close 1001 "shutdown"`, backend: `text "0123456789", close 1001`, report: "shutdown gateway 1001 shutdown",
 		},
 		{
 			name:   "an end inside a frame that never ends",
-			events: []event{part(Client, 0, 9, ten), ending(Shutdown), comes(Backend, ten), expires},
+			events: []event{part(Client, 0, 9, ten), ends(Shutdown), receives(Backend, ten), expires},
 			client: `close 1001 "shutdown"`, backend: `+9 bytes`, report: "shutdown gateway 1001 shutdown", cut: true,
 		},
 		{
 			name: "a side dropped inside a frame nobody sees does not keep the other from answering",
 			events: []event{
-				ending(Shutdown), part(Client, 0, 9, ten), eof(Client),
+				ends(Shutdown), part(Client, 0, 9, ten), eof(Client),
 			},
 			client: `close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown", open: true,
 		},
 		{
 			name:   "an end while a writer is blocked waits for it",
-			events: []event{stalls(Backend, ten), ending(Shutdown), flows(Client), eof(Client), eof(Backend)},
+			events: []event{stalls(Backend, ten), ends(Shutdown), writesOn(Client), eof(Client), eof(Backend)},
 			client: `text "0123456789", close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown",
 		},
 		{
 			name:   "time runs out while a writer is blocked: it is told when it goes on",
-			events: []event{stalls(Backend, ten), ending(Shutdown), expires, flows(Client)},
+			events: []event{stalls(Backend, ten), ends(Shutdown), expires, writesOn(Client)},
 			client: `text "0123456789", close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown", cut: true,
 		},
 		{
 			name:   "an end during a closing handshake changes nothing",
-			events: []event{comes(Client, bye), ending(Shutdown), comes(Backend, ten)},
+			events: []event{receives(Client, bye), ends(Shutdown), receives(Backend, ten)},
 			client: `text "0123456789"`, backend: `close 1000 "bye"`, report: "close client 1000 bye", open: true,
 		},
 		{
 			name:   "what happens when all is over changes nothing",
-			events: []event{comes(Client, bye), comes(Backend, bye), ending(Shutdown), reset(Client), noWrite(Client), expires, reset(Backend), comes(Client, ten)},
+			events: []event{receives(Client, bye), receives(Backend, bye), ends(Shutdown), reset(Client), writeFails(Client), expires, reset(Backend), receives(Client, ten)},
 			client: `close 1000 "bye"`, backend: `close 1000 "bye"`, report: "close client 1000 bye",
 		},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, tt.play)
+		t.Run(tt.name, tt.run)
 	}
 }
 
 func TestCoreTellsTheClientTheRoutesCodeForALostBackend(t *testing.T) {
 	t.Parallel()
 	c := newCore(&Session{BadGateway: ws.StatusInternalServerError})
-	c.lost(Backend, io.EOF)
-	if r := read(Backend, false, c.next(Client, nil, 1)); r.String() != "close 1011" || c.code != ws.StatusInternalServerError {
+	c.readEnded(Backend, io.EOF)
+	if r := parseStream(Backend, false, c.appendOwn(Client, nil, 1)); r.String() != "close 1011" || c.code != ws.StatusInternalServerError {
 		t.Errorf("the client got %s, code %d; want close 1011", &r, c.code)
 	}
 }
 
 func TestCoreCountsWhatWentOn(t *testing.T) {
 	t.Parallel()
-	p := newPlay(false, Rules{})
-	comes(Client, wstest.Text("abc"), wstest.Ping("x"), wstest.Part(ws.OpText, "d"))(p)
-	ending(Shutdown)(p)
-	p.settle()
-	comes(Client, wstest.Last("dropped"), wstest.Close(1001, ""))(p)
-	if c := p.ends[Client].dir.Counts; c.Messages != 1 || c.Frames != 2 || c.Controls != 1 || c.Bytes != 4 {
+	p := newCoreFixture(false, Rules{})
+	receives(Client, wstest.Text("abc"), wstest.Ping("x"), wstest.Part(ws.OpText, "d"))(p)
+	ends(Shutdown)(p)
+	p.advance()
+	receives(Client, wstest.Last("dropped"), wstest.Close(1001, ""))(p)
+	if c := p.sides[Client].dir.Counts; c.Messages != 1 || c.Frames != 2 || c.Controls != 1 || c.Bytes != 4 {
 		t.Errorf("counts = %+v; want 1 message, 2 frames, 1 control frame, 4 bytes", c)
 	}
 }
@@ -607,21 +611,21 @@ func TestCoreKeepsItsPromises(t *testing.T) {
 		games = 1000
 	}
 	for seed := range games {
-		if script, wrong := game(uint64(seed)); wrong != "" {
+		if script, wrong := playRandomSession(uint64(seed)); wrong != "" {
 			t.Fatalf("seed %d: %s\n%s", seed, wrong, strings.Join(script, "\n"))
 		}
 	}
 }
 
-func game(seed uint64) (script []string, wrong string) {
+func playRandomSession(seed uint64) (script []string, wrong string) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var rules Rules
 	if r.IntN(2) == 0 {
 		rules = randomRules(r)
 		script = append(script, fmt.Sprintf("rules %+v", rules))
 	}
-	p := newPlay(r.IntN(2) == 0, rules)
-	streams := [2][]byte{stream(r, Client), stream(r, Backend)}
+	p := newCoreFixture(r.IntN(2) == 0, rules)
+	streams := [2][]byte{randomStream(r, Client), randomStream(r, Backend)}
 	ended := [2]bool{} // by Side: nothing more can come from it
 	var cause Cause
 	step := func(format string, args ...any) {
@@ -639,30 +643,30 @@ func game(seed uint64) (script []string, wrong string) {
 			b := streams[side][:k]
 			streams[side] = streams[side][k:]
 			step("%s sends %x", side, b)
-			p.bytes(side, b, r.IntN(3) == 0)
+			p.receive(side, b, r.IntN(3) == 0)
 		case n < 15:
 			if p.waiting[side] != nil {
 				step("%s takes bytes", side)
 				p.written(side)
-				p.bytes(side.other(), nil, false)
+				p.receive(side.other(), nil, false)
 			}
 		case n == 15 && !ended[side] && !early:
 			step("%s eof", side)
 			ended[side] = true
 			// What is behind a write that waits is read first.
 			p.written(side.other())
-			p.bytes(side, nil, false)
-			p.lost(side, io.EOF)
+			p.receive(side, nil, false)
+			p.readEnded(side, io.EOF)
 		case n == 16 && !ended[side] && !early:
 			step("%s reset", side)
 			ended[side] = true
 			p.written(side.other())
-			p.bytes(side, nil, false)
-			p.lost(side, errReset)
+			p.receive(side, nil, false)
+			p.readEnded(side, errReset)
 		case n == 17:
 			step("%s takes no more", side)
-			p.waiting[side], p.stuck[side] = nil, 0
-			p.unwritable(side, errReset)
+			p.waiting[side], p.blockedSince[side] = nil, 0
+			p.writeFailed(side, errReset)
 		case n == 18:
 			step("end")
 			p.end(Shutdown+Cause(r.IntN(3)), Gateway)
@@ -672,21 +676,21 @@ func game(seed uint64) (script []string, wrong string) {
 		case n >= 20 && n < 24:
 			d := time.Duration(r.Int64N(int64(4 * time.Second)))
 			step("%v pass", d)
-			p.pass(d)
+			p.advanceTime(d)
 		case n == 24 && p.pings[side] != "" && !ended[side]:
-			if r := read(side, p.deflate, p.sent[side]); r.broken || r.closed || r.whole < len(p.sent[side]) {
+			if r := parseStream(side, p.deflate, p.sent[side]); r.broken || r.closed || r.whole < len(p.sent[side]) {
 				continue
 			}
 			step("%s sends the pong", side)
-			p.bytes(side, p.pong(side), false)
+			p.receive(side, p.pong(side), false)
 		case n == 25 && r.IntN(4) == 0:
 			rules = randomRules(r)
 			step("rules %+v", rules)
 			p.group.Set(rules)
 			p.changed = true
 		}
-		p.settle()
-		if wrong := p.wrong(); wrong != "" {
+		p.advance()
+		if wrong := p.brokenPromise(); wrong != "" {
 			return script, wrong
 		}
 		if cause != 0 && p.cause != cause {
@@ -697,22 +701,22 @@ func game(seed uint64) (script []string, wrong string) {
 	step("all ends")
 	for _, side := range []Side{Client, Backend} {
 		p.written(side)
-		p.bytes(side.other(), nil, false)
+		p.receive(side.other(), nil, false)
 	}
 	if r.IntN(2) == 0 || p.until(Client) > p.now || p.until(Backend) > p.now {
 		p.end(Shutdown, Gateway)
-		p.settle()
+		p.advance()
 		p.expire()
 	} else {
-		p.lost(Client, io.EOF)
-		p.settle()
-		p.lost(Backend, io.EOF)
+		p.readEnded(Client, io.EOF)
+		p.advance()
+		p.readEnded(Backend, io.EOF)
 	}
-	p.settle()
+	p.advance()
 	if !p.over() || p.cause == 0 {
 		return script, fmt.Sprintf("not over in the end: %+v", p.core)
 	}
-	return script, p.wrong()
+	return script, p.brokenPromise()
 }
 
 // randomRules returns rules that short random streams may break.
@@ -733,19 +737,19 @@ func randomRules(r *rand.Rand) Rules {
 	}
 }
 
-// wrong says which promise was broken, if any.
-func (p *play) wrong() string {
+// brokenPromise says which promise was broken, if any.
+func (p *coreFixture) brokenPromise() string {
 	for _, to := range []Side{Client, Backend} {
 		from := to.other()
-		if !bytes.HasPrefix(p.said(from), p.passed[to]) {
-			return fmt.Sprintf("the %s got %x, which is not how %x begins", to, p.passed[to], p.said(from))
+		if !bytes.HasPrefix(p.sentByPeer(from), p.passed[to]) {
+			return fmt.Sprintf("the %s got %x, which is not how %x begins", to, p.passed[to], p.sentByPeer(from))
 		}
-		passed := read(from, p.deflate, p.passed[to])
+		passed := parseStream(from, p.deflate, p.passed[to])
 		if passed.broken || passed.pass != len(p.passed[to]) {
 			return fmt.Sprintf("the %s got what must not pass: %x", to, p.passed[to])
 		}
 		for i, own := range p.own[to] {
-			before := read(from, p.deflate, p.passed[to][:own.at])
+			before := parseStream(from, p.deflate, p.passed[to][:own.at])
 			switch op := own.frame.Header.OpCode; {
 			case before.inside():
 				return fmt.Sprintf("the %s got a frame of the gateway's inside a frame", to)
@@ -757,7 +761,7 @@ func (p *play) wrong() string {
 				return fmt.Sprintf("the %s got bytes behind the gateway's Close frame", to)
 			}
 		}
-		if wrong := p.excessive(from); wrong != "" {
+		if wrong := p.brokenLimit(from); wrong != "" {
 			return wrong
 		}
 	}
@@ -766,31 +770,31 @@ func (p *play) wrong() string {
 		return ""
 	}
 	switch {
-	case p.cause == Unanswered && p.closed < p.fed[p.by]+rules.pong:
-		return fmt.Sprintf("no answer of the %s at %d: it was heard at %d", p.by, p.closed, p.fed[p.by])
-	case p.cause == Unanswered && len(p.own[p.by]) == 0 && p.stalled[p.by] == 0 && !strings.Contains(passed(p, p.by), "ping"):
+	case p.cause == Unanswered && p.endedAt < p.lastFed[p.by]+rules.pong:
+		return fmt.Sprintf("no answer of the %s at %d: it was heard at %d", p.by, p.endedAt, p.lastFed[p.by])
+	case p.cause == Unanswered && len(p.own[p.by]) == 0 && p.blockedAtEnd[p.by] == 0 && !strings.Contains(passed(p, p.by), "ping"):
 		return fmt.Sprintf("no answer of the %s, which had no ping", p.by)
-	case p.cause == Stalled && (rules.stall == 0 || p.stalled[p.by] == 0 || p.closed != p.stalled[p.by]+rules.stall) &&
-		(rules.stall == 0 || p.begun[p.by] == 0 || p.closed != p.begun[p.by]+rules.stall):
-		return fmt.Sprintf("the %s stalled at %d: it took nothing since %d", p.by, p.closed, p.stalled[p.by])
-	case !p.closing() && rules.stall > 0 && (p.stuck[Client] != 0 && p.stuck[Client]+rules.stall < p.now || p.stuck[Backend] != 0 && p.stuck[Backend]+rules.stall < p.now):
-		return fmt.Sprintf("the session is open at %d: its sides took nothing since %d", p.now, p.stuck)
-	case p.cause == Lifetime && p.closed != 1+rules.lifetime:
-		return fmt.Sprintf("the life of the session ended at %d", p.closed)
-	case p.cause == Idle && (p.closed < 1+rules.idle || rules.idle == 0):
-		return fmt.Sprintf("the session was idle at %d", p.closed)
+	case p.cause == Stalled && (rules.stall == 0 || p.blockedAtEnd[p.by] == 0 || p.endedAt != p.blockedAtEnd[p.by]+rules.stall) &&
+		(rules.stall == 0 || p.recordSince[p.by] == 0 || p.endedAt != p.recordSince[p.by]+rules.stall):
+		return fmt.Sprintf("the %s stalled at %d: it took nothing since %d", p.by, p.endedAt, p.blockedAtEnd[p.by])
+	case !p.closing() && rules.stall > 0 && (p.blockedSince[Client] != 0 && p.blockedSince[Client]+rules.stall < p.now || p.blockedSince[Backend] != 0 && p.blockedSince[Backend]+rules.stall < p.now):
+		return fmt.Sprintf("the session is open at %d: its sides took nothing since %d", p.now, p.blockedSince)
+	case p.cause == Lifetime && p.endedAt != 1+rules.lifetime:
+		return fmt.Sprintf("the life of the session ended at %d", p.endedAt)
+	case p.cause == Idle && (p.endedAt < 1+rules.idle || rules.idle == 0):
+		return fmt.Sprintf("the session was idle at %d", p.endedAt)
 	}
 	return ""
 }
 
 // passed returns the frames of the other side that a side got.
-func passed(p *play, to Side) string {
-	r := read(to.other(), p.deflate, p.passed[to])
+func passed(p *coreFixture, to Side) string {
+	r := parseStream(to.other(), p.deflate, p.passed[to])
 	return r.String()
 }
 
-// excessive says which limit an open session broke, if any.
-func (p *play) excessive(from Side) string {
+// brokenLimit says which limit an open session broke, if any.
+func (p *coreFixture) brokenLimit(from Side) string {
 	rules := p.group.rules.Load()
 	if p.cause != 0 || p.changed || rules == nil {
 		return ""
@@ -832,8 +836,8 @@ func sizes(stream []byte) (frame, message, begun int64) {
 	}
 }
 
-// stream returns frames as a side might send them, some of them wrong.
-func stream(r *rand.Rand, from Side) []byte {
+// randomStream returns frames as a side might send them, some of them wrong.
+func randomStream(r *rand.Rand, from Side) []byte {
 	var b []byte
 	message := false
 	for range 1 + r.IntN(8) {
@@ -857,7 +861,7 @@ func stream(r *rand.Rand, from Side) []byte {
 			f = ws.NewFrame(ws.OpBinary, true, payload)
 			f.Header.Rsv = byte(r.IntN(8))
 		}
-		one := sent(from, f)
+		one := encode(from, f)
 		if r.IntN(30) == 0 {
 			one[1] ^= 0x80
 		}

@@ -22,7 +22,7 @@ type journal struct {
 	back  frame.Counts
 }
 
-func (j *journal) sink(h *hall) Sink {
+func (j *journal) sink(h *engineFixture) Sink {
 	return Sink{
 		Ended: func(r Report) {
 			j.mu.Lock()
@@ -42,8 +42,8 @@ func (j *journal) sink(h *hall) Sink {
 }
 
 // newJournaled returns a hall whose sink keeps a journal.
-func newJournaled(t *testing.T) (*hall, *journal) {
-	h, j := &hall{t: t, reports: make(chan Report, 256)}, new(journal)
+func newJournaled(t *testing.T) (*engineFixture, *journal) {
+	h, j := &engineFixture{t: t, reports: make(chan Report, 256)}, new(journal)
 	h.Engine = New(j.sink(h))
 	h.start()
 	return h, j
@@ -57,46 +57,46 @@ func TestTheSinkIsToldTwice(t *testing.T) {
 	tests := []struct {
 		name  string
 		rules Rules
-		end   func(h *hall, c, b *peer)
+		end   func(h *engineFixture, c, b *peer)
 		cause Cause
 	}{
-		{"a Close frame and its answer", Rules{}, func(h *hall, c, b *peer) {
+		{"a Close frame and its answer", Rules{}, func(h *engineFixture, c, b *peer) {
 			c.send(wstest.Close(1000, ""))
-			b.answer("close 1000", wstest.Close(1000, ""))
-			c.answer("close 1000", wstest.Close(1000, ""))
+			b.answerClose("close 1000", wstest.Close(1000, ""))
+			c.answerClose("close 1000", wstest.Close(1000, ""))
 		}, Closed},
-		{"the client is lost", Rules{}, func(h *hall, c, b *peer) { c.reset(); b.answer("close 1001", wstest.Close(1001, "")) }, Lost},
-		{"the backend is lost", Rules{}, func(h *hall, c, b *peer) { b.reset(); c.answer("close 1014", wstest.Close(1014, "")) }, Lost},
-		{"both are lost", Rules{}, func(h *hall, c, b *peer) { b.reset(); c.reset() }, Lost},
-		{"a violation", Rules{}, func(h *hall, c, b *peer) {
-			c.raw([]byte{0x83, 0x80, 0, 0, 0, 0})
-			b.answer("close 1001", wstest.Close(1001, ""))
-			c.rest()
+		{"the client is lost", Rules{}, func(h *engineFixture, c, b *peer) { c.reset(); b.answerClose("close 1001", wstest.Close(1001, "")) }, Lost},
+		{"the backend is lost", Rules{}, func(h *engineFixture, c, b *peer) { b.reset(); c.answerClose("close 1014", wstest.Close(1014, "")) }, Lost},
+		{"both are lost", Rules{}, func(h *engineFixture, c, b *peer) { b.reset(); c.reset() }, Lost},
+		{"a violation", Rules{}, func(h *engineFixture, c, b *peer) {
+			c.sendRaw([]byte{0x83, 0x80, 0, 0, 0, 0})
+			b.answerClose("close 1001", wstest.Close(1001, ""))
+			c.readRest()
 			c.Close()
 		}, Violation},
-		{"a size", Rules{Client: Traffic{Frame: 10}}, func(h *hall, c, b *peer) {
+		{"a size", Rules{Client: Traffic{Frame: 10}}, func(h *engineFixture, c, b *peer) {
 			c.send(wstest.Text("01234567890"))
-			b.answer("close 1001", wstest.Close(1001, ""))
-			c.answer(`close 1009 "a frame over the size limit"`, wstest.Close(1009, ""))
+			b.answerClose("close 1001", wstest.Close(1001, ""))
+			c.answerClose(`close 1009 "a frame over the size limit"`, wstest.Close(1009, ""))
 		}, TooLarge},
-		{"a rate", Rules{Backend: Traffic{MessageRate: 1e-3, MessageBurst: 1, Close: true}}, func(h *hall, c, b *peer) {
+		{"a rate", Rules{Backend: Traffic{MessageRate: 1e-3, MessageBurst: 1, Close: true}}, func(h *engineFixture, c, b *peer) {
 			b.send(wstest.Text("too many"))
-			b.answer(`close 1008 "messages over the rate limit"`, wstest.Close(1008, ""))
-			c.answer("close 1001", wstest.Close(1001, ""))
+			b.answerClose(`close 1008 "messages over the rate limit"`, wstest.Close(1008, ""))
+			c.answerClose("close 1001", wstest.Close(1001, ""))
 		}, TooFast},
-		{"an end", Rules{}, func(h *hall, c, b *peer) {
+		{"an end", Rules{}, func(h *engineFixture, c, b *peer) {
 			h.End(all, RouteRemoved, 0)
-			b.answer("close 1001", wstest.Close(1001, ""))
-			c.answer(`close 1012 "route removed"`, wstest.Close(1012, ""))
+			b.answerClose("close 1001", wstest.Close(1001, ""))
+			c.answerClose(`close 1012 "route removed"`, wstest.Close(1012, ""))
 		}, RouteRemoved},
-		{"an end that was planned", late, func(h *hall, c, b *peer) {
+		{"an end that was planned", late, func(h *engineFixture, c, b *peer) {
 			h.End(all, RouteRemoved, time.Nanosecond)
-			b.answer("close 1001", wstest.Close(1001, ""))
-			c.answer(`close 1012 "route removed"`, wstest.Close(1012, ""))
+			b.answerClose("close 1001", wstest.Close(1001, ""))
+			c.answerClose(`close 1012 "route removed"`, wstest.Close(1012, ""))
 		}, RouteRemoved},
-		{"the engine stops", late, func(h *hall, c, b *peer) { h.stop() }, Shutdown},
-		{"the engine stops while a frame is under way", Rules{}, func(h *hall, c, b *peer) {
-			c.raw(sent(Client, wstest.Text("0123456789"))[:8])
+		{"the engine stops", late, func(h *engineFixture, c, b *peer) { h.stop() }, Shutdown},
+		{"the engine stops while a frame is under way", Rules{}, func(h *engineFixture, c, b *peer) {
+			c.sendRaw(encode(Client, wstest.Text("0123456789"))[:8])
 			io.ReadFull(b, make([]byte, 8))
 			h.stop()
 		}, Shutdown},
@@ -118,9 +118,9 @@ func TestTheSinkIsToldTwice(t *testing.T) {
 					t.Errorf("Past() = %+v while the session is open", past)
 				}
 				c.send(wstest.Text("héllo"), wstest.Ping("p"))
-				b.take(wstest.Text("héllo"), wstest.Ping("p"))
+				b.receive(wstest.Text("héllo"), wstest.Ping("p"))
 				b.send(wstest.Part(ws.OpBinary, "abc"), wstest.Last(""))
-				c.take(wstest.Part(ws.OpBinary, "abc"), wstest.Last(""))
+				c.receive(wstest.Part(ws.OpBinary, "abc"), wstest.Last(""))
 				tt.end(h, c, b)
 				r := h.report()
 				h.Drained(t.Context())
@@ -161,13 +161,13 @@ func TestTotalsAreExact(t *testing.T) {
 		wg.Go(func() {
 			for n := range messages {
 				c.send(wstest.Part(ws.OpText, fmt.Sprintf("%*d", 10, i)), wstest.Ping("p"), wstest.Last(fmt.Sprintf("%*d", 10, n)))
-				b.take(wstest.Part(ws.OpText, fmt.Sprintf("%*d", 10, i)), wstest.Ping("p"), wstest.Last(fmt.Sprintf("%*d", 10, n)))
+				b.receive(wstest.Part(ws.OpText, fmt.Sprintf("%*d", 10, i)), wstest.Ping("p"), wstest.Last(fmt.Sprintf("%*d", 10, n)))
 				b.send(binary(fmt.Sprintf("%*d", 1+n, n)))
-				c.take(binary(fmt.Sprintf("%*d", 1+n, n)))
+				c.receive(binary(fmt.Sprintf("%*d", 1+n, n)))
 			}
 			c.send(wstest.Close(1000, ""))
-			b.answer("close 1000", wstest.Close(1000, ""))
-			c.answer("close 1000", wstest.Close(1000, ""))
+			b.answerClose("close 1000", wstest.Close(1000, ""))
+			c.answerClose("close 1000", wstest.Close(1000, ""))
 		})
 	}
 	wg.Wait()
@@ -192,15 +192,15 @@ func TestTotalsAreExact(t *testing.T) {
 // What there is to see of a session while it is open, and while it closes.
 func TestViewsOfASessionThatCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stage{hall: newHall(t)}
+		s := &timedSession{engineFixture: newFixture(t)}
 		s.c, s.b = s.join(roomy, roomy, Session{Owner: "it"})
 		start := time.Now()
 		<-time.After(time.Minute)
 		s.c.send(wstest.Text("abc"))
-		s.b.take(wstest.Text("abc"))
+		s.b.receive(wstest.Text("abc"))
 		<-time.After(time.Minute)
 		s.c.send(wstest.Ping(""))
-		s.b.take(wstest.Ping(""))
+		s.b.receive(wstest.Ping(""))
 		synctest.Wait()
 		want := View{
 			ID: 1, Group: &s.group, Owner: "it", Opened: start, Last: start.Add(time.Minute),
@@ -217,7 +217,7 @@ func TestViewsOfASessionThatCloses(t *testing.T) {
 		}
 		check("open")
 		s.b.send(wstest.Close(4000, "enough"))
-		s.c.take(wstest.Close(4000, "enough"))
+		s.c.receive(wstest.Close(4000, "enough"))
 		synctest.Wait()
 		want.Cause, want.By, want.Code, want.FromBackend.Controls = Closed, Backend, 4000, 1
 		check("closing")
@@ -235,7 +235,7 @@ func TestViewsOfASessionThatCloses(t *testing.T) {
 // Groups count apart.
 func TestGroupsCountApart(t *testing.T) {
 	t.Parallel()
-	h := newHall(t)
+	h := newFixture(t)
 	var groups [2]Group
 	groups[1].Set(Rules{Client: Traffic{Frame: 1}})
 	for i := range groups {
@@ -246,13 +246,13 @@ func TestGroupsCountApart(t *testing.T) {
 		h.Join(o)
 		c.send(wstest.Text("ab"))
 		if i == 0 {
-			b.take(wstest.Text("ab"))
+			b.receive(wstest.Text("ab"))
 			c.send(wstest.Close(1000, ""))
 		}
 		var both sync.WaitGroup
-		both.Go(func() { c.rest(); c.Close() })
+		both.Go(func() { c.readRest(); c.Close() })
 		both.Go(func() { io.Copy(io.Discard, io.LimitReader(b, 8)); b.send(wstest.Close(1001, "")); b.Close() })
-		c.Write(sent(Client, wstest.Close(1009, "")))
+		c.Write(encode(Client, wstest.Close(1009, "")))
 		both.Wait()
 		h.report()
 	}

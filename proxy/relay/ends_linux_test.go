@@ -41,7 +41,7 @@ func TestWhatCameBeforeAResetOfAPausedSideArrives(t *testing.T) {
 	for _, tt := range tests {
 		for _, x := range []Side{Client, Backend} {
 			t.Run(fmt.Sprintf("%s by the %s", tt.name, x), func(t *testing.T) {
-				h := newHall(t)
+				h := newFixture(t)
 				kinds := [2]link{tt.to, tt.to}
 				kinds[x] = tt.from
 				c, b := h.join(kinds[Client], kinds[Backend], Session{})
@@ -50,120 +50,120 @@ func TestWhatCameBeforeAResetOfAPausedSideArrives(t *testing.T) {
 				var want bytes.Buffer
 				blocked := func() (yes bool) {
 					for _, l := range h.loops {
-						l.wait(func() { l.sessions.each(func(k joint) { yes = yes || k.busy(to.side) }) })
+						l.call(func() { l.slots.each(func(k handle) { yes = yes || k.writePending(to.side) }) })
 					}
 					return yes
 				}
 				for !blocked() {
-					f := sent(x, binary(strings.Repeat("x", 1000)))
-					from.raw(f)
+					f := encode(x, binary(strings.Repeat("x", 1000)))
+					from.sendRaw(f)
 					want.Write(f)
 				}
-				last := sent(x, wstest.Text("last"), wstest.Close(4000, "left"))
-				from.raw(last)
+				last := encode(x, wstest.Text("last"), wstest.Close(4000, "left"))
+				from.sendRaw(last)
 				want.Write(last)
 				tt.gone(from)
-				h.until(h.last, "knew", func(_ *loop, k joint) bool { return k.sockets[x].is(hung) })
-				h.quiet()
+				h.until(h.last, "knew", func(_ *loop, k handle) bool { return k.sockets[x].is(stateHungUp) })
+				h.expectQuiet()
 				got := make([]byte, want.Len())
 				if n, err := io.ReadFull(to, got); err != nil || !bytes.Equal(got, want.Bytes()) {
 					t.Fatalf("the %s got %d of %d bytes, %v", to.side, n, len(got), err)
 				}
 				to.send(wstest.Close(4000, ""))
 				to.Close()
-				h.expect(Closed, x, 4000)
-				h.empty()
+				h.expectReport(Closed, x, 4000)
+				h.expectEmpty()
 			})
 		}
 	}
 }
 
 func TestSocketsWithNothingToDoAreQuiet(t *testing.T) {
-	stalled := func(h *hall, c, b *peer) {
-		go b.Write(sent(Backend, binary(strings.Repeat("x", bulk))))
-		h.piped(h.last, Client)
+	stalled := func(h *engineFixture, c, b *peer) {
+		go b.Write(encode(Backend, binary(strings.Repeat("x", bulk))))
+		h.awaitPiped(h.last, Client)
 	}
 	tests := []struct {
 		name string
-		play func(h *hall, c, b *peer)
+		play func(h *engineFixture, c, b *peer)
 	}{
-		{"idle", func(h *hall, c, b *peer) {}},
-		{"the client ended its stream", func(h *hall, c, b *peer) {
+		{"idle", func(h *engineFixture, c, b *peer) {}},
+		{"the client ended its stream", func(h *engineFixture, c, b *peer) {
 			c.closeWrite()
-			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
+			h.until(h.last, "ended", func(_ *loop, k handle) bool { return k.sockets[Client].is(stateReadEnded) })
 		}},
-		{"the backend was reset", func(h *hall, c, b *peer) {
+		{"the backend was reset", func(h *engineFixture, c, b *peer) {
 			b.reset()
-			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Backend].is(ended) })
+			h.until(h.last, "ended", func(_ *loop, k handle) bool { return k.sockets[Backend].is(stateReadEnded) })
 		}},
-		{"the client was reset behind its end", func(h *hall, c, b *peer) {
+		{"the client was reset behind its end", func(h *engineFixture, c, b *peer) {
 			c.closeWrite()
-			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
+			h.until(h.last, "ended", func(_ *loop, k handle) bool { return k.sockets[Client].is(stateReadEnded) })
 			c.reset()
 		}},
 		{"the client does not read", stalled},
-		{"the client ended its stream and does not read", func(h *hall, c, b *peer) {
+		{"the client ended its stream and does not read", func(h *engineFixture, c, b *peer) {
 			stalled(h, c, b)
 			c.closeWrite()
-			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
+			h.until(h.last, "ended", func(_ *loop, k handle) bool { return k.sockets[Client].is(stateReadEnded) })
 		}},
-		{"lingering", func(h *hall, c, b *peer) {
+		{"lingering", func(h *engineFixture, c, b *peer) {
 			c.send(wstest.Close(1000, ""))
-			b.take(wstest.Close(1000, ""))
+			b.receive(wstest.Close(1000, ""))
 			b.send(wstest.Close(1000, ""))
-			c.rest()
+			c.readRest()
 			h.report()
 		}},
-		{"lingering, one end closed", func(h *hall, c, b *peer) {
+		{"lingering, one end closed", func(h *engineFixture, c, b *peer) {
 			c.send(wstest.Close(1000, ""))
-			b.take(wstest.Close(1000, ""))
+			b.receive(wstest.Close(1000, ""))
 			b.send(wstest.Close(1000, ""))
-			c.rest()
+			c.readRest()
 			h.report()
 			c.Close()
-			h.until(h.last, "ended", func(_ *loop, k joint) bool { return k.sockets[Client].is(ended) })
+			h.until(h.last, "ended", func(_ *loop, k handle) bool { return k.sockets[Client].is(stateReadEnded) })
 		}},
 	}
 	for i, kind := range []link{tight, overTLS(t, tight)} {
 		for _, tt := range tests {
 			t.Run(fmt.Sprintf("%s, TLS %t", tt.name, i == 1), func(t *testing.T) {
-				h := newHall(t)
+				h := newFixture(t)
 				c, b := h.join(kind, kind, Session{})
 				tt.play(h, c, b)
-				h.quiet()
-				h.took(2 * i)
+				h.expectQuiet()
+				h.expectTakenOver(2 * i)
 			})
 		}
 	}
 }
 
 func TestTimeEndsWhatNobodyAnswers(t *testing.T) {
-	h := newHall(t)
+	h := newFixture(t)
 	c, b := h.join(loopback, loopback, Session{})
 	h.End(all, RouteRemoved, time.Hour)
 	if n := h.group.Open(); n != 1 {
 		t.Fatalf("Open() = %d before its moment; want 1", n)
 	}
-	h.pass(time.Hour)
-	c.take(wstest.Close(1012, "route removed"))
-	h.pass(time.Hour + closeTimeout)
-	h.expect(RouteRemoved, Gateway, 1012)
-	c.expect("")
-	b.expect("close 1001")
-	h.pass(time.Hour + closeTimeout + lingerTime)
-	h.empty()
+	h.advanceTime(time.Hour)
+	c.receive(wstest.Close(1012, "route removed"))
+	h.advanceTime(time.Hour + closeTimeout)
+	h.expectReport(RouteRemoved, Gateway, 1012)
+	c.expectRest("")
+	b.expectRest("close 1001")
+	h.advanceTime(time.Hour + closeTimeout + lingerTime)
+	h.expectEmpty()
 }
 
 func TestAnEventOfAnOldSessionReachesNoNewOne(t *testing.T) {
-	h := newHall(t)
+	h := newFixture(t)
 	type place struct {
 		l    *loop
 		slot int32
 		gen  int32
 	}
 	where := func() (p place) {
-		h.until(h.last, "begun", func(l *loop, k joint) bool {
-			p = place{l, k.slot, k.generation}
+		h.until(h.last, "begun", func(l *loop, k handle) bool {
+			p = place{l, k.number, k.generation}
 			return true
 		})
 		return p
@@ -174,31 +174,31 @@ func TestAnEventOfAnOldSessionReachesNoNewOne(t *testing.T) {
 	c.reset()
 	b.reset()
 	h.report()
-	h.empty()
+	h.expectEmpty()
 	for {
 		c, b = h.join(loopback, loopback, Session{})
 		if p := where(); p.l == old.l && p.slot == old.slot {
 			break
 		}
 	}
-	old.l.wait(func() {
+	old.l.call(func() {
 		for side := range int32(2) {
 			old.l.dispatch(&unix.EpollEvent{
 				Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLERR | unix.EPOLLHUP, Fd: old.slot<<1 | side, Pad: old.gen,
 			})
 		}
 		old.l.now += int64(2 * time.Hour)
-		old.l.ring()
+		old.l.fireTimers()
 	})
 	c.send(wstest.Text("still here"))
-	b.take(wstest.Text("still here"))
+	b.receive(wstest.Text("still here"))
 }
 
 // Sessions that are handed in while the engine stops are told, cut and
 // reported, and Run returns.
 func TestJoinWhileALoopStops(t *testing.T) {
 	for range 3 {
-		h := &hall{t: t, reports: make(chan Report, 256)}
+		h := &engineFixture{t: t, reports: make(chan Report, 256)}
 		h.Engine = New(h.sink())
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
@@ -209,27 +209,27 @@ func TestJoinWhileALoopStops(t *testing.T) {
 			h.Run(ctx)
 		}()
 		c2, _ := h.join(loopback, loopback, Session{})
-		c.expect(told(Client)) // so the loop stops, and lingers
+		c.expectRest(shutdownClose(Client)) // so the loop stops, and lingers
 		c3, _ := h.join(loopback, loopback, Session{})
-		c2.expect(told(Client))
-		c3.expect(told(Client))
+		c2.expectRest(shutdownClose(Client))
+		c3.expectRest(shutdownClose(Client))
 		<-done
 		for range 3 {
-			h.expect(Shutdown, Gateway, 1001)
+			h.expectReport(Shutdown, Gateway, 1001)
 		}
 		c4, _ := h.join(loopback, loopback, Session{})
-		c4.expect(told(Client))
-		h.expect(Shutdown, Gateway, 1001)
+		c4.expectRest(shutdownClose(Client))
+		h.expectReport(Shutdown, Gateway, 1001)
 		if n := h.group.Open(); n != 0 {
 			t.Fatalf("Open() = %d; want 0", n)
 		}
-		h.empty()
+		h.expectEmpty()
 	}
 }
 
 func descriptors(t testing.TB) int {
 	t.Helper()
-	wakePoller(t)
+	openRuntimePoller(t)
 	all, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
@@ -237,9 +237,9 @@ func descriptors(t testing.TB) int {
 	return len(all)
 }
 
-// wakePoller has the Go runtime open the descriptors of its own poller, which it
+// openRuntimePoller has the Go runtime open the descriptors of its own poller, which it
 // does with the first socket.
-func wakePoller(t testing.TB) {
+func openRuntimePoller(t testing.TB) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -248,9 +248,9 @@ func wakePoller(t testing.TB) {
 	l.Close()
 }
 
-// fill takes every descriptor the process may still have, and returns a
+// exhaustDescriptors takes every descriptor the process may still have, and returns a
 // function that gives them back.
-func fill(t testing.TB) (free func()) {
+func exhaustDescriptors(t testing.TB) (free func()) {
 	t.Helper()
 	var was unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
@@ -282,11 +282,11 @@ func fill(t testing.TB) (free func()) {
 }
 
 func TestWithoutDescriptorsForPipesPayloadIsCopied(t *testing.T) {
-	h := newHall(t)
+	h := newFixture(t)
 	c, b := h.join(loopback, loopback, Session{})
-	whole := sent(Client, binary(noise(2<<20)))
+	whole := encode(Client, binary(randomPayload(2<<20)))
 	transfer := func() int {
-		go cuts(c, whole, 1)
+		go writeInPieces(c, whole, 1)
 		got := make([]byte, len(whole))
 		if _, err := io.ReadFull(b, got); err != nil || !bytes.Equal(got, whole) {
 			t.Fatalf("the frame arrived changed: %v", err)
@@ -295,7 +295,7 @@ func TestWithoutDescriptorsForPipesPayloadIsCopied(t *testing.T) {
 		defer h.pipes.mu.Unlock()
 		return h.pipes.open
 	}
-	free := fill(t)
+	free := exhaustDescriptors(t)
 	if n := transfer(); n != 0 {
 		t.Errorf("%d pipes; want none", n)
 	}
@@ -307,7 +307,7 @@ func TestWithoutDescriptorsForPipesPayloadIsCopied(t *testing.T) {
 
 func TestWithoutDescriptorsThePortableEngineServes(t *testing.T) {
 	for _, opened := range []bool{false, true} {
-		h := newHall(t)
+		h := newFixture(t)
 		if opened {
 			for range h.loops {
 				h.join(loopback, loopback, Session{})
@@ -318,7 +318,7 @@ func TestWithoutDescriptorsThePortableEngineServes(t *testing.T) {
 		backend, b := loopback(t, Backend)
 		o.ID, o.Group = 100, &h.group
 		o.Client.Conn, o.Backend.Conn = client, backend
-		free := fill(t)
+		free := exhaustDescriptors(t)
 		h.Join(o)
 		free()
 		served := 0
@@ -326,8 +326,8 @@ func TestWithoutDescriptorsThePortableEngineServes(t *testing.T) {
 		if served != 1 {
 			t.Errorf("loops opened %v: the portable engine has %d sessions; want 1", opened, served)
 		}
-		c.Write(sent(Client, wstest.Text("hi")))
-		(&peer{Conn: b, t: t, side: Backend}).take(wstest.Text("hi"))
+		c.Write(encode(Client, wstest.Text("hi")))
+		(&peer{Conn: b, t: t, side: Backend}).receive(wstest.Text("hi"))
 	}
 }
 
@@ -337,7 +337,7 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 		sessions = 200
 	}
 	before := descriptors(t)
-	h := newHall(t)
+	h := newFixture(t)
 	h.reports = nil
 	var mu sync.Mutex
 	reports := 0
@@ -359,7 +359,7 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 			var both sync.WaitGroup
 			for _, p := range []*peer{c, b} {
 				n, stop, way := r.IntN(1<<(8+r.IntN(12))), r.IntN(1<<20), r.IntN(4)
-				both.Go(func() { p.Write(sent(p.side, binary(strings.Repeat("x", n)), wstest.Close(1000, ""))) })
+				both.Go(func() { p.Write(encode(p.side, binary(strings.Repeat("x", n)), wstest.Close(1000, ""))) })
 				both.Go(func() {
 					io.CopyN(io.Discard, p, int64(stop))
 					switch way {
@@ -375,7 +375,7 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 		})
 		if i%20 == 0 {
 			later += closeTimeout
-			h.pass(later)
+			h.advanceTime(later)
 		}
 		if i%100 == 0 {
 			h.End(func(v View) bool { return v.ID%7 == 0 }, Shutdown, time.Duration(i%50)*time.Millisecond)
@@ -393,20 +393,20 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 			over = true
 		default:
 			later += closeTimeout
-			h.pass(later)
+			h.advanceTime(later)
 		}
 	}
 	for _, l := range h.loops {
-		l.wait(func() {
+		l.call(func() {
 			live := 0
-			l.sessions.each(func(joint) { live++ })
-			if n := l.load.Load(); live != 0 || n != 0 || len(l.alarms) != 0 {
-				t.Errorf("%d sessions have a place, %d are counted, %d have an alarm", live, n, len(l.alarms))
+			l.slots.each(func(handle) { live++ })
+			if n := l.load.Load(); live != 0 || n != 0 || len(l.timers) != 0 {
+				t.Errorf("%d sessions have a place, %d are counted, %d have an alarm", live, n, len(l.timers))
 			}
 		})
 	}
-	h.took(sessions) // half of the sides
-	h.noSecrets()
+	h.expectTakenOver(sessions) // half of the sides
+	h.expectNoSecrets()
 	h.stop()
 	if closed := h.closed.Load(); reports != sessions || closed != int64(sessions) || h.group.Open() != 0 {
 		t.Errorf("%d reports, %d closed, %d open; want %d, as many, and 0", reports, closed, h.group.Open(), sessions)
@@ -423,10 +423,10 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 func FuzzEngines(f *testing.F) {
 	for i := range uint64(12) {
 		r := rand.New(rand.NewPCG(i, 4))
-		f.Add(stream(r, Client), stream(r, Backend), i)
+		f.Add(randomStream(r, Client), randomStream(r, Backend), i)
 	}
-	long := [2][]byte{sent(Client, binary(noise(200_000))), sent(Backend, binary(noise(300_000)))}
-	last := [2][]byte{sent(Client, wstest.Close(1000, "")), sent(Backend, wstest.Close(1000, ""))}
+	long := [2][]byte{encode(Client, binary(randomPayload(200_000))), encode(Backend, binary(randomPayload(300_000)))}
+	last := [2][]byte{encode(Client, wstest.Close(1000, "")), encode(Backend, wstest.Close(1000, ""))}
 	for seed := range uint64(2) {
 		f.Add(slices.Concat(long[0], last[0]), slices.Concat(long[1], last[1]), seed)
 		f.Add(long[0][:150_000], long[1], seed)
@@ -438,7 +438,7 @@ func FuzzEngines(f *testing.F) {
 		said := [2][]byte{fromClient, fromBackend}
 		inside := 0
 		for side, b := range said {
-			r := read(Side(side), false, b)
+			r := parseStream(Side(side), false, b)
 			if !r.broken && r.pass < len(b) {
 				t.Skip("ends where a violation may show early: neither side would know what to wait for")
 			}
@@ -450,8 +450,8 @@ func FuzzEngines(f *testing.F) {
 			t.Skip("the session waits closeTimeout for the rest of the second frame")
 		}
 		kind := kinds[seed/2%uint64(len(kinds))]
-		loops := dialogue(t, func(s Sink) engine { return New(s) }, kind, said, seed)
-		portable := dialogue(t, func(s Sink) engine { return NewPortable(s) }, kind, said, seed)
+		loops := runDialogue(t, func(s Sink) engine { return New(s) }, kind, said, seed)
+		portable := runDialogue(t, func(s Sink) engine { return NewPortable(s) }, kind, said, seed)
 		if loops != portable {
 			t.Errorf("the loops: %s\nportable:  %s", loops, portable)
 		}
@@ -463,8 +463,8 @@ type engine interface {
 	Join(Session)
 }
 
-// dialogue plays both streams through an engine and describes what came out.
-func dialogue(t *testing.T, start func(Sink) engine, kind [2]link, said [2][]byte, seed uint64) string {
+// runDialogue plays both streams through an engine and describes what came out.
+func runDialogue(t *testing.T, start func(Sink) engine, kind [2]link, said [2][]byte, seed uint64) string {
 	rules := rand.New(rand.NewPCG(seed, 5))
 	traffic := func() Traffic {
 		return Traffic{
@@ -502,7 +502,7 @@ func dialogue(t *testing.T, start func(Sink) engine, kind [2]link, said [2][]byt
 	var got [2]bytes.Buffer
 	told := func(p *peer) { // reads to a Close frame or the end
 		for {
-			if r := read(p.side.other(), false, got[p.side].Bytes()); r.closed {
+			if r := parseStream(p.side.other(), false, got[p.side].Bytes()); r.closed {
 				return
 			}
 			if _, err := io.CopyN(&got[p.side], p, 1); err != nil {
@@ -510,16 +510,16 @@ func dialogue(t *testing.T, start func(Sink) engine, kind [2]link, said [2][]byt
 			}
 		}
 	}
-	writers.Go(func() { cuts(first, whole[cut:], seed) })
-	pass, ended := lawful(first.side, whole, limits[first.side])
+	writers.Go(func() { writeInPieces(first, whole[cut:], seed) })
+	pass, ended := allowedPrefix(first.side, whole, limits[first.side])
 	io.CopyN(&got[second.side], second, int64(pass))
 	if !ended {
 		limit := limits[second.side]
-		if read(first.side, false, whole).closed {
+		if parseStream(first.side, false, whole).closed {
 			limit = Traffic{} // there are none while a session closes
 		}
-		writers.Go(func() { cuts(second, said[second.side], seed+1) })
-		pass, ended := lawful(second.side, said[second.side], limit)
+		writers.Go(func() { writeInPieces(second, said[second.side], seed+1) })
+		pass, ended := allowedPrefix(second.side, said[second.side], limit)
 		io.CopyN(&got[first.side], first, int64(pass))
 		if ended {
 			told(first)
@@ -533,16 +533,16 @@ func dialogue(t *testing.T, start func(Sink) engine, kind [2]link, said [2][]byt
 		io.Copy(&got[p.side], p)
 	}
 	r := <-reports
-	toClient, toBackend := read(Backend, false, got[Client].Bytes()), read(Client, false, got[Backend].Bytes())
+	toClient, toBackend := parseStream(Backend, false, got[Client].Bytes()), parseStream(Client, false, got[Backend].Bytes())
 	return fmt.Sprintf("client %d bytes: %s; backend %d bytes: %s; %s by the %s, %d %q %q; %+v %+v",
 		got[Client].Len(), &toClient, got[Backend].Len(), &toBackend,
 		r.Cause, r.By, r.Code, r.Reason, r.Detail, r.FromClient, r.FromBackend)
 }
 
-// lawful returns how much of a stream may pass under limits, and whether the
+// allowedPrefix returns how much of a stream may pass under limits, and whether the
 // session ends behind that although the stream goes on.
-func lawful(from Side, stream []byte, of Traffic) (pass int, ended bool) {
-	r := read(from, false, stream)
+func allowedPrefix(from Side, stream []byte, of Traffic) (pass int, ended bool) {
+	r := parseStream(from, false, stream)
 	in := bytes.NewReader(stream[:r.pass])
 	total, begun := int64(0), int64(0)
 	for {

@@ -25,10 +25,10 @@ import (
 // portable engine's: those whose connections are no sockets, and TLS that the
 // loops cannot take over.
 type Engine struct {
-	portable *Portable
-	loops    []*loop
-	pipes    *pipes
-	taken    atomic.Uint64 // TLS connections whose records the loops protect
+	portable  *Portable
+	loops     []*loop
+	pipes     *pipes
+	takenOver atomic.Uint64 // TLS connections whose records the loops protect
 }
 
 // New returns the engine for this system, which tells sink of every session's
@@ -57,10 +57,10 @@ func (e *Engine) Run(ctx context.Context) error {
 // and the session is reported as any other, when the engine has stopped.
 func (e *Engine) Join(s Session) {
 	l := slices.MinFunc(e.loops, func(a, b *loop) int { return cmp.Compare(a.load.Load(), b.load.Load()) })
-	wanted := s.remembers()
-	a := &arrival{Session: s}
-	if why := a.land(l); why != "" {
-		a.forget()
+	wanted := s.capturesRecords()
+	a := &handover{Session: s}
+	if why := a.prepare(l); why != "" {
+		a.dropCaptures()
 		if wanted {
 			e.portable.sink.Stayed(why)
 		}
@@ -68,51 +68,51 @@ func (e *Engine) Join(s Session) {
 		return
 	}
 	for side := range a.sides {
-		if a.sides[side].secured {
-			e.taken.Add(1)
+		if a.sides[side].hasTLS {
+			e.takenOver.Add(1)
 		}
 	}
 	s.Group.open.Add(1)
-	l.join(a)
+	l.handOver(a)
 }
 
-// arrival is a session on its way to a loop.
-type arrival struct {
+// handover is a session on its way to a loop.
+type handover struct {
 	Session
-	sides [2]landing // by Side
+	sides [2]detachedSide // by Side
 }
 
-// landing is what a loop takes over of one side.
-type landing struct {
-	fd      int32 // 0 before it is detached
-	secured bool  // state is set
-	state   record.State
-	early   []byte // plaintext
-	unread  []byte // as it came from the socket
+// detachedSide is what a loop takes over of one side.
+type detachedSide struct {
+	fd     int32 // 0 before it is detached
+	hasTLS bool  // state is set
+	state  record.State
+	early  []byte // plaintext
+	unread []byte // as it came from the socket
 }
 
-// land gets a session ready for a loop, which then has a place for it. Where that
+// prepare gets a session ready for a loop, which then has a place for it. Where that
 // cannot be, the session is as it was, and the answer is why.
-func (a *arrival) land(l *loop) (why string) {
+func (a *handover) prepare(l *loop) (why string) {
 	switch {
 	case !onSocket(a.Client.Conn) || !onSocket(a.Backend.Conn):
 		return "one side of the session is a stream of another connection"
 	case !l.reserve():
 		return "there is no event loop that could have it"
 	}
-	if why = a.take(); why == "" {
+	if why = a.takeRecords(); why == "" {
 		why = a.detach()
 	}
 	if why != "" {
-		a.leave()
-		l.join(nil)
+		a.abandon()
+		l.handOver(nil)
 	}
 	return why
 }
 
-// take takes the TLS records of both sides over from crypto/tls, or says why they
+// takeRecords takes the TLS records of both sides over from crypto/tls, or says why they
 // stay there.
-func (a *arrival) take() (why string) {
+func (a *handover) takeRecords() (why string) {
 	for side, s := range [...]*wire.Side{&a.Client, &a.Backend} {
 		t, ok := s.Conn.(*tls.Conn)
 		if !ok {
@@ -121,10 +121,10 @@ func (a *arrival) take() (why string) {
 		d := &a.sides[side]
 		remembered := wire.Of(t).Remembers()
 		var early []byte
-		d.state, early, d.secured = record.Take(t)
+		d.state, early, d.hasTLS = record.Take(t)
 		s.Early = append(s.Early, early...)
 		switch {
-		case d.secured:
+		case d.hasTLS:
 		case !remembered:
 			return "a connection of the session began without 'records: sluice'"
 		case !record.Covers(t):
@@ -138,7 +138,7 @@ func (a *arrival) take() (why string) {
 
 // detach takes both sides out of the Go runtime, the client last. Else it says why
 // not: when the process is out of descriptors the client can still be told.
-func (a *arrival) detach() (why string) {
+func (a *handover) detach() (why string) {
 	for _, side := range [...]Side{Backend, Client} {
 		s := &a.Client
 		if side == Backend {
@@ -154,8 +154,8 @@ func (a *arrival) detach() (why string) {
 	return ""
 }
 
-// leave lets go of what was taken.
-func (a *arrival) leave() {
+// abandon lets go of what was taken.
+func (a *handover) abandon() {
 	for side := range a.sides {
 		d := &a.sides[side]
 		d.state.Wipe()
@@ -182,10 +182,10 @@ func onSocket(c net.Conn) bool {
 // returns how many there are. The loops call match, and wait for it.
 func (e *Engine) End(match func(View) bool, cause Cause, spread time.Duration) int {
 	n := e.portable.End(match, cause, spread)
-	e.scan(func(l *loop, k joint) {
-		if !k.done && match(k.view(k.owner, l.clock)) {
+	e.scan(func(l *loop, k handle) {
+		if !k.ended && match(k.view(k.owner, l.clock)) {
 			n++
-			l.end(k, cause, spread)
+			l.endWithin(k, cause, spread)
 		}
 	}, func() bool { return true })
 	return n
@@ -194,10 +194,10 @@ func (e *Engine) End(match func(View) bool, cause Cause, spread time.Duration) i
 // Review has the sessions held to the rules of their groups as they are now.
 func (e *Engine) Review() {
 	e.portable.Review()
-	e.scan(func(l *loop, k joint) {
-		if !k.done {
-			k.review()
-			l.settle(k)
+	e.scan(func(l *loop, k handle) {
+		if !k.ended {
+			k.resetRates()
+			l.advance(k)
 		}
 	}, func() bool { return true })
 }
@@ -206,7 +206,7 @@ func (e *Engine) Review() {
 // know of.
 func (e *Engine) Memory() (n int64) {
 	for _, l := range e.loops {
-		n += l.sessions.places.mapped.Load() + l.secrets.cells.mapped.Load()
+		n += l.slots.cells.mapped.Load() + l.tlsStates.cells.mapped.Load()
 	}
 	return n
 }
@@ -219,8 +219,8 @@ func (e *Engine) Each(yield func(View) bool) {
 		return more
 	})
 	var views []View
-	e.scan(func(l *loop, k joint) {
-		if !k.done {
+	e.scan(func(l *loop, k handle) {
+		if !k.ended {
 			views = append(views, k.view(k.owner, l.clock))
 		}
 	}, func() bool {
@@ -237,13 +237,13 @@ func (e *Engine) Each(yield func(View) bool) {
 // scan has the loops call f with every session, some hundreds at a time so that
 // the others need not wait long. It calls more after each time, and stops when
 // that is false.
-func (e *Engine) scan(f func(*loop, joint), more func() bool) {
+func (e *Engine) scan(f func(*loop, handle), more func() bool) {
 	for _, l := range e.loops {
 		for i, left := 0, true; left; i++ {
 			left = false
-			l.wait(func() {
-				if left = i < len(l.sessions.refs); left {
-					l.sessions.among(i, func(k joint) { f(l, k) })
+			l.call(func() {
+				if left = i < len(l.slots.refs); left {
+					l.slots.eachInChunk(i, func(k handle) { f(l, k) })
 				}
 			})
 			if !more() {
@@ -259,7 +259,7 @@ func (e *Engine) Drained(ctx context.Context) {
 	e.portable.Drained(ctx)
 	for _, l := range e.loops {
 		empty := make(chan struct{})
-		if !l.do(func() { l.drained = append(l.drained, empty); l.tellDrained() }) {
+		if !l.post(func() { l.drainWaiters = append(l.drainWaiters, empty); l.signalDrained() }) {
 			continue
 		}
 		select {

@@ -30,11 +30,11 @@ func FuzzRelay(f *testing.F) {
 		{[]ws.Frame{wstest.Close(1001, "\xff")}, []ws.Frame{bad}},
 	}
 	for i, s := range seeds {
-		f.Add(sent(Client, s.client...), sent(Backend, s.backend...), uint64(i), i%2 == 0)
+		f.Add(encode(Client, s.client...), encode(Backend, s.backend...), uint64(i), i%2 == 0)
 	}
 	for i := range uint64(20) {
 		r := rand.New(rand.NewPCG(i, 2))
-		f.Add(stream(r, Client), stream(r, Backend), i, i%2 == 0)
+		f.Add(randomStream(r, Client), randomStream(r, Backend), i, i%2 == 0)
 	}
 	f.Fuzz(func(t *testing.T, fromClient, fromBackend []byte, seed uint64, deflate bool) {
 		synctest.Test(t, func(t *testing.T) {
@@ -43,11 +43,11 @@ func FuzzRelay(f *testing.F) {
 			early := min(len(fromClient), r.IntN(1+len(fromClient)))
 			o := Session{Deflate: deflate}
 			o.Client.Early = bytes.Clone(fromClient[:early])
-			h := newHall(t)
+			h := newFixture(t)
 			c, b := h.join(links[r.IntN(3)], links[r.IntN(3)], o)
 
 			said := [2][]byte{fromClient, fromBackend}
-			may := [2]reading{read(Client, deflate, fromClient), read(Backend, deflate, fromBackend)}
+			may := [2]parsedStream{parseStream(Client, deflate, fromClient), parseStream(Backend, deflate, fromBackend)}
 			var got [2][]byte
 			var wg sync.WaitGroup
 			for _, p := range []*peer{c, b} {
@@ -79,10 +79,10 @@ func FuzzRelay(f *testing.F) {
 				pass := said[from][:may[from].pass]
 				n := prefix(got[to], pass)
 				if n < len(got[to]) { // the gateway's Close frame may begin as the next frame does
-					n = read(from, deflate, got[to][:n]).whole
+					n = parseStream(from, deflate, got[to][:n]).whole
 				}
-				own := read(from, deflate, got[to][n:])
-				switch at := read(from, deflate, got[to][:n]); {
+				own := parseStream(from, deflate, got[to][n:])
+				switch at := parseStream(from, deflate, got[to][:n]); {
 				case n < len(got[to]) && (len(own.frames) != 1 || !own.closed || own.broken || own.pass != len(got[to])-n):
 					t.Errorf("behind the %s's bytes the %s got %x", from, to, got[to][n:])
 				case n < len(got[to]) && at.closed:

@@ -13,7 +13,7 @@ import (
 // identity, across configurations.
 type Group struct {
 	Name  string
-	rules atomic.Pointer[terms]
+	rules atomic.Pointer[compiledRules]
 	open  atomic.Int64
 
 	mu   sync.Mutex
@@ -49,8 +49,8 @@ type Traffic struct {
 	Close          bool // a side over a rate ends the session, instead of being read more slowly
 }
 
-// terms is Rules as a core reads them.
-type terms struct {
+// compiledRules is Rules as a core reads them.
+type compiledRules struct {
 	Rules
 	limits                            [2]*frame.Limits // by Side; nil for none
 	idle, lifetime, ping, pong, stall int64
@@ -63,7 +63,7 @@ func (g *Group) Set(r Rules) (changed bool) {
 	if old := g.rules.Load(); old != nil && old.Rules == r || old == nil && r == (Rules{}) {
 		return false
 	}
-	t := &terms{
+	t := &compiledRules{
 		Rules: r, idle: int64(r.Idle), lifetime: int64(r.Lifetime), ping: int64(r.Ping), pong: int64(r.Pong), stall: int64(r.Stall),
 		buffer: r.Buffer,
 	}
@@ -91,19 +91,19 @@ func (g *Group) Past() Totals {
 	return g.past
 }
 
-// leave is for a session that is over.
-func (g *Group) leave(c core) {
+// countEnded is for a session that is over.
+func (g *Group) countEnded(c core) {
 	g.open.Add(-1)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.past.Sessions++
-	g.past.FromClient.Add(&c.ends[Client].dir.Counts)
-	g.past.FromBackend.Add(&c.ends[Backend].dir.Counts)
+	g.past.FromClient.Add(&c.sides[Client].dir.Counts)
+	g.past.FromBackend.Add(&c.sides[Backend].dir.Counts)
 }
 
-// room returns how much of a side may be read at once, in bytes: at most most.
+// readSize returns how much of a side may be read at once, in bytes: at most most.
 // It is what a direction holds at most while its reader does not take it.
-func (c core) room(from Side, most int) int {
+func (c core) readSize(from Side, most int) int {
 	r := c.group.rules.Load()
 	if r == nil || r.buffer == 0 {
 		return most

@@ -15,55 +15,55 @@ import (
 // session ends: nothing is taken for the end of the stream.
 func TestAFullBufferOfDelayedMessages(t *testing.T) {
 	one := wstest.Text(strings.Repeat("x", 98))
-	burst := bytes.Repeat(sent(Client, one), 3000) // 104 bytes each
+	burst := bytes.Repeat(encode(Client, one), 3000) // 104 bytes each
 	ends := []struct {
 		name string
-		end  func(s *stage)
+		end  func(s *timedSession)
 		b    string
 	}{
-		{"shutdown", func(s *stage) { s.End(all, Shutdown, 0) }, "close 1001"},
-		{"the rate is taken away", func(s *stage) {
+		{"shutdown", func(s *timedSession) { s.End(all, Shutdown, 0) }, "close 1001"},
+		{"the rate is taken away", func(s *timedSession) {
 			s.group.Set(Rules{})
 			s.Review()
 			for range 2999 {
-				s.b.take(one)
+				s.b.receive(one)
 			}
 			s.End(all, Shutdown, 0)
 		}, "close 1001"},
 	}
 	for _, tt := range ends {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newStage(t, loopback, Rules{Client: Traffic{MessageRate: 1e-3, MessageBurst: 1}})
-			s.c.raw(burst[:104])
-			s.b.take(one)
+			s := newTimedSession(t, loopback, Rules{Client: Traffic{MessageRate: 1e-3, MessageBurst: 1}})
+			s.c.sendRaw(burst[:104])
+			s.b.receive(one)
 			release := make(chan struct{})
 			for _, l := range s.loops { // one read shall bring a full buffer
-				l.do(func() { <-release })
+				l.post(func() { <-release })
 			}
-			s.c.raw(burst[104 : 104+2*loopBuffer])
+			s.c.sendRaw(burst[104 : 104+2*loopBuffer])
 			close(release)
 			go s.c.Write(burst[104+2*loopBuffer:])
-			s.until(s.last, "held a full buffer", func(_ *loop, k joint) bool { return k.hot != nil && len(k.hot[Client].held) == loopBuffer })
+			s.until(s.last, "held a full buffer", func(_ *loop, k handle) bool { return k.pending != nil && len(k.pending[Client].held) == loopBuffer })
 			tt.end(s)
-			s.closes(told(Client), tt.b)
-			s.expect(Shutdown, Gateway, 1001)
-			s.empty()
+			s.answerCloses(shutdownClose(Client), tt.b)
+			s.expectReport(Shutdown, Gateway, 1001)
+			s.expectEmpty()
 		})
 	}
 }
 
 // Frames that are held while the session ends are heard at once.
 func TestAnEndHearsWhatIsHeld(t *testing.T) {
-	s := newStage(t, loopback, Rules{Client: Traffic{MessageRate: 1e-3, MessageBurst: 1}})
+	s := newTimedSession(t, loopback, Rules{Client: Traffic{MessageRate: 1e-3, MessageBurst: 1}})
 	s.c.send(wstest.Text("a"), wstest.Text("b"), wstest.Close(1000, "bye"))
-	s.b.take(wstest.Text("a"))
-	s.until(s.last, "held", func(_ *loop, k joint) bool { return k.hot != nil && len(k.hot[Client].held) > 0 })
+	s.b.receive(wstest.Text("a"))
+	s.until(s.last, "held", func(_ *loop, k handle) bool { return k.pending != nil && len(k.pending[Client].held) > 0 })
 	s.b.send(wstest.Close(4000, ""))
-	s.c.take(wstest.Close(4000, ""))
-	s.b.take(wstest.Text("b"), wstest.Close(1000, "bye"))
+	s.c.receive(wstest.Close(4000, ""))
+	s.b.receive(wstest.Text("b"), wstest.Close(1000, "bye"))
 	s.b.Close()
-	s.c.expect("")
-	s.expect(Closed, Backend, 4000)
+	s.c.expectRest("")
+	s.expectReport(Closed, Backend, 4000)
 }
 
 // What a rate holds goes on before the end of the stream counts, which with TLS
@@ -74,18 +74,18 @@ func TestAnEndWaitsBehindWhatIsHeld(t *testing.T) {
 		link link
 	}{{"plain", loopback}, {"TLS", overTLS(t, loopback)}} {
 		t.Run(kind.name, func(t *testing.T) {
-			s := newStage(t, kind.link, Rules{Client: Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
+			s := newTimedSession(t, kind.link, Rules{Client: Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
 			release := make(chan struct{})
 			for _, l := range s.loops { // one read shall bring all
-				l.do(func() { <-release })
+				l.post(func() { <-release })
 			}
 			s.c.send(wstest.Text("a"), wstest.Text("b"), wstest.Close(1000, "bye"))
 			s.c.closeWrite()
 			close(release)
-			s.b.take(wstest.Text("a"))
-			s.until(s.last, "held", func(_ *loop, k joint) bool { return k.hot != nil && len(k.hot[Client].held) > 0 })
-			s.pass(2 * time.Minute)
-			s.b.take(wstest.Text("b"), wstest.Close(1000, "bye"))
+			s.b.receive(wstest.Text("a"))
+			s.until(s.last, "held", func(_ *loop, k handle) bool { return k.pending != nil && len(k.pending[Client].held) > 0 })
+			s.advanceTime(2 * time.Minute)
+			s.b.receive(wstest.Text("b"), wstest.Close(1000, "bye"))
 		})
 	}
 }
@@ -93,34 +93,34 @@ func TestAnEndWaitsBehindWhatIsHeld(t *testing.T) {
 // When its time has come while the other side still takes what was before it,
 // what is held waits on, and the end behind it.
 func TestAnEndWaitsBehindWhatIsHeldForASlowReader(t *testing.T) {
-	s := newStage(t, overTLS(t, loopback), Rules{Client: Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
+	s := newTimedSession(t, overTLS(t, loopback), Rules{Client: Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
 	release := make(chan struct{})
 	for _, l := range s.loops { // one read shall bring all
-		l.do(func() { <-release })
+		l.post(func() { <-release })
 	}
 	s.c.send(wstest.Text("a"), wstest.Text("b"), wstest.Close(1000, "bye"))
 	s.c.closeWrite()
 	close(release)
-	s.b.take(wstest.Text("a"))
-	s.until(s.last, "held", func(l *loop, k joint) bool {
-		if k.hot == nil || k.hot[Client].end == nil {
+	s.b.receive(wstest.Text("a"))
+	s.until(s.last, "held", func(l *loop, k handle) bool {
+		if k.pending == nil || k.pending[Client].readErr == nil {
 			return false
 		}
-		sealed, err := l.seal(k, Backend, sent(Client, wstest.Text("slow")))
+		sealed, err := l.seal(k, Backend, encode(Client, wstest.Text("slow")))
 		if err != nil {
 			t.Error(err)
 		}
-		l.heat(k)[Backend].out = bytes.Clone(sealed) // as if the socket had not taken it
+		l.ensurePending(k)[Backend].out = bytes.Clone(sealed) // as if the socket had not taken it
 		now := l.now
 		l.now += int64(2 * time.Minute)
-		l.settle(k)
+		l.advance(k)
 		l.now = now
-		if k.hot[Client].end == nil || len(k.hot[Client].held) == 0 {
+		if k.pending[Client].readErr == nil || len(k.pending[Client].held) == 0 {
 			t.Error("the end was told in front of what is held")
 		}
 		return true
 	})
-	s.b.take(wstest.Text("slow"))
-	s.pass(2 * time.Minute)
-	s.b.take(wstest.Text("b"), wstest.Close(1000, "bye"))
+	s.b.receive(wstest.Text("slow"))
+	s.advanceTime(2 * time.Minute)
+	s.b.receive(wstest.Text("b"), wstest.Close(1000, "bye"))
 }

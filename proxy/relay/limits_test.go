@@ -29,22 +29,22 @@ func TestCoreUnderLimits(t *testing.T) {
 		tooMany    = "messages over the rate limit"
 		tooMuch    = "bytes over the rate limit"
 	)
-	tests := []scene{
+	tests := []coreTest{
 		{
 			name: "a frame of the client", rules: both,
-			events: []event{comes(Client, ten, over, ten), comes(Backend, ten, bye), comes(Client, wstest.Close(1009, ""))},
+			events: []event{receives(Client, ten, over, ten), receives(Backend, ten, bye), receives(Client, wstest.Close(1009, ""))},
 			client: `text "0123456789", close 1009 "a frame over the size limit"`, backend: `text "0123456789", close 1001`,
 			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
 		},
 		{
 			name: "a frame of the backend", rules: both,
-			events: []event{comes(Backend, ten, over, ten, wstest.Close(1009, "")), comes(Client, bye)},
+			events: []event{receives(Backend, ten, over, ten, wstest.Close(1009, "")), receives(Client, bye)},
 			client: `text "0123456789", close 1001`, backend: `close 1009 "a frame over the size limit"`,
 			report: "too large backend 1009 " + bigFrame, detail: "the backend sent " + bigFrame,
 		},
 		{
 			name: "the other side has no limits", rules: Rules{Client: frames},
-			events: []event{comes(Backend, over), comes(Client, ten)},
+			events: []event{receives(Backend, over), receives(Client, ten)},
 			client: `text "0123456789x"`, backend: `text "0123456789"`, report: "none client 0", open: true,
 		},
 		{
@@ -55,102 +55,102 @@ func TestCoreUnderLimits(t *testing.T) {
 		},
 		{
 			name: "who is over a limit and does not answer", rules: both,
-			events: []event{comes(Client, over, ten, ten), comes(Backend, bye), wait(closeTimeout)},
+			events: []event{receives(Client, over, ten, ten), receives(Backend, bye), wait(closeTimeout)},
 			client: `close 1009 "a frame over the size limit"`, backend: `close 1001`,
 			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
 		},
 		{
 			name: "nobody answers", rules: both,
-			events: []event{comes(Backend, over), wait(closeTimeout)},
+			events: []event{receives(Backend, over), wait(closeTimeout)},
 			client: `close 1001`, backend: `close 1009 "a frame over the size limit"`, cut: true,
 			report: "too large backend 1009 " + bigFrame, detail: "the backend sent " + bigFrame,
 		},
 		{
 			name: "a message of the client in fragments", rules: Rules{Client: messages},
-			events: []event{comes(Client, wstest.Part(ws.OpText, "0123456789"), wstest.Ping("p"), wstest.Last("x")), eof(Client), eof(Backend)},
+			events: []event{receives(Client, wstest.Part(ws.OpText, "0123456789"), wstest.Ping("p"), wstest.Last("x")), eof(Client), eof(Backend)},
 			client: `close 1009 "a message over the size limit"`, backend: `text- "0123456789", ping "p", close 1001`,
 			report: "too large client 1009 " + bigMessage, detail: "the client sent " + bigMessage,
 		},
 		{
 			name: "a message of the backend in one frame", rules: Rules{Backend: messages},
-			events: []event{comes(Backend, over), eof(Backend), eof(Client)},
+			events: []event{receives(Backend, over), eof(Backend), eof(Client)},
 			client: `close 1001`, backend: `close 1009 "a message over the size limit"`,
 			report: "too large backend 1009 " + bigMessage, detail: "the backend sent " + bigMessage,
 		},
 		{
 			name: "while the other side is inside a frame: its end goes first", rules: both,
-			events: []event{part(Backend, 0, 7, ten), comes(Client, over), part(Backend, 7, 12, ten), comes(Backend, ten, bye), eof(Client)},
+			events: []event{part(Backend, 0, 7, ten), receives(Client, over), part(Backend, 7, 12, ten), receives(Backend, ten, bye), eof(Client)},
 			client: `text "0123456789", text "0123456789", close 1009 "a frame over the size limit"`, backend: `close 1001`,
 			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
 		},
 		{
 			name: "while the other side is inside a frame that never ends", rules: both,
-			events: []event{part(Backend, 0, 7, ten), comes(Client, over), wait(2 * closeTimeout)},
+			events: []event{part(Backend, 0, 7, ten), receives(Client, over), wait(2 * closeTimeout)},
 			client: `+7 bytes`, backend: `close 1001`, cut: true,
 			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
 		},
 		{
 			name: "while the other side is inside a message", rules: both,
-			events: []event{comes(Backend, wstest.Part(ws.OpText, "a")), comes(Client, over), eof(Client), eof(Backend)},
+			events: []event{receives(Backend, wstest.Part(ws.OpText, "a")), receives(Client, over), eof(Client), eof(Backend)},
 			client: `text- "a", close 1009 "a frame over the size limit"`, backend: `close 1001`,
 			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
 		},
 		{
 			name: "while its own reader stalls: it is told when that goes on", rules: both,
-			events: []event{stalls(Backend, ten), comes(Client, over), eof(Client), flows(Client), eof(Backend)},
+			events: []event{stalls(Backend, ten), receives(Client, over), eof(Client), writesOn(Client), eof(Backend)},
 			client: `text "0123456789", close 1009 "a frame over the size limit"`, backend: `close 1001`,
 			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
 		},
 		{
 			name: "both sides: the first one counts", rules: both,
-			events: []event{comes(Backend, over), comes(Client, over), eof(Client), eof(Backend)},
+			events: []event{receives(Backend, over), receives(Client, over), eof(Client), eof(Backend)},
 			client: `close 1001`, backend: `close 1009 "a frame over the size limit"`,
 			report: "too large backend 1009 " + bigFrame, detail: "the backend sent " + bigFrame,
 		},
 		{
 			name: "behind the other side's Close frame everything passes", rules: both,
-			events: []event{comes(Backend, wstest.Close(1000, "")), comes(Client, over, wstest.Close(1000, ""))},
+			events: []event{receives(Backend, wstest.Close(1000, "")), receives(Client, over, wstest.Close(1000, ""))},
 			client: `close 1000`, backend: `text "0123456789x", close 1000`, report: "close backend 1000",
 		},
 		{
 			name: "and behind the end of its stream", rules: both,
-			events: []event{eof(Client), comes(Backend, over, bye)},
+			events: []event{eof(Client), receives(Backend, over, bye)},
 			client: `text "0123456789x", close 1001`, backend: `close 1001`, report: "lost client 1001",
 			detail: "the client closed the connection without a Close frame",
 		},
 		{
 			name: "a violation behind what is over changes nothing", rules: both,
-			events: []event{comes(Client, over), raw(Client, "\xff\xff"), eof(Backend)},
+			events: []event{receives(Client, over), raw(Client, "\xff\xff"), eof(Backend)},
 			client: `close 1009 "a frame over the size limit"`, backend: `close 1001`,
 			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
 		},
 
 		{
 			name: "too many messages of the client", rules: Rules{Client: few},
-			events: []event{comes(Client, ten, wstest.Part(ws.OpText, ""), wstest.Last("")), wait(s / 2), comes(Client, wstest.Ping("p"), ten, ten), eof(Client), eof(Backend)},
+			events: []event{receives(Client, ten, wstest.Part(ws.OpText, ""), wstest.Last("")), wait(s / 2), receives(Client, wstest.Ping("p"), ten, ten), eof(Client), eof(Backend)},
 			client: `close 1008 "messages over the rate limit"`, backend: `text "0123456789", text-, more, ping "p", close 1001`, at: s / 2,
 			report: "too fast client 1008 " + tooMany, detail: "the client sent " + tooMany,
 		},
 		{
 			name: "too many messages of the backend", rules: Rules{Backend: few},
-			events: []event{comes(Backend, ten, ten, ten), eof(Client), eof(Backend)},
+			events: []event{receives(Backend, ten, ten, ten), eof(Client), eof(Backend)},
 			client: `text "0123456789", text "0123456789", close 1001`, backend: `close 1008 "messages over the rate limit"`,
 			report: "too fast backend 1008 " + tooMany, detail: "the backend sent " + tooMany,
 		},
 		{
 			name: "as many as there may be", rules: Rules{Client: few},
-			events:  []event{comes(Client, ten, ten), wait(s), comes(Client, ten), wait(s), comes(Client, ten), wait(5 * s), comes(Client, ten, ten)},
+			events:  []event{receives(Client, ten, ten), wait(s), receives(Client, ten), wait(s), receives(Client, ten), wait(5 * s), receives(Client, ten, ten)},
 			backend: strings.Repeat(`text "0123456789", `, 5) + `text "0123456789"`, report: "none client 0", open: true,
 		},
 		{
 			name: "too many bytes of the client, between frames", rules: Rules{Client: bytesOf(31)},
-			events: []event{comes(Client, ten), comes(Client, ten), eof(Client), eof(Backend)},
+			events: []event{receives(Client, ten), receives(Client, ten), eof(Client), eof(Backend)},
 			client: `close 1008 "bytes over the rate limit"`, backend: `text "0123456789", close 1001`,
 			report: "too fast client 1008 " + tooMuch, detail: "the client sent " + tooMuch,
 		},
 		{
 			name: "too many bytes inside a frame: the rest of it goes first", rules: Rules{Client: bytesOf(10)},
-			events: []event{part(Client, 0, 9, ten), part(Client, 9, 14, ten), part(Client, 14, 16, ten), comes(Client, ten), eof(Client), eof(Backend)},
+			events: []event{part(Client, 0, 9, ten), part(Client, 9, 14, ten), part(Client, 14, 16, ten), receives(Client, ten), eof(Client), eof(Backend)},
 			client: `close 1008 "bytes over the rate limit"`, backend: `text "0123456789", close 1001`,
 			report: "too fast client 1008 " + tooMuch, detail: "the client sent " + tooMuch,
 		},
@@ -162,32 +162,32 @@ func TestCoreUnderLimits(t *testing.T) {
 		},
 		{
 			name: "too many bytes in control frames", rules: Rules{Backend: bytesOf(7)},
-			events: []event{comes(Backend, wstest.Ping("abc")), comes(Backend, wstest.Pong("x")), eof(Backend), eof(Client)},
+			events: []event{receives(Backend, wstest.Ping("abc")), receives(Backend, wstest.Pong("x")), eof(Backend), eof(Client)},
 			client: `ping "abc", close 1001`, backend: `close 1008 "bytes over the rate limit"`,
 			report: "too fast backend 1008 " + tooMuch, detail: "the backend sent " + tooMuch,
 		},
 		{
 			name: "too many bytes of payload that pass unseen", rules: Rules{Client: bytesOf(14)},
-			events: []event{part(Client, 0, 9, ten), unseen(Client, 9, 13, ten), unseen(Client, 13, 15, ten), part(Client, 15, 16, ten), eof(Client), eof(Backend)},
+			events: []event{part(Client, 0, 9, ten), receivesSpliced(Client, 9, 13, ten), receivesSpliced(Client, 13, 15, ten), part(Client, 15, 16, ten), eof(Client), eof(Backend)},
 			client: `close 1008 "bytes over the rate limit"`, backend: `text "0123456789", close 1001`,
 			report: "too fast client 1008 " + tooMuch, detail: "the client sent " + tooMuch,
 		},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, tt.play)
+		t.Run(tt.name, tt.run)
 	}
 }
 
-// unseen has payload of a frame go on as through a pipe.
-func unseen(from Side, first, last int, f ws.Frame) event {
-	return func(p *play) {
-		b := sent(from, f)[first:last]
-		if p.ahead(from) < int64(len(b)) {
-			panic(fmt.Sprintf("%d bytes are ahead; want %d", p.ahead(from), len(b)))
+// receivesSpliced has payload of a frame go on as through a pipe.
+func receivesSpliced(from Side, first, last int, f ws.Frame) event {
+	return func(p *coreFixture) {
+		b := encode(from, f)[first:last]
+		if p.payloadAhead(from) < int64(len(b)) {
+			panic(fmt.Sprintf("%d bytes are ahead; want %d", p.payloadAhead(from), len(b)))
 		}
 		p.sent[from] = append(p.sent[from], b...)
 		p.passed[from.other()] = append(p.passed[from.other()], b...)
-		p.core.passed(from, int64(len(b)), p.now)
+		p.core.payloadForwarded(from, int64(len(b)), p.now)
 	}
 }
 
@@ -206,26 +206,26 @@ func TestCoreDelays(t *testing.T) {
 		{"both, bytes hold", Traffic{MessageRate: 1000, MessageBurst: 1000, ByteRate: 16, ByteBurst: 16}, 23, 19},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := newPlay(false, Rules{Client: tt.rules})
+			p := newCoreFixture(false, Rules{Client: tt.rules})
 			var all []byte
 			for i := range tt.n {
-				all = append(all, sent(Client, wstest.Text(fmt.Sprintf("%010d", i)))...)
+				all = append(all, encode(Client, wstest.Text(fmt.Sprintf("%010d", i)))...)
 			}
 			left := all
 			for len(left)+len(p.held[Client]) > 0 {
 				if len(p.held[Client]) == 0 && p.until(Client) <= p.now {
 					n := min(160, len(left))
-					p.bytes(Client, left[:n], false)
+					p.receive(Client, left[:n], false)
 					left = left[n:]
 					continue
 				}
-				p.pass(max(1, time.Duration(p.until(Client)-p.now)))
-				p.bytes(Client, nil, false)
+				p.advanceTime(max(1, time.Duration(p.until(Client)-p.now)))
+				p.receive(Client, nil, false)
 			}
 			if !bytes.Equal(p.passed[Backend], all) {
 				t.Errorf("%d of %d bytes passed", len(p.passed[Backend]), len(all))
 			}
-			if wrong := p.wrong(); wrong != "" {
+			if wrong := p.brokenPromise(); wrong != "" {
 				t.Error(wrong)
 			}
 			if took := int((p.now + 5e8) / 1e9); took != tt.took {

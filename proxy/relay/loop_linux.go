@@ -21,7 +21,7 @@ import (
 const (
 	eventsAtOnce = 128
 	loopBuffer   = 64 << 10                      // bytes one read brings at most
-	wakeSlot     = -1                            // event data of the loop's own descriptor
+	wakeData     = -1                            // event data of the loop's own descriptor
 	yieldAfter   = int64(200 * time.Microsecond) // of work, for others on this processor
 )
 
@@ -37,38 +37,38 @@ type loop struct {
 	pipes *pipes       // the engine's
 	load  atomic.Int64 // sessions with open sockets
 
-	mu      sync.Mutex
-	opened  bool
-	closed  bool // calls are taken no more
-	joining int  // sessions that will be handed in, whatever happens
-	calls   []func()
-	first   chan struct{} // closed when opened
-	wake    int           // an eventfd
+	mu        sync.Mutex
+	opened    bool
+	over      bool // calls are taken no more
+	handOvers int  // sessions that will be handed in, whatever happens
+	posted    []func()
+	whenOpen  chan struct{} // closed when opened
+	wake      int           // an eventfd
 
-	epoll    int
-	file     *os.File // of epoll
-	raw      syscall.RawConn
-	now      int64 // moment of the events that are being handled
-	stopping bool
-	sessions sessions
-	secrets  secrets
-	alarms   alarms
-	events   [eventsAtOnce]unix.EpollEvent
-	ready    int                // events fetched
-	look     func(uintptr) bool // fetches them
-	deadline int64              // moment at which the wait for them ends; 0 for never
-	drained  []chan struct{}    // closed when there is no session
-	buf      [loopBuffer]byte
-	sealed   []byte                 // records for a side, until the next ones
-	own      [frame.MaxControl]byte // for a frame of the gateway's own
-	dropped  []joint                // their sockets are closed
-	hots     []*hot                 // spare ones, empty
-	told     uint64                 // events of sockets
-	spliced  uint64                 // bytes that went through pipes
+	epoll        int
+	file         *os.File // of epoll
+	raw          syscall.RawConn
+	now          int64 // moment of the events that are being handled
+	stopping     bool
+	slots        slots
+	tlsStates    tlsStates
+	timers       timers
+	events       [eventsAtOnce]unix.EpollEvent
+	ready        int                // events fetched
+	fetchReady   func(uintptr) bool // fetches them
+	parkedUntil  int64              // moment at which the wait for them ends; 0 for never
+	drainWaiters []chan struct{}    // closed when there is no session
+	buf          [loopBuffer]byte
+	sealed       []byte                 // records for a side, until the next ones
+	ownFrame     [frame.MaxControl]byte // for a frame of the gateway's own
+	closed       []handle               // their sockets are closed
+	sparePending []*pending             // spare ones, empty
+	eventCount   uint64                 // events of sockets
+	spliced      uint64                 // bytes that went through pipes
 }
 
 func newLoop(sink Sink, c clock, p *pipes) *loop {
-	return &loop{sink: sink, clock: c, pipes: p, first: make(chan struct{})}
+	return &loop{sink: sink, clock: c, pipes: p, whenOpen: make(chan struct{})}
 }
 
 // reserve keeps the loop running until a call of join. It is false when the
@@ -76,23 +76,23 @@ func newLoop(sink Sink, c clock, p *pipes) *loop {
 func (l *loop) reserve() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || !l.opened && !l.open() {
+	if l.over || !l.opened && !l.open() {
 		return false
 	}
-	l.joining++
+	l.handOvers++
 	l.load.Add(1)
 	return true
 }
 
-// join hands in the session that a place was reserved for, or nil to give the
+// handOver hands in the session that a place was reserved for, or nil to give the
 // place back.
-func (l *loop) join(a *arrival) {
-	l.do(func() {
+func (l *loop) handOver(a *handover) {
+	l.post(func() {
 		l.mu.Lock()
-		l.joining--
+		l.handOvers--
 		l.mu.Unlock()
 		if a != nil {
-			l.add(a)
+			l.start(a)
 		} else {
 			l.load.Add(-1)
 		}
@@ -111,7 +111,7 @@ func (l *loop) open() bool {
 		unix.Close(epoll)
 		return false
 	}
-	own := unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeSlot}
+	own := unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeData}
 	err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, wake, &own)
 	if err == nil {
 		err = unix.SetNonblock(epoll, true) // has the runtime wait for it
@@ -130,31 +130,31 @@ func (l *loop) open() bool {
 		return false
 	}
 	l.epoll, l.file, l.raw, l.wake, l.opened = epoll, file, raw, wake, true
-	l.look = func(uintptr) bool { l.ready = l.fetch(); return l.ready > 0 }
-	close(l.first)
+	l.fetchReady = func(uintptr) bool { l.ready = l.fetch(); return l.ready > 0 }
+	close(l.whenOpen)
 	return true
 }
 
-// do has f called by the loop, before it is over. It is false when that is the
+// post has f called by the loop, before it is over. It is false when that is the
 // case already, or the loop was never opened.
-func (l *loop) do(f func()) bool {
+func (l *loop) post(f func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || !l.opened {
+	if l.over || !l.opened {
 		return false
 	}
-	l.calls = append(l.calls, f)
-	if len(l.calls) == 1 {
+	l.posted = append(l.posted, f)
+	if len(l.posted) == 1 {
 		one := [8]byte{1}
 		unix.Write(l.wake, one[:])
 	}
 	return true
 }
 
-// wait is do, and waits until f has returned.
-func (l *loop) wait(f func()) {
+// call is do, and waits until f has returned.
+func (l *loop) call(f func()) {
 	done := make(chan struct{})
-	if l.do(func() { defer close(done); f() }) {
+	if l.post(func() { defer close(done); f() }) {
 		<-done
 	}
 }
@@ -162,11 +162,11 @@ func (l *loop) wait(f func()) {
 // run serves the loop's sessions until ctx ends and the last one has.
 func (l *loop) run(ctx context.Context) {
 	select {
-	case <-l.first:
+	case <-l.whenOpen:
 	case <-ctx.Done():
 		l.mu.Lock()
-		l.closed = !l.opened
-		closed := l.closed
+		l.over = !l.opened
+		closed := l.over
 		l.mu.Unlock()
 		if closed {
 			return
@@ -175,9 +175,9 @@ func (l *loop) run(ctx context.Context) {
 	defer l.file.Close()
 	defer unix.Close(l.wake)
 	stop := context.AfterFunc(ctx, func() {
-		l.do(func() {
+		l.post(func() {
 			l.stopping = true
-			l.sessions.each(l.cut)
+			l.slots.each(l.abort)
 		})
 	})
 	defer stop()
@@ -193,11 +193,11 @@ func (l *loop) run(ctx context.Context) {
 		for i := range l.events[:n] {
 			l.dispatch(&l.events[i])
 		}
-		l.ring()
-		l.call()
-		l.bury()
-		l.tellDrained()
-		if l.stopping && l.load.Load() == 0 && l.finish() {
+		l.fireTimers()
+		l.runPosted()
+		l.freeClosed()
+		l.signalDrained()
+		if l.stopping && l.load.Load() == 0 && l.stopTaking() {
 			return
 		}
 		if l.now-since > yieldAfter {
@@ -207,25 +207,25 @@ func (l *loop) run(ctx context.Context) {
 	}
 }
 
-// finish ends the taking of calls, unless there are some or will be.
-func (l *loop) finish() bool {
+// stopTaking ends the taking of calls, unless there are some or will be.
+func (l *loop) stopTaking() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.calls) > 0 || l.joining > 0 {
+	if len(l.posted) > 0 || l.handOvers > 0 {
 		return false
 	}
-	l.closed = true
+	l.over = true
 	return true
 }
 
 // park waits for events, or for the next alarm.
 func (l *loop) park() {
 	var next int64
-	if len(l.alarms) > 0 {
-		next = l.alarms[0].alarm
+	if len(l.timers) > 0 {
+		next = l.timers[0].timer
 	}
-	if next != l.deadline {
-		l.deadline = next
+	if next != l.parkedUntil {
+		l.parkedUntil = next
 		var t time.Time
 		if next != 0 {
 			t = l.clock.time(next)
@@ -233,7 +233,7 @@ func (l *loop) park() {
 		l.file.SetReadDeadline(t)
 	}
 	l.ready = 0
-	l.raw.Read(l.look)
+	l.raw.Read(l.fetchReady)
 }
 
 // fetch fetches events without waiting and returns their number.
@@ -246,89 +246,89 @@ func (l *loop) fetch() int {
 }
 
 func (l *loop) dispatch(e *unix.EpollEvent) {
-	if e.Fd == wakeSlot {
+	if e.Fd == wakeData {
 		var b [8]byte
 		unix.Read(l.wake, b[:])
 		return
 	}
-	l.told++
-	if k, ok := l.sessions.at(e.Fd>>1, e.Pad); ok {
+	l.eventCount++
+	if k, ok := l.slots.at(e.Fd>>1, e.Pad); ok {
 		l.event(k, Side(e.Fd&1), e.Events)
 	}
 }
 
-// call calls what others handed in.
-func (l *loop) call() {
+// runPosted calls what others handed in.
+func (l *loop) runPosted() {
 	l.mu.Lock()
-	calls := l.calls
-	l.calls = nil
+	calls := l.posted
+	l.posted = nil
 	l.mu.Unlock()
 	for _, f := range calls {
 		f()
 	}
 }
 
-// add begins a session.
-func (l *loop) add(a *arrival) {
-	k := l.sessions.take()
-	k.begin(&a.Session, l.now)
+// start begins a session.
+func (l *loop) start(a *handover) {
+	k := l.slots.alloc()
+	k.open(&a.Session, l.now)
 	k.owner = a.Owner
-	l.sessions.keep(k, a.Note)
+	l.slots.setNote(k, a.Note)
 	for side := range k.sockets {
 		s, from := &k.sockets[side], &a.sides[side]
-		s.fd, s.secret = from.fd, -1
-		if from.secured {
-			s.secret = l.secrets.keep(&from.state)
+		s.fd, s.tlsCell = from.fd, -1
+		if from.hasTLS {
+			s.tlsCell = l.tlsStates.add(&from.state)
 		}
 	}
 	for side := range k.sockets {
-		l.begin(k, Side(side), &a.sides[side])
+		l.startSide(k, Side(side), &a.sides[side])
 	}
 	if l.stopping {
-		l.cut(k)
+		l.abort(k)
 	} else {
-		l.settle(k)
+		l.advance(k)
 	}
 }
 
-// begin passes on what a side said before the loop had it.
-func (l *loop) begin(k joint, from Side, a *landing) {
-	if !a.secured {
+// startSide passes on what a side said before the loop had it.
+func (l *loop) startSide(k handle, from Side, a *detachedSide) {
+	if !a.hasTLS {
 		l.consume(k, from, append(a.early, a.unread...))
 		return
 	}
 	in, err := l.unseal(k, from, append(a.early, a.unread...), len(a.early))
 	l.consume(k, from, in)
 	if err != nil {
-		l.finished(k, from, err)
+		l.tlsEnded(k, from, err)
 	}
 }
 
-func (l *loop) end(k joint, cause Cause, spread time.Duration) {
+func (l *loop) endWithin(k handle, cause Cause, spread time.Duration) {
 	if spread > 0 {
-		k.plan(cause, l.now+int64(rand.N(spread)))
+		k.planEnd(cause, l.now+int64(rand.N(spread)))
 	} else {
 		k.end(cause, Gateway)
 	}
-	l.settle(k)
+	l.advance(k)
 }
 
-func (l *loop) tellDrained() {
-	if len(l.drained) == 0 || l.load.Load() > 0 {
+func (l *loop) signalDrained() {
+	if len(l.drainWaiters) == 0 || l.load.Load() > 0 {
 		return
 	}
-	for _, c := range l.drained {
+	for _, c := range l.drainWaiters {
 		close(c)
 	}
-	l.drained = nil
+	l.drainWaiters = nil
 }
 
-// ring looks at the sessions whose moment has come.
-func (l *loop) ring() {
-	for len(l.alarms) > 0 && l.alarms[0].alarm <= l.now {
-		p := l.alarms[0]
-		l.alarms.remove(p)
-		if k, ok := l.sessions.at(p.slot, p.generation); ok {
+// fireTimers looks at the sessions whose moment has come.
+func (l *loop) fireTimers() {
+	for len(l.timers) > 0 && l.timers[0].timer <= l.now {
+		p := l.timers[0]
+		l.timers.remove(p)
+		if k, ok := l.slots.at(p.number, p.generation); ok {
 			l.tick(k)
 		}
 	}

@@ -52,21 +52,21 @@ func stuck(t testing.TB, side Side) (gateway, peer net.Conn) {
 	return gateway, peer
 }
 
-// pass lets time go by for the loops: what is due within d from now happens.
-func (h *hall) pass(d time.Duration) {
+// advanceTime lets time go by for the loops: what is due within d from now happens.
+func (h *engineFixture) advanceTime(d time.Duration) {
 	for _, l := range h.loops {
-		l.wait(func() { l.now += int64(d); l.ring() })
+		l.call(func() { l.now += int64(d); l.fireTimers() })
 	}
 }
 
 // until waits until ok holds for the session of an ID, on its loop.
-func (h *hall) until(id uint64, what string, ok func(l *loop, k joint) bool) {
+func (h *engineFixture) until(id uint64, what string, ok func(l *loop, k handle) bool) {
 	h.t.Helper()
 	for end := time.Now().Add(wstest.Guard); time.Now().Before(end); runtime.Gosched() {
 		held := false
 		for _, l := range h.loops {
-			l.wait(func() {
-				l.sessions.each(func(k joint) { held = held || k.id == id && ok(l, k) })
+			l.call(func() {
+				l.slots.each(func(k handle) { held = held || k.id == id && ok(l, k) })
 			})
 		}
 		if held {
@@ -76,8 +76,8 @@ func (h *hall) until(id uint64, what string, ok func(l *loop, k joint) bool) {
 	h.t.Fatalf("session %d: never %s", id, what)
 }
 
-// empty waits until the loops hold no session.
-func (h *hall) empty() {
+// expectEmpty waits until the loops hold no session.
+func (h *engineFixture) expectEmpty() {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), wstest.Guard)
 	defer cancel()
@@ -87,13 +87,13 @@ func (h *hall) empty() {
 	}
 }
 
-// piped waits until data waits for a side, in a pipe where there is no TLS, and
+// awaitPiped waits until data waits for a side, in a pipe where there is no TLS, and
 // goes on waiting: what the buffers on its way take is there.
-func (h *hall) piped(id uint64, to Side) {
+func (h *engineFixture) awaitPiped(id uint64, to Side) {
 	h.t.Helper()
 	last, looks := uint64(0), 0
-	h.until(id, "data in a pipe", func(_ *loop, k joint) bool {
-		if n := k.ends[to.other()].dir.Bytes; n != last || !k.busy(to) || k.hot[to].pipe == nil && k.plain() {
+	h.until(id, "data in a pipe", func(_ *loop, k handle) bool {
+		if n := k.sides[to.other()].dir.Bytes; n != last || !k.writePending(to) || k.pending[to].pipe == nil && k.plain() {
 			last, looks = n, 0
 		}
 		looks++
@@ -101,25 +101,25 @@ func (h *hall) piped(id uint64, to Side) {
 	})
 }
 
-// quiet checks that epoll tells of no socket: a loop that spins is told of the
+// expectQuiet checks that epoll tells of no socket: a loop that spins is told of the
 // same one each time it looks.
-func (h *hall) quiet() {
+func (h *engineFixture) expectQuiet() {
 	h.t.Helper()
 	for _, l := range h.loops {
 		told := uint64(0)
-		l.wait(func() { told -= l.told })
+		l.call(func() { told -= l.eventCount })
 		for range 50 {
-			l.wait(func() {})
+			l.call(func() {})
 		}
-		l.wait(func() { told += l.told })
+		l.call(func() { told += l.eventCount })
 		if told > 5 { // some may have been under way
 			h.t.Errorf("epoll told %d times of a socket in 50 looks", told)
 		}
 	}
 }
 
-// cuts writes b in pieces of random sizes.
-func cuts(w io.Writer, b []byte, seed uint64) error {
+// writeInPieces writes b in pieces of random sizes.
+func writeInPieces(w io.Writer, b []byte, seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 7))
 	for len(b) > 0 {
 		n := min(len(b), 1+r.IntN(1<<(1+r.IntN(19))))
@@ -140,16 +140,16 @@ func TestPayloadsThroughPipesArriveUnchanged(t *testing.T) {
 	for _, kind := range kinds {
 		for _, from := range []Side{Client, Backend} {
 			t.Run(kind.name+" from the "+from.String(), func(t *testing.T) {
-				h := newHall(t)
+				h := newFixture(t)
 				c, b := h.join(kind.link, kind.link, Session{})
 				ends := [2]*peer{c, b}
 				x, y := ends[from], ends[from.other()]
 				for i, n := range sizes {
-					whole := sent(from, binary(noise(n)), wstest.Ping("p"), wstest.Part(ws.OpText, "a"), wstest.Last("b"))
+					whole := encode(from, binary(randomPayload(n)), wstest.Ping("p"), wstest.Part(ws.OpText, "a"), wstest.Last("b"))
 					done := make(chan error, 1)
-					go func() { done <- cuts(x, whole, uint64(i)) }()
+					go func() { done <- writeInPieces(x, whole, uint64(i)) }()
 					if n > 1<<20 && kind.name != "tcp" {
-						h.piped(h.last, y.side) // the receiver stalls until data waits in the kernel
+						h.awaitPiped(h.last, y.side) // the receiver stalls until data waits in the kernel
 					}
 					got := make([]byte, len(whole))
 					if _, err := io.ReadFull(y, got); err != nil || !bytes.Equal(got, whole) {
@@ -159,7 +159,7 @@ func TestPayloadsThroughPipesArriveUnchanged(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				h.until(h.last, "used a pipe", func(l *loop, k joint) bool { return l.spliced > 0 })
+				h.until(h.last, "used a pipe", func(l *loop, k handle) bool { return l.spliced > 0 })
 			})
 		}
 	}
@@ -167,12 +167,12 @@ func TestPayloadsThroughPipesArriveUnchanged(t *testing.T) {
 
 func TestPayloadsThroughPipesInBothDirectionsAtOnce(t *testing.T) {
 	for _, kinds := range [][2]link{{loopback, loopback}, {loopback, unixSocket}, {unixSocket, loopback}} {
-		h := newHall(t)
+		h := newFixture(t)
 		c, b := h.join(kinds[0], kinds[1], Session{})
 		var wg sync.WaitGroup
 		for i, p := range []*peer{c, b} {
-			there, back := sent(p.side, binary(noise(4<<20))), sent(p.side.other(), binary(noise(4<<20)))
-			wg.Go(func() { cuts(p, there, uint64(i)) })
+			there, back := encode(p.side, binary(randomPayload(4<<20))), encode(p.side.other(), binary(randomPayload(4<<20)))
+			wg.Go(func() { writeInPieces(p, there, uint64(i)) })
 			wg.Go(func() {
 				got := make([]byte, len(back))
 				if _, err := io.ReadFull(p, got); err != nil || !bytes.Equal(got, back) {
@@ -195,11 +195,11 @@ func lostCode(side Side) ws.StatusCode {
 // no TLS, because the other one (y) does not read.
 func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 	type scene struct {
-		*hall
+		*engineFixture
 		x, y  *peer
 		frame ws.Frame
 		sent  chan error // x has sent it, or can not
-		got   func() reading
+		got   func() parsedStream
 
 		beside sync.WaitGroup
 	}
@@ -216,7 +216,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 			play: func(s *scene) {
 				s.y.reset()
 				<-s.sent
-				s.x.answer(fmt.Sprint("close ", lostCode(s.y.side)), wstest.Close(1001, ""))
+				s.x.answerClose(fmt.Sprint("close ", lostCode(s.y.side)), wstest.Close(1001, ""))
 			},
 			by: func(x, y Side) Side { return y }, cause: Lost,
 			code: func(x, y Side) ws.StatusCode { return lostCode(y) },
@@ -238,9 +238,9 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 			play: func(s *scene) {
 				s.x.reset()
 				<-s.sent
-				s.until(s.last, "knew of the reset", func(_ *loop, k joint) bool { return k.sockets[s.x.side].is(hung) })
-				s.quiet()
-				s.pass(closeTimeout)
+				s.until(s.last, "knew of the reset", func(_ *loop, k handle) bool { return k.sockets[s.x.side].is(stateHungUp) })
+				s.expectQuiet()
+				s.advanceTime(closeTimeout)
 			},
 			by: func(x, y Side) Side { return x }, cause: Lost,
 			code: func(x, y Side) ws.StatusCode { return lostCode(x) },
@@ -254,7 +254,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 					s.t.Errorf("the %s got %s; want a part of a frame", s.y.side, &r)
 				}
 				s.y.Close()
-				s.x.rest()
+				s.x.readRest()
 			},
 			by: func(x, y Side) Side { return x }, cause: Lost,
 			code: func(x, y Side) ws.StatusCode { return lostCode(x) },
@@ -265,10 +265,10 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 				s.End(all, Shutdown, 0)
 				s.beside.Go(func() {
 					<-s.sent
-					s.x.answer(told(s.x.side), wstest.Close(1001, ""))
+					s.x.answerClose(shutdownClose(s.x.side), wstest.Close(1001, ""))
 				})
-				s.y.take(s.frame)
-				s.y.answer(told(s.y.side), wstest.Close(1001, ""))
+				s.y.receive(s.frame)
+				s.y.answerClose(shutdownClose(s.y.side), wstest.Close(1001, ""))
 			},
 			by: func(x, y Side) Side { return Gateway }, cause: Shutdown,
 			code: func(x, y Side) ws.StatusCode { return 1001 },
@@ -277,8 +277,8 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 			name: "the gateway ends the session, the receiver never reads",
 			play: func(s *scene) {
 				s.End(all, Shutdown, 0)
-				s.pass(closeTimeout)
-				s.until(s.last, "over", func(_ *loop, k joint) bool { return k.done })
+				s.advanceTime(closeTimeout)
+				s.until(s.last, "over", func(_ *loop, k handle) bool { return k.ended })
 			},
 			by: func(x, y Side) Side { return Gateway }, cause: Shutdown,
 			code: func(x, y Side) ws.StatusCode { return 1001 },
@@ -286,13 +286,13 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 		{
 			name: "the receiver breaks the protocol",
 			play: func(s *scene) {
-				s.y.raw([]byte{0x83, 0x80, 0, 0, 0, 0})
-				b := make([]byte, len(sent(s.y.side, wstest.Close(1001, ""))))
+				s.y.sendRaw([]byte{0x83, 0x80, 0, 0, 0, 0})
+				b := make([]byte, len(encode(s.y.side, wstest.Close(1001, ""))))
 				io.ReadFull(s.x, b)
-				if r := read(s.y.side, false, b); r.String() != "close 1001" {
+				if r := parseStream(s.y.side, false, b); r.String() != "close 1001" {
 					s.t.Errorf("the %s got %s; want close 1001", s.x.side, &r)
 				}
-				s.pass(closeTimeout) // neither y reads nor x can answer
+				s.advanceTime(closeTimeout) // neither y reads nor x can answer
 			},
 			by: func(x, y Side) Side { return y }, cause: Violation,
 			code: func(x, y Side) ws.StatusCode { return 1002 },
@@ -303,10 +303,10 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 				s.y.send(wstest.Close(4001, ""))
 				s.beside.Go(func() {
 					<-s.sent
-					s.x.answer("close 4001", wstest.Close(4001, ""))
+					s.x.answerClose("close 4001", wstest.Close(4001, ""))
 				})
-				s.y.take(s.frame)
-				s.y.answer("close 4001", wstest.Close(4001, ""))
+				s.y.receive(s.frame)
+				s.y.answerClose("close 4001", wstest.Close(4001, ""))
 			},
 			by: func(x, y Side) Side { return y }, cause: Closed,
 			code: func(x, y Side) ws.StatusCode { return 4001 },
@@ -322,18 +322,18 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 		for n := range 2 * len(tests) {
 			tt, x := tests[n/2], Side(n%2)
 			t.Run(fmt.Sprintf("%s, sender %s, TLS %t", tt.name, x, i == 1), func(t *testing.T) {
-				h := newHall(t)
+				h := newFixture(t)
 				c, b := h.join(kind, kind, Session{})
 				ends, y := [2]*peer{c, b}, x.other()
 				s := &scene{
-					hall: h, x: ends[x], y: ends[y],
+					engineFixture: h, x: ends[x], y: ends[y],
 					frame: binary(strings.Repeat("x", bulk)), sent: make(chan error, 1),
 				}
-				s.got = func() reading {
+				s.got = func() parsedStream {
 					p, _ := io.ReadAll(s.y)
-					return read(x, false, p)
+					return parseStream(x, false, p)
 				}
-				frame := sent(x, s.frame)
+				frame := encode(x, s.frame)
 				if tt.part {
 					frame = frame[:bulk/2]
 				}
@@ -341,11 +341,11 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 					_, err := s.x.Write(frame)
 					s.sent <- err
 				}()
-				h.piped(h.last, y)
+				h.awaitPiped(h.last, y)
 				tt.play(s)
 				s.beside.Wait()
-				h.expect(tt.cause, tt.by(x, y), tt.code(x, y))
-				h.took(2 * i)
+				h.expectReport(tt.cause, tt.by(x, y), tt.code(x, y))
+				h.expectTakenOver(2 * i)
 			})
 		}
 	}

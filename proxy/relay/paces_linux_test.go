@@ -17,24 +17,24 @@ import (
 )
 
 // serve is pass, and lets the loops handle what can be handled in that moment.
-func (h *hall) serve(d time.Duration) {
+func (h *engineFixture) serve(d time.Duration) {
 	for _, l := range h.loops {
-		l.wait(func() {
+		l.call(func() {
 			l.now += int64(d)
-			l.ring()
-			for l.handle() {
+			l.fireTimers()
+			for l.pollSockets() {
 			}
 		})
 	}
 }
 
-// handle handles the events of sockets that there are, and reports whether there
+// pollSockets handles the events of sockets that there are, and reports whether there
 // were any.
-func (l *loop) handle() (any bool) {
+func (l *loop) pollSockets() (any bool) {
 	var events [eventsAtOnce]unix.EpollEvent
 	n, _ := pollEvents(l.epoll, events[:])
 	for i := range events[:n] {
-		if events[i].Fd != wakeSlot {
+		if events[i].Fd != wakeData {
 			any = true
 			l.dispatch(&events[i])
 		}
@@ -42,18 +42,18 @@ func (l *loop) handle() (any bool) {
 	return any
 }
 
-// calm waits until the loops have handled what has come.
-func (h *hall) calm() {
+// settle waits until the loops have handled what has come.
+func (h *engineFixture) settle() {
 	for quiet := 0; quiet < 10; {
 		told, again := uint64(0), uint64(0)
 		for _, l := range h.loops {
-			l.wait(func() { told += l.told })
+			l.call(func() { told += l.eventCount })
 		}
 		for range 10 {
 			runtime.Gosched()
 		}
 		for _, l := range h.loops {
-			l.wait(func() { again += l.told })
+			l.call(func() { again += l.eventCount })
 		}
 		if quiet++; told != again {
 			quiet = 0
@@ -62,17 +62,17 @@ func (h *hall) calm() {
 }
 
 // stage returns a session whose time is the test's.
-func newStage(t *testing.T, kind link, rules Rules) *stage {
-	s := &stage{hall: newHall(t)}
+func newTimedSession(t *testing.T, kind link, rules Rules) *timedSession {
+	s := &timedSession{engineFixture: newFixture(t)}
 	s.group.Set(rules)
 	s.c, s.b = s.join(kind, kind, Session{})
 	later := time.Duration(0)
-	s.pass = func(d time.Duration) { later += d; s.serve(later) }
-	s.calm = s.hall.calm
-	s.full = func(side Side) {
-		s.until(s.last, "full", func(_ *loop, k joint) bool { return k.busy(side) })
+	s.advanceTime = func(d time.Duration) { later += d; s.serve(later) }
+	s.settle = s.engineFixture.settle
+	s.awaitFull = func(side Side) {
+		s.until(s.last, "full", func(_ *loop, k handle) bool { return k.writePending(side) })
 	}
-	s.calm()
+	s.settle()
 	return s
 }
 
@@ -81,13 +81,13 @@ func TestSessionsOfTheLoopsByTheClock(t *testing.T) {
 		name string
 		link link
 	}{{"tcp", tight}, {"unix", unixSocket}} {
-		for _, tt := range plays {
+		for _, tt := range timedScenarios {
 			t.Run(kind.name+" "+tt.name, func(t *testing.T) {
 				t.Parallel()
-				s := newStage(t, kind.link, tt.rules)
-				tt.play(s)
-				s.expect(tt.cause, tt.by, tt.code)
-				s.empty()
+				s := newTimedSession(t, kind.link, tt.rules)
+				tt.run(s)
+				s.expectReport(tt.cause, tt.by, tt.code)
+				s.expectEmpty()
 			})
 		}
 	}
@@ -103,9 +103,9 @@ func TestDelayedBytesThroughPipesComeAtTheirRate(t *testing.T) {
 			if side == Backend {
 				rules = Rules{Backend: rate}
 			}
-			s := newStage(t, loopback, rules)
+			s := newTimedSession(t, loopback, rules)
 			from, to := s.peer(side), s.peer(side.other())
-			whole := sent(side, binary(noise(total)), wstest.Close(1000, ""))
+			whole := encode(side, binary(randomPayload(total)), wstest.Close(1000, ""))
 			go from.Write(whole)
 			got, done := make([]byte, len(whole)), make(chan error)
 			go func() {
@@ -113,7 +113,7 @@ func TestDelayedBytesThroughPipesComeAtTheirRate(t *testing.T) {
 				done <- err
 			}()
 			for minutes := 0; ; minutes++ {
-				s.calm()
+				s.settle()
 				v := s.view()
 				if n, most := v.FromClient.Bytes+v.FromBackend.Bytes, burst+perMinute*minutes+pipeSize; n > uint64(most) {
 					t.Fatalf("%d bytes came in %d minutes; want at most %d", n, minutes, most)
@@ -124,14 +124,14 @@ func TestDelayedBytesThroughPipesComeAtTheirRate(t *testing.T) {
 					}
 					break
 				}
-				s.pass(time.Minute)
+				s.advanceTime(time.Minute)
 			}
 			if err := <-done; err != nil || !bytes.Equal(got, whole) {
 				t.Errorf("the frame arrived changed: %v", err)
 			}
 			spliced := uint64(0)
 			for _, l := range s.loops {
-				l.wait(func() { spliced += l.spliced })
+				l.call(func() { spliced += l.spliced })
 			}
 			if spliced < total/2 {
 				t.Errorf("%d of %d bytes went through pipes", spliced, total)
@@ -142,28 +142,28 @@ func TestDelayedBytesThroughPipesComeAtTheirRate(t *testing.T) {
 
 // A session whose alarm was set for a time that is not a rule any more.
 func TestRulesThatMoveAnAlarm(t *testing.T) {
-	s := newStage(t, loopback, Rules{Idle: time.Hour})
+	s := newTimedSession(t, loopback, Rules{Idle: time.Hour})
 	s.group.Set(Rules{Idle: 3 * time.Hour})
 	s.Review()
 	for range 2 {
-		s.pass(time.Hour)
+		s.advanceTime(time.Hour)
 	}
 	if v := s.view(); v.Cause != 0 {
 		t.Errorf("the session ended: %s", v.Cause)
 	}
 	s.group.Set(Rules{Idle: time.Minute})
 	s.Review()
-	s.pass(0)
-	s.closes(`close 1001 "idle"`, "close 1001")
-	s.expect(Idle, Gateway, 1001)
-	s.empty()
+	s.advanceTime(0)
+	s.answerCloses(`close 1001 "idle"`, "close 1001")
+	s.expectReport(Idle, Gateway, 1001)
+	s.expectEmpty()
 }
 
 // A flood of control frames is relayed like any other stream.
 func TestAHundredThousandPings(t *testing.T) {
-	s := newStage(t, loopback, Rules{Ping: time.Hour, Pong: time.Hour})
+	s := newTimedSession(t, loopback, Rules{Ping: time.Hour, Pong: time.Hour})
 	const n = 100_000
-	ping := sent(Client, ws.NewPingFrame([]byte("flood")))
+	ping := encode(Client, ws.NewPingFrame([]byte("flood")))
 	go s.c.Write(bytes.Repeat(ping, n))
 	got := make([]byte, n*len(ping))
 	if _, err := io.ReadFull(s.b, got); err != nil || !bytes.Equal(got, bytes.Repeat(ping, n)) {
@@ -173,6 +173,6 @@ func TestAHundredThousandPings(t *testing.T) {
 		t.Errorf("counts = %+v; want %d control frames", v.FromClient, n)
 	}
 	s.c.send(wstest.Close(1000, fmt.Sprint(n)))
-	s.closes("close 1001", `close 1000 "100000"`)
-	s.expect(Closed, Client, 1000)
+	s.answerCloses("close 1001", `close 1000 "100000"`)
+	s.expectReport(Closed, Client, 1000)
 }

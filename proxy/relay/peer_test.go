@@ -22,7 +22,7 @@ import (
 )
 
 // A queue is one direction of a connection in memory.
-type queue struct {
+type memoryQueue struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	limit   int // bytes it holds before a writer waits
@@ -33,21 +33,21 @@ type queue struct {
 	timer   *time.Timer
 }
 
-// memory is one end of a connection in memory: a socket with buffers, halves
+// memoryConn is one end of a connection in memory: a socket with buffers, halves
 // and resets, which testing/synctest sees through.
-type memory struct {
+type memoryConn struct {
 	net.Conn // nil: an engine needs no addresses and no deadlines
-	in, out  *queue
+	in, out  *memoryQueue
 }
 
 // inMemory returns both ends of a connection.
 func inMemory(limit int) (a, b net.Conn) {
-	x, y := &queue{limit: limit}, &queue{limit: limit}
+	x, y := &memoryQueue{limit: limit}, &memoryQueue{limit: limit}
 	x.changed.L, y.changed.L = &x.mu, &y.mu
-	return &memory{in: x, out: y}, &memory{in: y, out: x}
+	return &memoryConn{in: x, out: y}, &memoryConn{in: y, out: x}
 }
 
-func (m *memory) Read(p []byte) (int, error) {
+func (m *memoryConn) Read(p []byte) (int, error) {
 	q := m.in
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -63,7 +63,7 @@ func (m *memory) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (m *memory) Write(p []byte) (n int, err error) {
+func (m *memoryConn) Write(p []byte) (n int, err error) {
 	q := m.out
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -86,7 +86,7 @@ func (m *memory) Write(p []byte) (n int, err error) {
 }
 
 // finish sets the errors that are not set yet.
-func (q *queue) finish(end, refused error, drop bool) {
+func (q *memoryQueue) finish(end, refused error, drop bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.end == nil && end != nil {
@@ -101,24 +101,24 @@ func (q *queue) finish(end, refused error, drop bool) {
 	q.changed.Broadcast()
 }
 
-func (m *memory) CloseWrite() error {
+func (m *memoryConn) CloseWrite() error {
 	m.out.finish(io.EOF, net.ErrClosed, false)
 	return nil
 }
 
-func (m *memory) Close() error {
+func (m *memoryConn) Close() error {
 	m.out.finish(io.EOF, net.ErrClosed, false)
 	m.in.finish(net.ErrClosed, syscall.EPIPE, true)
 	return nil
 }
 
-func (m *memory) reset() {
+func (m *memoryConn) reset() {
 	m.out.finish(syscall.ECONNRESET, net.ErrClosed, true)
 	m.in.finish(net.ErrClosed, syscall.ECONNRESET, true)
 }
 
 // SetWriteDeadline is what crypto/tls needs for its close_notify.
-func (m *memory) SetWriteDeadline(at time.Time) error {
+func (m *memoryConn) SetWriteDeadline(at time.Time) error {
 	q := m.out
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -164,13 +164,13 @@ func overTLS(t testing.TB, below link, with ...func(*tls.Config)) link {
 	}
 	return func(t testing.TB, side Side) (gateway, peer net.Conn) {
 		g, p := below(t, side)
-		return shake(t, g, p, side, server, client, nil)
+		return handshakeTLS(t, g, p, side, server, client, nil)
 	}
 }
 
-// shake does the handshake over both ends of a connection, and sends a byte each
+// handshakeTLS does the handshake over both ends of a connection, and sends a byte each
 // way as the opening handshake does. The peer's secrets are logged.
-func shake(t testing.TB, g, p net.Conn, side Side, server, client *tls.Config, log io.Writer) (gateway, peer *tls.Conn) {
+func handshakeTLS(t testing.TB, g, p net.Conn, side Side, server, client *tls.Config, log io.Writer) (gateway, peer *tls.Conn) {
 	record := wire.NewTLS(wire.Of(g).Conn)
 	record.Remember()
 	if side == Client {
@@ -209,71 +209,71 @@ type peer struct {
 
 func (p *peer) send(frames ...ws.Frame) {
 	p.t.Helper()
-	p.raw(sent(p.side, frames...))
+	p.sendRaw(encode(p.side, frames...))
 }
 
-func (p *peer) raw(b []byte) {
+func (p *peer) sendRaw(b []byte) {
 	p.t.Helper()
 	if _, err := p.Write(b); err != nil {
 		p.t.Fatalf("the %s can not send: %v", p.side, err)
 	}
 }
 
-// take reads as many bytes as the frames have that the other side sent.
-func (p *peer) take(frames ...ws.Frame) {
+// receive reads as many bytes as the frames have that the other side sent.
+func (p *peer) receive(frames ...ws.Frame) {
 	p.t.Helper()
-	want := sent(p.side.other(), frames...)
+	want := encode(p.side.other(), frames...)
 	got := make([]byte, len(want))
 	n, err := io.ReadFull(p, got)
 	if string(got) != string(want) {
-		r := read(p.side.other(), false, got[:n])
+		r := parseStream(p.side.other(), false, got[:n])
 		p.t.Fatalf("the %s got %s, %v", p.side, &r, err)
 	}
 }
 
-// rest reads to the end of the stream.
-func (p *peer) rest() string {
+// readRest reads to the end of the stream.
+func (p *peer) readRest() string {
 	p.t.Helper()
 	b, err := io.ReadAll(p)
-	r := read(p.side.other(), false, b)
+	r := parseStream(p.side.other(), false, b)
 	if err != nil {
 		return r.String() + ", then " + err.Error()
 	}
 	return r.String()
 }
 
-// expect reads to the end of the stream and compares.
-func (p *peer) expect(want string) {
+// expectRest reads to the end of the stream and compares.
+func (p *peer) expectRest(want string) {
 	p.t.Helper()
-	if got := p.rest(); got != want {
+	if got := p.readRest(); got != want {
 		p.t.Errorf("the %s got %s; want %s", p.side, got, want)
 	}
 }
 
-// answer reads to a Close frame, compares all that came, answers, and closes as
+// answerClose reads to a Close frame, compares all that came, answers, and closes as
 // RFC 6455 wants it: a server at once, a client after the server.
-func (p *peer) answer(want string, f ws.Frame) {
+func (p *peer) answerClose(want string, f ws.Frame) {
 	p.t.Helper()
-	p.hear(want)
-	p.Write(sent(p.side, f)) // whoever asked may be gone
+	p.expectClose(want)
+	p.Write(encode(p.side, f)) // whoever asked may be gone
 	if p.side == Client {
-		p.expect("")
+		p.expectRest("")
 	}
 	p.Close()
 }
 
-// hear reads to a Close frame and compares all that came.
-func (p *peer) hear(want string) {
+// expectClose reads to a Close frame and compares all that came.
+func (p *peer) expectClose(want string) {
 	p.t.Helper()
 	var b []byte
 	for one := make([]byte, 1); ; {
 		if _, err := io.ReadFull(p, one); err != nil {
-			r := read(p.side.other(), false, b)
+			r := parseStream(p.side.other(), false, b)
 			p.t.Errorf("the %s got %s, then %v; want %s", p.side, &r, err, want)
 			break
 		}
 		b = append(b, one[0])
-		if r := read(p.side.other(), false, b); r.closed {
+		if r := parseStream(p.side.other(), false, b); r.closed {
 			if r.String() != want {
 				p.t.Errorf("the %s got %s; want %s", p.side, &r, want)
 			}
@@ -296,7 +296,7 @@ func (p *peer) reset() {
 		c = s.NetConn()
 	}
 	switch c := c.(type) {
-	case *memory:
+	case *memoryConn:
 		c.reset()
 	case *net.TCPConn:
 		c.SetLinger(0)
@@ -305,7 +305,7 @@ func (p *peer) reset() {
 }
 
 // A hall is an engine that runs while a test does.
-type hall struct {
+type engineFixture struct {
 	*Engine
 	t       testing.TB
 	group   Group
@@ -319,21 +319,21 @@ type hall struct {
 }
 
 // reasons returns why sessions stayed with crypto/tls.
-func (h *hall) reasons() []string {
+func (h *engineFixture) reasons() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.stayed)
 }
 
-func newHall(t testing.TB) *hall {
-	h := &hall{t: t, reports: make(chan Report, 256)}
+func newFixture(t testing.TB) *engineFixture {
+	h := &engineFixture{t: t, reports: make(chan Report, 256)}
 	h.Engine = New(h.sink())
 	h.start()
 	return h
 }
 
 // start runs the engine until the test ends, or stop is called.
-func (h *hall) start() {
+func (h *engineFixture) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -348,7 +348,7 @@ func (h *hall) start() {
 }
 
 // sink is where the engine's reports go.
-func (h *hall) sink() Sink {
+func (h *engineFixture) sink() Sink {
 	return Sink{
 		Ended:  func(r Report) { h.reports <- r },
 		Closed: func(any) { h.closed.Add(1) },
@@ -361,7 +361,7 @@ func (h *hall) sink() Sink {
 }
 
 // join starts a session over two links. o may hold early bytes.
-func (h *hall) join(client, backend link, o Session) (c, b *peer) {
+func (h *engineFixture) join(client, backend link, o Session) (c, b *peer) {
 	h.t.Helper()
 	h.last++
 	o.ID, o.Group = h.last, &h.group
@@ -373,7 +373,7 @@ func (h *hall) join(client, backend link, o Session) (c, b *peer) {
 }
 
 // report waits for the report of one session.
-func (h *hall) report() Report {
+func (h *engineFixture) report() Report {
 	h.t.Helper()
 	select {
 	case r := <-h.reports:
@@ -384,7 +384,7 @@ func (h *hall) report() Report {
 	}
 }
 
-func (h *hall) expect(cause Cause, by Side, code ws.StatusCode) {
+func (h *engineFixture) expectReport(cause Cause, by Side, code ws.StatusCode) {
 	h.t.Helper()
 	if r := h.report(); r.Cause != cause || r.By != by || r.Code != code {
 		h.t.Errorf("report = %s by the %s, %d (%s); want %s by the %s, %d", r.Cause, r.By, r.Code, r.Detail, cause, by, code)
@@ -393,16 +393,16 @@ func (h *hall) expect(cause Cause, by Side, code ws.StatusCode) {
 
 func all(View) bool { return true }
 
-// told is the Close frame of a gateway that shuts down; only clients are given
+// shutdownClose is the Close frame of a gateway that shuts down; only clients are given
 // a reason.
-func told(side Side) string {
+func shutdownClose(side Side) string {
 	if side == Backend {
 		return "close 1001"
 	}
 	return `close 1001 "shutdown"`
 }
 
-func noise(n int) string {
+func randomPayload(n int) string {
 	b := make([]byte, n)
 	r := rand.New(rand.NewPCG(uint64(n), 3))
 	for i := range b {

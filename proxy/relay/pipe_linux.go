@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	spliceMin   = 64 << 10  // bytes still to come from which on a pipe is worth it
-	pipeSize    = 256 << 10 // bytes asked for; the system may give less
-	mostPipes   = 64        // of an engine
-	sparePipes  = 16        // of those, empty ones that are kept
-	perPipe     = 64        // descriptors that the process may have, for each pipe of two
-	spliceTurns = 4         // before others get their turn
-	spareHots   = 64        // kept by a loop
+	spliceMin     = 64 << 10  // bytes still to come from which on a pipe is worth it
+	pipeSize      = 256 << 10 // bytes asked for; the system may give less
+	mostPipes     = 64        // of an engine
+	sparePipes    = 16        // of those, empty ones that are kept
+	perPipe       = 64        // descriptors that the process may have, for each pipe of two
+	spliceTurns   = 4         // before others get their turn
+	sparePendings = 64        // kept by a loop
 )
 
 // pipe carries payload from one socket to another inside the kernel.
@@ -48,7 +48,7 @@ func (p *pipe) close() {
 // pipes is the pipes of an engine, for all of its loops. Sessions whose readers
 // stall hold theirs, so there is a limit: without a pipe, payload is copied.
 type pipes struct {
-	most int
+	limit int
 
 	mu    sync.Mutex
 	open  int     // spare ones included
@@ -63,7 +63,7 @@ func newPipes() *pipes {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil {
 		most = min(most, files.Cur/perPipe)
 	}
-	return &pipes{most: int(most)}
+	return &pipes{limit: int(most)}
 }
 
 // borrow returns an empty pipe, or nil when there is none to be had.
@@ -75,7 +75,7 @@ func (s *pipes) borrow() *pipe {
 		s.spare = s.spare[:n-1]
 		return p
 	}
-	if s.open >= s.most {
+	if s.open >= s.limit {
 		return nil
 	}
 	p, err := newPipe()
@@ -86,8 +86,8 @@ func (s *pipes) borrow() *pipe {
 	return p
 }
 
-// giveBack takes a pipe back. It is of use to others if it is empty.
-func (s *pipes) giveBack(p *pipe) {
+// release takes a pipe back. It is of use to others if it is empty.
+func (s *pipes) release(p *pipe) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.length == 0 && len(s.spare) < sparePipes {
@@ -110,21 +110,21 @@ func (s *pipes) close() {
 
 // splice moves payload that comes from a side to the other one without seeing
 // it. It is false when it has to be copied.
-func (l *loop) splice(k joint, from Side) bool {
+func (l *loop) splice(k handle, from Side) bool {
 	p := l.pipes.borrow()
 	if p == nil {
 		return false
 	}
 	to := from.other()
-	h := l.heat(k)
-	h[to].pipe, h[to].since = p, l.now
-	defer l.unpipe(k, to)
+	h := l.ensurePending(k)
+	h[to].pipe, h[to].blockedSince = p, l.now
+	defer l.returnPipe(k, to)
 	for range spliceTurns {
-		ahead := k.ahead(from)
+		ahead := k.payloadAhead(from)
 		if ahead == 0 || k.until(from) > l.now {
 			break
 		}
-		n, err := move(int(k.sockets[from].fd), p.w, k.room(from, int(min(ahead, int64(p.size)))))
+		n, err := splice(int(k.sockets[from].fd), p.w, k.readSize(from, int(min(ahead, int64(p.size)))))
 		switch {
 		case err == unix.EAGAIN:
 			return true
@@ -134,41 +134,41 @@ func (l *loop) splice(k joint, from Side) bool {
 			if err == nil {
 				err = io.EOF
 			}
-			k.sockets[from].state |= ended
-			k.lost(from, err)
+			k.sockets[from].state |= stateReadEnded
+			k.readEnded(from, err)
 			return true
 		}
 		p.length += n
 		l.spliced += uint64(n)
-		k.passed(from, int64(n), l.now)
-		if !l.drain(k, to) {
+		k.payloadForwarded(from, int64(n), l.now)
+		if !l.drainPipe(k, to) {
 			break
 		}
 	}
 	return true
 }
 
-// drain writes what is in a side's pipe, and reports whether all of it went.
-func (l *loop) drain(k joint, to Side) bool {
-	for p := k.hot[to].pipe; p != nil && p.length > 0; {
-		n, err := move(p.r, int(k.sockets[to].fd), p.length)
+// drainPipe writes what is in a side's pipe, and reports whether all of it went.
+func (l *loop) drainPipe(k handle, to Side) bool {
+	for p := k.pending[to].pipe; p != nil && p.length > 0; {
+		n, err := splice(p.r, int(k.sockets[to].fd), p.length)
 		switch {
 		case err == unix.EAGAIN:
 			return false
 		case err != nil:
-			l.unwritable(k, to, err)
+			l.writeFailed(k, to, err)
 			return false
 		}
 		p.length -= n
-		k.hot[to].since = l.now
+		k.pending[to].blockedSince = l.now
 	}
 	return true
 }
 
-// unpipe takes a side's pipe back when it is empty.
-func (l *loop) unpipe(k joint, to Side) {
-	if p := k.hot[to].pipe; p != nil && p.length == 0 {
-		k.hot[to].pipe = nil
-		l.pipes.giveBack(p)
+// returnPipe takes a side's pipe back when it is empty.
+func (l *loop) returnPipe(k handle, to Side) {
+	if p := k.pending[to].pipe; p != nil && p.length == 0 {
+		k.pending[to].pipe = nil
+		l.pipes.release(p)
 	}
 }

@@ -16,8 +16,8 @@ type Portable struct {
 	buffers sync.Pool
 
 	mu       sync.Mutex
-	sessions map[*session]bool // those with open sockets; true until reported
-	empty    chan struct{}     // closed when the last session has left; nil while nobody waits
+	sessions map[*portableSession]bool // those with open sockets; true until reported
+	empty    chan struct{}             // closed when the last session has left; nil while nobody waits
 	stopped  bool
 }
 
@@ -27,7 +27,7 @@ func NewPortable(sink Sink) *Portable {
 		sink:     sink,
 		clock:    newClock(),
 		buffers:  sync.Pool{New: func() any { b := make([]byte, busyBuffer); return &b }},
-		sessions: make(map[*session]bool),
+		sessions: make(map[*portableSession]bool),
 	}
 }
 
@@ -38,51 +38,51 @@ func (p *Portable) Run(ctx context.Context) error {
 	p.mu.Lock()
 	p.stopped = true
 	for s := range p.sessions {
-		s.cut()
+		s.abort()
 	}
 	p.mu.Unlock()
-	<-p.none()
+	<-p.whenEmpty()
 	return nil
 }
 
 // Join takes a session over and returns at once. The connections are closed,
 // and the session is reported as any other, when the engine has stopped.
 func (p *Portable) Join(o Session) {
-	if o.remembers() {
+	if o.capturesRecords() {
 		p.sink.Stayed("sluice has no event loops on this system")
-		o.forget()
+		o.dropCaptures()
 	}
-	s := &session{
+	s := &portableSession{
 		owner: o.Owner, note: o.Note, conns: [2]net.Conn{o.Client.Conn, o.Backend.Conn},
-		engine: p, finished: make(chan struct{}),
+		engine: p, concluded: make(chan struct{}),
 	}
 	s.changed.L = &s.mu
-	s.core = core{&s.flow, &s.tie}
-	s.begin(&o, p.clock.now())
+	s.core = core{&s.state, &s.stateRefs}
+	s.open(&o, p.clock.now())
 	o.Group.open.Add(1)
 	p.mu.Lock()
 	p.sessions[s] = true
 	if p.stopped {
-		s.cut()
+		s.abort()
 	}
 	p.mu.Unlock()
 	go s.run(o.Client.Early, o.Backend.Early)
 }
 
 // report tells the sink of a session that is over.
-func (p *Portable) report(s *session) {
+func (p *Portable) report(s *portableSession) {
 	p.mu.Lock()
 	p.sessions[s] = false
 	p.mu.Unlock()
 	s.mu.Lock()
-	s.group.leave(s.core)
-	r := s.core.report(s.owner, s.note, p.clock, s.ended)
+	s.group.countEnded(s.core)
+	r := s.core.report(s.owner, s.note, p.clock, s.endedAt)
 	s.mu.Unlock()
 	p.sink.Ended(r)
 }
 
-// leave forgets a session whose sockets are closed.
-func (p *Portable) leave(s *session) {
+// remove forgets a session whose sockets are closed.
+func (p *Portable) remove(s *portableSession) {
 	p.sink.Closed(s.owner)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,8 +93,8 @@ func (p *Portable) leave(s *session) {
 	}
 }
 
-// none returns a channel that is closed as soon as no session has open sockets.
-func (p *Portable) none() <-chan struct{} {
+// whenEmpty returns a channel that is closed as soon as no session has open sockets.
+func (p *Portable) whenEmpty() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	none := p.empty
@@ -113,7 +113,7 @@ func (p *Portable) none() <-chan struct{} {
 // ends.
 func (p *Portable) Drained(ctx context.Context) {
 	select {
-	case <-p.none():
+	case <-p.whenEmpty():
 	case <-ctx.Done():
 	}
 }
@@ -122,10 +122,10 @@ func (p *Portable) Drained(ctx context.Context) {
 // returns how many there are.
 func (p *Portable) End(match func(View) bool, cause Cause, spread time.Duration) int {
 	n := 0
-	for _, s := range p.all() {
-		if match(s.look()) {
+	for _, s := range p.open() {
+		if match(s.currentView()) {
 			n++
-			s.end(cause, spread)
+			s.endWithin(cause, spread)
 		}
 	}
 	return n
@@ -133,8 +133,8 @@ func (p *Portable) End(match func(View) bool, cause Cause, spread time.Duration)
 
 // Review has the sessions held to the rules of their groups as they are now.
 func (p *Portable) Review() {
-	for _, s := range p.all() {
-		s.review()
+	for _, s := range p.open() {
+		s.resetRates()
 	}
 }
 
@@ -144,17 +144,17 @@ func (p *Portable) Memory() int64 { return 0 }
 
 // Each calls yield with every session that is not over until it returns false.
 func (p *Portable) Each(yield func(View) bool) {
-	for _, s := range p.all() {
-		if !yield(s.look()) {
+	for _, s := range p.open() {
+		if !yield(s.currentView()) {
 			return
 		}
 	}
 }
 
-func (p *Portable) all() []*session {
+func (p *Portable) open() []*portableSession {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make([]*session, 0, len(p.sessions))
+	all := make([]*portableSession, 0, len(p.sessions))
 	for s, open := range p.sessions {
 		if open {
 			all = append(all, s)

@@ -28,14 +28,14 @@ func links(t testing.TB) map[string]link {
 func conversation(side Side) []byte {
 	var b bytes.Buffer
 	for _, n := range []int{0, 1, 125, 126, 127, 511, 512, 513, 65535, 65536, 1 << 20} {
-		b.Write(sent(side, binary(strings.Repeat("x", n))))
+		b.Write(encode(side, binary(strings.Repeat("x", n))))
 	}
-	b.Write(sent(side,
+	b.Write(encode(side,
 		wstest.Part(ws.OpText, "frag"), wstest.Ping(strings.Repeat("p", 125)),
 		ws.NewFrame(ws.OpContinuation, false, nil), wstest.Pong(""), wstest.Last("mented"),
 		wstest.Text("no text \xff"), wstest.Part(ws.OpBinary, ""), wstest.Last(""),
 	))
-	b.Write(bytes.Repeat(sent(side, wstest.Text("tiny")), 10_000))
+	b.Write(bytes.Repeat(encode(side, wstest.Text("tiny")), 10_000))
 	return b.Bytes()
 }
 
@@ -44,7 +44,7 @@ func TestEveryBytePassesUnchanged(t *testing.T) {
 	for name, link := range links(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHall(t)
+			h := newFixture(t)
 			c, b := h.join(link, link, Session{})
 			ends := [2]struct {
 				*peer
@@ -66,10 +66,10 @@ func TestEveryBytePassesUnchanged(t *testing.T) {
 				}
 			}
 			c.send(wstest.Close(4000, "asked"))
-			b.answer(`close 4000 "asked"`, wstest.Close(4000, "answered"))
-			c.expect(`close 4000 "answered"`)
+			b.answerClose(`close 4000 "asked"`, wstest.Close(4000, "answered"))
+			c.expectRest(`close 4000 "answered"`)
 			c.Close()
-			h.expect(Closed, Client, 4000)
+			h.expectReport(Closed, Client, 4000)
 		})
 	}
 }
@@ -79,7 +79,7 @@ func TestPeersThatSendByteByByte(t *testing.T) {
 	for name, link := range links(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHall(t)
+			h := newFixture(t)
 			c, b := h.join(link, link, Session{})
 			for _, p := range []*peer{c, b} {
 				to := b
@@ -90,23 +90,23 @@ func TestPeersThatSendByteByByte(t *testing.T) {
 					wstest.Text("héllo"), wstest.Ping("ping"), binary(strings.Repeat("x", 300)),
 					wstest.Part(ws.OpText, "a"), wstest.Pong("pong"), wstest.Last("b"),
 				}
-				for _, one := range sent(p.side, frames...) {
-					p.raw([]byte{one})
+				for _, one := range encode(p.side, frames...) {
+					p.sendRaw([]byte{one})
 				}
-				to.take(frames...)
+				to.receive(frames...)
 			}
-			for _, one := range sent(Backend, wstest.Close(1000, "enough")) {
-				b.raw([]byte{one})
+			for _, one := range encode(Backend, wstest.Close(1000, "enough")) {
+				b.sendRaw([]byte{one})
 			}
-			c.take(wstest.Close(1000, "enough"))
-			for _, one := range sent(Client, wstest.Close(1000, "")) {
-				c.raw([]byte{one})
+			c.receive(wstest.Close(1000, "enough"))
+			for _, one := range encode(Client, wstest.Close(1000, "")) {
+				c.sendRaw([]byte{one})
 			}
-			b.take(wstest.Close(1000, ""))
+			b.receive(wstest.Close(1000, ""))
 			b.Close()
-			c.expect("")
+			c.expectRest("")
 			c.Close()
-			h.expect(Closed, Backend, 1000)
+			h.expectReport(Closed, Backend, 1000)
 		})
 	}
 }
@@ -114,7 +114,7 @@ func TestPeersThatSendByteByByte(t *testing.T) {
 func TestEarlyBytesGoFirst(t *testing.T) {
 	t.Parallel()
 	message := wstest.Text(strings.Repeat("early", 20_000))
-	whole := sent(Client, message, wstest.Ping("p"), wstest.Text("last"))
+	whole := encode(Client, message, wstest.Ping("p"), wstest.Text("last"))
 	for _, cut := range []int{0, 1, 2, 5, 13, 14, 100, 511, 512, 513, 32 << 10, 100_000, len(whole) - 12, len(whole) - 8, len(whole)} {
 		for _, side := range []Side{Client, Backend} {
 			whole := whole
@@ -122,18 +122,18 @@ func TestEarlyBytesGoFirst(t *testing.T) {
 			if side == Client {
 				o.Client.Early = bytes.Clone(whole[:cut])
 			} else {
-				whole = sent(Backend, message, wstest.Ping("p"), wstest.Text("last"))
+				whole = encode(Backend, message, wstest.Ping("p"), wstest.Text("last"))
 				cut = min(cut, len(whole))
 				o.Backend.Early = bytes.Clone(whole[:cut])
 			}
-			h := newHall(t)
+			h := newFixture(t)
 			c, b := h.join(roomy, roomy, o)
 			from, to := c, b
 			if side == Backend {
 				from, to = b, c
 			}
-			from.raw(whole[cut:])
-			to.take(message, wstest.Ping("p"), wstest.Text("last"))
+			from.sendRaw(whole[cut:])
+			to.receive(message, wstest.Ping("p"), wstest.Text("last"))
 			from.reset()
 			to.reset()
 			h.report()
@@ -154,14 +154,14 @@ func TestEarlyBytesThatEndTheSession(t *testing.T) {
 		{
 			name: "a Close frame behind the request",
 			o: func(o *Session) {
-				o.Client.Early = sent(Client, wstest.Text("hi"), wstest.Close(1000, ""))
+				o.Client.Early = encode(Client, wstest.Text("hi"), wstest.Close(1000, ""))
 			},
 			backend: `text "hi", close 1000`, client: `close 1000`, cause: Closed, by: Client, code: 1000,
 		},
 		{
 			name: "a violation behind the 101",
 			o: func(o *Session) {
-				o.Backend.Early = append(sent(Backend, wstest.Text("hi")), "HTTP/1.1 400"...)
+				o.Backend.Early = append(encode(Backend, wstest.Text("hi")), "HTTP/1.1 400"...)
 			},
 			client: `text "hi", close 1001`, backend: `close 1002 "a frame with reserved bits set"`,
 			cause: Violation, by: Backend, code: 1002,
@@ -170,13 +170,13 @@ func TestEarlyBytesThatEndTheSession(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHall(t)
+			h := newFixture(t)
 			var o Session
 			tt.o(&o)
 			c, b := h.join(loopback, loopback, o)
-			b.answer(tt.backend, wstest.Close(1000, ""))
-			c.answer(tt.client, wstest.Close(1000, ""))
-			h.expect(tt.cause, tt.by, tt.code)
+			b.answerClose(tt.backend, wstest.Close(1000, ""))
+			c.answerClose(tt.client, wstest.Close(1000, ""))
+			h.expectReport(tt.cause, tt.by, tt.code)
 		})
 	}
 }
@@ -185,9 +185,9 @@ func TestEarlyBytesThatEndTheSession(t *testing.T) {
 // What stands before a reset can be read on Linux.
 func TestACloseFrameIsHeardWhileItsSenderIsSwamped(t *testing.T) {
 	t.Parallel()
-	flood := sent(Backend, binary(strings.Repeat("x", 10_000)))
+	flood := encode(Backend, binary(strings.Repeat("x", 10_000)))
 	for range 50 {
-		h := newHall(t)
+		h := newFixture(t)
 		c, b := h.join(loopback, loopback, Session{})
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -200,26 +200,26 @@ func TestACloseFrameIsHeardWhileItsSenderIsSwamped(t *testing.T) {
 		io.ReadFull(c, make([]byte, 1<<20))
 		c.send(wstest.Close(1001, "left"))
 		c.Close() // with unread bytes: a reset
-		got, _ := io.ReadAll(io.LimitReader(b, int64(len(sent(Client, wstest.Close(1001, "left"))))))
+		got, _ := io.ReadAll(io.LimitReader(b, int64(len(encode(Client, wstest.Close(1001, "left"))))))
 		b.Close()
 		wg.Wait()
-		if r := read(Client, false, got); r.String() != `close 1001 "left"` {
+		if r := parseStream(Client, false, got); r.String() != `close 1001 "left"` {
 			t.Fatalf("the backend got %s; want the client's Close frame", &r)
 		}
-		h.expect(Closed, Client, 1001)
+		h.expectReport(Closed, Client, 1001)
 	}
 }
 
 func TestSessionsOnRealSocketsLeaveNoGoroutines(t *testing.T) {
 	before := runtime.NumGoroutine()
-	h := newHall(t)
+	h := newFixture(t)
 	ways := []func(c, b *peer, id uint64){
 		func(c, b *peer, id uint64) { c.reset() },
 		func(c, b *peer, id uint64) { b.reset() },
 		func(c, b *peer, id uint64) { c.Close() },
 		func(c, b *peer, id uint64) { b.Close() },
 		func(c, b *peer, id uint64) { c.Write([]byte{0x82, 0xff}); c.Close() },
-		func(c, b *peer, id uint64) { b.Write(sent(Client, binary("masked"))) },
+		func(c, b *peer, id uint64) { b.Write(encode(Client, binary("masked"))) },
 		func(c, b *peer, id uint64) { h.End(func(v View) bool { return v.ID == id }, Shutdown, 0) },
 	}
 	const sessions = 200
@@ -229,7 +229,7 @@ func TestSessionsOnRealSocketsLeaveNoGoroutines(t *testing.T) {
 		id := h.last
 		for _, p := range []*peer{c, b} {
 			wg.Go(func() {
-				p.Write(sent(p.side, binary(strings.Repeat("x", i*300))))
+				p.Write(encode(p.side, binary(strings.Repeat("x", i*300))))
 				io.Copy(io.Discard, p)
 				p.Close()
 			})

@@ -63,8 +63,8 @@ type Sink struct {
 	Stayed func(why string)
 }
 
-// remembers reports whether records of a session were to be taken over.
-func (s *Session) remembers() bool {
+// capturesRecords reports whether records of a session were to be taken over.
+func (s *Session) capturesRecords() bool {
 	for _, c := range [...]net.Conn{s.Client.Conn, s.Backend.Conn} {
 		if w := wire.Of(c); w != nil && w.Remembers() {
 			return true
@@ -73,8 +73,8 @@ func (s *Session) remembers() bool {
 	return false
 }
 
-// forget has the connections of a session keep nothing for a take-over.
-func (s *Session) forget() {
+// dropCaptures has the connections of a session keep nothing for a take-over.
+func (s *Session) dropCaptures() {
 	for _, c := range [...]net.Conn{s.Client.Conn, s.Backend.Conn} {
 		if w := wire.Of(c); w != nil {
 			w.Forget()
@@ -85,15 +85,15 @@ func (s *Session) forget() {
 // view returns what there is to see of the session.
 func (c core) view(owner any, by clock) View {
 	return View{
-		ID: c.id, Group: c.group, Owner: owner, Opened: by.time(c.opened), Last: by.time(c.last()),
-		FromClient: c.ends[Client].dir.Counts, FromBackend: c.ends[Backend].dir.Counts,
+		ID: c.id, Group: c.group, Owner: owner, Opened: by.time(c.opened), Last: by.time(c.lastData()),
+		FromClient: c.sides[Client].dir.Counts, FromBackend: c.sides[Backend].dir.Counts,
 		Cause: c.cause, By: c.by, Code: c.code,
 	}
 }
 
 // report returns how the session ended.
 func (c core) report(owner any, note string, by clock, now int64) Report {
-	w := c.wordy()
+	w := c.ensureOutcome()
 	return Report{
 		View: c.view(owner, by), Duration: time.Duration(now - c.opened), Note: note, Reason: w.reason, Detail: w.detail,
 	}

@@ -16,75 +16,75 @@ const (
 	onePiece   = 16 << 10 // bytes written at once: what a slow reader takes shows
 )
 
-// session is a Session that the portable engine runs. A goroutine a direction
+// portableSession is a Session that the portable engine runs. A goroutine a direction
 // reads and writes on; frames of the gateway's own are written by goroutines
 // that live for one frame, so that nobody waits for a slow reader.
-type session struct {
-	owner    any
-	note     string
-	conns    [2]net.Conn // by Side
-	engine   *Portable
-	finished chan struct{}  // closed when all is said or given up
-	notices  sync.WaitGroup // writers of the gateway's own frames; added to with mu held, before closed
+type portableSession struct {
+	owner     any
+	note      string
+	conns     [2]net.Conn // by Side
+	engine    *Portable
+	concluded chan struct{}  // closed when all is said or given up
+	ownWrites sync.WaitGroup // writers of the gateway's own frames; added to with mu held, before closed
 
 	mu      sync.Mutex
 	changed sync.Cond // a direction that had to wait may go on
 	core
-	flow
-	tie
-	taken   [2]int64    // by Side: bytes that it had taken in all when the alarm was set, if something was written to it
-	writing [2]int64    // by Side: moment since which it takes nothing of the bytes that are on their way to it; 0 while none are
-	shut    [2]bool     // by Side: it was sent the end of the stream
-	alerted [2]bool     // by Side: its TLS has ended with a fatal alert
-	closed  bool        // nothing is written any more
-	alarm   *time.Timer // calls tick; nil until there is something to wait for
-	rings   int64       // the moment at which it does; 0 while it does not
-	ended   int64       // moment at which all was said; 0 before
+	state
+	stateRefs
+	acked        [2]int64    // by Side: bytes that it had taken in all when the alarm was set, if something was written to it
+	writingSince [2]int64    // by Side: moment since which it takes nothing of the bytes that are on their way to it; 0 while none are
+	writeClosed  [2]bool     // by Side: it was sent the end of the stream
+	alerted      [2]bool     // by Side: its TLS has ended with a fatal alert
+	closed       bool        // nothing is written any more
+	timer        *time.Timer // calls tick; nil until there is something to wait for
+	timerAt      int64       // the moment at which it does; 0 while it does not
+	endedAt      int64       // moment at which all was said; 0 before
 }
 
 // run relays until all is said, reports, and closes the sockets.
-func (s *session) run(fromClient, fromBackend []byte) {
+func (s *portableSession) run(fromClient, fromBackend []byte) {
 	var both sync.WaitGroup
 	both.Go(func() { s.pump(Client, fromClient) })
 	both.Go(func() { s.pump(Backend, fromBackend) })
 	s.mu.Lock()
-	s.settle() // has the first alarm set
+	s.advance() // has the first alarm set
 	s.mu.Unlock()
-	<-s.finished
+	<-s.concluded
 	s.engine.report(s)
 
 	// The session is over; its sockets linger.
 	both.Wait()
 	s.mu.Lock()
 	s.closed = true
-	conns := [...]net.Conn{s.conn(Client), s.conn(Backend)}
+	conns := [...]net.Conn{s.connToClose(Client), s.connToClose(Backend)}
 	s.mu.Unlock()
-	s.notices.Wait()
+	s.ownWrites.Wait()
 	for _, c := range conns {
 		c.Close()
 	}
 	s.mu.Lock()
-	s.alarm.Stop() // not before Close, which writes where there is TLS
+	s.timer.Stop() // not before Close, which writes where there is TLS
 	s.mu.Unlock()
-	s.engine.leave(s)
+	s.engine.remove(s)
 }
 
 // pump moves what comes from a side to the other one until the stream ends.
-func (s *session) pump(from Side, early []byte) {
+func (s *portableSession) pump(from Side, early []byte) {
 	var idle [idleBuffer]byte
 	var busy *[]byte
 	buf, dropped := idle[:], 0
-	held, _ := s.relay(from, early)
+	held, _ := s.forward(from, early)
 	copy(buf, early[:held])
 	for dropped <= lingerBytes {
-		n, err := s.conns[from].Read(buf[held:s.room(from, len(buf))])
+		n, err := s.conns[from].Read(buf[held:s.readSize(from, len(buf))])
 		full := held+n == len(buf)
 		var over bool
-		if held, over = s.relay(from, buf[:held+n]); over {
+		if held, over = s.forward(from, buf[:held+n]); over {
 			dropped += n
 		}
 		if err != nil {
-			s.lost(from, err)
+			s.readEnded(from, err)
 			break
 		}
 		switch { // a buffer is borrowed only while more comes than the small one holds
@@ -103,17 +103,17 @@ func (s *session) pump(from Side, early []byte) {
 	}
 }
 
-// relay judges the bytes in, which came from a side, and writes what goes on.
+// forward judges the bytes in, which came from a side, and writes what goes on.
 // It returns when the side may be read again. What has to wait for more bytes
 // is moved to the start of in; its length is held. over tells that the session
 // has nothing more to say.
-func (s *session) relay(from Side, in []byte) (held int, over bool) {
+func (s *portableSession) forward(from Side, in []byte) (held int, over bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rest, to := in, from.other()
 	for {
-		for s.ended == 0 && (s.writing[to] != 0 || s.until(from) > s.engine.clock.now()) {
-			s.settle()
+		for s.endedAt == 0 && (s.writingSince[to] != 0 || s.until(from) > s.engine.clock.now()) {
+			s.advance()
 			s.changed.Wait()
 		}
 		if len(rest) == 0 {
@@ -126,11 +126,11 @@ func (s *session) relay(from Side, in []byte) (held int, over bool) {
 		}
 		rest = rest[used:]
 		if len(out) == 0 {
-			s.settle()
+			s.advance()
 			continue
 		}
-		s.writing[to] = now
-		s.settle()
+		s.writingSince[to] = now
+		s.advance()
 		s.write(to, out)
 	}
 	return copy(in, rest), s.over()
@@ -138,33 +138,33 @@ func (s *session) relay(from Side, in []byte) (held int, over bool) {
 
 // write writes b to a side that is marked as being written to. It is called
 // with the lock held and gives it back while it waits.
-func (s *session) write(to Side, b []byte) {
+func (s *portableSession) write(to Side, b []byte) {
 	for len(b) > 0 {
 		n := min(len(b), onePiece)
 		s.mu.Unlock()
 		_, err := s.conns[to].Write(b[:n])
 		s.mu.Lock()
 		if err != nil {
-			s.unwritable(to, err)
+			s.writeFailed(to, err)
 			break
 		}
 		b = b[n:]
-		s.writing[to] = s.engine.clock.now()
+		s.writingSince[to] = s.engine.clock.now()
 	}
-	s.writing[to] = 0
-	s.settle()
+	s.writingSince[to] = 0
+	s.advance()
 	s.changed.Broadcast()
 }
 
-// notify writes b, or the end of the stream when it is nil, to a side in a
+// writeOwn writes b, or the end of the stream when it is nil, to a side in a
 // goroutine of its own. It is called with the lock held.
-func (s *session) notify(to Side, b []byte) {
+func (s *portableSession) writeOwn(to Side, b []byte) {
 	if s.closed {
 		return
 	}
-	s.writing[to] = s.engine.clock.now()
-	conn := s.conn(to)
-	s.notices.Go(func() {
+	s.writingSince[to] = s.engine.clock.now()
+	conn := s.connToClose(to)
+	s.ownWrites.Go(func() {
 		if b == nil {
 			wire.CloseWrite(conn)
 			return
@@ -175,80 +175,80 @@ func (s *session) notify(to Side, b []byte) {
 	})
 }
 
-// settle does what the last change of the core has made possible. It is called
+// advance does what the last change of the core has made possible. It is called
 // with the lock held and does not wait.
-func (s *session) settle() {
+func (s *portableSession) advance() {
 	now := s.engine.clock.now()
 	if s.closing() {
-		s.await(now)
+		s.awaitAnswers(now)
 		s.changed.Broadcast() // no rate holds a side now
 	}
-	for side := range s.writing {
-		if s.writing[side] != 0 {
+	for side := range s.writingSince {
+		if s.writingSince[side] != 0 {
 			continue
 		}
-		if b := s.next(Side(side), nil, now); b != nil {
-			s.notify(Side(side), b)
+		if b := s.appendOwn(Side(side), nil, now); b != nil {
+			s.writeOwn(Side(side), b)
 		}
 	}
-	if s.ended == 0 && s.over() && s.writing == [2]int64{} {
-		s.finish(now, lingerTime)
+	if s.endedAt == 0 && s.over() && s.writingSince == [2]int64{} {
+		s.linger(now, lingerTime)
 	}
-	for side := range s.shut {
-		if s.ended != 0 && s.writing[side] == 0 && !s.shut[side] && s.hangsUp(Side(side)) {
-			s.shut[side] = true
-			s.notify(Side(side), nil)
+	for side := range s.writeClosed {
+		if s.endedAt != 0 && s.writingSince[side] == 0 && !s.writeClosed[side] && s.closesFirst(Side(side)) {
+			s.writeClosed[side] = true
+			s.writeOwn(Side(side), nil)
 		}
 	}
-	s.wake(now)
+	s.setTimer(now)
 }
 
-// wake has tick called when something is due. It is called with the lock held.
-func (s *session) wake(now int64) {
+// setTimer has tick called when something is due. It is called with the lock held.
+func (s *portableSession) setTimer(now int64) {
 	when := s.deadline
-	if s.ended == 0 {
-		when = s.due(now, s.writing, [2]int64{})
+	if s.endedAt == 0 {
+		when = s.nextDue(now, s.writingSince, [2]int64{})
 	}
-	if when == 0 || s.rings != 0 && s.rings <= when {
+	if when == 0 || s.timerAt != 0 && s.timerAt <= when {
 		return // it is called early enough
 	}
-	s.rings = when
-	for side := range s.writing {
-		if s.writing[side] != 0 {
-			s.taken[side] = s.hasTaken(Side(side))
+	s.timerAt = when
+	for side := range s.writingSince {
+		if s.writingSince[side] != 0 {
+			s.acked[side] = s.ackedBytes(Side(side))
 		}
 	}
-	if left := time.Duration(max(when-now, 1)); s.alarm == nil {
-		s.alarm = time.AfterFunc(left, s.ring)
+	if left := time.Duration(max(when-now, 1)); s.timer == nil {
+		s.timer = time.AfterFunc(left, s.fire)
 	} else {
-		s.alarm.Reset(left)
+		s.timer.Reset(left)
 	}
 }
 
-// ring does what is due.
-func (s *session) ring() {
+// fire does what is due.
+func (s *portableSession) fire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.engine.clock.now()
-	s.rings = 0
+	s.timerAt = 0
 	switch {
-	case s.ended == 0:
-		s.progress(now)
-		if s.tick(now, s.writing, [2]int64{}) {
-			s.finish(now, lingerTime)
+	case s.endedAt == 0:
+		s.noteProgress(now)
+		if s.tick(now, s.writingSince, [2]int64{}) {
+			s.linger(now, lingerTime)
 		}
-		s.settle()
+		s.advance()
 	case s.deadline <= now:
-		s.drop()
+		s.closeConns()
 		return
 	}
-	s.wake(now)
+	s.setTimer(now)
 	s.changed.Broadcast()
 }
 
-// hasTaken returns how many bytes a side has taken in all, as its system tells; 0
+// ackedBytes returns how many bytes a side has taken in all, as its system tells; 0
 // where nothing does.
-func (s *session) hasTaken(side Side) int64 {
+func (s *portableSession) ackedBytes(side Side) int64 {
 	if below := wire.Of(s.conns[side]); below != nil {
 		taken, _, _ := below.Acknowledged()
 		return taken
@@ -256,30 +256,30 @@ func (s *session) hasTaken(side Side) int64 {
 	return 0
 }
 
-// progress notes that sides have taken something, since the alarm was set, of the
+// noteProgress notes that sides have taken something, since the alarm was set, of the
 // piece that is written to them.
-func (s *session) progress(now int64) {
-	for side := range s.writing {
-		if s.writing[side] != 0 && s.hasTaken(Side(side)) != s.taken[side] {
-			s.writing[side] = now
+func (s *portableSession) noteProgress(now int64) {
+	for side := range s.writingSince {
+		if s.writingSince[side] != 0 && s.ackedBytes(Side(side)) != s.acked[side] {
+			s.writingSince[side] = now
 		}
 	}
 }
 
-// finish leaves both sides a while to close their end. It is called with the
+// linger leaves both sides a while to close their end. It is called with the
 // lock held.
-func (s *session) finish(now int64, linger time.Duration) {
-	if s.ended == 0 {
-		s.ended = now
-		close(s.finished)
+func (s *portableSession) linger(now int64, linger time.Duration) {
+	if s.endedAt == 0 {
+		s.endedAt = now
+		close(s.concluded)
 	}
 	s.deadline = now + int64(linger)
 	s.changed.Broadcast()
 }
 
-// drop closes the sockets, whoever waits for them. It does so below TLS, whose
+// closeConns closes the sockets, whoever waits for them. It does so below TLS, whose
 // own end of the stream waits up to 5 seconds for a peer that does not read.
-func (s *session) drop() {
+func (s *portableSession) closeConns() {
 	for _, c := range s.conns {
 		if below := wire.Of(c); below != nil {
 			c = below
@@ -288,61 +288,61 @@ func (s *session) drop() {
 	}
 }
 
-// lost tells that nothing more comes from a side.
-func (s *session) lost(side Side, err error) {
+// readEnded tells that nothing more comes from a side.
+func (s *portableSession) readEnded(side Side, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.alerted[side] = wire.Alerted(err)
-	s.core.lost(side, err)
-	s.settle()
+	s.core.readEnded(side, err)
+	s.advance()
 }
 
-// conn returns the connection to close for a side: behind a fatal alert the one
+// connToClose returns the connection to close for a side: behind a fatal alert the one
 // below TLS, which would say close_notify. It is called with the lock held.
-func (s *session) conn(side Side) net.Conn {
+func (s *portableSession) connToClose(side Side) net.Conn {
 	if t, ok := s.conns[side].(*tls.Conn); ok && s.alerted[side] {
 		return t.NetConn()
 	}
 	return s.conns[side]
 }
 
-// end ends the session for a cause of the gateway's own, at a random moment
+// endWithin ends the session for a cause of the gateway's own, at a random moment
 // within spread.
-func (s *session) end(cause Cause, spread time.Duration) {
+func (s *portableSession) endWithin(cause Cause, spread time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if spread > 0 {
-		s.plan(cause, s.engine.clock.now()+int64(rand.N(spread)))
+		s.planEnd(cause, s.engine.clock.now()+int64(rand.N(spread)))
 	} else {
 		s.core.end(cause, Gateway)
 	}
-	s.settle()
+	s.advance()
 }
 
-// review has the session held to the rules of its group as they are now.
-func (s *session) review() {
+// resetRates has the session held to the rules of its group as they are now.
+func (s *portableSession) resetRates() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.core.review()
-	s.settle()
+	s.core.resetRates()
+	s.advance()
 	s.changed.Broadcast()
 }
 
-// cut ends the session at once, or its lingering; who can be told still is.
-func (s *session) cut() {
+// abort ends the session at once, or its lingering; who can be told still is.
+func (s *portableSession) abort() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.core.end(Shutdown, Gateway)
-	s.settle()
+	s.advance()
 	s.expire()
-	s.settle()
-	s.finish(s.engine.clock.now(), cutTime)
-	s.rings = 0
-	s.settle()
+	s.advance()
+	s.linger(s.engine.clock.now(), cutTime)
+	s.timerAt = 0
+	s.advance()
 }
 
-// look returns what there is to see of the session.
-func (s *session) look() View {
+// currentView returns what there is to see of the session.
+func (s *portableSession) currentView() View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.view(s.owner, s.engine.clock)

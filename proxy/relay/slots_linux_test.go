@@ -14,20 +14,20 @@ import (
 func TestAlarmsRingInOrder(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		places := make([]place, 1+r.IntN(60))
-		want := map[*place]int64{}
-		var a alarms
+		places := make([]slot, 1+r.IntN(60))
+		want := map[*slot]int64{}
+		var a timers
 		check := func() {
 			t.Helper()
 			if len(a) != len(want) {
 				t.Fatalf("seed %d: %d alarms; want %d", seed, len(a), len(want))
 			}
 			for i, p := range a {
-				if p.alarm == 0 || p.alarm != want[p] || int(p.rank) != i {
-					t.Fatalf("seed %d: alarm %d is for %d with rank %d; want %d", seed, i, p.alarm, p.rank, want[p])
+				if p.timer == 0 || p.timer != want[p] || int(p.timerRank) != i {
+					t.Fatalf("seed %d: alarm %d is for %d with rank %d; want %d", seed, i, p.timer, p.timerRank, want[p])
 				}
-				if up := a[max(i-1, 0)/2]; up.alarm > p.alarm {
-					t.Fatalf("seed %d: alarm %d, for %d, is below one for %d", seed, i, p.alarm, up.alarm)
+				if up := a[max(i-1, 0)/2]; up.timer > p.timer {
+					t.Fatalf("seed %d: alarm %d, for %d, is below one for %d", seed, i, p.timer, up.timer)
 				}
 			}
 		}
@@ -51,7 +51,7 @@ func TestAlarmsRingInOrder(t *testing.T) {
 		}
 		for len(a) > 0 {
 			p := a[0]
-			rung = append(rung, p.alarm)
+			rung = append(rung, p.timer)
 			a.remove(p)
 			delete(want, p)
 			check()
@@ -77,7 +77,7 @@ func TestCellsAreGivenAndTakenBack(t *testing.T) {
 		most := 1 + r.IntN(5*chunkSize)
 		for step := range uint64(6000) {
 			if grow := step/1500%2 == 0; (grow || len(held) == 0) && len(held) < most {
-				n, cell := c.take()
+				n, cell := c.alloc()
 				if *cell != [5]uint64{} || cell != c.at(n) {
 					t.Fatalf("seed %d: cell %d holds %v", seed, n, *cell)
 				}
@@ -89,7 +89,7 @@ func TestCellsAreGivenAndTakenBack(t *testing.T) {
 				if cell := c.at(h.n); cell[0] != h.mark || cell[4] != h.mark {
 					t.Fatalf("seed %d: cell %d holds %v; want %d", seed, h.n, *cell, h.mark)
 				}
-				c.give(h.n)
+				c.release(h.n)
 				held = slices.Delete(held, i, i+1)
 			}
 		}
@@ -102,7 +102,7 @@ func TestCellsAreGivenAndTakenBack(t *testing.T) {
 			t.Errorf("seed %d: %d bytes mapped for %d chunks", seed, got, len(chunks))
 		}
 		for _, h := range held {
-			c.give(h.n)
+			c.release(h.n)
 		}
 		if got := c.mapped.Load(); got != one {
 			t.Errorf("seed %d: %d bytes are mapped for nothing; want %d", seed, got, int64(one))
@@ -118,7 +118,7 @@ func TestCellsAreGivenAndTakenBack(t *testing.T) {
 // A slot is found by whose it is, and by nobody else.
 func TestSlotsOfSessionsThatComeAndGo(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 3))
-	s := &sessions{generation: -3} // it goes through 0
+	s := &slots{generation: -3} // it goes through 0
 	type guest struct {
 		slot, generation int32
 		note             string
@@ -126,14 +126,14 @@ func TestSlotsOfSessionsThatComeAndGo(t *testing.T) {
 	var here, gone []guest
 	for i := range 8000 {
 		if grow := i/1500%2 == 0; grow || len(here) == 0 {
-			k := s.take()
+			k := s.alloc()
 			note := fmt.Sprintf("%*d", 1+r.IntN(90), i)
-			s.keep(k, note)
+			s.setNote(k, note)
 			k.owner = i
 			if k.generation == 0 {
 				t.Fatal("a session has the generation of free places")
 			}
-			here = append(here, guest{k.slot, k.generation, note})
+			here = append(here, guest{k.number, k.generation, note})
 			continue
 		}
 		n := r.IntN(len(here))
@@ -142,7 +142,7 @@ func TestSlotsOfSessionsThatComeAndGo(t *testing.T) {
 		if !ok || s.note(k) != g.note {
 			t.Fatalf("session %+v is not in its place: %t", g, ok)
 		}
-		s.give(k)
+		s.release(k)
 		here = slices.Delete(here, n, n+1)
 		gone = append(gone, g)
 		if _, ok := s.at(g.slot, g.generation); ok {
@@ -155,13 +155,13 @@ func TestSlotsOfSessionsThatComeAndGo(t *testing.T) {
 		}
 	}
 	found := map[int32]bool{}
-	s.each(func(k joint) { found[k.slot] = true })
+	s.each(func(k handle) { found[k.number] = true })
 	if len(found) != len(here) {
 		t.Errorf("each calls with %d sessions; want %d", len(found), len(here))
 	}
 	for _, g := range here {
 		k, _ := s.at(g.slot, g.generation)
-		s.give(k)
+		s.release(k)
 	}
 	if len(s.notes) != 0 {
 		t.Errorf("%d notes are kept for nobody", len(s.notes))
@@ -171,7 +171,7 @@ func TestSlotsOfSessionsThatComeAndGo(t *testing.T) {
 			t.Errorf("chunk %d is kept for nobody", i)
 		}
 	}
-	s.each(func(k joint) { t.Errorf("each calls with slot %d", k.slot) })
+	s.each(func(k handle) { t.Errorf("each calls with slot %d", k.number) })
 	if _, ok := s.at(1<<20, 1); ok {
 		t.Error("a slot that never was is found")
 	}

@@ -19,20 +19,20 @@ import (
 	"sluice/internal/wstest"
 )
 
-// ledger is what the loops did and hold.
-type ledger struct {
-	told, spliced   uint64 // events, and bytes through pipes
+// loopStats is what the loops did and hold.
+type loopStats struct {
+	events, spliced uint64 // events, and bytes through pipes
 	pipes, borrowed int    // spare ones, and those in use
 }
 
-func (h *hall) ledger() (x ledger) {
+func (h *engineFixture) loopStats() (x loopStats) {
 	for _, l := range h.loops {
-		l.wait(func() {
-			x.told += l.told
+		l.call(func() {
+			x.events += l.eventCount
 			x.spliced += l.spliced
-			l.sessions.each(func(k joint) {
+			l.slots.each(func(k handle) {
 				for side := Client; side <= Backend; side++ {
-					if k.hot != nil && k.hot[side].pipe != nil {
+					if k.pending != nil && k.pending[side].pipe != nil {
 						x.borrowed++
 					}
 				}
@@ -59,7 +59,7 @@ func mallocs(f func()) uint64 {
 func TestLargeMessagesGoThroughPipes(t *testing.T) {
 	const size, rounds, sessions = 1 << 20, 20, 8
 	before := descriptors(t)
-	h := newHall(t)
+	h := newFixture(t)
 	var echoes []func()
 	for range sessions {
 		echoes = append(echoes, h.echo(loopback, size))
@@ -70,7 +70,7 @@ func TestLargeMessagesGoThroughPipes(t *testing.T) {
 			once()
 		}
 	}
-	x := h.ledger()
+	x := h.loopStats()
 	if share := float64(x.spliced) / (2 * sessions * rounds * size); share < 0.9 {
 		t.Errorf("%.3f of the bytes went through pipes; want 0.9", share)
 	}
@@ -91,29 +91,29 @@ func TestLargeMessagesGoThroughPipes(t *testing.T) {
 func TestPipesHaveALimit(t *testing.T) {
 	const sessions, most, size = 12, 3, 1 << 20
 	before := descriptors(t)
-	h := newHall(t)
-	h.pipes.most = most
-	message := binary(noise(size))
+	h := newFixture(t)
+	h.pipes.limit = most
+	message := binary(randomPayload(size))
 	var clients []*peer
 	var sending sync.WaitGroup
 	for range sessions {
 		c, b := h.join(tight, loopback, Session{})
 		clients = append(clients, c)
-		sending.Go(func() { b.Write(sent(Backend, message)) })
+		sending.Go(func() { b.Write(encode(Backend, message)) })
 	}
 	for id := range uint64(sessions) {
-		h.until(id+1, "stalled", func(_ *loop, k joint) bool { return k.busy(Client) })
+		h.until(id+1, "stalled", func(_ *loop, k handle) bool { return k.writePending(Client) })
 	}
-	h.calm()
-	if x := h.ledger(); x.borrowed != most || x.pipes != 0 {
+	h.settle()
+	if x := h.loopStats(); x.borrowed != most || x.pipes != 0 {
 		t.Errorf("%d pipes are in use, %d spare; want %d in use", x.borrowed, x.pipes, most)
 	}
 	for _, c := range clients {
-		c.take(message)
+		c.receive(message)
 	}
 	sending.Wait()
-	h.calm()
-	if x := h.ledger(); x.borrowed != 0 || x.pipes != most {
+	h.settle()
+	if x := h.loopStats(); x.borrowed != 0 || x.pipes != most {
 		t.Errorf("%d pipes are in use, %d spare; want %d spare", x.borrowed, x.pipes, most)
 	}
 	h.stop()
@@ -125,7 +125,7 @@ func TestPipesHaveALimit(t *testing.T) {
 // Of the pipes that were in use at once, few are kept.
 func TestSparePipesDoNotPileUp(t *testing.T) {
 	before := descriptors(t)
-	all := &pipes{most: mostPipes}
+	all := &pipes{limit: mostPipes}
 	var used []*pipe
 	for p := all.borrow(); p != nil; p = all.borrow() {
 		used = append(used, p)
@@ -135,7 +135,7 @@ func TestSparePipesDoNotPileUp(t *testing.T) {
 	}
 	used[0].length = 1 // the pipe of a side that was lost
 	for _, p := range used {
-		all.giveBack(p)
+		all.release(p)
 	}
 	if now := descriptors(t); now != before+2*sparePipes || all.open != sparePipes {
 		t.Errorf("%d descriptors, %d pipes open; want %d and %d", now, all.open, before+2*sparePipes, sparePipes)
@@ -162,8 +162,8 @@ func small(t testing.TB, side Side) (gateway, peer net.Conn) {
 	return gateway, peer
 }
 
-// stuff writes to c until the system takes no more for the moment.
-func stuff(t testing.TB, c net.Conn, b []byte) {
+// fillBuffers writes to c until the system takes no more for the moment.
+func fillBuffers(t testing.TB, c net.Conn, b []byte) {
 	t.Helper()
 	raw, err := c.(*net.TCPConn).SyscallConn()
 	if err != nil {
@@ -194,7 +194,7 @@ func TestAThousandStalledSessions(t *testing.T) {
 		others   = 20
 		messages = 200
 	)
-	h := newHall(t)
+	h := newFixture(t)
 	h.reports = make(chan Report, stalled+others)
 	h.group.Set(Rules{Buffer: buffer, Ping: time.Hour, Pong: time.Hour, Stall: time.Hour})
 	var echoes []func()
@@ -215,7 +215,7 @@ func TestAThousandStalledSessions(t *testing.T) {
 		all = append(all, sides{c, b})
 	}
 	work()
-	told := func() uint64 { return h.ledger().told }
+	told := func() uint64 { return h.loopStats().events }
 	measure := func() (perMessage float64, allocs uint64) {
 		before := told()
 		allocs = mallocs(work)
@@ -232,21 +232,21 @@ func TestAThousandStalledSessions(t *testing.T) {
 	free := memory()
 
 	// A frame that would need a pipe, and small ones that need a buffer.
-	long := sent(Backend, binary(strings.Repeat("x", 1<<20)))[:8*buffer]
-	short := sent(Backend, binary(strings.Repeat("x", 1000)))
+	long := encode(Backend, binary(strings.Repeat("x", 1<<20)))[:8*buffer]
+	short := encode(Backend, binary(strings.Repeat("x", 1000)))
 	flood := bytes.Repeat(short, 8*buffer/len(short))
 	for i, s := range all {
 		if i%2 == 0 {
-			stuff(t, s.b.Conn, long)
+			fillBuffers(t, s.b.Conn, long)
 		} else {
-			stuff(t, s.b.Conn, flood)
+			fillBuffers(t, s.b.Conn, flood)
 		}
 	}
 	blocked := func() (n int) {
 		for _, l := range h.loops {
-			l.wait(func() {
-				l.sessions.each(func(k joint) {
-					if k.busy(Client) {
+			l.call(func() {
+				l.slots.each(func(k handle) {
+					if k.writePending(Client) {
 						n++
 					}
 				})
@@ -262,10 +262,10 @@ func TestAThousandStalledSessions(t *testing.T) {
 			if i%2 == 0 {
 				continue
 			}
-			stuff(t, s.b.Conn, short)
+			fillBuffers(t, s.b.Conn, short)
 		}
 	}
-	h.calm()
+	h.settle()
 
 	grown := memory() - free
 	const slack = 256 // what the allocator rounds up to, a session
@@ -287,14 +287,14 @@ func TestAThousandStalledSessions(t *testing.T) {
 // Nothing is allocated for a message on the loops, under limits of every kind,
 // and nothing while a session is silent and its peers answer pings.
 func TestTheLoopsAllocateNothing(t *testing.T) {
-	if poolForgets() {
+	if poolDropsItems() {
 		t.Skip("the race detector allocates")
 	}
 	many := Traffic{Frame: 1 << 30, Message: 1 << 30, MessageRate: 1e9, MessageBurst: 1e9, ByteRate: 1e12, ByteBurst: 1e12}
 	every := Rules{Client: many, Backend: many, Idle: time.Hour, Lifetime: 24 * time.Hour, Ping: time.Minute, Pong: time.Minute, Stall: time.Minute}
 	t.Run("messages", func(t *testing.T) {
 		for _, tt := range []struct{ size, messages int }{{128, 50_000}, {16 << 10, 5000}, {1 << 20, 100}} {
-			h := newHall(t)
+			h := newFixture(t)
 			h.group.Set(every)
 			once := h.echo(loopback, tt.size)
 			for range 50 {
@@ -318,23 +318,23 @@ func TestTheLoopsAllocateNothing(t *testing.T) {
 	})
 	t.Run("pings", func(t *testing.T) {
 		const rounds = 300
-		s := newStage(t, loopback, every)
+		s := newTimedSession(t, loopback, every)
 		for _, p := range []*peer{s.c, s.b} {
 			go answerPings(p)
 		}
 		play := func(rounds int) {
 			for _, l := range s.loops {
-				l.wait(func() {
+				l.call(func() {
 					now := l.now
-					l.sessions.each(func(k joint) {
+					l.slots.each(func(k handle) {
 						for range rounds {
-							l.now = max(k.ends[Client].seen, k.ends[Backend].seen) + int64(time.Minute)
-							k.ends[Client].dir.Last = l.now // or it is idle
+							l.now = max(k.sides[Client].silentSince, k.sides[Backend].silentSince) + int64(time.Minute)
+							k.sides[Client].dir.Last = l.now // or it is idle
 							k.opened = l.now
-							l.ring()
-							for k.ends[Client].asked || k.ends[Backend].asked {
+							l.fireTimers()
+							for k.sides[Client].pingSent || k.sides[Backend].pingSent {
 								runtime.Gosched()
-								l.handle()
+								l.pollSockets()
 							}
 						}
 					})
@@ -354,8 +354,8 @@ func TestTheLoopsAllocateNothing(t *testing.T) {
 
 // answerPings answers pings until the connection ends.
 func answerPings(p *peer) {
-	in := make([]byte, len(sent(p.side.other(), wstest.Ping("8 bytes."))))
-	out := sent(p.side, wstest.Pong("8 bytes."))
+	in := make([]byte, len(encode(p.side.other(), wstest.Ping("8 bytes."))))
+	out := encode(p.side, wstest.Pong("8 bytes."))
 	for {
 		if _, err := io.ReadFull(p, in); err != nil {
 			return

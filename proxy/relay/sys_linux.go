@@ -54,8 +54,8 @@ func pollEvents(epoll int, events []unix.EpollEvent) (int, error) {
 	}
 }
 
-// move is splice(2) that does not wait.
-func move(from, to, n int) (int, error) {
+// splice is splice(2) that does not wait.
+func splice(from, to, n int) (int, error) {
 	for {
 		moved, err := unix.Splice(from, nil, to, nil, n, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
 		if err != unix.EINTR {

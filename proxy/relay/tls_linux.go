@@ -10,60 +10,60 @@ import (
 )
 
 // warmth is the number of sides whose ciphers a loop keeps ready.
-const warmth = 256
+const cipherCacheSize = 256
 
-// warm is what makes the state of a side quick to use. There is one for many
+// cipherEntry is what makes the state of a side quick to use. There is one for many
 // sides: whoever comes takes it over.
-type warm struct {
-	cell int32 // whose it is
-	hot  record.Hot
+type cipherEntry struct {
+	cell    int32 // whose it is
+	ciphers record.Hot
 }
 
-// secrets is the TLS states of a loop's sessions.
-type secrets struct {
-	cells cells[record.State]
-	warm  *[warmth]warm // nil until there is TLS
+// tlsStates is the TLS states of a loop's sessions.
+type tlsStates struct {
+	cells       cells[record.State]
+	cipherCache *[cipherCacheSize]cipherEntry // nil until there is TLS
 }
 
-// keep takes a state over, and returns its cell. The caller's is wiped.
-func (s *secrets) keep(state *record.State) int32 {
-	n, cell := s.cells.take()
+// add takes a state over, and returns its cell. The caller's is wiped.
+func (s *tlsStates) add(state *record.State) int32 {
+	n, cell := s.cells.alloc()
 	*cell = *state
 	state.Wipe()
-	if s.warm == nil {
-		s.warm = new([warmth]warm)
+	if s.cipherCache == nil {
+		s.cipherCache = new([cipherCacheSize]cipherEntry)
 	}
-	s.warmed(n).hot = record.Hot{}
+	s.cacheEntry(n).ciphers = record.Hot{}
 	return n
 }
 
-// warmed returns what makes a cell's state quick to use.
-func (s *secrets) warmed(n int32) *warm {
-	w := &s.warm[n%warmth]
+// cacheEntry returns what makes a cell's state quick to use.
+func (s *tlsStates) cacheEntry(n int32) *cipherEntry {
+	w := &s.cipherCache[n%cipherCacheSize]
 	if w.cell != n {
-		*w = warm{cell: n}
+		*w = cipherEntry{cell: n}
 	}
 	return w
 }
 
 // at returns a state and its warmth.
-func (s *secrets) at(n int32) (*record.State, *record.Hot) {
-	return s.cells.at(n), &s.warmed(n).hot
+func (s *tlsStates) at(n int32) (*record.State, *record.Hot) {
+	return s.cells.at(n), &s.cacheEntry(n).ciphers
 }
 
-// drop wipes a state.
-func (s *secrets) drop(n int32) {
-	s.warmed(n).hot = record.Hot{}
+// remove wipes a state.
+func (s *tlsStates) remove(n int32) {
+	s.cacheEntry(n).ciphers = record.Hot{}
 	s.cells.at(n).Wipe()
-	s.cells.give(n)
+	s.cells.release(n)
 }
 
 // unseal opens the records of a side. Buf begins with plain bytes of plaintext that
 // came before; ciphertext follows. What of it is no whole record is kept. It
 // returns the plaintext, which lies at the start of buf, and why no more will
 // come, if so.
-func (l *loop) unseal(k joint, from Side, buf []byte, plain int) ([]byte, error) {
-	state, hot := l.secrets.at(k.sockets[from].secret)
+func (l *loop) unseal(k handle, from Side, buf []byte, plain int) ([]byte, error) {
+	state, hot := l.tlsStates.at(k.sockets[from].tlsCell)
 	in := buf[plain:]
 	for {
 		r, err := state.Open(hot, in, l.now)
@@ -71,47 +71,47 @@ func (l *loop) unseal(k joint, from Side, buf []byte, plain int) ([]byte, error)
 		case err != nil:
 			var alert *record.AlertError
 			if errors.As(err, &alert) && !alert.Remote {
-				l.put(k, from, state.Alert(hot, l.sealed[:0], alert.Alert))
+				l.write(k, from, state.Alert(hot, l.sealed[:0], alert.Alert))
 			}
 			return buf[:plain], err
 		case r.Kind == record.Closed:
 			return buf[:plain], io.EOF
 		case r.Used == 0:
-			l.holdRecord(k, from, in)
+			l.keepPartialRecord(k, from, in)
 			return buf[:plain], nil
 		}
 		plain += copy(buf[plain:], r.Data)
 		in = in[r.Used:]
-		l.holdRecord(k, from, nil)
+		l.keepPartialRecord(k, from, nil)
 	}
 }
 
-// holdRecord keeps the beginning of a record until more of it comes.
-func (l *loop) holdRecord(k joint, from Side, part []byte) {
+// keepPartialRecord keeps the beginning of a record until more of it comes.
+func (l *loop) keepPartialRecord(k handle, from Side, part []byte) {
 	switch {
 	case len(part) > 0:
-		h := &l.heat(k)[from]
-		if len(h.record) == 0 {
-			h.begun = l.now
+		h := &l.ensurePending(k)[from]
+		if len(h.partialRecord) == 0 {
+			h.recordSince = l.now
 		}
-		h.record = append(h.record[:0], part...)
-	case k.hot != nil:
-		k.hot[from].record = nil
+		h.partialRecord = append(h.partialRecord[:0], part...)
+	case k.pending != nil:
+		k.pending[from].partialRecord = nil
 	}
 }
 
 // seal returns the records of b for a side, until the next call.
-func (l *loop) seal(k joint, to Side, b []byte) ([]byte, error) {
-	state, hot := l.secrets.at(k.sockets[to].secret)
+func (l *loop) seal(k handle, to Side, b []byte) ([]byte, error) {
+	state, hot := l.tlsStates.at(k.sockets[to].tlsCell)
 	var err error
 	l.sealed, err = state.Seal(hot, l.sealed[:0], b)
 	return l.sealed, err
 }
 
-// sayGoodbye sends the close_notify of a side that has TLS, once.
-func (l *loop) sayGoodbye(k joint, to Side) {
-	if s := &k.sockets[to]; s.secret >= 0 {
-		state, hot := l.secrets.at(s.secret)
-		l.put(k, to, state.Alert(hot, l.sealed[:0], record.CloseNotify))
+// sendCloseNotify sends the close_notify of a side that has TLS, once.
+func (l *loop) sendCloseNotify(k handle, to Side) {
+	if s := &k.sockets[to]; s.tlsCell >= 0 {
+		state, hot := l.tlsStates.at(s.tlsCell)
+		l.write(k, to, state.Alert(hot, l.sealed[:0], record.CloseNotify))
 	}
 }

@@ -58,7 +58,7 @@ func TestTLSSessionsRunOnTheLoops(t *testing.T) {
 		secure := overTLS(t, loopback, suite(id))
 		for _, of := range arrangements {
 			t.Run(tls.CipherSuiteName(id)+", "+of.name, func(t *testing.T) {
-				h := newHall(t)
+				h := newFixture(t)
 				client, backend := of.links(secure, loopback)
 				c, b := h.join(client, backend, Session{})
 				for _, p := range []*peer{c, b} {
@@ -68,12 +68,12 @@ func TestTLSSessionsRunOnTheLoops(t *testing.T) {
 				}
 				converse(t, c, b)
 				c.send(wstest.Close(4000, "asked"))
-				b.answer(`close 4000 "asked"`, wstest.Close(4000, "answered"))
-				c.expect(`close 4000 "answered"`)
+				b.answerClose(`close 4000 "asked"`, wstest.Close(4000, "answered"))
+				c.expectRest(`close 4000 "answered"`)
 				c.Close()
-				h.expect(Closed, Client, 4000)
-				h.took(of.sides)
-				h.noSecrets()
+				h.expectReport(Closed, Client, 4000)
+				h.expectTakenOver(of.sides)
+				h.expectNoSecrets()
 			})
 		}
 	}
@@ -102,109 +102,109 @@ func TestTLSSaysGoodbye(t *testing.T) {
 	bad := []byte{0x83, 0x80, 0, 0, 0, 0}
 	tests := []struct {
 		name  string
-		play  func(h *hall, c, b *peer)
+		play  func(h *engineFixture, c, b *peer)
 		cause Cause
 		by    Side
 		code  ws.StatusCode
 	}{
-		{"a Close frame of the client", func(h *hall, c, b *peer) {
+		{"a Close frame of the client", func(h *engineFixture, c, b *peer) {
 			c.send(wstest.Close(1000, "bye"))
-			b.answer(`close 1000 "bye"`, wstest.Close(1000, ""))
-			c.expect("close 1000")
+			b.answerClose(`close 1000 "bye"`, wstest.Close(1000, ""))
+			c.expectRest("close 1000")
 		}, Closed, Client, 1000},
-		{"a Close frame of the backend", func(h *hall, c, b *peer) {
+		{"a Close frame of the backend", func(h *engineFixture, c, b *peer) {
 			b.send(wstest.Close(3000, ""))
-			c.take(wstest.Close(3000, ""))
+			c.receive(wstest.Close(3000, ""))
 			c.send(wstest.Close(3000, ""))
-			c.expect("")
-			b.take(wstest.Close(3000, ""))
+			c.expectRest("")
+			b.receive(wstest.Close(3000, ""))
 			b.closeWrite()
-			b.expect("")
+			b.expectRest("")
 		}, Closed, Backend, 3000},
-		{"a Close frame that nobody answers", func(h *hall, c, b *peer) {
+		{"a Close frame that nobody answers", func(h *engineFixture, c, b *peer) {
 			c.send(wstest.Close(3000, ""))
-			b.take(wstest.Close(3000, ""))
-			h.pass(closeTimeout)
-			c.expect("close 3000")
-			b.expect("")
+			b.receive(wstest.Close(3000, ""))
+			h.advanceTime(closeTimeout)
+			c.expectRest("close 3000")
+			b.expectRest("")
 		}, Closed, Client, 3000},
-		{"a backend that does not close", func(h *hall, c, b *peer) {
+		{"a backend that does not close", func(h *engineFixture, c, b *peer) {
 			c.send(wstest.Close(1000, ""))
-			b.take(wstest.Close(1000, ""))
+			b.receive(wstest.Close(1000, ""))
 			b.send(wstest.Close(1000, ""))
-			c.expect("close 1000")
-			h.until(h.last, "over", func(_ *loop, k joint) bool { return k.done })
-			h.pass(lingerTime)
-			b.expect("")
+			c.expectRest("close 1000")
+			h.until(h.last, "over", func(_ *loop, k handle) bool { return k.ended })
+			h.advanceTime(lingerTime)
+			b.expectRest("")
 		}, Closed, Client, 1000},
-		{"a backend that waits for close_notify in return", func(h *hall, c, b *peer) {
+		{"a backend that waits for close_notify in return", func(h *engineFixture, c, b *peer) {
 			c.send(wstest.Close(1000, ""))
-			b.hear("close 1000")
+			b.expectClose("close 1000")
 			b.send(wstest.Close(1000, ""))
-			c.expect("close 1000")
+			c.expectRest("close 1000")
 			notify(b)
-			h.until(h.last, "heard of the end", func(_ *loop, k joint) bool { return k.sockets[Backend].is(ended) })
+			h.until(h.last, "heard of the end", func(_ *loop, k handle) bool { return k.sockets[Backend].is(stateReadEnded) })
 			c.Close()
-			b.expect("")
+			b.expectRest("")
 		}, Closed, Client, 1000},
-		{"a violation", func(h *hall, c, b *peer) {
-			c.raw(bad)
-			b.answer("close 1001", wstest.Close(1001, ""))
-			c.expect(`close 1002 "a frame with a reserved opcode"`)
+		{"a violation", func(h *engineFixture, c, b *peer) {
+			c.sendRaw(bad)
+			b.answerClose("close 1001", wstest.Close(1001, ""))
+			c.expectRest(`close 1002 "a frame with a reserved opcode"`)
 		}, Violation, Client, 1002},
-		{"shutdown", func(h *hall, c, b *peer) {
+		{"shutdown", func(h *engineFixture, c, b *peer) {
 			h.End(all, Shutdown, 0)
-			b.answer("close 1001", wstest.Close(1001, ""))
+			b.answerClose("close 1001", wstest.Close(1001, ""))
 			c.send(wstest.Close(1001, ""))
-			c.expect(`close 1001 "shutdown"`)
+			c.expectRest(`close 1001 "shutdown"`)
 		}, Shutdown, Gateway, 1001},
-		{"the engine stops", func(h *hall, c, b *peer) {
+		{"the engine stops", func(h *engineFixture, c, b *peer) {
 			go h.stop()
-			c.expect(`close 1001 "shutdown"`)
-			b.expect("close 1001")
+			c.expectRest(`close 1001 "shutdown"`)
+			b.expectRest("close 1001")
 		}, Shutdown, Gateway, 1001},
-		{"the client ends its stream, the backend answers in full", func(h *hall, c, b *peer) {
+		{"the client ends its stream, the backend answers in full", func(h *engineFixture, c, b *peer) {
 			c.send(wstest.Text("last"))
 			c.closeWrite()
-			b.take(wstest.Text("last"))
+			b.receive(wstest.Text("last"))
 			b.send(wstest.Text("answer"))
-			b.answer("close 1001", wstest.Close(1001, ""))
-			c.expect(`text "answer", close 1001`)
+			b.answerClose("close 1001", wstest.Close(1001, ""))
+			c.expectRest(`text "answer", close 1001`)
 		}, Lost, Client, 1001},
-		{"the client is lost", func(h *hall, c, b *peer) {
+		{"the client is lost", func(h *engineFixture, c, b *peer) {
 			c.reset()
-			b.hear("close 1001")
+			b.expectClose("close 1001")
 			b.send(wstest.Close(1001, ""))
 			b.closeWrite()
-			b.expect("")
+			b.expectRest("")
 		}, Lost, Client, 1001},
-		{"the backend is lost", func(h *hall, c, b *peer) {
+		{"the backend is lost", func(h *engineFixture, c, b *peer) {
 			b.reset()
-			c.take(wstest.Close(1014, ""))
+			c.receive(wstest.Close(1014, ""))
 			c.send(wstest.Close(1014, ""))
-			c.expect("")
+			c.expectRest("")
 		}, Lost, Backend, 1014},
-		{"the client is lost inside a frame", func(h *hall, c, b *peer) {
-			c.raw(sent(Client, wstest.Text("0123456789"))[:9])
+		{"the client is lost inside a frame", func(h *engineFixture, c, b *peer) {
+			c.sendRaw(encode(Client, wstest.Text("0123456789"))[:9])
 			io.ReadFull(b, make([]byte, 9))
 			c.closeWrite()
-			c.expect("close 1001")
-			b.expect("")
+			c.expectRest("close 1001")
+			b.expectRest("")
 		}, Lost, Client, 1001},
 	}
 	for _, tt := range tests {
 		for _, over := range []string{"TLS 1.3", "TLS 1.2"} {
 			t.Run(tt.name+", "+over, func(t *testing.T) {
 				secure := forgedTLS(t, loopback)
-				var taps [2]*tap
+				var taps [2]*recordingConn
 				if over == "TLS 1.2" { // crypto/tls takes a bare end for one; here the type of a record shows
 					secure = overTLS(t, func(t testing.TB, side Side) (gateway, peer net.Conn) {
 						g, p := loopback(t, side)
-						taps[side] = &tap{Conn: p}
+						taps[side] = &recordingConn{Conn: p}
 						return g, taps[side]
 					}, suite(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256))
 				}
-				h := newHall(t)
+				h := newFixture(t)
 				c, b := h.join(secure, secure, Session{})
 				tt.play(h, c, b)
 				for _, p := range taps {
@@ -214,8 +214,8 @@ func TestTLSSaysGoodbye(t *testing.T) {
 				}
 				c.Close()
 				b.Close()
-				h.expect(tt.cause, tt.by, tt.code)
-				h.took(2)
+				h.expectReport(tt.cause, tt.by, tt.code)
+				h.expectTakenOver(2)
 			})
 		}
 	}
@@ -224,30 +224,30 @@ func TestTLSSaysGoodbye(t *testing.T) {
 // notify sends a close_notify and leaves the stream below it open.
 func notify(p *peer) {
 	if f, ok := p.Conn.(*forger); ok {
-		p.record(f.seal(typeAlert, 1, 0))
+		p.sendRecord(f.seal(typeAlert, 1, 0))
 	} else {
 		p.Conn.(*tls.Conn).CloseWrite()
 	}
 }
 
-// tap is a connection that keeps what was read from it.
-type tap struct {
+// recordingConn is a connection that keeps what was read from it.
+type recordingConn struct {
 	net.Conn
 	got []byte
 }
 
-func (p *tap) Read(b []byte) (int, error) {
+func (p *recordingConn) Read(b []byte) (int, error) {
 	n, err := p.Conn.Read(b)
 	p.got = append(p.got, b[:n]...)
 	return n, err
 }
 
-func (p *tap) CloseWrite() error { return wire.CloseWrite(p.Conn) }
+func (p *recordingConn) CloseWrite() error { return wire.CloseWrite(p.Conn) }
 
-func (p *tap) NetConn() net.Conn { return p.Conn }
+func (p *recordingConn) NetConn() net.Conn { return p.Conn }
 
 // last returns the type of the last whole record.
-func (p *tap) last() (typ byte) {
+func (p *recordingConn) last() (typ byte) {
 	for rest := p.got; len(rest) > 5; {
 		n := 5 + int(rest[3])<<8 + int(rest[4])
 		if len(rest) < n {
@@ -303,22 +303,22 @@ func TestHostileTLSPeer(t *testing.T) {
 	for _, tt := range tests {
 		for _, by := range []Side{Client, Backend} {
 			t.Run(tt.name+" by the "+by.String(), func(t *testing.T) {
-				h := newHall(t)
+				h := newFixture(t)
 				c, b := h.join(secure, secure, Session{})
 				peers := [2]*peer{c, b}
 				x, y := peers[by], peers[by.other()]
 				x.send(wstest.Text("good"))
-				y.take(wstest.Text("good"))
-				h.took(2)
-				if h.secrets() == 0 {
+				y.receive(wstest.Text("good"))
+				h.expectTakenOver(2)
+				if h.countSecretBytes() == 0 {
 					t.Fatal("the secrets of an open session are nowhere to be seen")
 				}
-				x.record(x.forger().seal(typeData, sent(by, wstest.Text("last"))...), tt.send(x.forger()))
+				x.sendRecord(x.forger().seal(typeData, encode(by, wstest.Text("last"))...), tt.send(x.forger()))
 				if tt.closes {
 					x.forger().Conn.(*net.TCPConn).CloseWrite()
 				}
 				code := lostCode(by)
-				y.answer(fmt.Sprintf(`text "last", close %d`, code), wstest.Close(int(code), ""))
+				y.answerClose(fmt.Sprintf(`text "last", close %d`, code), wstest.Close(int(code), ""))
 				_, err := io.Copy(io.Discard, x)
 				if got := fmt.Sprint(cmp.Or(err, io.EOF)); got != tt.want {
 					t.Errorf("the stream to the %s ended with %q; want %q", by, got, tt.want)
@@ -328,7 +328,7 @@ func TestHostileTLSPeer(t *testing.T) {
 				if r.Cause != Lost || r.By != by || r.Code != code || !strings.Contains(r.Detail, tt.detail) {
 					t.Errorf("report = %s by the %s, %d (%s); want lost by the %s, %d (...%s...)", r.Cause, r.By, r.Code, r.Detail, by, code, tt.detail)
 				}
-				h.noSecrets()
+				h.expectNoSecrets()
 			})
 		}
 	}
@@ -338,7 +338,7 @@ func TestHostileTLSPeer(t *testing.T) {
 // hand-over cuts it.
 func TestTLSSessionThatBeginsInTheMiddle(t *testing.T) {
 	const update = 5 + 5 + 1 + 16 // bytes of a record with a KeyUpdate
-	hello := sent(Client, wstest.Text("hello"), wstest.Ping("p"))
+	hello := encode(Client, wstest.Text("hello"), wstest.Ping("p"))
 	data := func(f *forger) []byte { return f.seal(typeData, hello...) }
 	parts := func(f *forger) []byte {
 		return append(f.seal(typeData, hello[:3]...), f.seal(typeData, hello[3:]...)...)
@@ -377,7 +377,7 @@ func TestTLSSessionThatBeginsInTheMiddle(t *testing.T) {
 	for _, tt := range tests {
 		for _, interrupted := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, interrupted %t", tt.name, interrupted), func(t *testing.T) {
-				h := newHall(t)
+				h := newFixture(t)
 				gateway, far := secure(t, Client)
 				f := far.(*forger)
 				c := &peer{Conn: f, t: t, side: Client}
@@ -386,7 +386,7 @@ func TestTLSSessionThatBeginsInTheMiddle(t *testing.T) {
 				if before < 0 {
 					before = len(whole)
 				}
-				c.record(first, whole[:before])
+				c.sendRecord(first, whole[:before])
 				early := make([]byte, 1)
 				if _, err := io.ReadFull(gateway, early); err != nil {
 					t.Fatal(err)
@@ -399,20 +399,20 @@ func TestTLSSessionThatBeginsInTheMiddle(t *testing.T) {
 					gateway.SetReadDeadline(time.Time{})
 				}
 				_, b := h.join(func(testing.TB, Side) (net.Conn, net.Conn) { return gateway, far }, loopback, Session{Client: wire.Side{Early: early}})
-				c.record(whole[before:])
-				b.take(wstest.Text("hello"), wstest.Ping("p"))
+				c.sendRecord(whole[before:])
+				b.receive(wstest.Text("hello"), wstest.Ping("p"))
 				b.send(wstest.Text("back"))
-				c.take(wstest.Text("back"))
+				c.receive(wstest.Text("back"))
 				if got := len(f.asked); got != tt.answers {
 					t.Errorf("%d key updates; want %d", got, tt.answers)
 				}
 				c.send(wstest.Close(1000, ""))
-				b.answer("close 1000", wstest.Close(1000, ""))
-				c.expect("close 1000")
+				b.answerClose("close 1000", wstest.Close(1000, ""))
+				c.expectRest("close 1000")
 				c.Close()
-				h.expect(Closed, Client, 1000)
-				h.took(1)
-				h.noSecrets()
+				h.expectReport(Closed, Client, 1000)
+				h.expectTakenOver(1)
+				h.expectNoSecrets()
 			})
 		}
 	}
@@ -421,7 +421,7 @@ func TestTLSSessionThatBeginsInTheMiddle(t *testing.T) {
 // However records are cut, and whatever stands between those with data.
 func TestTLSRecordsInEveryShape(t *testing.T) {
 	message := wstest.Text(strings.Repeat("message", 100))
-	whole := sent(Client, message, wstest.Ping("p"), wstest.Text("last"))
+	whole := encode(Client, message, wstest.Ping("p"), wstest.Text("last"))
 	tests := []struct {
 		name    string
 		send    func(c *peer)
@@ -429,7 +429,7 @@ func TestTLSRecordsInEveryShape(t *testing.T) {
 	}{
 		{"byte by byte", func(c *peer) {
 			for _, one := range c.forger().seal(typeData, whole...) {
-				c.record([]byte{one})
+				c.sendRecord([]byte{one})
 			}
 		}, 0},
 		{"a record for each byte", func(c *peer) {
@@ -437,55 +437,55 @@ func TestTLSRecordsInEveryShape(t *testing.T) {
 			for _, one := range whole {
 				all = append(all, c.forger().seal(typeData, one)...)
 			}
-			c.record(all)
+			c.sendRecord(all)
 		}, 0},
 		{"padding", func(c *peer) {
 			padded := func(b []byte) []byte { // content, its type, zeros
 				return c.forger().seal(0, append(append(bytes.Clone(b), typeData), make([]byte, 1000)...)...)
 			}
-			c.record(padded(whole[:100]), padded(whole[100:]))
+			c.sendRecord(padded(whole[:100]), padded(whole[100:]))
 		}, 0},
 		{"empty records between", func(c *peer) {
 			f := c.forger()
 			for i := range 10 {
-				c.record(f.seal(typeData), f.seal(typeData, whole[i*70:i*70+70]...), f.seal(typeData))
+				c.sendRecord(f.seal(typeData), f.seal(typeData, whole[i*70:i*70+70]...), f.seal(typeData))
 			}
-			c.record(f.seal(typeData, whole[700:]...))
+			c.sendRecord(f.seal(typeData, whole[700:]...))
 		}, 0},
 		{"key updates between", func(c *peer) {
 			f := c.forger()
 			for i := range 10 {
-				c.record(f.rekey(byte(i%2)), f.seal(typeData, whole[i*70:i*70+70]...))
+				c.sendRecord(f.rekey(byte(i%2)), f.seal(typeData, whole[i*70:i*70+70]...))
 			}
-			c.record(f.seal(typeData, whole[700:]...))
+			c.sendRecord(f.seal(typeData, whole[700:]...))
 		}, 1},
 	}
 	secure := forgedTLS(t, loopback)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			h := newHall(t)
+			h := newFixture(t)
 			c, b := h.join(secure, loopback, Session{})
 			tt.send(c)
-			b.take(message, wstest.Ping("p"), wstest.Text("last"))
+			b.receive(message, wstest.Ping("p"), wstest.Text("last"))
 			for _, answer := range []string{"back", "and again"} {
 				b.send(wstest.Text(answer))
-				c.take(wstest.Text(answer))
+				c.receive(wstest.Text(answer))
 				if got := c.forger().asked; !bytes.Equal(got, make([]byte, tt.answers)) {
 					t.Errorf("key updates that ask for %v; want %d that ask for none", got, tt.answers)
 				}
 			}
-			h.took(1)
+			h.expectTakenOver(1)
 		})
 	}
 }
 
 // Frames that one read brings share records, and bulk fills them.
 func TestTLSRecordsAreFull(t *testing.T) {
-	h := newHall(t)
+	h := newFixture(t)
 	secure := forgedTLS(t, loopback)
 	c, b := h.join(secure, loopback, Session{})
-	many := bytes.Repeat(sent(Backend, wstest.Text("tiny")), 100)
-	b.raw(many)
+	many := bytes.Repeat(encode(Backend, wstest.Text("tiny")), 100)
+	b.sendRaw(many)
 	if _, err := io.ReadFull(c, make([]byte, len(many))); err != nil {
 		t.Fatal(err)
 	}
@@ -493,7 +493,7 @@ func TestTLSRecordsAreFull(t *testing.T) {
 		t.Errorf("%d records for what one read brings", n)
 	}
 	before := c.forger().in.sequence
-	large := sent(Backend, binary(strings.Repeat("x", 1<<20)))
+	large := encode(Backend, binary(strings.Repeat("x", 1<<20)))
 	go b.Write(large)
 	if _, err := io.ReadFull(c, make([]byte, len(large))); err != nil {
 		t.Fatal(err)
@@ -505,19 +505,19 @@ func TestTLSRecordsAreFull(t *testing.T) {
 
 func TestTLSHalfClose(t *testing.T) {
 	secure := forgedTLS(t, loopback)
-	h := newHall(t)
+	h := newFixture(t)
 	c, b := h.join(secure, secure, Session{})
 	c.send(wstest.Text("question"))
-	c.record(c.forger().seal(typeAlert, 1, 0), []byte("what follows is nothing"))
-	b.take(wstest.Text("question"))
+	c.sendRecord(c.forger().seal(typeAlert, 1, 0), []byte("what follows is nothing"))
+	b.receive(wstest.Text("question"))
 	large := binary(strings.Repeat("x", 1<<20))
 	go b.send(large)
-	c.take(large)
-	b.answer("close 1001", wstest.Close(1001, ""))
-	c.expect("close 1001")
+	c.receive(large)
+	b.answerClose("close 1001", wstest.Close(1001, ""))
+	c.expectRest("close 1001")
 	c.Close()
-	h.expect(Lost, Client, 1001)
-	h.noSecrets()
+	h.expectReport(Lost, Client, 1001)
+	h.expectNoSecrets()
 }
 
 // What a direction holds while its reader stalls is what one read brings, in
@@ -526,7 +526,7 @@ func TestTLSStalledReaderHoldsTheWriterBack(t *testing.T) {
 	for name, secure := range map[string]link{"TLS 1.3": overTLS(t, tight), "TLS 1.2": overTLS(t, tight, suite(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256))} {
 		for _, stalled := range []Side{Client, Backend} {
 			t.Run(name+", "+stalled.String(), func(t *testing.T) {
-				h := newHall(t)
+				h := newFixture(t)
 				c, b := h.join(secure, secure, Session{})
 				peers := [2]*peer{c, b}
 				to, from := peers[stalled], peers[stalled.other()]
@@ -534,29 +534,29 @@ func TestTLSStalledReaderHoldsTheWriterBack(t *testing.T) {
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					from.Write(sent(from.side, message, wstest.Close(1000, "")))
+					from.Write(encode(from.side, message, wstest.Close(1000, "")))
 				}()
-				h.piped(h.last, stalled)
+				h.awaitPiped(h.last, stalled)
 				to.send(wstest.Text("still there")) // the other direction does not care
-				from.take(wstest.Text("still there"))
-				h.until(h.last, "stalled", func(_ *loop, k joint) bool {
-					if !k.busy(stalled) {
+				from.receive(wstest.Text("still there"))
+				h.until(h.last, "stalled", func(_ *loop, k handle) bool {
+					if !k.writePending(stalled) {
 						return false
 					}
-					x := &k.hot[from.side]
-					if held := len(k.hot[stalled].out) + len(x.held) + len(x.record); held > record.SealedSize(loopBuffer)+16<<10+5 {
+					x := &k.pending[from.side]
+					if held := len(k.pending[stalled].out) + len(x.held) + len(x.partialRecord); held > record.SealedSize(loopBuffer)+16<<10+5 {
 						t.Errorf("%d bytes are held", held)
 					}
 					return true
 				})
-				h.quiet()
-				to.take(message)
-				to.answer("close 1000", wstest.Close(1000, ""))
+				h.expectQuiet()
+				to.receive(message)
+				to.answerClose("close 1000", wstest.Close(1000, ""))
 				<-done
 				from.Close()
-				h.expect(Closed, stalled.other(), 1000)
-				h.took(2)
-				h.noSecrets()
+				h.expectReport(Closed, stalled.other(), 1000)
+				h.expectTakenOver(2)
+				h.expectNoSecrets()
 			})
 		}
 	}
@@ -576,23 +576,23 @@ func TestTLSFramesOfOneRecordAreHeldToARate(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			h := newHall(t)
+			h := newFixture(t)
 			h.group.Set(Rules{Client: tt.rules})
 			c, b := h.join(secure, secure, Session{})
 			var frames []ws.Frame
 			for i := range 20 {
 				frames = append(frames, wstest.Text(fmt.Sprint("message ", i)))
 			}
-			c.record(c.forger().seal(typeData, sent(Client, frames...)...), c.forger().seal(typeData, sent(Client, wstest.Text("next"))...))
+			c.sendRecord(c.forger().seal(typeData, encode(Client, frames...)...), c.forger().seal(typeData, encode(Client, wstest.Text("next"))...))
 			if tt.close {
-				b.answer(`text "message 0", text "message 1", close 1001`, wstest.Close(1001, ""))
+				b.answerClose(`text "message 0", text "message 1", close 1001`, wstest.Close(1001, ""))
 				c.send(wstest.Close(1008, ""))
-				c.expect(`close 1008 "messages over the rate limit"`)
-				h.expect(TooFast, Client, 1008)
+				c.expectRest(`close 1008 "messages over the rate limit"`)
+				h.expectReport(TooFast, Client, 1008)
 				return
 			}
-			b.take(append(frames, wstest.Text("next"))...)
-			h.took(2)
+			b.receive(append(frames, wstest.Text("next"))...)
+			h.expectTakenOver(2)
 		})
 	}
 }
@@ -600,7 +600,7 @@ func TestTLSFramesOfOneRecordAreHeldToARate(t *testing.T) {
 // The end of a stream stands behind what is held for its time, also where one
 // read brings both.
 func TestTLSEndsBehindWhatIsHeldToARate(t *testing.T) {
-	h := newHall(t)
+	h := newFixture(t)
 	h.group.Set(Rules{Client: Traffic{MessageRate: 500, MessageBurst: 2}})
 	c, b := h.join(forgedTLS(t, loopback), loopback, Session{})
 	var frames []ws.Frame
@@ -608,51 +608,51 @@ func TestTLSEndsBehindWhatIsHeldToARate(t *testing.T) {
 		frames = append(frames, wstest.Text(fmt.Sprint("message ", i)))
 	}
 	frames = append(frames, wstest.Close(1000, "all"))
-	c.record(c.forger().seal(typeData, sent(Client, frames...)...), c.forger().seal(typeAlert, 1, 0))
-	b.take(frames...)
+	c.sendRecord(c.forger().seal(typeData, encode(Client, frames...)...), c.forger().seal(typeAlert, 1, 0))
+	b.receive(frames...)
 	b.send(wstest.Close(1000, ""))
 	b.Close()
-	c.expect("close 1000")
-	h.expect(Closed, Client, 1000)
+	c.expectRest("close 1000")
+	h.expectReport(Closed, Client, 1000)
 }
 
 // Who is over a limit and gone with the same read is no reason to tell the other
 // side nothing: none of the frame went there.
 func TestTLSEndsInsideAFrameOverALimit(t *testing.T) {
-	h := newHall(t)
+	h := newFixture(t)
 	h.group.Set(Rules{Backend: Traffic{Frame: 5}})
 	c, b := h.join(loopback, forgedTLS(t, loopback), Session{})
-	b.record(b.forger().seal(typeData, sent(Backend, wstest.Text("0123456789"))[:6]...), b.forger().seal(typeAlert, 1, 0))
-	c.answer("close 1001", wstest.Close(1001, ""))
-	b.hear(`close 1009 "a frame over the size limit"`)
+	b.sendRecord(b.forger().seal(typeData, encode(Backend, wstest.Text("0123456789"))[:6]...), b.forger().seal(typeAlert, 1, 0))
+	c.answerClose("close 1001", wstest.Close(1001, ""))
+	b.expectClose(`close 1009 "a frame over the size limit"`)
 	b.Close()
-	h.expect(TooLarge, Backend, 1009)
+	h.expectReport(TooLarge, Backend, 1009)
 }
 
 func TestTLSPingsOfTheGateway(t *testing.T) {
-	h := newHall(t)
+	h := newFixture(t)
 	h.group.Set(Rules{Ping: time.Hour, Pong: time.Hour})
 	secure := forgedTLS(t, loopback)
 	c, b := h.join(secure, secure, Session{})
-	first := sent(Backend, wstest.Part(ws.OpText, "be"))
-	b.raw(first)
+	first := encode(Backend, wstest.Part(ws.OpText, "be"))
+	b.sendRaw(first)
 	io.ReadFull(c, make([]byte, len(first)))
-	h.pass(time.Hour)
+	h.advanceTime(time.Hour)
 	for _, p := range []*peer{c, b} {
 		p.send(wstest.Pong(p.pinged()))
 	}
 	b.send(wstest.Last("hind"))
-	c.take(wstest.Last("hind"))
-	h.until(h.last, "heard of both", func(_ *loop, k joint) bool { return !k.ends[Client].asked && !k.ends[Backend].asked })
-	h.pass(2 * time.Hour)
+	c.receive(wstest.Last("hind"))
+	h.until(h.last, "heard of both", func(_ *loop, k handle) bool { return !k.sides[Client].pingSent && !k.sides[Backend].pingSent })
+	h.advanceTime(2 * time.Hour)
 	for _, p := range []*peer{c, b} {
 		p.pinged()
 	}
-	h.pass(3 * time.Hour)
-	b.answer("close 1001", wstest.Close(1001, ""))
+	h.advanceTime(3 * time.Hour)
+	b.answerClose("close 1001", wstest.Close(1001, ""))
 	c.send(wstest.Close(1001, ""))
-	c.expect(`close 1001 "ping unanswered"`)
-	h.expect(Unanswered, Client, 1001)
+	c.expectRest(`close 1001 "ping unanswered"`)
+	h.expectReport(Unanswered, Client, 1001)
 }
 
 // A side that begins a record has as long to end it as one that takes nothing: what
@@ -662,46 +662,46 @@ func TestTLSRecordsThatNeverEnd(t *testing.T) {
 	for _, by := range []Side{Client, Backend} {
 		t.Run(by.String(), func(t *testing.T) {
 			const stall = time.Hour
-			h := newHall(t)
+			h := newFixture(t)
 			h.group.Set(Rules{Stall: stall})
 			c, b := h.join(secure, secure, Session{})
 			x, y := [2]*peer{c, b}[by], [2]*peer{c, b}[by.other()]
 			begun := func(n int) (since int64) {
 				t.Helper()
-				h.until(h.last, "begun", func(_ *loop, k joint) bool {
-					if k.hot == nil || len(k.hot[by].record) != n {
+				h.until(h.last, "begun", func(_ *loop, k handle) bool {
+					if k.pending == nil || len(k.pending[by].partialRecord) != n {
 						return false
 					}
-					since = k.begun(k.hot[by].begun)[by]
+					since = k.recordSince(k.pending[by].recordSince)[by]
 					return true
 				})
 				return since
 			}
 
-			one := x.forger().seal(typeData, sent(by, wstest.Text("one"))...)
-			two := x.forger().seal(typeData, sent(by, wstest.Text("two"))...)
-			x.record(one[:7])
+			one := x.forger().seal(typeData, encode(by, wstest.Text("one"))...)
+			two := x.forger().seal(typeData, encode(by, wstest.Text("two"))...)
+			x.sendRecord(one[:7])
 			first := begun(7)
-			x.record(one[7:], two[:8])
-			y.take(wstest.Text("one"))
+			x.sendRecord(one[7:], two[:8])
+			y.receive(wstest.Text("one"))
 			second := begun(8)
-			x.record(two[8:9])
+			x.sendRecord(two[8:9])
 			if third := begun(9); first == 0 || second <= first || third != second {
 				t.Errorf("the records began at %d and %d, and with a byte more at %d", first, second, third)
 			}
-			h.pass(stall - time.Minute)
-			h.until(h.last, "open", func(_ *loop, k joint) bool { return !k.closing() })
-			h.pass(stall + time.Minute)
+			h.advanceTime(stall - time.Minute)
+			h.until(h.last, "open", func(_ *loop, k handle) bool { return !k.closing() })
+			h.advanceTime(stall + time.Minute)
 			switch by {
 			case Client:
-				y.hear("close 1001")
+				y.expectClose("close 1001")
 			default:
-				y.hear(`close 1001 "stalled"`)
+				y.expectClose(`close 1001 "stalled"`)
 			}
 			x.Close()
 			y.Close()
-			h.expect(Stalled, by, 1001)
-			h.noSecrets()
+			h.expectReport(Stalled, by, 1001)
+			h.expectNoSecrets()
 		})
 	}
 }
@@ -710,20 +710,20 @@ func TestTLSRecordsThatNeverEnd(t *testing.T) {
 // for as many as are warm. The peers have sealed what they send before, and open
 // nothing.
 func TestRelayingTLSAllocatesNothing(t *testing.T) {
-	if poolForgets() {
+	if poolDropsItems() {
 		t.Skip("the race detector allocates")
 	}
 	secure := forgedTLS(t, loopback)
 	for _, tt := range []struct{ size, sessions, rounds int }{{128, 1, 5000}, {128, 100, 100}, {16 << 10, 1, 500}, {1 << 20, 1, 20}} {
 		t.Run(fmt.Sprintf("%d bytes, %d sessions", tt.size, tt.sessions), func(t *testing.T) {
 			const warmUp = 5
-			h := newHall(t)
-			var ways []*way
+			h := newFixture(t)
+			var ways []*sealedDirection
 			for range tt.sessions {
 				c, b := h.join(secure, secure, Session{})
 				for _, ends := range [][2]*peer{{c, b}, {b, c}} {
-					message := sent(ends[0].side, binary(strings.Repeat("x", tt.size)))
-					w := &way{from: ends[0].forger().Conn, to: ends[1].forger().Conn, size: len(message)}
+					message := encode(ends[0].side, binary(strings.Repeat("x", tt.size)))
+					w := &sealedDirection{from: ends[0].forger().Conn, to: ends[1].forger().Conn, size: len(message)}
 					for range tt.rounds + warmUp {
 						var sealed []byte
 						for part := range slices.Chunk(message, 1<<14) {
@@ -734,7 +734,7 @@ func TestRelayingTLSAllocatesNothing(t *testing.T) {
 					ways = append(ways, w)
 				}
 			}
-			wake, woken := make(chan *way), make(chan error)
+			wake, woken := make(chan *sealedDirection), make(chan error)
 			go func() {
 				for w := range wake {
 					woken <- w.send()
@@ -760,26 +760,26 @@ func TestRelayingTLSAllocatesNothing(t *testing.T) {
 			if n := mallocs(func() { play(tt.rounds) }); n > most {
 				t.Errorf("%d messages of %d bytes: %d allocations; want at most %d", messages, tt.size, n, most)
 			}
-			h.took(2 * tt.sessions)
+			h.expectTakenOver(2 * tt.sessions)
 		})
 	}
 }
 
-// way is one direction of a session, from socket to socket.
-type way struct {
+// sealedDirection is one direction of a session, from socket to socket.
+type sealedDirection struct {
 	from, to net.Conn
 	size     int      // of a message
 	sealed   [][]byte // messages to be sent
 }
 
-func (w *way) send() error {
+func (w *sealedDirection) send() error {
 	_, err := w.from.Write(w.sealed[0])
 	w.sealed = w.sealed[1:]
 	return err
 }
 
 // receive reads the records of a message.
-func (w *way) receive(in []byte) error {
+func (w *sealedDirection) receive(in []byte) error {
 	const more = 1 + 16 // content type and tag
 	for left := w.size; left > 0; {
 		if _, err := io.ReadFull(w.to, in[:5]); err != nil {
@@ -813,12 +813,12 @@ func (p *peer) pinged() string {
 
 func TestATLSSessionJoinedToAStoppedEngineIsTold(t *testing.T) {
 	secure := forgedTLS(t, loopback)
-	h := newHall(t)
+	h := newFixture(t)
 	h.stop()
 	c, b := h.join(secure, secure, Session{})
-	c.expect(`close 1001 "shutdown"`)
-	b.expect("close 1001")
-	h.expect(Shutdown, Gateway, 1001)
+	c.expectRest(`close 1001 "shutdown"`)
+	b.expectRest("close 1001")
+	h.expectReport(Shutdown, Gateway, 1001)
 }
 
 // Keys that are not those of the connection leave the session where it was.
@@ -852,21 +852,21 @@ func TestTLSThatCannotBeTakenOverStays(t *testing.T) {
 				return gateway, peer
 			}
 		}
-		h := newHall(t)
+		h := newFixture(t)
 		c, b := h.join(keeping(tt.client), keeping(tt.backend), Session{})
 		converse(t, c, b)
 		why := h.reasons()
-		if taken := h.taken.Load(); taken != 0 || len(why) > 1 || !strings.Contains(strings.Join(why, ""), tt.why) || (len(why) == 0) != (tt.why == "") {
+		if taken := h.takenOver.Load(); taken != 0 || len(why) > 1 || !strings.Contains(strings.Join(why, ""), tt.why) || (len(why) == 0) != (tt.why == "") {
 			t.Errorf("%d connections taken over, the session stayed for %q; want none and %q", taken, why, tt.why)
 		}
 		if slices.ContainsFunc(held, (*wire.Conn).Remembers) {
 			t.Errorf("a connection of a session that stayed for %q still remembers", why)
 		}
 		c.send(wstest.Close(1000, ""))
-		b.answer("close 1000", wstest.Close(1000, ""))
-		c.expect("close 1000")
+		b.answerClose("close 1000", wstest.Close(1000, ""))
+		c.expectRest("close 1000")
 		c.Close()
-		h.expect(Closed, Client, 1000)
-		h.noSecrets()
+		h.expectReport(Closed, Client, 1000)
+		h.expectNoSecrets()
 	}
 }

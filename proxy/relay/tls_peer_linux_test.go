@@ -181,7 +181,7 @@ func forgedTLS(t testing.TB, below link) link {
 	return func(t testing.TB, side Side) (gateway, peer net.Conn) {
 		g, p := below(t, side)
 		var log bytes.Buffer
-		gateway, shaken := shake(t, g, p, side, server, client, &log)
+		gateway, shaken := handshakeTLS(t, g, p, side, server, client, &log)
 		if shaken.ConnectionState().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
 			t.Skip("this machine has no AES that is fast, so that crypto/tls takes another suite")
 		}
@@ -210,31 +210,31 @@ func secretIn(t testing.TB, log, label string) []byte {
 // forger returns what a peer sends its records with.
 func (p *peer) forger() *forger { return p.Conn.(*forger) }
 
-// record sends bytes below TLS.
-func (p *peer) record(b ...[]byte) {
+// sendRecord sends bytes below TLS.
+func (p *peer) sendRecord(b ...[]byte) {
 	p.t.Helper()
 	if _, err := p.forger().Conn.Write(bytes.Join(b, nil)); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-// took checks how many TLS connections the loops have taken over, and that
+// expectTakenOver checks how many TLS connections the loops have taken over, and that
 // there were no others.
-func (h *hall) took(n int) {
+func (h *engineFixture) expectTakenOver(n int) {
 	h.t.Helper()
-	if taken, why := h.taken.Load(), h.reasons(); taken != uint64(n) || len(why) != 0 {
+	if taken, why := h.takenOver.Load(), h.reasons(); taken != uint64(n) || len(why) != 0 {
 		h.t.Errorf("%d TLS connections were taken over, sessions left to crypto/tls for %q; want %d and none", taken, why, n)
 	}
 }
 
-// noSecrets checks that the loops, which hold no session, hold none of their
+// expectNoSecrets checks that the loops, which hold no session, hold none of their
 // secrets either.
-func (h *hall) noSecrets() {
+func (h *engineFixture) expectNoSecrets() {
 	h.t.Helper()
-	h.empty()
+	h.expectEmpty()
 	for _, l := range h.loops {
-		l.wait(func() {
-			for _, chunk := range l.secrets.cells.all {
+		l.call(func() {
+			for _, chunk := range l.tlsStates.cells.all {
 				if chunk == nil {
 					continue
 				}
@@ -247,23 +247,23 @@ func (h *hall) noSecrets() {
 					}
 				}
 			}
-			if l.secrets.warm == nil {
+			if l.tlsStates.cipherCache == nil {
 				return
 			}
-			for i := range l.secrets.warm {
-				if !reflect.ValueOf(&l.secrets.warm[i].hot).Elem().IsZero() {
-					h.t.Fatalf("the ciphers of cell %d are kept", l.secrets.warm[i].cell)
+			for i := range l.tlsStates.cipherCache {
+				if !reflect.ValueOf(&l.tlsStates.cipherCache[i].ciphers).Elem().IsZero() {
+					h.t.Fatalf("the ciphers of cell %d are kept", l.tlsStates.cipherCache[i].cell)
 				}
 			}
 		})
 	}
 }
 
-// secrets counts the bytes of the loops' secrets that are not zero.
-func (h *hall) secrets() (n int) {
+// countSecretBytes counts the bytes of the loops' secrets that are not zero.
+func (h *engineFixture) countSecretBytes() (n int) {
 	for _, l := range h.loops {
-		l.wait(func() {
-			for _, chunk := range l.secrets.cells.all {
+		l.call(func() {
+			for _, chunk := range l.tlsStates.cells.all {
 				if chunk != nil {
 					n += len(chunk.memory) - bytes.Count(chunk.memory, []byte{0})
 				}
@@ -294,7 +294,7 @@ func TestNothingFollowsAFatalAlert(t *testing.T) {
 			for _, portable := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, %s, portable %t", tt.name, side, portable), func(t *testing.T) {
 					t.Parallel()
-					h := newHall(t)
+					h := newFixture(t)
 					kinds := [2]link{loopback, loopback}
 					kinds[side] = forgedTLS(t, loopback)
 					ends := [2]*peer{{t: t, side: Client}, {t: t, side: Backend}}
@@ -307,8 +307,8 @@ func TestNothingFollowsAFatalAlert(t *testing.T) {
 						h.Join(o)
 					}
 					p, other := ends[side], ends[side.other()]
-					p.record(tt.sent(p.forger()))
-					other.answer(fmt.Sprint("close ", lostCode(side)), wstest.Close(1001, ""))
+					p.sendRecord(tt.sent(p.forger()))
+					other.answerClose(fmt.Sprint("close ", lostCode(side)), wstest.Close(1001, ""))
 					var got []string
 					for err := error(alert(0)); errors.As(err, new(alert)); {
 						err = p.forger().open()
@@ -318,7 +318,7 @@ func TestNothingFollowsAFatalAlert(t *testing.T) {
 						t.Errorf("the %s got %s; want %s", side, s, tt.want)
 					}
 					p.Close()
-					h.expect(Lost, side, lostCode(side))
+					h.expectReport(Lost, side, lostCode(side))
 				})
 			}
 		}

@@ -13,8 +13,8 @@ import (
 
 var mask = [4]byte{0xa1, 0x5b, 0x7c, 0x02}
 
-// sent returns frames as a side sends them: a client's are masked.
-func sent(from Side, frames ...ws.Frame) []byte {
+// encode returns frames as a side sends them: a client's are masked.
+func encode(from Side, frames ...ws.Frame) []byte {
 	var b bytes.Buffer
 	for _, f := range frames {
 		if from == Client {
@@ -29,7 +29,7 @@ func binary(payload string) ws.Frame { return ws.NewBinaryFrame([]byte(payload))
 
 // A reading is what an endpoint makes of a byte stream, by rules written down
 // a second time: nothing here is shared with internal/frame.
-type reading struct {
+type parsedStream struct {
 	frames []string // one entry a whole frame
 	pass   int      // bytes that a gateway may let through
 	whole  int      // of them, bytes up to the end of the last whole frame
@@ -38,12 +38,12 @@ type reading struct {
 }
 
 // inside reports whether what may pass ends inside a data frame.
-func (r *reading) inside() bool { return r.pass > r.whole }
+func (r *parsedStream) inside() bool { return r.pass > r.whole }
 
 // ends reports whether the stream ends the session by itself.
-func (r *reading) ends() bool { return r.closed || r.broken }
+func (r *parsedStream) ends() bool { return r.closed || r.broken }
 
-func (r *reading) String() string {
+func (r *parsedStream) String() string {
 	s := strings.Join(r.frames, ", ")
 	switch {
 	case r.broken:
@@ -54,8 +54,8 @@ func (r *reading) String() string {
 	return strings.TrimSpace(s)
 }
 
-// read reads what a side sent. Bytes behind a Close frame are broken ones.
-func read(from Side, deflate bool, stream []byte) (r reading) {
+// parseStream reads what a side sent. Bytes behind a Close frame are broken ones.
+func parseStream(from Side, deflate bool, stream []byte) (r parsedStream) {
 	in := bytes.NewReader(stream)
 	message := false
 	for in.Len() > 0 {

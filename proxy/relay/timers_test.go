@@ -22,7 +22,7 @@ func TestCoreByTheClock(t *testing.T) {
 	ten := wstest.Text("0123456789")
 	bye := wstest.Close(1001, "")
 	pings := Rules{Ping: 10 * s, Pong: 5 * s}
-	tests := []scene{
+	tests := []coreTest{
 		{
 			name:   "nothing is due without rules",
 			events: []event{wait(1000 * time.Hour)},
@@ -36,7 +36,7 @@ func TestCoreByTheClock(t *testing.T) {
 
 		{
 			name: "idle from the beginning", rules: Rules{Idle: 10 * s},
-			events: []event{wait(10 * s), comes(Client, bye), comes(Backend, bye)},
+			events: []event{wait(10 * s), receives(Client, bye), receives(Backend, bye)},
 			client: `close 1001 "idle"`, backend: `close 1001`, report: "idle gateway 1001 idle", at: 10 * s,
 		},
 		{
@@ -46,7 +46,7 @@ func TestCoreByTheClock(t *testing.T) {
 		},
 		{
 			name: "data of either side puts idleness off", rules: Rules{Idle: 10 * s},
-			events: []event{wait(9 * s), comes(Client, ten), wait(9 * s), comes(Backend, ten), wait(30 * s)},
+			events: []event{wait(9 * s), receives(Client, ten), wait(9 * s), receives(Backend, ten), wait(30 * s)},
 			client: `text "0123456789", close 1001 "idle"`, backend: `text "0123456789", close 1001`,
 			report: "idle gateway 1001 idle", at: 28 * s, cut: true,
 		},
@@ -59,18 +59,18 @@ func TestCoreByTheClock(t *testing.T) {
 		},
 		{
 			name: "control frames do not put it off", rules: Rules{Idle: 10 * s},
-			events: []event{wait(9 * s), comes(Client, wstest.Ping("")), comes(Backend, wstest.Pong("")), part(Client, 0, 3, wstest.Ping("abc")), wait(s)},
+			events: []event{wait(9 * s), receives(Client, wstest.Ping("")), receives(Backend, wstest.Pong("")), part(Client, 0, 3, wstest.Ping("abc")), wait(s)},
 			client: `pong, close 1001 "idle"`, backend: `ping, close 1001`, report: "idle gateway 1001 idle", at: 10 * s, open: true,
 		},
 		{
 			name: "the gateway's pings do not put it off", rules: Rules{Idle: 10 * s, Ping: 4 * s, Pong: 3 * s},
-			events: []event{wait(4 * s), pongs(Client), pongs(Backend), wait(4 * s), pongs(Backend), pongs(Client), wait(2 * s), comes(Client, bye), comes(Backend, bye)},
+			events: []event{wait(4 * s), pongs(Client), pongs(Backend), wait(4 * s), pongs(Backend), pongs(Client), wait(2 * s), receives(Client, bye), receives(Backend, bye)},
 			client: `ping "gateway!", ping "gateway!", close 1001 "idle"`, backend: `ping "gateway!", ping "gateway!", close 1001`,
 			report: "idle gateway 1001 idle", at: 10 * s,
 		},
 		{
 			name: "idle inside a frame, whose end comes first", rules: Rules{Idle: 10 * s},
-			events: []event{part(Client, 0, 9, ten), wait(10 * s), part(Client, 9, 16, ten), comes(Client, ten, bye), eof(Backend)},
+			events: []event{part(Client, 0, 9, ten), wait(10 * s), part(Client, 9, 16, ten), receives(Client, ten, bye), eof(Backend)},
 			client: `close 1001 "idle"`, backend: `text "0123456789", close 1001`, report: "idle gateway 1001 idle", at: 10 * s,
 		},
 		{
@@ -80,24 +80,24 @@ func TestCoreByTheClock(t *testing.T) {
 		},
 		{
 			name: "idle inside a message", rules: Rules{Idle: 10 * s},
-			events: []event{comes(Backend, wstest.Part(ws.OpText, "a")), wait(10 * s), eof(Client), eof(Backend)},
+			events: []event{receives(Backend, wstest.Part(ws.OpText, "a")), wait(10 * s), eof(Client), eof(Backend)},
 			client: `text- "a", close 1001 "idle"`, backend: `close 1001`, report: "idle gateway 1001 idle", at: 10 * s,
 		},
 		{
 			name: "idleness counts no more once the session is closing", rules: Rules{Idle: 3 * s},
-			events: []event{wait(2 * s), comes(Client, wstest.Close(1000, "bye")), wait(4 * s), comes(Backend, wstest.Close(1000, ""))},
+			events: []event{wait(2 * s), receives(Client, wstest.Close(1000, "bye")), wait(4 * s), receives(Backend, wstest.Close(1000, ""))},
 			client: `close 1000`, backend: `close 1000 "bye"`, report: "close client 1000 bye", at: 2 * s,
 		},
 		{
 			name: "idleness counts no more once a side is lost", rules: Rules{Idle: 3 * s},
-			events: []event{wait(2 * s), eof(Client), wait(4 * s), comes(Backend, ten, bye)},
+			events: []event{wait(2 * s), eof(Client), wait(4 * s), receives(Backend, ten, bye)},
 			client: `text "0123456789", close 1001`, backend: `close 1001`, report: "lost client 1001", at: 2 * s,
 			detail: "the client closed the connection without a Close frame",
 		},
 
 		{
 			name: "the life is over", rules: Rules{Lifetime: 100 * s},
-			events: []event{wait(50 * s), comes(Client, ten), wait(49 * s), comes(Backend, ten), wait(s), comes(Client, bye), comes(Backend, bye)},
+			events: []event{wait(50 * s), receives(Client, ten), wait(49 * s), receives(Backend, ten), wait(s), receives(Client, bye), receives(Backend, bye)},
 			client: `text "0123456789", close 1001 "lifetime over"`, backend: `text "0123456789", close 1001`,
 			report: "lifetime over gateway 1001 lifetime over", at: 100 * s,
 		},
@@ -124,18 +124,18 @@ func TestCoreByTheClock(t *testing.T) {
 		},
 		{
 			name: "each side by its own silence", rules: pings,
-			events: []event{wait(6 * s), comes(Client, ten), wait(4 * s), comes(Backend, wstest.Pong("")), wait(6*s - instant)},
+			events: []event{wait(6 * s), receives(Client, ten), wait(4 * s), receives(Backend, wstest.Pong("")), wait(6*s - instant)},
 			client: `pong`, backend: `text "0123456789", ping "gateway!"`, report: "none client 0", open: true,
 		},
 		{
 			name: "any frame breaks the silence, and any part of one that goes on", rules: pings,
-			events: []event{wait(9 * s), part(Client, 0, 6, ten), comes(Backend, wstest.Ping("p")), wait(9 * s), part(Client, 6, 7, ten), comes(Backend, wstest.Pong("")), wait(9 * s)},
+			events: []event{wait(9 * s), part(Client, 0, 6, ten), receives(Backend, wstest.Ping("p")), wait(9 * s), part(Client, 6, 7, ten), receives(Backend, wstest.Pong("")), wait(9 * s)},
 			client: `ping "p", pong`, backend: `+7 bytes`, report: "none client 0", open: true,
 		},
 		{
 			name: "what does not go on is silence", rules: pings,
 			events: []event{
-				wait(9 * s), part(Client, 0, 7, wstest.Ping("never ends")), comes(Backend, ten), wait(s), raw(Client, ""), wait(3 * s), raw(Client, ""), wait(2 * s),
+				wait(9 * s), part(Client, 0, 7, wstest.Ping("never ends")), receives(Backend, ten), wait(s), raw(Client, ""), wait(3 * s), raw(Client, ""), wait(2 * s),
 				eof(Client), eof(Backend),
 			},
 			client: `text "0123456789", ping "gateway!", close 1001 "ping unanswered"`, backend: `close 1001`,
@@ -144,30 +144,30 @@ func TestCoreByTheClock(t *testing.T) {
 		{
 			name: "answers are swallowed, and silence counts from them", rules: pings,
 			events: []event{
-				wait(10 * s), wait(3 * s), pongs(Client), pongs(Backend), wait(10*s - instant), comes(Client, wstest.Text("x")), wait(instant),
+				wait(10 * s), wait(3 * s), pongs(Client), pongs(Backend), wait(10*s - instant), receives(Client, wstest.Text("x")), wait(instant),
 			},
 			client: `ping "gateway!"`, backend: `ping "gateway!", text "x", ping "gateway!"`, report: "none client 0", open: true,
 		},
 		{
 			name: "the client does not answer", rules: pings,
-			events: []event{wait(10 * s), pongs(Backend), wait(5*s - instant), comes(Backend, ten), wait(instant), comes(Client, bye), comes(Backend, bye)},
+			events: []event{wait(10 * s), pongs(Backend), wait(5*s - instant), receives(Backend, ten), wait(instant), receives(Client, bye), receives(Backend, bye)},
 			client: `ping "gateway!", text "0123456789", close 1001 "ping unanswered"`, backend: `ping "gateway!", close 1001`,
 			report: "ping unanswered client 1001 ping unanswered", at: 15 * s,
 		},
 		{
 			name: "the backend does not answer", rules: pings,
-			events: []event{wait(10 * s), pongs(Client), wait(5 * s), comes(Client, bye), comes(Backend, bye)},
+			events: []event{wait(10 * s), pongs(Client), wait(5 * s), receives(Client, bye), receives(Backend, bye)},
 			client: `ping "gateway!", close 1001 "ping unanswered"`, backend: `ping "gateway!", close 1001`,
 			report: "ping unanswered backend 1001 ping unanswered", at: 15 * s,
 		},
 		{
 			name: "whatever comes behind a ping is an answer", rules: pings,
-			events: []event{wait(10 * s), wait(3 * s), comes(Client, ten), part(Backend, 0, 2, ten), wait(10*s - instant)},
+			events: []event{wait(10 * s), wait(3 * s), receives(Client, ten), part(Backend, 0, 2, ten), wait(10*s - instant)},
 			client: `ping "gateway!" +2 bytes`, backend: `ping "gateway!", text "0123456789"`, report: "none client 0", open: true,
 		},
 		{
 			name: "the next silence gets another ping", rules: pings,
-			events: []event{wait(10 * s), wait(3 * s), comes(Client, ten), pongs(Backend), wait(7 * s), comes(Backend, ten), wait(3 * s), wait(5 * s), eof(Backend), eof(Client)},
+			events: []event{wait(10 * s), wait(3 * s), receives(Client, ten), pongs(Backend), wait(7 * s), receives(Backend, ten), wait(3 * s), wait(5 * s), eof(Backend), eof(Client)},
 			client: `ping "gateway!", text "0123456789", ping "gateway!", close 1001 "ping unanswered"`, backend: `ping "gateway!", text "0123456789", close 1001`,
 			report: "ping unanswered client 1001 ping unanswered", at: 28 * s,
 		},
@@ -190,14 +190,14 @@ func TestCoreByTheClock(t *testing.T) {
 		},
 		{
 			name: "a ping stands between the frames of a message", rules: pings,
-			events: []event{comes(Backend, wstest.Part(ws.OpText, "a")), wait(10 * s), pongs(Client), comes(Backend, wstest.Last("b"))},
+			events: []event{receives(Backend, wstest.Part(ws.OpText, "a")), wait(10 * s), pongs(Client), receives(Backend, wstest.Last("b"))},
 			client: `text- "a", ping "gateway!", more "b"`, backend: `ping "gateway!"`, report: "none client 0", open: true,
 		},
 		{
 			name: "a reader that stalls and speaks is alive", rules: pings,
 			events: []event{
-				stalls(Backend, ten), wait(10 * s), comes(Client, wstest.Ping("alive")), wait(9 * s), comes(Client, wstest.Ping("alive")),
-				wait(9 * s), flows(Client), wait(5*s - instant), pongs(Client), wait(instant),
+				stalls(Backend, ten), wait(10 * s), receives(Client, wstest.Ping("alive")), wait(9 * s), receives(Client, wstest.Ping("alive")),
+				wait(9 * s), writesOn(Client), wait(5*s - instant), pongs(Client), wait(instant),
 			},
 			client: `text "0123456789", ping "gateway!"`, backend: `ping "alive", ping "alive", ping "gateway!"`, report: "none client 0", open: true,
 		},
@@ -214,12 +214,12 @@ func TestCoreByTheClock(t *testing.T) {
 		},
 		{
 			name: "a slow reader is alive", rules: pings,
-			events: []event{stalls(Backend, ten), wait(14 * s), takes(Client), wait(4 * s), takes(Client), wait(5*s - instant), flows(Client), wait(5*s - instant), pongs(Client)},
+			events: []event{stalls(Backend, ten), wait(14 * s), takesSome(Client), wait(4 * s), takesSome(Client), wait(5*s - instant), writesOn(Client), wait(5*s - instant), pongs(Client)},
 			client: `text "0123456789", ping "gateway!"`, report: "none client 0", open: true,
 		},
 		{
 			name: "a slow reader that takes no more", rules: pings,
-			events:  []event{stalls(Backend, ten), wait(14 * s), takes(Client), wait(5 * s)},
+			events:  []event{stalls(Backend, ten), wait(14 * s), takesSome(Client), wait(5 * s)},
 			backend: `close 1001`, report: "ping unanswered client 1001 ping unanswered", at: 19 * s, open: true,
 		},
 		{
@@ -231,20 +231,20 @@ func TestCoreByTheClock(t *testing.T) {
 		{
 			name: "while a side owes the other one a pong it gets no ping of the gateway's", rules: pings,
 			events: []event{
-				wait(9 * s), comes(Backend, wstest.Ping("p")), wait(5 * s), comes(Client, wstest.Pong("p")), wait(4 * s), comes(Backend, ten), wait(6 * s),
+				wait(9 * s), receives(Backend, wstest.Ping("p")), wait(5 * s), receives(Client, wstest.Pong("p")), wait(4 * s), receives(Backend, ten), wait(6 * s),
 			},
 			client: `ping "p", text "0123456789", ping "gateway!"`, backend: `pong "p"`, report: "none client 0", open: true,
 		},
 		{
 			name: "the other side's ping is not answered", rules: pings,
-			events: []event{wait(9 * s), comes(Backend, wstest.Ping("p")), wait(6 * s), eof(Client), eof(Backend)},
+			events: []event{wait(9 * s), receives(Backend, wstest.Ping("p")), wait(6 * s), eof(Client), eof(Backend)},
 			client: `ping "p", close 1001 "ping unanswered"`, backend: `close 1001`,
 			report: "ping unanswered client 1001 ping unanswered", at: 15 * s,
 		},
 		{
 			name: "the other side's pings do not put the end off", rules: pings,
 			events: []event{
-				wait(9 * s), comes(Backend, wstest.Ping("p")), wait(3 * s), comes(Backend, wstest.Ping("q")), wait(2 * s), comes(Backend, wstest.Ping("r")), wait(s),
+				wait(9 * s), receives(Backend, wstest.Ping("p")), wait(3 * s), receives(Backend, wstest.Ping("q")), wait(2 * s), receives(Backend, wstest.Ping("r")), wait(s),
 				eof(Client), eof(Backend),
 			},
 			client: `ping "p", ping "q", ping "r", close 1001 "ping unanswered"`, backend: `close 1001`,
@@ -253,8 +253,8 @@ func TestCoreByTheClock(t *testing.T) {
 		{
 			name: "the answer to an older ping is not the answer to the last one", rules: Rules{Ping: 2 * s, Pong: 8 * s},
 			events: []event{
-				comes(Backend, wstest.Ping("p"), wstest.Ping("q")), wait(s), comes(Client, wstest.Pong("p")), comes(Backend, ten), wait(2*s - instant), comes(Backend, ten),
-				wait(2*s - instant), comes(Backend, ten), wait(2*s - instant), comes(Client, wstest.Pong("q")), comes(Backend, ten), wait(2*s - instant),
+				receives(Backend, wstest.Ping("p"), wstest.Ping("q")), wait(s), receives(Client, wstest.Pong("p")), receives(Backend, ten), wait(2*s - instant), receives(Backend, ten),
+				wait(2*s - instant), receives(Backend, ten), wait(2*s - instant), receives(Client, wstest.Pong("q")), receives(Backend, ten), wait(2*s - instant),
 			},
 			client: `ping "p", ping "q", text "0123456789", text "0123456789", text "0123456789", text "0123456789"`, backend: `pong "p", pong "q"`,
 			report: "none client 0", open: true,
@@ -262,29 +262,29 @@ func TestCoreByTheClock(t *testing.T) {
 		{
 			name: "a side that answers with another pong is asked later", rules: Rules{Ping: 2 * s, Pong: 8 * s},
 			events: []event{
-				comes(Backend, wstest.Ping("p")), wait(s), comes(Client, wstest.Pong("")), wait(s), comes(Backend, ten), wait(2 * s), pongs(Backend),
-				wait(2 * s), pongs(Backend), wait(2 * s), pongs(Backend), comes(Backend, ten), wait(2 * s), pongs(Backend), pongs(Client),
+				receives(Backend, wstest.Ping("p")), wait(s), receives(Client, wstest.Pong("")), wait(s), receives(Backend, ten), wait(2 * s), pongs(Backend),
+				wait(2 * s), pongs(Backend), wait(2 * s), pongs(Backend), receives(Backend, ten), wait(2 * s), pongs(Backend), pongs(Client),
 			},
 			client: `ping "p", text "0123456789", ping "gateway!", text "0123456789"`, backend: `pong, ping "gateway!", ping "gateway!", ping "gateway!", ping "gateway!", ping "gateway!"`, report: "none client 0", open: true,
 		},
 		{
 			name: "a ping of the other side serves as the one that waits for the end of its frame", rules: pings,
 			events: []event{
-				part(Backend, 0, 5, ten), wait(9 * s), part(Backend, 5, 6, ten), wait(8 * s), raw(Backend, string(sent(Backend, ten)[6:])+string(sent(Backend, wstest.Ping("p")))),
-				wait(5*s - instant), comes(Client, wstest.Pong("p")), wait(s),
+				part(Backend, 0, 5, ten), wait(9 * s), part(Backend, 5, 6, ten), wait(8 * s), raw(Backend, string(encode(Backend, ten)[6:])+string(encode(Backend, wstest.Ping("p")))),
+				wait(5*s - instant), receives(Client, wstest.Pong("p")), wait(s),
 			},
 			client: `text "0123456789", ping "p"`, backend: `pong "p"`, report: "none client 0", open: true,
 		},
 		{
 			name: "a side that is not read is not blamed", rules: pings,
 			events: []event{
-				wait(10 * s), pongs(Client), stalls(Backend, ten), wait(9 * s), comes(Client, ten), wait(9 * s), comes(Client, ten), wait(9 * s), flows(Client),
+				wait(10 * s), pongs(Client), stalls(Backend, ten), wait(9 * s), receives(Client, ten), wait(9 * s), receives(Client, ten), wait(9 * s), writesOn(Client),
 			},
 			client: `ping "gateway!", text "0123456789"`, backend: `ping "gateway!", text "0123456789", text "0123456789"`, report: "none client 0", open: true,
 		},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, tt.play)
+		t.Run(tt.name, tt.run)
 	}
 }
 
@@ -294,15 +294,15 @@ func TestCoreByTheClockOfStalls(t *testing.T) {
 	ten := wstest.Text("0123456789")
 	bye := wstest.Close(1001, "")
 	stall := Rules{Stall: 10 * s}
-	tests := []scene{
+	tests := []coreTest{
 		{
 			name: "a client that takes nothing", rules: stall,
-			events:  []event{wait(3 * s), stalls(Backend, ten), wait(10 * s), comes(Backend, bye)},
+			events:  []event{wait(3 * s), stalls(Backend, ten), wait(10 * s), receives(Backend, bye)},
 			backend: `close 1001`, report: "stalled client 1001 stalled", at: 13 * s, open: true,
 		},
 		{
 			name: "a backend that takes nothing", rules: stall,
-			events: []event{wait(3 * s), stalls(Client, ten), wait(10 * s), comes(Client, bye)},
+			events: []event{wait(3 * s), stalls(Client, ten), wait(10 * s), receives(Client, bye)},
 			client: `close 1001 "stalled"`, report: "stalled backend 1001 stalled", at: 13 * s, open: true,
 		},
 		{
@@ -312,32 +312,32 @@ func TestCoreByTheClockOfStalls(t *testing.T) {
 		},
 		{
 			name: "one that takes bytes again is told behind them", rules: stall,
-			events: []event{stalls(Backend, ten), wait(10 * s), wait(closeTimeout - instant), flows(Client), comes(Client, bye), comes(Backend, bye)},
+			events: []event{stalls(Backend, ten), wait(10 * s), wait(closeTimeout - instant), writesOn(Client), receives(Client, bye), receives(Backend, bye)},
 			client: `text "0123456789", close 1001 "stalled"`, backend: `close 1001`, report: "stalled client 1001 stalled", at: 10 * s,
 		},
 		{
 			name: "a slow reader", rules: stall,
-			events: []event{stalls(Backend, ten), wait(9 * s), takes(Client), wait(9 * s), takes(Client), wait(9 * s), flows(Client), wait(time.Hour)},
+			events: []event{stalls(Backend, ten), wait(9 * s), takesSome(Client), wait(9 * s), takesSome(Client), wait(9 * s), writesOn(Client), wait(time.Hour)},
 			client: `text "0123456789"`, report: "none client 0", open: true,
 		},
 		{
 			name: "a slow reader that takes no more", rules: stall,
-			events:  []event{stalls(Backend, ten), wait(9 * s), takes(Client), wait(10 * s)},
+			events:  []event{stalls(Backend, ten), wait(9 * s), takesSome(Client), wait(10 * s)},
 			backend: `close 1001`, report: "stalled client 1001 stalled", at: 19 * s, open: true,
 		},
 		{
 			name: "a reader that stalls and speaks", rules: stall,
-			events:  []event{stalls(Backend, ten), wait(9 * s), comes(Client, wstest.Ping("alive")), wait(s)},
+			events:  []event{stalls(Backend, ten), wait(9 * s), receives(Client, wstest.Ping("alive")), wait(s)},
 			backend: `ping "alive", close 1001`, report: "stalled client 1001 stalled", at: 10 * s, open: true,
 		},
 		{
 			name: "a client that never ends a TLS record", rules: stall,
-			events: []event{wait(3 * s), begins(Client), comes(Backend, ten), wait(10 * s), comes(Backend, bye)},
+			events: []event{wait(3 * s), begins(Client), receives(Backend, ten), wait(10 * s), receives(Backend, bye)},
 			client: `text "0123456789", close 1001 "stalled"`, backend: `close 1001`, report: "stalled client 1001 stalled", at: 13 * s, open: true,
 		},
 		{
 			name: "a backend that never ends a TLS record", rules: stall,
-			events: []event{wait(3 * s), begins(Backend), wait(10 * s), comes(Client, bye)},
+			events: []event{wait(3 * s), begins(Backend), wait(10 * s), receives(Client, bye)},
 			client: `close 1001 "stalled"`, backend: `close 1001`, report: "stalled backend 1001 stalled", at: 13 * s, open: true,
 		},
 		{
@@ -352,7 +352,7 @@ func TestCoreByTheClockOfStalls(t *testing.T) {
 		},
 		{
 			name: "before a ping is unanswered", rules: Rules{Stall: 10 * s, Ping: 10 * s, Pong: 5 * s},
-			events:  []event{stalls(Backend, ten), wait(9 * s), comes(Client, wstest.Pong("")), wait(s)},
+			events:  []event{stalls(Backend, ten), wait(9 * s), receives(Client, wstest.Pong("")), wait(s)},
 			backend: `pong, close 1001`, report: "stalled client 1001 stalled", at: 10 * s, open: true,
 		},
 		{
@@ -362,7 +362,7 @@ func TestCoreByTheClockOfStalls(t *testing.T) {
 		},
 		{
 			name: "a side that is over a rate has stalled nobody", rules: Rules{Stall: s, Client: Traffic{MessageRate: 1.0 / 30, MessageBurst: 1}},
-			events:  []event{comes(Client, ten, ten), wait(30*s - instant)},
+			events:  []event{receives(Client, ten, ten), wait(30*s - instant)},
 			backend: `text "0123456789"`, report: "none client 0", open: true,
 		},
 		{
@@ -372,12 +372,12 @@ func TestCoreByTheClockOfStalls(t *testing.T) {
 		},
 		{
 			name: "a rule that is taken back", rules: stall,
-			events: []event{stalls(Backend, ten), wait(9 * s), sets(Rules{}), wait(time.Hour), flows(Client)},
+			events: []event{stalls(Backend, ten), wait(9 * s), sets(Rules{}), wait(time.Hour), writesOn(Client)},
 			client: `text "0123456789"`, report: "none client 0", open: true,
 		},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, tt.play)
+		t.Run(tt.name, tt.run)
 	}
 }
 
@@ -385,47 +385,47 @@ func TestCoreByTheClockAndItsRates(t *testing.T) {
 	t.Parallel()
 	one := wstest.Text("a")
 	slow := Traffic{MessageRate: 1.0 / 30, MessageBurst: 1}
-	tests := []scene{
+	tests := []coreTest{
 		{
 			name: "a side over a rate is not read, gets no ping and is not blamed", rules: Rules{Client: slow, Ping: 4 * s, Pong: 2 * s},
 			events: []event{
-				comes(Client, one, one), wait(4 * s), pongs(Backend), wait(4 * s), pongs(Backend), wait(4 * s), pongs(Backend), wait(4 * s), pongs(Backend),
+				receives(Client, one, one), wait(4 * s), pongs(Backend), wait(4 * s), pongs(Backend), wait(4 * s), pongs(Backend), wait(4 * s), pongs(Backend),
 			},
 			backend: `text "a", ping "gateway!", ping "gateway!", ping "gateway!", ping "gateway!"`, report: "none client 0", open: true,
 		},
 		{
 			name: "what waits for its time goes on in it", rules: Rules{Client: slow},
-			events:  []event{comes(Client, one, one, one), wait(30*s - instant), comes(Backend, one), wait(instant)},
+			events:  []event{receives(Client, one, one, one), wait(30*s - instant), receives(Backend, one), wait(instant)},
 			backend: `text "a", text "a"`, client: `text "a"`, report: "none client 0", open: true,
 		},
 		{
 			name: "what waits for its time is idle", rules: Rules{Client: slow, Idle: 10 * s},
-			events:  []event{comes(Client, one, one), wait(10 * s), comes(Backend, one, wstest.Close(1001, "")), comes(Client, wstest.Close(1001, ""))},
+			events:  []event{receives(Client, one, one), wait(10 * s), receives(Backend, one, wstest.Close(1001, "")), receives(Client, wstest.Close(1001, ""))},
 			backend: `text "a", close 1001`, client: `close 1001 "idle"`, report: "idle gateway 1001 idle", at: 10 * s,
 		},
 		{
 			name: "an end waits for no rate", rules: Rules{Client: slow},
-			events:  []event{comes(Client, one, one, one, wstest.Close(1000, "")), wait(s), comes(Backend, wstest.Close(4000, "")), raw(Client, "")},
+			events:  []event{receives(Client, one, one, one, wstest.Close(1000, "")), wait(s), receives(Backend, wstest.Close(4000, "")), raw(Client, "")},
 			backend: `text "a", text "a", text "a", close 1000`, client: `close 4000`, report: "close backend 4000", at: s,
 		},
 		{
 			name: "a rate that is taken away holds nothing", rules: Rules{Client: slow},
-			events:  []event{comes(Client, one, one, one), wait(s), sets(Rules{}), raw(Client, "")},
+			events:  []event{receives(Client, one, one, one), wait(s), sets(Rules{}), raw(Client, "")},
 			backend: `text "a", text "a", text "a"`, report: "none client 0", open: true,
 		},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, tt.play)
+		t.Run(tt.name, tt.run)
 	}
 }
 
 func TestCoreUnderRulesThatChange(t *testing.T) {
 	t.Parallel()
 	ten := wstest.Text("0123456789")
-	tests := []scene{
+	tests := []coreTest{
 		{
 			name:   "idleness counts from the last data, whenever the rule came",
-			events: []event{wait(5 * s), comes(Client, ten), wait(8 * s), sets(Rules{Idle: 10 * s}), wait(2 * s), eof(Client), eof(Backend)},
+			events: []event{wait(5 * s), receives(Client, ten), wait(8 * s), sets(Rules{Idle: 10 * s}), wait(2 * s), eof(Client), eof(Backend)},
 			client: `close 1001 "idle"`, backend: `text "0123456789", close 1001`, report: "idle gateway 1001 idle", at: 15 * s,
 		},
 		{
@@ -450,38 +450,38 @@ func TestCoreUnderRulesThatChange(t *testing.T) {
 		},
 		{
 			name: "a smaller size binds the next frame", rules: Rules{Client: Traffic{Frame: 100}},
-			events: []event{comes(Client, ten), part(Client, 0, 9, ten), sets(Rules{Client: Traffic{Frame: 9}}), part(Client, 9, 16, ten), comes(Client, ten, wstest.Close(1009, "")), eof(Backend)},
+			events: []event{receives(Client, ten), part(Client, 0, 9, ten), sets(Rules{Client: Traffic{Frame: 9}}), part(Client, 9, 16, ten), receives(Client, ten, wstest.Close(1009, "")), eof(Backend)},
 			client: `close 1009 "a frame over the size limit"`, backend: `text "0123456789", text "0123456789", close 1001`,
 			report: "too large client 1009 a frame over the size limit", detail: "the client sent a frame over the size limit",
 		},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, tt.play)
+		t.Run(tt.name, tt.run)
 	}
 }
 
 func TestCorePlans(t *testing.T) {
 	t.Parallel()
 	bye := wstest.Close(1001, "")
-	tests := []scene{
+	tests := []coreTest{
 		{
 			name:   "an end in its moment",
-			events: []event{planned(RouteRemoved, 10*s), wait(10*s - instant), comes(Client, wstest.Text("a")), wait(instant), comes(Client, bye), comes(Backend, bye)},
+			events: []event{planned(RouteRemoved, 10*s), wait(10*s - instant), receives(Client, wstest.Text("a")), wait(instant), receives(Client, bye), receives(Backend, bye)},
 			client: `close 1012 "route removed"`, backend: `text "a", close 1001`, report: "route removed gateway 1012 route removed", at: 10 * s,
 		},
 		{
 			name:   "the earlier of two ends, planned first",
-			events: []event{planned(RouteRemoved, 10*s), planned(Shutdown, 11*s), wait(11 * s), comes(Client, bye), comes(Backend, bye)},
+			events: []event{planned(RouteRemoved, 10*s), planned(Shutdown, 11*s), wait(11 * s), receives(Client, bye), receives(Backend, bye)},
 			client: `close 1012 "route removed"`, backend: `close 1001`, report: "route removed gateway 1012 route removed", at: 10 * s,
 		},
 		{
 			name:   "the earlier of two ends, planned second",
-			events: []event{planned(RouteRemoved, 10*s), planned(Shutdown, 9*s), wait(9 * s), comes(Client, bye), comes(Backend, bye)},
+			events: []event{planned(RouteRemoved, 10*s), planned(Shutdown, 9*s), wait(9 * s), receives(Client, bye), receives(Backend, bye)},
 			client: `close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown", at: 9 * s,
 		},
 		{
 			name: "a rule that ends the session sooner", rules: Rules{Idle: 5 * s},
-			events: []event{planned(RouteRemoved, 10*s), wait(5 * s), comes(Client, bye), comes(Backend, bye)},
+			events: []event{planned(RouteRemoved, 10*s), wait(5 * s), receives(Client, bye), receives(Backend, bye)},
 			client: `close 1001 "idle"`, backend: `close 1001`, report: "idle gateway 1001 idle", at: 5 * s,
 		},
 		{
@@ -491,22 +491,22 @@ func TestCorePlans(t *testing.T) {
 		},
 		{
 			name:   "a session that ends before has its own time for answers",
-			events: []event{planned(RouteRemoved, 10*s), wait(9 * s), comes(Client, wstest.Close(1000, "")), wait(closeTimeout - instant), comes(Backend, wstest.Close(1000, ""))},
+			events: []event{planned(RouteRemoved, 10*s), wait(9 * s), receives(Client, wstest.Close(1000, "")), wait(closeTimeout - instant), receives(Backend, wstest.Close(1000, ""))},
 			client: `close 1000`, backend: `close 1000`, report: "close client 1000", at: 9 * s,
 		},
 		{
 			name:   "and no more",
-			events: []event{planned(RouteRemoved, time.Hour), wait(9 * s), comes(Client, wstest.Close(1000, "")), wait(closeTimeout)},
+			events: []event{planned(RouteRemoved, time.Hour), wait(9 * s), receives(Client, wstest.Close(1000, "")), wait(closeTimeout)},
 			client: `close 1000`, backend: `close 1000`, report: "close client 1000", at: 9 * s, cut: true,
 		},
 		{
 			name:   "an end planned while the session closes changes nothing",
-			events: []event{comes(Client, wstest.Close(1000, "")), planned(RouteRemoved, s), wait(closeTimeout - instant), comes(Backend, wstest.Close(1000, ""))},
+			events: []event{receives(Client, wstest.Close(1000, "")), planned(RouteRemoved, s), wait(closeTimeout - instant), receives(Backend, wstest.Close(1000, ""))},
 			client: `close 1000`, backend: `close 1000`, report: "close client 1000",
 		},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, tt.play)
+		t.Run(tt.name, tt.run)
 	}
 }
 
@@ -519,8 +519,8 @@ func TestLivesEndInTheLastTenth(t *testing.T) {
 	g.Set(Rules{Lifetime: life})
 	over := func(id uint64) int64 {
 		c := newCore(&Session{ID: id, Group: &g})
-		when := c.due(1, [2]int64{}, [2]int64{})
-		if again := c.due(when-1, [2]int64{}, [2]int64{}); again != when {
+		when := c.nextDue(1, [2]int64{}, [2]int64{})
+		if again := c.nextDue(when-1, [2]int64{}, [2]int64{}); again != when {
 			t.Errorf("session %x: due at %d, then at %d", id, when, again)
 		}
 		if c.tick(when-1, [2]int64{}, [2]int64{}); c.cause != 0 {
@@ -569,7 +569,7 @@ func TestCodesOfTheGatewaysEnds(t *testing.T) {
 	for _, tt := range tests {
 		c := newCore(&Session{})
 		c.end(tt.cause, Gateway)
-		toClient, toBackend := read(Backend, false, c.next(Client, nil, 1)), read(Client, false, c.next(Backend, nil, 1))
+		toClient, toBackend := parseStream(Backend, false, c.appendOwn(Client, nil, 1)), parseStream(Client, false, c.appendOwn(Backend, nil, 1))
 		if toClient.String() != tt.client || toBackend.String() != tt.backend || c.code != tt.code {
 			t.Errorf("%s: the client gets %s, the backend %s, code %d; want %s, %s, %d", tt.cause, &toClient, &toBackend, c.code, tt.client, tt.backend, tt.code)
 		}
@@ -596,8 +596,8 @@ func TestPingsAreUnpredictable(t *testing.T) {
 	const n = 1000
 	seen := map[string]bool{}
 	for range n {
-		p := newPlay(false, Rules{Ping: s, Pong: s})
-		p.pass(s)
+		p := newCoreFixture(false, Rules{Ping: s, Pong: s})
+		p.advanceTime(s)
 		for _, side := range []Side{Client, Backend} {
 			if seen[p.pings[side]] {
 				t.Fatalf("ping %x comes twice", p.pings[side])
@@ -624,14 +624,14 @@ func TestPingsAreUnpredictable(t *testing.T) {
 // more than others do.
 func TestLatePongsGoNoFurther(t *testing.T) {
 	t.Parallel()
-	p := newPlay(false, Rules{Ping: s, Pong: 10 * s})
-	p.pass(s)
+	p := newCoreFixture(false, Rules{Ping: s, Pong: 10 * s})
+	p.advanceTime(s)
 	first := wstest.Pong(p.pings[Client])
-	comes(Client, wstest.Text("a"))(p)
-	p.pass(s)
-	comes(Client, first, wstest.Pong(p.pings[Client]))(p)
-	comes(Client, wstest.Text("b"))(p)
-	if r := read(Client, false, p.passed[Backend]); r.String() != `text "a", text "b"` {
+	receives(Client, wstest.Text("a"))(p)
+	p.advanceTime(s)
+	receives(Client, first, wstest.Pong(p.pings[Client]))(p)
+	receives(Client, wstest.Text("b"))(p)
+	if r := parseStream(Client, false, p.passed[Backend]); r.String() != `text "a", text "b"` {
 		t.Errorf("the backend got %s; want the two messages", &r)
 	}
 }

@@ -27,25 +27,25 @@ func (c clock) now() int64 { return int64(time.Since(c.epoch)) }
 // time returns the time of a moment.
 func (c clock) time(moment int64) time.Time { return c.epoch.Add(time.Duration(moment)) }
 
-// await has the session, which is closing, wait for answers until a moment,
+// awaitAnswers has the session, which is closing, wait for answers until a moment,
 // unless it does so already.
-func (c core) await(now int64) {
-	if c.planned != 0 || c.deadline == 0 {
-		c.planned, c.deadline = 0, now+int64(closeTimeout)
+func (c core) awaitAnswers(now int64) {
+	if c.plannedCause != 0 || c.deadline == 0 {
+		c.plannedCause, c.deadline = 0, now+int64(closeTimeout)
 	}
 }
 
-// plan has the session ended at a moment, unless an earlier one is planned.
-func (c core) plan(cause Cause, at int64) {
+// planEnd has the session ended at a moment, unless an earlier one is planned.
+func (c core) planEnd(cause Cause, at int64) {
 	if !c.closing() && (c.deadline == 0 || at < c.deadline) {
-		c.deadline, c.planned = at, cause
+		c.deadline, c.plannedCause = at, cause
 	}
 }
 
-// due returns the moment at which tick has something to do, or 0. It moves as
+// nextDue returns the moment at which tick has something to do, or 0. It moves as
 // the session goes on, mostly to later. A side that is over a rate may be read
 // again then too. Stuck and begun are as for tick.
-func (c core) due(now int64, stuck, begun [2]int64) int64 {
+func (c core) nextDue(now int64, stuck, begun [2]int64) int64 {
 	when := c.deadline
 	if c.closing() {
 		return when
@@ -55,7 +55,7 @@ func (c core) due(now int64, stuck, begun [2]int64) int64 {
 			when = t
 		}
 	}
-	for side := range c.ends {
+	for side := range c.sides {
 		if t := c.until(Side(side)); t > now {
 			sooner(t)
 		}
@@ -65,13 +65,13 @@ func (c core) due(now int64, stuck, begun [2]int64) int64 {
 		return when
 	}
 	if r.lifetime > 0 {
-		sooner(c.lifeEnd(r))
+		sooner(c.lifetimeEnd(r))
 	}
 	if r.idle > 0 {
-		sooner(c.last() + r.idle)
+		sooner(c.lastData() + r.idle)
 	}
-	for side := range c.ends {
-		if t := c.ends[side].silent(r); t != 0 {
+	for side := range c.sides {
+		if t := c.sides[side].silenceLimit(r); t != 0 {
 			sooner(t)
 		}
 		for _, since := range [...]int64{stuck[side], begun[side]} {
@@ -93,7 +93,7 @@ func (c core) tick(now int64, stuck, begun [2]int64) (expired bool) {
 		switch {
 		case c.deadline == 0 || c.deadline > now:
 			return false
-		case c.hush():
+		case c.stopWaitingBehind():
 			c.deadline = now + int64(closeTimeout) // for the end of the frame under way
 			return false
 		}
@@ -101,17 +101,17 @@ func (c core) tick(now int64, stuck, begun [2]int64) (expired bool) {
 		return true
 	}
 	if c.deadline != 0 && c.deadline <= now {
-		c.end(c.planned, Gateway)
+		c.end(c.plannedCause, Gateway)
 		return false
 	}
 	r := c.group.rules.Load()
 	switch {
 	case r == nil:
 		return false
-	case r.lifetime > 0 && c.lifeEnd(r) <= now:
+	case r.lifetime > 0 && c.lifetimeEnd(r) <= now:
 		c.end(Lifetime, Gateway)
 		return false
-	case r.idle > 0 && c.last()+r.idle <= now:
+	case r.idle > 0 && c.lastData()+r.idle <= now:
 		c.end(Idle, Gateway)
 		return false
 	}
@@ -123,107 +123,109 @@ func (c core) tick(now int64, stuck, begun [2]int64) (expired bool) {
 			}
 		}
 	}
-	c.probe(Client, r, now, stuck)
-	c.probe(Backend, r, now, stuck)
+	c.checkSilence(Client, r, now, stuck)
+	c.checkSilence(Backend, r, now, stuck)
 	return false
 }
 
-// probe asks a side that is silent for a sign of life, or ends the session when
+// checkSilence asks a side that is silent for a sign of life, or ends the session when
 // none has come in time. Bytes that it takes, of those that wait for it, are one.
-func (c core) probe(side Side, r *terms, now int64, stuck [2]int64) {
-	e := &c.ends[side]
-	asked := e.ping || e.asked
+func (c core) checkSilence(side Side, r *compiledRules, now int64, stuck [2]int64) {
+	e := &c.sides[side]
+	asked := e.pingDue || e.pingSent
 	if asked {
-		e.seen = max(e.seen, stuck[side])
+		e.silentSince = max(e.silentSince, stuck[side])
 	}
-	when := e.silent(r)
+	when := e.silenceLimit(r)
 	unheard := stuck[side.other()] != 0 || c.until(side) > now
 	switch {
 	case when == 0 || when > now:
-	case stuck[side] == 0 && (unheard || e.ping && !c.between(side)):
-		e.seen = now // it is not read, or the other side is slow to end its frame
+	case stuck[side] == 0 && (unheard || e.pingDue && !c.atBoundary(side)):
+		e.silentSince = now // it is not read, or the other side is slow to end its frame
 	case asked:
 		c.end(Unanswered, side)
 	default:
 		// A side may answer only the last of several pings (RFC 6455, section
 		// 5.5.3): while it owes the other side an answer, that ping serves.
-		e.seen, e.asked = now, e.owes(r, now)
-		e.ping = !e.asked
+		e.silentSince, e.pingSent = now, e.owesPong(r, now)
+		e.pingDue = !e.pingSent
 	}
 }
 
-// silent returns the moment from which on a side has said nothing for too long:
+// silenceLimit returns the moment from which on a side has said nothing for too long:
 // it gets a ping, or has not answered the last one. It is 0 when nobody waits for
 // it to speak.
-func (e *end) silent(r *terms) int64 {
+func (e *sideState) silenceLimit(r *compiledRules) int64 {
 	switch {
 	case r.ping == 0:
 		return 0
-	case e.ping || e.asked:
-		return e.seen + r.pong
-	case e.dir.Owes != 0 && e.pinged < e.seen: // it speaks, and may still answer
-		return max(e.seen+r.ping, e.pinged+r.pong)
+	case e.pingDue || e.pingSent:
+		return e.silentSince + r.pong
+	case e.dir.Owes != 0 && e.peerPingAt < e.silentSince: // it speaks, and may still answer
+		return max(e.silentSince+r.ping, e.peerPingAt+r.pong)
 	}
-	return e.seen + r.ping
+	return e.silentSince + r.ping
 }
 
-// owes reports whether a side may still answer the last ping of the other one.
-func (e *end) owes(r *terms, now int64) bool { return e.dir.Owes != 0 && e.pinged+r.pong > now }
+// owesPong reports whether a side may still answer the last ping of the other one.
+func (e *sideState) owesPong(r *compiledRules, now int64) bool {
+	return e.dir.Owes != 0 && e.peerPingAt+r.pong > now
+}
 
-// speaks notes that something came from a side.
-func (e *end) speaks(now int64) { e.seen, e.ping, e.asked = now, false, false }
+// noteRead notes that something came from a side.
+func (e *sideState) noteRead(now int64) { e.silentSince, e.pingDue, e.pingSent = now, false, false }
 
-// hears notes that a ping of the other side goes to a side. It serves as the one
+// notePing notes that a ping of the other side goes to a side. It serves as the one
 // of the gateway's that waits, if any.
-func (e *end) hears(mark uint32, now int64) {
-	e.dir.Owes, e.pinged = mark, now
-	if e.ping {
-		e.ping, e.asked, e.seen = false, true, now
+func (e *sideState) notePing(mark uint32, now int64) {
+	e.dir.Owes, e.peerPingAt = mark, now
+	if e.pingDue {
+		e.pingDue, e.pingSent, e.silentSince = false, true, now
 	}
 }
 
-// last returns the moment of the last data frame in either direction.
-func (c core) last() int64 { return max(c.ends[Client].dir.Last, c.ends[Backend].dir.Last) }
+// lastData returns the moment of the last data frame in either direction.
+func (c core) lastData() int64 { return max(c.sides[Client].dir.Last, c.sides[Backend].dir.Last) }
 
-// lifeEnd returns the moment at which the session has lived long enough: one
+// lifetimeEnd returns the moment at which the session has lived long enough: one
 // of its own in the last tenth of what r allows, so that sessions that began
 // together do not end together.
-func (c core) lifeEnd(r *terms) int64 {
+func (c core) lifetimeEnd(r *compiledRules) int64 {
 	return c.opened + r.lifetime - int64(float64(r.lifetime/10)*float64(uint32(c.id))/(1<<32))
 }
 
-// next appends to dst the frame of the gateway's own that has to go to a side
+// appendOwn appends to dst the frame of the gateway's own that has to go to a side
 // now: a Close or a ping, or nothing. It is to be asked when nothing that feed
 // returned for the side is unwritten.
-func (c core) next(to Side, dst []byte, now int64) []byte {
-	e := &c.ends[to]
+func (c core) appendOwn(to Side, dst []byte, now int64) []byte {
+	e := &c.sides[to]
 	switch {
-	case e.notice.code == 0 && !e.ping, !c.between(to), e.notice.last && !c.ready(to):
+	case e.pendingClose.code == 0 && !e.pingDue, !c.atBoundary(to), e.pendingClose.afterPeer && !c.closeReady(to):
 		return dst
 	}
-	return c.inject(to, dst, now)
+	return c.appendOwnFrame(to, dst, now)
 }
 
-// inject is next when there is something.
-func (c core) inject(to Side, dst []byte, now int64) []byte {
-	e := &c.ends[to]
+// appendOwnFrame is next when there is something.
+func (c core) appendOwnFrame(to Side, dst []byte, now int64) []byte {
+	e := &c.sides[to]
 	var key [4]byte // a new one for each frame to a backend, whose client the gateway is (RFC 6455, section 5.3)
 	mask := &key
 	if to == Client {
 		mask = nil
 	}
 	switch {
-	case e.notice.code != 0:
+	case e.pendingClose.code != 0:
 		rand.Read(key[:])
-		dst = frame.AppendClose(dst, e.notice.code, e.notice.reason(), mask)
-		e.notice, e.ping, e.told = notice{}, false, true
-	case e.ping && !e.told:
+		dst = frame.AppendClose(dst, e.pendingClose.code, e.pendingClose.reason(), mask)
+		e.pendingClose, e.pingDue, e.writeDone = pendingClose{}, false, true
+	case e.pingDue && !e.writeDone:
 		rand.Read(key[:])
 		if e.dir.Ping == 0 { // one for all pings to the side: pongs may come late, or together
 			e.dir.Ping = max(mathrand.Uint64(), 1) // by ChaCha8, which nobody foretells
 		}
 		dst = frame.AppendPing(dst, e.dir.Ping, mask)
-		e.ping, e.asked, e.seen = false, true, now
+		e.pingDue, e.pingSent, e.silentSince = false, true, now
 	}
 	return dst
 }
