@@ -63,35 +63,37 @@ func (s *tlsStates) remove(n int32) {
 // returns the plaintext, which lies at the start of buf, and why no more will
 // come, if so.
 func (l *loop) unseal(k handle, from Side, buf []byte, plain int) ([]byte, error) {
-	state, hot := l.tlsStates.at(k.sockets[from].tlsCell)
-	in := buf[plain:]
+	state, ciphers := l.tlsStates.at(k.sockets[from].tlsCell)
+	in, opened := buf[plain:], false
 	for {
-		r, err := state.Open(hot, in, l.now)
+		r, err := state.Open(ciphers, in, l.now)
 		switch {
 		case err != nil:
+			l.keepPartialRecord(k, from, nil, true)
 			var alert *record.AlertError
 			if errors.As(err, &alert) && !alert.Remote {
-				l.write(k, from, state.Alert(hot, l.sealed[:0], alert.Alert))
+				l.write(k, from, state.Alert(ciphers, l.sealed[:0], alert.Alert))
 			}
 			return buf[:plain], err
 		case r.Kind == record.Closed:
+			l.keepPartialRecord(k, from, nil, true)
 			return buf[:plain], io.EOF
 		case r.Used == 0:
-			l.keepPartialRecord(k, from, in)
+			l.keepPartialRecord(k, from, in, opened)
 			return buf[:plain], nil
 		}
 		plain += copy(buf[plain:], r.Data)
-		in = in[r.Used:]
-		l.keepPartialRecord(k, from, nil)
+		in, opened = in[r.Used:], true
 	}
 }
 
-// keepPartialRecord keeps the beginning of a record until more of it comes.
-func (l *loop) keepPartialRecord(k handle, from Side, part []byte) {
+// keepPartialRecord keeps part, the beginning of a record, until more of it comes. Fresh
+// says that it is another record than the one that was kept, whose buffer it gets.
+func (l *loop) keepPartialRecord(k handle, from Side, part []byte, fresh bool) {
 	switch {
 	case len(part) > 0:
 		h := &l.ensurePending(k)[from]
-		if len(h.partialRecord) == 0 {
+		if fresh || len(h.partialRecord) == 0 {
 			h.recordSince = l.now
 		}
 		h.partialRecord = append(h.partialRecord[:0], part...)
