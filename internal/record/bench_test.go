@@ -28,9 +28,9 @@ func benchmark(b *testing.B, f func(b *testing.B, id uint16, plain []byte)) {
 func BenchmarkSeal(b *testing.B) {
 	benchmark(b, func(b *testing.B, id uint16, plain []byte) {
 		client, _ := ends(b, id)
-		buf := make([]byte, 0, SealedSize(len(plain)))
+		buf := make([]byte, 0, sealedSize(len(plain)))
 		for b.Loop() {
-			if _, err := client.Seal(&client.Hot, buf, plain); err != nil {
+			if _, err := client.Seal(&client.Ciphers, buf, plain); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -78,8 +78,8 @@ func BenchmarkHot(b *testing.B) {
 			client, _ := ends(b, id)
 			b.ReportAllocs()
 			for b.Loop() {
-				client.Hot = Hot{}
-				if err := client.Hot.out.ready(id, &client.State.out); err != nil {
+				client.Ciphers = Ciphers{}
+				if err := client.Ciphers.out.ready(id, &client.State.out); err != nil {
 					b.Fatal(err)
 				}
 			}

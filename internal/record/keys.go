@@ -14,8 +14,8 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// half is the keys of one direction.
-type half struct {
+// directionKeys is the keys of one direction.
+type directionKeys struct {
 	secret   [48]byte // the traffic secret of TLS 1.3; as long as the suite's hash
 	key      [32]byte // as long as the suite's
 	iv       [12]byte // with AES-GCM of TLS 1.2 only the first 4 bytes are
@@ -61,7 +61,7 @@ func (s suite) aead(key []byte) (cipher.AEAD, error) {
 }
 
 // derive makes key and IV of the traffic secret (RFC 8446, section 7.3).
-func (h *half) derive(s suite) error {
+func (h *directionKeys) derive(s suite) error {
 	if err := s.expand(h.key[:s.key], h.secret[:], "key"); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (h *half) derive(s suite) error {
 }
 
 // update goes on to the next traffic secret (RFC 8446, section 7.2).
-func (h *half) update(s suite) error {
+func (h *directionKeys) update(s suite) error {
 	if err := s.expand(h.secret[:s.hash().Size()], h.secret[:], "traffic upd"); err != nil {
 		return err
 	}
@@ -92,13 +92,13 @@ func (s suite) expand(out, secret []byte, label string) error {
 	return nil
 }
 
-// Hot is what the keys of a [State] are made into while bytes move. The zero
+// Ciphers is what the keys of a [State] are made into while bytes move. The zero
 // value is ready: each direction is built when it is first used, in about a
 // microsecond. It can be dropped at any moment between two calls. It serves one
 // State until that is wiped.
-type Hot struct{ in, out hot }
+type Ciphers struct{ in, out directionCipher }
 
-type hot struct {
+type directionCipher struct {
 	aead  cipher.AEAD
 	suite suite
 	nonce [12]byte // here, so that a call allocates nothing
@@ -108,7 +108,7 @@ type hot struct {
 var errSequence = errors.New("TLS: too many records with one key")
 
 // ready prepares the cipher and the nonce of the next record.
-func (h *hot) ready(id uint16, k *half) error {
+func (h *directionCipher) ready(id uint16, k *directionKeys) error {
 	if h.aead == nil {
 		s, ok := suiteOf(id)
 		if !ok {
@@ -143,7 +143,7 @@ func (s suite) explicit() int {
 
 // additional returns the data that is authenticated with n bytes of plaintext
 // in TLS 1.2 (RFC 5246, section 6.2.3.3).
-func (h *hot) additional(sequence uint64, typ byte, n int) []byte {
+func (h *directionCipher) additional(sequence uint64, typ byte, n int) []byte {
 	b := binary.BigEndian.AppendUint64(h.extra[:0], sequence)
 	return append(b, typ, 3, 3, byte(n>>8), byte(n))
 }

@@ -46,7 +46,7 @@ func forged() error {
 // An error ends the connection; nothing of the record may be used. One that the
 // peer caused or announced is an [*AlertError]. A request of the peer to update
 // our keys is answered by the next Seal, as RFC 8446, section 4.6.3, has it.
-func (s *State) Open(h *Hot, in []byte, now int64) (Record, error) {
+func (s *State) Open(h *Ciphers, in []byte, now int64) (Record, error) {
 	if s.received {
 		return Record{Kind: Closed, Used: len(in)}, nil
 	}
@@ -100,7 +100,7 @@ func (s *State) header(typ byte, version []byte, n int) error {
 }
 
 // decrypt opens a whole record in place.
-func (s *State) decrypt(h *hot, record []byte) (typ byte, plain []byte, err error) {
+func (s *State) decrypt(h *directionCipher, record []byte) (typ byte, plain []byte, err error) {
 	if err := h.ready(s.Suite, &s.in); err != nil {
 		return 0, nil, err
 	}
@@ -142,7 +142,7 @@ func inner(plain []byte) (typ byte, content []byte, err error) {
 }
 
 // content deals with what is not data.
-func (s *State) content(h *Hot, typ byte, plain []byte, now int64) (Kind, error) {
+func (s *State) content(h *Ciphers, typ byte, plain []byte, now int64) (Kind, error) {
 	if s.message.have > 0 && typ != typeHandshake {
 		return 0, unexpected("a record inside a handshake message")
 	}
@@ -219,7 +219,7 @@ func (s *State) renegotiation(b []byte) error {
 
 // handshake reads the messages that TLS 1.3 has behind the handshake, whole, in
 // parts, or several in a record.
-func (s *State) handshake(h *Hot, b []byte) error {
+func (s *State) handshake(h *Ciphers, b []byte) error {
 	if len(b) == 0 {
 		return unexpected("an empty handshake record")
 	}
@@ -232,7 +232,7 @@ func (s *State) handshake(h *Hot, b []byte) error {
 			if m.have < uint8(len(m.head)) {
 				return nil
 			}
-			if err := s.begin(); err != nil {
+			if err := s.startMessage(); err != nil {
 				return err
 			}
 		}
@@ -240,7 +240,7 @@ func (s *State) handshake(h *Hot, b []byte) error {
 			if len(b) == 0 {
 				return nil
 			}
-			return s.updated(h, b)
+			return s.peerUpdated(h, b)
 		}
 		n := min(int(m.left), len(b))
 		m.left -= uint32(n)
@@ -252,8 +252,8 @@ func (s *State) handshake(h *Hot, b []byte) error {
 	return nil
 }
 
-// begin looks at the head of a message.
-func (s *State) begin() error {
+// startMessage looks at the head of a message.
+func (s *State) startMessage() error {
 	m := &s.message
 	m.left = uint32(m.head[1])<<16 | uint32(m.head[2])<<8 | uint32(m.head[3])
 	switch {
@@ -271,8 +271,8 @@ func (s *State) begin() error {
 	return nil
 }
 
-// updated has the keys of the peer follow its KeyUpdate, of which b is the body.
-func (s *State) updated(h *Hot, b []byte) error {
+// peerUpdated has the keys of the peer follow its KeyUpdate, of which b is the body.
+func (s *State) peerUpdated(h *Ciphers, b []byte) error {
 	switch {
 	case b[0] > 1:
 		return &AlertError{Alert: IllegalParameter, reason: "a key update that asks for neither"}

@@ -71,7 +71,7 @@ func TestHostilePeer(t *testing.T) {
 		{"a record twice", all, false, func(p sender) []byte { b := p.rec(typeData, 1); return slices.Concat(b, b) }, BadRecordMAC},
 		{"a record left out", all, false, func(p sender) []byte { p.rec(typeData, 1); return p.rec(typeData, 2) }, BadRecordMAC},
 		{"a record of the other direction", all, false, func(p sender) []byte {
-			p.State.out, p.Hot.out = p.State.in, hot{}
+			p.State.out, p.Ciphers.out = p.State.in, directionCipher{}
 			return p.rec(typeData, 1)
 		}, BadRecordMAC},
 		{"nothing in it", all, false, func(sender) []byte { return []byte{23, 3, 3, 0, 0} }, BadRecordMAC},
@@ -86,7 +86,7 @@ func TestHostilePeer(t *testing.T) {
 		}, RecordOverflow},
 		{"only padding", []uint16{v13}, false, func(p sender) []byte { return p.rec(0, 0, 0, 0) }, UnexpectedMessage},
 		{"not even a type", []uint16{v13}, false, func(p sender) []byte {
-			h := &p.Hot.out
+			h := &p.Ciphers.out
 			h.ready(p.Suite, &p.State.out)
 			head := []byte{23, 3, 3, 0, tagSize}
 			return h.aead.Seal(head, h.nonce[:], nil, head)
@@ -206,7 +206,7 @@ func feed(e *end, in []byte, step int) error {
 // told checks what the peer learns of an alert.
 func told(t *testing.T, peer, victim *end, want Alert) {
 	t.Helper()
-	r, err := peer.open(victim.Alert(&victim.Hot, nil, want))
+	r, err := peer.open(victim.Alert(&victim.Ciphers, nil, want))
 	if want == NoRenegotiation { // a warning in TLS 1.2
 		if r.Kind != Nothing || err != nil {
 			t.Errorf("the peer got %+v, %v; want a warning", r, err)
@@ -237,8 +237,8 @@ func TestEveryAlertIsUnderstood(t *testing.T) {
 					t.Errorf("%s: alert %d, level %d: %+v, %v; want the peer's alert", tls.CipherSuiteName(id), code, level, r, err)
 				default:
 					// Nothing follows a fatal alert, in neither direction.
-					last := server.Alert(&server.Hot, nil, CloseNotify)
-					if data, err := server.Seal(&server.Hot, nil, []byte("x")); len(last) > 0 || len(data) > 0 || err == nil {
+					last := server.Alert(&server.Ciphers, nil, CloseNotify)
+					if data, err := server.Seal(&server.Ciphers, nil, []byte("x")); len(last) > 0 || len(data) > 0 || err == nil {
 						t.Errorf("%s: behind alert %d, level %d, %d bytes of an alert and %d of data, %v; want none", tls.CipherSuiteName(id), code, level, len(last), len(data), err)
 					}
 				}
@@ -267,7 +267,7 @@ func TestPeerWithinItsRights(t *testing.T) {
 			return append(times(maxIdle, func() []byte { return p.rec(typeData) }), p.rec(typeData, 'a')...)
 		}, "a"},
 		{"a nonce of its own in TLS 1.2", []uint16{v12}, false, func(p sender) []byte {
-			h := &p.Hot.out
+			h := &p.Ciphers.out
 			h.ready(p.Suite, &p.State.out)
 			copy(h.nonce[4:], "whatever")
 			b := append([]byte{23, 3, 3, 0, explicit + 1 + tagSize}, "whatever"...)
@@ -281,7 +281,7 @@ func TestPeerWithinItsRights(t *testing.T) {
 			b = append(b, p.rec(typeHandshake, 0)...)
 			s, _ := suiteOf(v13)
 			p.State.out.update(s)
-			p.Hot.out.aead = nil
+			p.Ciphers.out.aead = nil
 			return append(b, p.rec(typeData, 'a')...)
 		}, "a"},
 		{"a ticket", []uint16{v13}, true, func(p sender) []byte {
@@ -300,7 +300,7 @@ func TestPeerWithinItsRights(t *testing.T) {
 			b := p.rec(typeHandshake, append(slices.Clone(ticket), 24, 0, 0, 1, 0)...)
 			s, _ := suiteOf(v13)
 			p.State.out.update(s)
-			p.Hot.out.aead = nil
+			p.Ciphers.out.aead = nil
 			return append(b, p.rec(typeData, 'a')...)
 		}, "a"},
 		{"the longest ticket", []uint16{v13}, true, func(p sender) (b []byte) {
@@ -337,12 +337,12 @@ func TestRecordsWithoutContentAreBoundedInTime(t *testing.T) {
 	client, server := ends(t, v13)
 	for second := range int64(5) {
 		for n := range maxIdle {
-			if _, err := server.Open(&server.Hot, client.put(t, typeData, nil), second<<30); err != nil {
+			if _, err := server.Open(&server.Ciphers, client.put(t, typeData, nil), second<<30); err != nil {
 				t.Fatalf("empty record %d of second %d: %v", n, second, err)
 			}
 		}
 	}
-	if _, err := server.Open(&server.Hot, client.put(t, typeData, nil), 4<<30); err == nil {
+	if _, err := server.Open(&server.Ciphers, client.put(t, typeData, nil), 4<<30); err == nil {
 		t.Error("one more was let through")
 	}
 }

@@ -127,7 +127,7 @@ func (s *session) step() error {
 	switch {
 	case err != nil:
 		if a, ok := errors.AsType[*AlertError](err); ok && !a.Remote {
-			s.Conn.Write(s.Alert(&s.Hot, nil, a.Alert))
+			s.Conn.Write(s.Alert(&s.Ciphers, nil, a.Alert))
 		}
 		return err
 	case r.Kind == Closed:
@@ -158,7 +158,7 @@ func (s *session) Read(p []byte) (int, error) {
 }
 
 func (s *session) Write(p []byte) (int, error) {
-	b, err := s.Seal(&s.Hot, nil, p)
+	b, err := s.Seal(&s.Ciphers, nil, p)
 	if err != nil {
 		return 0, err
 	}
@@ -168,7 +168,7 @@ func (s *session) Write(p []byte) (int, error) {
 
 // finish says that nothing more will be sent.
 func (s *session) finish() {
-	s.Conn.Write(s.Alert(&s.Hot, nil, CloseNotify))
+	s.Conn.Write(s.Alert(&s.Ciphers, nil, CloseNotify))
 	s.Conn.(interface{ CloseWrite() error }).CloseWrite()
 }
 

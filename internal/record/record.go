@@ -20,7 +20,7 @@ const (
 	maxCipher12 = maxPlain + 2048
 
 	// perRecord is the most that sealing adds to the bytes of one record.
-	perRecord = headerSize + explicit + tagSize
+	recordOverhead = headerSize + explicit + tagSize
 	// updateSize is the length of a record that holds a KeyUpdate.
 	updateSize = headerSize + 5 + 1 + tagSize
 
@@ -61,7 +61,7 @@ type State struct {
 	idle     uint8  // records without content in this second
 	second   uint32 // which one
 	message  message
-	in, out  half
+	in, out  directionKeys
 }
 
 // message is how much of a handshake message has come. Its body is not kept.
@@ -79,9 +79,9 @@ func (s State) Format(f fmt.State, _ rune) {
 // Wipe overwrites the secrets. The Hot of s is to be dropped with them.
 func (s *State) Wipe() { *s = State{} }
 
-// SealedSize returns the most that [State.Seal] appends for n bytes.
-func SealedSize(n int) int {
-	return n + (n+maxPlain-1)/maxPlain*perRecord + updateSize
+// sealedSize returns the most that [State.Seal] appends for n bytes.
+func sealedSize(n int) int {
+	return n + (n+maxPlain-1)/maxPlain*recordOverhead + updateSize
 }
 
 // An Alert is a description of RFC 8446, section 6.

@@ -17,11 +17,11 @@ var errClosed = errors.New("TLS: nothing may follow an alert")
 //
 // An error means that the connection is over: its keys are used up, or an alert
 // was sent.
-func (s *State) Seal(h *Hot, dst, plain []byte) ([]byte, error) {
+func (s *State) Seal(h *Ciphers, dst, plain []byte) ([]byte, error) {
 	if s.ended {
 		return dst, errClosed
 	}
-	dst = slices.Grow(dst, SealedSize(len(plain)))
+	dst = slices.Grow(dst, sealedSize(len(plain)))
 	for len(plain) > 0 {
 		var err error
 		if s.owed || s.out.sequence >= maxRecords && s.Version == tls.VersionTLS13 {
@@ -41,7 +41,7 @@ func (s *State) Seal(h *Hot, dst, plain []byte) ([]byte, error) {
 // Alert appends an alert: [CloseNotify] before the end of what this side sends,
 // or what an [*AlertError] says. Nothing can be sealed after it, and a second
 // one appends nothing, nor does one behind a fatal alert of the peer.
-func (s *State) Alert(h *Hot, dst []byte, a Alert) []byte {
+func (s *State) Alert(h *Ciphers, dst []byte, a Alert) []byte {
 	if s.ended {
 		return dst
 	}
@@ -60,7 +60,7 @@ func (s *State) Alert(h *Hot, dst []byte, a Alert) []byte {
 
 // update appends a KeyUpdate that asks for none, and changes our keys (RFC
 // 8446, section 4.6.3).
-func (s *State) update(h *Hot, dst []byte) ([]byte, error) {
+func (s *State) update(h *Ciphers, dst []byte) ([]byte, error) {
 	dst, err := s.encrypt(&h.out, dst, typeHandshake, []byte{keyUpdate, 0, 0, 1, 0})
 	if err != nil {
 		return dst, err
@@ -72,7 +72,7 @@ func (s *State) update(h *Hot, dst []byte) ([]byte, error) {
 }
 
 // encrypt appends one record.
-func (s *State) encrypt(h *hot, dst []byte, typ byte, plain []byte) ([]byte, error) {
+func (s *State) encrypt(h *directionCipher, dst []byte, typ byte, plain []byte) ([]byte, error) {
 	if err := h.ready(s.Suite, &s.out); err != nil {
 		return dst, err
 	}

@@ -11,7 +11,7 @@ import (
 const (
 	// maxShake is how many records of one side may belong to the handshake.
 	// Six is usual; a chain of certificates can come in small pieces.
-	maxShake = 64
+	maxHandshakeRecords = 64
 	// maxUpdates is how many changes of keys before the take-over are followed.
 	maxUpdates = 8
 )
@@ -40,7 +40,7 @@ func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	if !ok || !about.HandshakeComplete || !c.Freeze() {
 		return State{}, nil, false
 	}
-	early = drain(t)
+	early = drainPlaintext(t)
 	trace, ok := c.Recall()
 	if !ok {
 		return State{}, early, false
@@ -53,9 +53,9 @@ func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	}
 	s = State{Version: about.Version, Suite: about.CipherSuite, client: trace.Client, in: in}
 	peer := State{Version: about.Version, Suite: about.CipherSuite, client: !trace.Client, in: out}
-	fromClient, fromServer, in, out = half{}, half{}, half{}, half{}
+	fromClient, fromServer, in, out = directionKeys{}, directionKeys{}, directionKeys{}, directionKeys{}
 	last := trace.In.LastAt+1 == trace.In.Count // what came behind it may have changed anything
-	if !last || !s.place(suite, &trace.In) || !peer.place(suite, &trace.Out) || peer.received {
+	if !last || !s.locate(suite, &trace.In) || !peer.locate(suite, &trace.Out) || peer.received {
 		s.Wipe()
 		peer.Wipe()
 		return State{}, early, false
@@ -72,10 +72,10 @@ func Covers(t *tls.Conn) bool {
 	return ok
 }
 
-// drain reads the plaintext that t has. Its connection is frozen, so that the
+// drainPlaintext reads the plaintext that t has. Its connection is frozen, so that the
 // last Read fails there; should t itself be at its end, it says so again to
 // whoever reads it next.
-func drain(t *tls.Conn) (early []byte) {
+func drainPlaintext(t *tls.Conn) (early []byte) {
 	const room = 512
 	for {
 		early = slices.Grow(early, room)
@@ -93,7 +93,7 @@ func drain(t *tls.Conn) (early []byte) {
 
 // halves makes the first keys of both directions of what the handshake has
 // agreed on.
-func halves(s suite, t *wire.Trace) (fromClient, fromServer half) {
+func halves(s suite, t *wire.Trace) (fromClient, fromServer directionKeys) {
 	if s.version == tls.VersionTLS13 {
 		fromClient.secret, fromServer.secret = t.Secrets.Client, t.Secrets.Server
 		return fromClient, fromServer
@@ -129,13 +129,13 @@ func (s suite) expand12(master, seed []byte, n int) (out []byte) {
 	return out[:n]
 }
 
-// place finds the keys and the sequence number with which the last record of
+// locate finds the keys and the sequence number with which the last record of
 // what s receives is authentic, and goes on behind all that passed. It is false
 // if there are none, or if the record is not one that leaves everything clear.
-func (s *State) place(suite suite, p *wire.Passed) bool {
-	var h Hot
+func (s *State) locate(suite suite, p *wire.Passed) bool {
+	var h Ciphers
 	record := make([]byte, len(p.Last))
-	if !p.Whole || !s.find(&h, suite, p, record) {
+	if !p.Whole || !s.findKeys(&h, suite, p, record) {
 		return false
 	}
 	copy(record, p.Last)
@@ -144,9 +144,9 @@ func (s *State) place(suite suite, p *wire.Passed) bool {
 	return err == nil && s.message.have == 0
 }
 
-// find sets s.in so that it opens the last record, of which record has room for
+// findKeys sets s.in so that it opens the last record, of which record has room for
 // a copy.
-func (s *State) find(h *Hot, suite suite, p *wire.Passed, record []byte) bool {
+func (s *State) findKeys(h *Ciphers, suite suite, p *wire.Passed, record []byte) bool {
 	fits := func(sequence uint64) bool {
 		s.in.sequence = sequence
 		copy(record, p.Last)
@@ -159,7 +159,7 @@ func (s *State) find(h *Hot, suite suite, p *wire.Passed, record []byte) bool {
 	if s.in.derive(suite) != nil {
 		return false
 	}
-	for n := uint64(1); n <= min(p.LastAt, maxShake); n++ {
+	for n := uint64(1); n <= min(p.LastAt, maxHandshakeRecords); n++ {
 		if fits(p.LastAt - n) {
 			return true
 		}

@@ -130,14 +130,14 @@ func (x *session) rekey(t testing.TB, ask byte) []byte {
 	if err := x.State.out.update(s); err != nil {
 		t.Fatal(err)
 	}
-	x.Hot.out.aead = nil
+	x.Ciphers.out.aead = nil
 	x.asked += int(ask)
 	return b
 }
 
 // answered checks that x was answered once at least if it asked for other keys,
 // and no more often than it asked. First is what the keys were before.
-func answered(t *testing.T, x *session, first half) {
+func answered(t *testing.T, x *session, first directionKeys) {
 	t.Helper()
 	s, _ := suiteOf(x.Suite)
 	for n := 0; n <= x.asked; n++ {
@@ -220,7 +220,7 @@ func TestTakeOverInTheMiddle(t *testing.T) {
 		}, "", true},
 		{"frames and the end", func(t *testing.T, x *session) ([]byte, int) {
 			b := x.seal(t, []byte(upgradeRequest+"frames"))
-			return x.Alert(&x.Hot, b, CloseNotify), 0
+			return x.Alert(&x.Ciphers, b, CloseNotify), 0
 		}, "frames", false},
 	}
 	for _, tt := range tests {
@@ -313,7 +313,7 @@ func TestTakeLeavesWhatIsNotClear(t *testing.T) {
 			b := x.put(t, typeHandshake, []byte{1, 0})
 			s, _ := suiteOf(x.Suite)
 			x.State.out.update(s)
-			x.Hot.out.aead = nil
+			x.Ciphers.out.aead = nil
 			return b
 		}, "early"},
 		{"more key updates than are followed", func(t *testing.T, x *session) (b []byte) {
@@ -388,11 +388,11 @@ func TestPlaceNeedsAWholeRecord(t *testing.T) {
 		client.seal(t, []byte("one"))
 		p := wire.Passed{Whole: true, Count: 6, Sealed: 3, Last: client.seal(t, []byte("two")), LastAt: 4}
 		s := server.State
-		if !s.place(suite, &p) || s.in.sequence != 3 {
+		if !s.locate(suite, &p) || s.in.sequence != 3 {
 			t.Errorf("%s: not placed behind the third record: %d", tls.CipherSuiteName(id), s.in.sequence)
 		}
 		p.Whole = false
-		if s := server.State; s.place(suite, &p) {
+		if s := server.State; s.locate(suite, &p) {
 			t.Errorf("%s: placed inside a record", tls.CipherSuiteName(id))
 		}
 	}
