@@ -306,7 +306,7 @@ func (g *Gateway) end(match func(relay.View) bool, cause relay.Cause, longest ti
 		}
 		return true
 	})
-	return g.engine.End(match, cause, min(time.Duration(n)*time.Second/sessionsPerSecond, longest))
+	return g.engine.End(match, relay.Ending{Cause: cause}, min(time.Duration(n)*time.Second/sessionsPerSecond, longest))
 }
 
 // drain ends everything within the shutdown timeout.

@@ -57,7 +57,7 @@ func (x *exchange) join(place *seat, up *upstream, client wire.Side, a *upgrade.
 		// A reload came in between and did not see this session.
 		id := x.number
 		for _, cause := range [...]relay.Cause{relay.RouteRemoved, relay.BackendRemoved} {
-			x.g.engine.End(func(v relay.View) bool { return v.ID == id && now.ends(v) == cause }, cause, 0)
+			x.g.engine.End(func(v relay.View) bool { return v.ID == id && now.ends(v) == cause }, relay.Ending{Cause: cause}, 0)
 		}
 	}
 }

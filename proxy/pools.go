@@ -73,7 +73,7 @@ func (g *Gateway) Drain(backend, endpoint string, on bool) error {
 // drainLate ends a session that began while its endpoint began to drain.
 func (g *Gateway) drainLate(l *backend.Lease, id uint64) {
 	if draining, over := l.Draining(); draining {
-		g.engine.End(func(v relay.View) bool { return v.ID == id }, relay.Drained, over)
+		g.engine.End(func(v relay.View) bool { return v.ID == id }, relay.Ending{Cause: relay.Drained}, over)
 	}
 }
 
@@ -84,7 +84,7 @@ func (g *Gateway) shed(s backend.Shed) int {
 		return v.Cause == 0 && l.Endpoint() == s.Endpoint && l.Backend() == s.Backend
 	}
 	if s.Drain {
-		return g.engine.End(here, relay.Drained, s.Over)
+		return g.engine.End(here, relay.Ending{Cause: relay.Drained}, s.Over)
 	}
 	type session struct {
 		id     uint64
@@ -105,5 +105,5 @@ func (g *Gateway) shed(s backend.Shed) int {
 	for _, o := range all[:min(len(all), s.Sessions)] {
 		end[o.id] = struct{}{}
 	}
-	return g.engine.End(func(v relay.View) bool { _, ends := end[v.ID]; return ends }, relay.Rebalanced, s.Over)
+	return g.engine.End(func(v relay.View) bool { _, ends := end[v.ID]; return ends }, relay.Ending{Cause: relay.Rebalanced}, s.Over)
 }

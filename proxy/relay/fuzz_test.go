@@ -12,6 +12,8 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/internal/wstest"
+	"sluice/proxy/relay/frametest"
+	"sluice/proxy/relay/relaytest"
 )
 
 // FuzzRelay sends two streams, cut at random places, through a session. What a
@@ -20,7 +22,7 @@ import (
 // stands between frames. While a side's own stream ends nothing it misses
 // nothing, and a client that breaks the rules misses nothing of the backend.
 func FuzzRelay(f *testing.F) {
-	long := binary(strings.Repeat("x", 2000))
+	long := frametest.Binary(strings.Repeat("x", 2000))
 	bad := wstest.Reserved(wstest.Text("x"), false, true, false)
 	seeds := []struct{ client, backend []ws.Frame }{
 		{[]ws.Frame{wstest.Text("a"), wstest.Ping("p")}, []ws.Frame{wstest.Part(ws.OpText, "a"), wstest.Last("b")}},
@@ -30,32 +32,32 @@ func FuzzRelay(f *testing.F) {
 		{[]ws.Frame{wstest.Close(1001, "\xff")}, []ws.Frame{bad}},
 	}
 	for i, s := range seeds {
-		f.Add(encode(Client, s.client...), encode(Backend, s.backend...), uint64(i), i%2 == 0)
+		f.Add(frametest.Encode(Client, s.client...), frametest.Encode(Backend, s.backend...), uint64(i), i%2 == 0)
 	}
 	for i := range uint64(20) {
 		r := rand.New(rand.NewPCG(i, 2))
-		f.Add(randomStream(r, Client), randomStream(r, Backend), i, i%2 == 0)
+		f.Add(frametest.Random(r, Client), frametest.Random(r, Backend), i, i%2 == 0)
 	}
 	f.Fuzz(func(t *testing.T, fromClient, fromBackend []byte, seed uint64, deflate bool) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 0))
-			links := []link{memoryLink(1), narrow, roomy}
+			links := []relaytest.Link{relaytest.MemoryLink(1), relaytest.Narrow, relaytest.Roomy}
 			early := min(len(fromClient), r.IntN(1+len(fromClient)))
 			o := Session{Deflate: deflate}
 			o.Client.Early = bytes.Clone(fromClient[:early])
 			h := newFixture(t)
-			c, b := h.join(links[r.IntN(3)], links[r.IntN(3)], o)
+			c, b := h.StartSession(links[r.IntN(3)], links[r.IntN(3)], o)
 
 			said := [2][]byte{fromClient, fromBackend}
-			may := [2]parsedStream{parseStream(Client, deflate, fromClient), parseStream(Backend, deflate, fromBackend)}
+			may := [2]frametest.Stream{frametest.Parse(Client, deflate, fromClient), frametest.Parse(Backend, deflate, fromBackend)}
 			var got [2][]byte
 			var wg sync.WaitGroup
-			for _, p := range []*peer{c, b} {
-				rest := said[p.side]
-				if p.side == Client {
+			for _, p := range []*relaytest.Peer{c, b} {
+				rest := said[p.Side]
+				if p.Side == Client {
 					rest = rest[early:]
 				}
-				cuts := rand.New(rand.NewPCG(seed, uint64(p.side)+1))
+				cuts := rand.New(rand.NewPCG(seed, uint64(p.Side)+1))
 				wg.Go(func() {
 					for len(rest) > 0 {
 						n := min(len(rest), 1+cuts.IntN(1<<cuts.IntN(17)))
@@ -65,33 +67,33 @@ func FuzzRelay(f *testing.F) {
 						rest = rest[n:]
 					}
 				})
-				wg.Go(func() { got[p.side], _ = io.ReadAll(p) })
+				wg.Go(func() { got[p.Side], _ = io.ReadAll(p) })
 			}
 			synctest.Wait() // all is relayed, or has ended
-			c.closeWrite()
-			b.closeWrite()
+			c.CloseWrite()
+			b.CloseWrite()
 			wg.Wait()
-			report := h.report()
+			report := h.AwaitReport()
 			h.Drained(t.Context())
 
 			for _, to := range []Side{Client, Backend} {
-				from := to.other()
-				pass := said[from][:may[from].pass]
+				from := to.Other()
+				pass := said[from][:may[from].Pass]
 				n := prefix(got[to], pass)
 				if n < len(got[to]) { // the gateway's Close frame may begin as the next frame does
-					n = parseStream(from, deflate, got[to][:n]).whole
+					n = frametest.Parse(from, deflate, got[to][:n]).Whole
 				}
-				own := parseStream(from, deflate, got[to][n:])
-				switch at := parseStream(from, deflate, got[to][:n]); {
-				case n < len(got[to]) && (len(own.frames) != 1 || !own.closed || own.broken || own.pass != len(got[to])-n):
+				own := frametest.Parse(from, deflate, got[to][n:])
+				switch at := frametest.Parse(from, deflate, got[to][:n]); {
+				case n < len(got[to]) && (len(own.Frames) != 1 || !own.Closed || own.Broken || own.Pass != len(got[to])-n):
 					t.Errorf("behind the %s's bytes the %s got %x", from, to, got[to][n:])
-				case n < len(got[to]) && at.closed:
+				case n < len(got[to]) && at.Closed:
 					t.Errorf("the %s got a Close frame of the gateway's behind %s", to, &at)
-				case n < len(pass) && (!may[to].ends() || to == Client && !may[to].closed && !may[from].closed):
+				case n < len(pass) && (!may[to].Ends() || to == Client && !may[to].Closed && !may[from].Closed):
 					t.Errorf("the %s missed %d bytes of the %s", to, len(pass)-n, from)
 				}
 			}
-			switch ends := [2]bool{may[Client].ends(), may[Backend].ends()}; {
+			switch ends := [2]bool{may[Client].Ends(), may[Backend].Ends()}; {
 			case report.Cause == 0:
 				t.Error("the session ended for no cause")
 			case !ends[0] && !ends[1] && report.Cause != Lost:
