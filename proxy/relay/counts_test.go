@@ -3,6 +3,8 @@ package relay
 import (
 	"fmt"
 	"io"
+	"maps"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -238,6 +240,46 @@ func TestViewsOfASessionThatCloses(t *testing.T) {
 			t.Errorf("report = %q after %v", r.Reason, r.Duration)
 		}
 	})
+}
+
+// Every view of a session has its note, whatever its length: in a list, for the choice of an
+// end, and in the report.
+func TestViewsHaveTheNote(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []struct {
+		name string
+		link relaytest.Link
+	}{{"sockets", relaytest.Loopback}, {"memory", relaytest.Roomy}} {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			h := newFixture(t)
+			want := map[string]bool{}
+			for _, n := range []int{0, 1, 46, 47, 48, 200, 255, 1000} {
+				note := strings.Repeat("n", n)
+				want[note] = true
+				c, b := h.StartSession(kind.link, kind.link, Session{Note: note})
+				defer c.Reset()
+				defer b.Reset()
+			}
+			listed := map[string]bool{}
+			h.Each(func(v View) bool { listed[v.Note] = true; return true })
+			if !maps.Equal(listed, want) {
+				t.Errorf("%d notes are listed; want %d", len(listed), len(want))
+			}
+			for note := range want {
+				if n := h.End(func(v View) bool { return v.Note == note }, Ending{Cause: Operator}, 0); n != 1 {
+					t.Errorf("%d sessions have the note of %d bytes; want 1", n, len(note))
+				}
+			}
+			h.Stop()
+			for range want {
+				delete(listed, h.AwaitReport().Note)
+			}
+			if len(listed) != 0 {
+				t.Errorf("%d notes are not reported", len(listed))
+			}
+		})
+	}
 }
 
 // Groups count apart.

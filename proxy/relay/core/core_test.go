@@ -191,7 +191,9 @@ func reset(side Side) event { return func(p *coreFixture) { p.ReadEnded(side, er
 
 func writeFails(side Side) event { return func(p *coreFixture) { p.WriteFailed(side, errReset) } }
 
-func ends(cause Cause) event { return func(p *coreFixture) { p.End(Ending{Cause: cause}, Gateway) } }
+func ends(cause Cause) event { return endsWith(Ending{Cause: cause}) }
+
+func endsWith(how Ending) event { return func(p *coreFixture) { p.End(how, Gateway) } }
 
 func expires(p *coreFixture) { p.Expire() }
 
@@ -214,8 +216,10 @@ func sets(r Rules) event { return func(p *coreFixture) { p.group.Set(r); p.chang
 
 func pongs(from Side) event { return func(p *coreFixture) { p.receive(from, p.pong(from), false) } }
 
-func planned(c Cause, in time.Duration) event {
-	return func(p *coreFixture) { p.PlanEnd(Ending{Cause: c}, p.now+int64(in)) }
+func planned(c Cause, in time.Duration) event { return plannedWith(Ending{Cause: c}, in) }
+
+func plannedWith(how Ending, in time.Duration) event {
+	return func(p *coreFixture) { p.PlanEnd(how, p.now+int64(in)) }
 }
 
 var errReset = errors.New("connection reset by peer")
@@ -535,6 +539,36 @@ func TestCore(t *testing.T) {
 			name:   "sessions are rebalanced",
 			events: []event{ends(Rebalanced), eof(Client), eof(Backend)},
 			client: `close 1012 "rebalanced"`, backend: `close 1001`, report: "rebalanced gateway 1012 rebalanced",
+		},
+		{
+			name:   "a credential expires",
+			events: []event{ends(Expired), eof(Client), eof(Backend)},
+			client: `close 1008 "credential expired"`, backend: `close 1001`, report: "credential expired gateway 1008 credential expired",
+		},
+		{
+			name:   "an operator ends the session",
+			events: []event{ends(Operator), eof(Client), eof(Backend)},
+			client: `close 1008 "ended by operator"`, backend: `close 1001`, report: "ended by operator gateway 1008 ended by operator",
+		},
+		{
+			name:   "an operator has a code and a reason for the client",
+			events: []event{endsWith(Ending{Operator, 4003, "go away"}), eof(Client), eof(Backend)},
+			client: `close 4003 "go away"`, backend: `close 1001`, report: "ended by operator gateway 4003 go away",
+		},
+		{
+			name:   "an operator has a code for the client",
+			events: []event{endsWith(Ending{Cause: Operator, Code: 4003}), eof(Client), eof(Backend)},
+			client: `close 4003 "ended by operator"`, backend: `close 1001`, report: "ended by operator gateway 4003 ended by operator",
+		},
+		{
+			name:   "an operator has a reason for the client",
+			events: []event{endsWith(Ending{Cause: Operator, Reason: "go away"}), eof(Client), eof(Backend)},
+			client: `close 1008 "go away"`, backend: `close 1001`, report: "ended by operator gateway 1008 go away",
+		},
+		{
+			name:   "the reason of an end goes into no other Close frame",
+			events: []event{endsWith(Ending{Operator, 4003, "go away"}), raw(Backend, "\xff\xff"), expires},
+			client: `close 4003 "go away"`, backend: `close 1001`, report: "ended by operator gateway 4003 go away",
 		},
 		{
 			name:   "the first of two ends counts",

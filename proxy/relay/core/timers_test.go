@@ -481,6 +481,31 @@ func TestCorePlans(t *testing.T) {
 			client: `close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown", at: 9 * s,
 		},
 		{
+			name:   "an end with a code and a reason of its own",
+			events: []event{plannedWith(Ending{Operator, 4003, "go away"}, 10*s), wait(10*s - instant), receives(Backend, wstest.Text("a")), wait(instant), receives(Client, bye), receives(Backend, bye)},
+			client: `text "a", close 4003 "go away"`, backend: `close 1001`, report: "ended by operator gateway 4003 go away", at: 10 * s,
+		},
+		{
+			name:   "an earlier end without, planned behind it",
+			events: []event{plannedWith(Ending{Operator, 4003, "go away"}, 10*s), planned(Shutdown, 9*s), wait(9 * s), receives(Client, bye), receives(Backend, bye)},
+			client: `close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown", at: 9 * s,
+		},
+		{
+			name:   "a later end with a code changes nothing",
+			events: []event{planned(Expired, 9*s), plannedWith(Ending{Operator, 4003, "go away"}, 10*s), wait(9 * s), receives(Client, bye), receives(Backend, bye)},
+			client: `close 1008 "credential expired"`, backend: `close 1001`, report: "credential expired gateway 1008 credential expired", at: 9 * s,
+		},
+		{
+			name:   "a moment that is over",
+			events: []event{wait(5 * s), plannedWith(Ending{Cause: Expired}, -10*s), wait(0), receives(Client, bye), receives(Backend, bye)},
+			client: `close 1008 "credential expired"`, backend: `close 1001`, report: "credential expired gateway 1008 credential expired", at: 5 * s,
+		},
+		{
+			name:   "a Close frame before it",
+			events: []event{plannedWith(Ending{Operator, 4003, "go away"}, 10*s), wait(9 * s), receives(Client, wstest.Close(1000, "bye")), wait(2 * s), receives(Backend, wstest.Close(1000, ""))},
+			client: `close 1000`, backend: `close 1000 "bye"`, report: "close client 1000 bye", at: 9 * s,
+		},
+		{
 			name: "a rule that ends the session sooner", rules: Rules{Idle: 5 * s},
 			events: []event{planned(RouteRemoved, 10*s), wait(5 * s), receives(Client, bye), receives(Backend, bye)},
 			client: `close 1001 "idle"`, backend: `close 1001`, report: "idle gateway 1001 idle", at: 5 * s,
@@ -566,6 +591,10 @@ func TestCodesOfTheGatewaysEnds(t *testing.T) {
 		{Shutdown, `close 1001 "shutdown"`, `close 1001`, 1001},
 		{RouteRemoved, `close 1012 "route removed"`, `close 1001`, frame.StatusServiceRestart},
 		{BackendRemoved, `close 1012 "backend removed"`, `close 1001`, frame.StatusServiceRestart},
+		{Drained, `close 1012 "drained"`, `close 1001`, frame.StatusServiceRestart},
+		{Rebalanced, `close 1012 "rebalanced"`, `close 1001`, frame.StatusServiceRestart},
+		{Expired, `close 1008 "credential expired"`, `close 1001`, ws.StatusPolicyViolation},
+		{Operator, `close 1008 "ended by operator"`, `close 1001`, ws.StatusPolicyViolation},
 	}
 	for _, tt := range tests {
 		c := newCore(&Session{})

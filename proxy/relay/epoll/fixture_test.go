@@ -153,7 +153,7 @@ func newTimedSession(t *testing.T, kind relaytest.Link, rules core.Rules) timedS
 	h := newFixture(t)
 	s := &relaytest.TimedSession{Fixture: h.Fixture}
 	s.Group.Set(rules)
-	s.C, s.B = s.StartSession(kind, kind, core.Session{})
+	s.C, s.B = s.StartSession(kind, kind, core.Session{Note: "noted"})
 	later := time.Duration(0)
 	s.AdvanceTime = func(d time.Duration) { later += d; h.serve(later) }
 	s.Settle = h.settle

@@ -23,7 +23,7 @@ func TestSessionsOfTheLoopsByTheClock(t *testing.T) {
 		name string
 		link relaytest.Link
 	}{{"tcp", relaytest.Tight}, {"unix", relaytest.UnixSocket}} {
-		for _, tt := range relaytest.TimedScenarios {
+		for _, tt := range relaytest.TimedScenarios() {
 			t.Run(kind.name+" "+tt.Name, func(t *testing.T) {
 				t.Parallel()
 				s := newTimedSession(t, kind.link, tt.Rules)

@@ -459,16 +459,16 @@ func TestTLSRecordsAreFull(t *testing.T) {
 	if _, err := io.ReadFull(c, make([]byte, len(many))); err != nil {
 		t.Fatal(err)
 	}
-	if n := c.Forger().In.Sequence - 1; n > 5 {
+	if n := c.Forger().RecordsRead() - 1; n > 5 {
 		t.Errorf("%d records for what one read brings", n)
 	}
-	before := c.Forger().In.Sequence
+	before := c.Forger().RecordsRead()
 	large := frametest.Encode(core.Backend, frametest.Binary(strings.Repeat("x", 1<<20)))
 	go b.Write(large)
 	if _, err := io.ReadFull(c, make([]byte, len(large))); err != nil {
 		t.Fatal(err)
 	}
-	if n := c.Forger().In.Sequence - before; n < 64 || n > 200 {
+	if n := c.Forger().RecordsRead() - before; n < 64 || n > 200 {
 		t.Errorf("%d records for 1 MiB; full ones are 64, and each read ends one", n)
 	}
 }

@@ -19,13 +19,13 @@ import (
 
 // The portable engine, whose time stands still while anything can go on.
 func TestSessionsByTheClock(t *testing.T) {
-	for _, tt := range relaytest.TimedScenarios {
+	for _, tt := range relaytest.TimedScenarios() {
 		t.Run(tt.Name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := &relaytest.TimedSession{Fixture: newFixture(t).Fixture, AdvanceTime: func(d time.Duration) { <-time.After(d); synctest.Wait() }, Settle: synctest.Wait, AwaitFull: func(core.Side) { synctest.Wait() }}
 				s.Group.Set(tt.Rules)
-				s.C, s.B = s.StartSession(relaytest.Narrow, relaytest.Narrow, core.Session{})
+				s.C, s.B = s.StartSession(relaytest.Narrow, relaytest.Narrow, core.Session{Note: "noted"})
 				tt.Run(s)
 				s.Drained(context.Background())
 				s.ExpectReport(tt.Cause, tt.By, tt.Code)

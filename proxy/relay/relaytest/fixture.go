@@ -1,3 +1,5 @@
+// Package relaytest is what the tests of the relay's packages share: connections, peers, an
+// engine that runs while a test does, and scenarios that every engine has to pass.
 package relaytest
 
 import (
@@ -17,56 +19,6 @@ import (
 	"sluice/proxy/relay/core"
 	"sluice/proxy/relay/frametest"
 )
-
-// Echo runs a session whose backend sends back what comes, and returns a function
-// that sends one message of n bytes and waits for it.
-func (h *Fixture) Echo(kind Link, n int) (once func()) {
-	t := h.T
-	c, b := h.StartSession(kind, kind, core.Session{})
-	there, back := frametest.Encode(core.Client, frametest.Binary(strings.Repeat("x", n))), frametest.Encode(core.Backend, frametest.Binary(strings.Repeat("x", n)))
-	go func() {
-		for in := make([]byte, len(there)); ; {
-			if _, err := io.ReadFull(b, in); err != nil {
-				return
-			}
-			if _, err := b.Write(back); err != nil {
-				return
-			}
-		}
-	}()
-	out := make([]byte, len(back))
-	t.Cleanup(func() { c.Close(); b.Close() })
-	wake, woken := make(chan struct{}), make(chan error)
-	go func() { // beside the reader, or large messages would hold each other back
-		for range wake {
-			_, err := c.Write(there)
-			woken <- err
-		}
-	}()
-	t.Cleanup(func() { close(wake) })
-	return func() {
-		wake <- struct{}{}
-		if _, err := io.ReadFull(c, out); err != nil {
-			t.Fatal(err)
-		}
-		if err := <-woken; err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// PoolDropsItems reports whether a sync.Pool drops a part of what it is given, as
-// it does under the race detector.
-func PoolDropsItems() bool {
-	var p sync.Pool
-	for range 100 {
-		p.Put(new(int))
-		if p.Get() == nil {
-			return true
-		}
-	}
-	return false
-}
 
 // An Engine is what sessions run on: the engine of the system, or one of the two that it is
 // made of.
@@ -109,14 +61,14 @@ func NewIdleFixture(t testing.TB, engine func(core.Sink) Engine) *Fixture {
 	return h
 }
 
-// Reasons returns why sessions stayed with crypto/tls.
+// Reasons returns why sessions stayed with crypto/tls: see core.Sink.
 func (h *Fixture) Reasons() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.stayed)
 }
 
-// Start runs the engine until the test ends, or stop is called.
+// Start runs the engine until the test ends or Stop is called.
 func (h *Fixture) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -131,7 +83,7 @@ func (h *Fixture) Start() {
 	h.T.Cleanup(h.Stop)
 }
 
-// sink is where the engine's reports go.
+// sink returns the sink of the engine.
 func (h *Fixture) sink() core.Sink {
 	return core.Sink{
 		Ended:  func(r core.Report) { h.Reports <- r },
@@ -144,7 +96,8 @@ func (h *Fixture) sink() core.Sink {
 	}
 }
 
-// StartSession starts a session over two links. o may hold early bytes.
+// StartSession starts a session over two links, with what o says besides, and returns its
+// peers.
 func (h *Fixture) StartSession(client, backend Link, o core.Session) (c, b *Peer) {
 	h.T.Helper()
 	h.LastID++
@@ -168,6 +121,7 @@ func (h *Fixture) AwaitReport() core.Report {
 	}
 }
 
+// ExpectReport waits for the report of one session and compares it.
 func (h *Fixture) ExpectReport(cause core.Cause, by core.Side, code ws.StatusCode) {
 	h.T.Helper()
 	if r := h.AwaitReport(); r.Cause != cause || r.By != by || r.Code != code {
@@ -175,13 +129,64 @@ func (h *Fixture) ExpectReport(cause core.Cause, by core.Side, code ws.StatusCod
 	}
 }
 
+// All matches every session.
 func All(core.View) bool { return true }
 
-// Mallocs returns how often f allocated, the runtime's own doings included.
+// Mallocs returns how many allocations happened in f, those of the runtime included.
 func Mallocs(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	f()
 	runtime.ReadMemStats(&after)
 	return after.Mallocs - before.Mallocs
+}
+
+// Echo starts a session whose backend sends back every message. It returns a function that
+// sends one message of n bytes and waits until it is back.
+func (h *Fixture) Echo(kind Link, n int) (once func()) {
+	t := h.T
+	c, b := h.StartSession(kind, kind, core.Session{})
+	there, back := frametest.Encode(core.Client, frametest.Binary(strings.Repeat("x", n))), frametest.Encode(core.Backend, frametest.Binary(strings.Repeat("x", n)))
+	go func() {
+		for in := make([]byte, len(there)); ; {
+			if _, err := io.ReadFull(b, in); err != nil {
+				return
+			}
+			if _, err := b.Write(back); err != nil {
+				return
+			}
+		}
+	}()
+	out := make([]byte, len(back))
+	t.Cleanup(func() { c.Close(); b.Close() })
+	wake, woken := make(chan struct{}), make(chan error)
+	go func() { // beside the reader, or large messages would hold each other back
+		for range wake {
+			_, err := c.Write(there)
+			woken <- err
+		}
+	}()
+	t.Cleanup(func() { close(wake) })
+	return func() {
+		wake <- struct{}{}
+		if _, err := io.ReadFull(c, out); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-woken; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// PoolDropsItems reports whether a sync.Pool drops some of its items, as it does under the
+// race detector.
+func PoolDropsItems() bool {
+	var p sync.Pool
+	for range 100 {
+		p.Put(new(int))
+		if p.Get() == nil {
+			return true
+		}
+	}
+	return false
 }

@@ -8,14 +8,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"sluice/internal/wire"
 	"sluice/internal/wstest"
 	"sluice/proxy/relay/core"
 )
 
-// Tight is a loopback connection whose buffers towards the peer are small.
+// A Link makes a connection: the gateway's end and the peer's.
+type Link func(t testing.TB, side core.Side) (gateway, peer net.Conn)
+
+// Loopback is a TCP connection over the loopback interface.
+func Loopback(t testing.TB, _ core.Side) (gateway, peer net.Conn) {
+	t.Helper()
+	peer, gateway = wstest.Sockets(t, "tcp")
+	return wire.New(gateway), peer
+}
+
+// Tight is a loopback connection with small buffers towards the peer.
 func Tight(t testing.TB, side core.Side) (gateway, peer net.Conn) {
 	t.Helper()
 	gateway, peer = Loopback(t, side)
@@ -28,15 +36,31 @@ func Tight(t testing.TB, side core.Side) (gateway, peer net.Conn) {
 	return gateway, peer
 }
 
+// Small is a loopback connection with the smallest buffers that the system allows.
+func Small(t testing.TB, side core.Side) (gateway, peer net.Conn) {
+	t.Helper()
+	gateway, peer = Loopback(t, side)
+	for _, c := range []net.Conn{wire.Of(gateway).Conn, peer} {
+		tcp := c.(*net.TCPConn)
+		if err := tcp.SetWriteBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+		if err := tcp.SetReadBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return gateway, peer
+}
+
+// UnixSocket is a connection over a Unix socket.
 func UnixSocket(t testing.TB, _ core.Side) (gateway, peer net.Conn) {
 	t.Helper()
 	peer, gateway = wstest.Sockets(t, "unix")
 	return wire.New(gateway), peer
 }
 
-// Stuck is a unix socket that takes little from the gateway. Once it is full it
-// stays so until the peer reads; with TCP, what was written may still move on to
-// the peer's buffer.
+// Stuck is a Unix socket that takes little from the gateway. Once it is full it stays full
+// until the peer reads. With TCP, what was written may still move on to the peer's buffer.
 func Stuck(t testing.TB, side core.Side) (gateway, peer net.Conn) {
 	t.Helper()
 	gateway, peer = UnixSocket(t, side)
@@ -46,26 +70,9 @@ func Stuck(t testing.TB, side core.Side) (gateway, peer net.Conn) {
 	return gateway, peer
 }
 
-func LostCode(side core.Side) ws.StatusCode {
-	if side == core.Client {
-		return 1001
-	}
-	return 1014
-}
-
-// A link makes a connection: the gateway's end and the peer's.
-type Link func(t testing.TB, side core.Side) (gateway, peer net.Conn)
-
-func Loopback(t testing.TB, _ core.Side) (gateway, peer net.Conn) {
-	t.Helper()
-	peer, gateway = wstest.Sockets(t, "tcp")
-	return wire.New(gateway), peer
-}
-
-// OverTLS puts TLS on a link: the gateway is the server of the client and the
-// client of the backend. With changes what the end that is the client asks for.
-// It is to be called outside of a bubble, whose clock certificates know nothing
-// of.
+// OverTLS is TLS over another link. The gateway is the server of the client, and the client
+// of the backend. With changes the configuration of the end that is the TLS client. OverTLS
+// must be called outside of a synctest bubble: certificates are not valid at its time.
 func OverTLS(t testing.TB, below Link, with ...func(*tls.Config)) Link {
 	ca, now := wstest.NewCA(t), time.Now()
 	server, client := ca.Server(t, "localhost"), ca.Client("localhost")
@@ -75,13 +82,13 @@ func OverTLS(t testing.TB, below Link, with ...func(*tls.Config)) Link {
 	}
 	return func(t testing.TB, side core.Side) (gateway, peer net.Conn) {
 		g, p := below(t, side)
-		return HandshakeTLS(t, g, p, side, server, client, nil)
+		return handshakeTLS(t, g, p, side, server, client, nil)
 	}
 }
 
-// HandshakeTLS does the handshake over both ends of a connection, and sends a byte each
-// way as the opening handshake does. The peer's secrets are logged.
-func HandshakeTLS(t testing.TB, g, p net.Conn, side core.Side, server, client *tls.Config, log io.Writer) (gateway, peer *tls.Conn) {
+// handshakeTLS does the TLS handshake over both ends of a connection and sends a byte each
+// way, as the opening handshake does. The peer's secrets go to log, unless that is nil.
+func handshakeTLS(t testing.TB, g, p net.Conn, side core.Side, server, client *tls.Config, log io.Writer) (gateway, peer *tls.Conn) {
 	c := wire.NewTLS(wire.Of(g).Conn)
 	c.Remember()
 	if side == core.Client {
@@ -111,31 +118,6 @@ func HandshakeTLS(t testing.TB, g, p net.Conn, side core.Side, server, client *t
 	return gateway, peer
 }
 
-// Links are the kinds of connection that sessions are made of.
-func Links(t testing.TB) map[string]Link {
-	return map[string]Link{
-		"loopback":          Loopback,
-		"TLS over loopback": OverTLS(t, Loopback),
-		"memory":            MemoryLink(1000),
-	}
-}
-
-// Small is a loopback connection with buffers as small as they can be.
-func Small(t testing.TB, side core.Side) (gateway, peer net.Conn) {
-	t.Helper()
-	gateway, peer = Loopback(t, side)
-	for _, c := range []net.Conn{wire.Of(gateway).Conn, peer} {
-		tcp := c.(*net.TCPConn)
-		if err := tcp.SetWriteBuffer(4 << 10); err != nil {
-			t.Fatal(err)
-		}
-		if err := tcp.SetReadBuffer(4 << 10); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return gateway, peer
-}
-
 // Suite makes crypto/tls choose a cipher suite, one of those that it can be made to choose:
 // of TLS 1.3 it takes ChaCha20 if the client prefers that.
 func Suite(id uint16) func(*tls.Config) {
@@ -148,5 +130,14 @@ func Suite(id uint16) func(*tls.Config) {
 		default:
 			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{id}
 		}
+	}
+}
+
+// Links returns the kinds of connections that sessions are made of, by name.
+func Links(t testing.TB) map[string]Link {
+	return map[string]Link{
+		"loopback":          Loopback,
+		"TLS over loopback": OverTLS(t, Loopback),
+		"memory":            MemoryLink(1000),
 	}
 }

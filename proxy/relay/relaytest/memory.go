@@ -13,125 +13,131 @@ import (
 	"sluice/proxy/relay/core"
 )
 
-var Roomy, Narrow = MemoryLink(1 << 20), MemoryLink(1 << 10)
-
-// A queue is one direction of a connection in memory.
-type MemoryQueue struct {
-	Mu      sync.Mutex
-	Changed sync.Cond
-	Limit   int // bytes it holds before a writer waits
-	B       []byte
-	End     error // for the reader, behind b
-	Refused error // for the writer
-	Late    bool  // the writer's deadline is over
-	Timer   *time.Timer
+// memoryQueue is one direction of a connection in memory.
+type memoryQueue struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	limit   int // bytes it holds before a writer waits
+	b       []byte
+	end     error // for the reader, behind b
+	refused error // for the writer
+	late    bool  // the writer's deadline is over
+	timer   *time.Timer
 }
 
-// MemoryConn is one end of a connection in memory: a socket with buffers, halves
+// memoryConn is one end of a connection in memory: a socket with buffers, halves
 // and resets, which testing/synctest sees through.
-type MemoryConn struct {
+type memoryConn struct {
 	net.Conn // nil: an engine needs no addresses and no deadlines
-	In, Out  *MemoryQueue
+	in, out  *memoryQueue
 }
 
-// InMemory returns both ends of a connection.
-func InMemory(limit int) (a, b net.Conn) {
-	x, y := &MemoryQueue{Limit: limit}, &MemoryQueue{Limit: limit}
-	x.Changed.L, y.Changed.L = &x.Mu, &y.Mu
-	return &MemoryConn{In: x, Out: y}, &MemoryConn{In: y, Out: x}
+// inMemory returns both ends of a connection.
+func inMemory(limit int) (a, b net.Conn) {
+	x, y := &memoryQueue{limit: limit}, &memoryQueue{limit: limit}
+	x.changed.L, y.changed.L = &x.mu, &y.mu
+	return &memoryConn{in: x, out: y}, &memoryConn{in: y, out: x}
 }
 
-func (m *MemoryConn) Read(p []byte) (int, error) {
-	q := m.In
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
-	for len(q.B) == 0 && q.End == nil {
-		q.Changed.Wait()
+func (m *memoryConn) Read(p []byte) (int, error) {
+	q := m.in
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.b) == 0 && q.end == nil {
+		q.changed.Wait()
 	}
-	if len(q.B) == 0 {
-		return 0, q.End
+	if len(q.b) == 0 {
+		return 0, q.end
 	}
-	n := copy(p, q.B)
-	q.B = q.B[n:]
-	q.Changed.Broadcast()
+	n := copy(p, q.b)
+	q.b = q.b[n:]
+	q.changed.Broadcast()
 	return n, nil
 }
 
-func (m *MemoryConn) Write(p []byte) (n int, err error) {
-	q := m.Out
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
+func (m *memoryConn) Write(p []byte) (n int, err error) {
+	q := m.out
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	for n < len(p) {
-		for len(q.B) >= q.Limit && q.Refused == nil && !q.Late {
-			q.Changed.Wait()
+		for len(q.b) >= q.limit && q.refused == nil && !q.late {
+			q.changed.Wait()
 		}
 		switch {
-		case q.Refused != nil:
-			return n, q.Refused
-		case q.Late:
+		case q.refused != nil:
+			return n, q.refused
+		case q.late:
 			return n, os.ErrDeadlineExceeded
 		}
-		k := min(q.Limit-len(q.B), len(p)-n)
-		q.B = append(q.B, p[n:n+k]...)
+		k := min(q.limit-len(q.b), len(p)-n)
+		q.b = append(q.b, p[n:n+k]...)
 		n += k
-		q.Changed.Broadcast()
+		q.changed.Broadcast()
 	}
 	return n, nil
 }
 
 // Finish sets the errors that are not set yet.
-func (q *MemoryQueue) Finish(end, refused error, drop bool) {
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
-	if q.End == nil && end != nil {
-		q.End = end
+func (q *memoryQueue) finish(end, refused error, drop bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.end == nil && end != nil {
+		q.end = end
 	}
-	if q.Refused == nil {
-		q.Refused = refused
+	if q.refused == nil {
+		q.refused = refused
 	}
 	if drop {
-		q.B = nil
+		q.b = nil
 	}
-	q.Changed.Broadcast()
+	q.changed.Broadcast()
 }
 
-func (m *MemoryConn) CloseWrite() error {
-	m.Out.Finish(io.EOF, net.ErrClosed, false)
+func (m *memoryConn) CloseWrite() error {
+	m.out.finish(io.EOF, net.ErrClosed, false)
 	return nil
 }
 
-func (m *MemoryConn) Close() error {
-	m.Out.Finish(io.EOF, net.ErrClosed, false)
-	m.In.Finish(net.ErrClosed, syscall.EPIPE, true)
+func (m *memoryConn) Close() error {
+	m.out.finish(io.EOF, net.ErrClosed, false)
+	m.in.finish(net.ErrClosed, syscall.EPIPE, true)
 	return nil
 }
 
-func (m *MemoryConn) Reset() {
-	m.Out.Finish(syscall.ECONNRESET, net.ErrClosed, true)
-	m.In.Finish(net.ErrClosed, syscall.ECONNRESET, true)
+func (m *memoryConn) reset() {
+	m.out.finish(syscall.ECONNRESET, net.ErrClosed, true)
+	m.in.finish(net.ErrClosed, syscall.ECONNRESET, true)
 }
 
 // SetWriteDeadline is what crypto/tls needs for its close_notify.
-func (m *MemoryConn) SetWriteDeadline(at time.Time) error {
-	q := m.Out
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
-	if q.Timer != nil {
-		q.Timer.Stop()
+func (m *memoryConn) SetWriteDeadline(at time.Time) error {
+	q := m.out
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.timer != nil {
+		q.timer.Stop()
 	}
-	q.Late = false
-	q.Timer = time.AfterFunc(time.Until(at), func() {
-		q.Mu.Lock()
-		defer q.Mu.Unlock()
-		q.Late = true
-		q.Changed.Broadcast()
+	q.late = false
+	q.timer = time.AfterFunc(time.Until(at), func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.late = true
+		q.changed.Broadcast()
 	})
 	return nil
 }
 
+// MemoryLink makes connections in memory. Each direction holds limit bytes before its writer
+// waits.
 func MemoryLink(limit int) Link {
 	return func(testing.TB, core.Side) (net.Conn, net.Conn) {
-		g, p := InMemory(limit)
+		g, p := inMemory(limit)
 		return wire.New(g), p
 	}
 }
+
+// Roomy is a connection in memory that holds 1 MiB in each direction.
+func Roomy(t testing.TB, side core.Side) (gateway, peer net.Conn) { return MemoryLink(1<<20)(t, side) }
+
+// Narrow is a connection in memory that holds 1 KiB in each direction.
+func Narrow(t testing.TB, side core.Side) (gateway, peer net.Conn) { return MemoryLink(1<<10)(t, side) }

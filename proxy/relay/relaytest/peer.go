@@ -17,44 +17,20 @@ import (
 	"sluice/proxy/relay/frametest"
 )
 
-// WriteInPieces writes b in pieces of random sizes.
-func WriteInPieces(w io.Writer, b []byte, seed uint64) error {
-	r := rand.New(rand.NewPCG(seed, 7))
-	for len(b) > 0 {
-		n := min(len(b), 1+r.IntN(1<<(1+r.IntN(19))))
-		if _, err := w.Write(b[:n]); err != nil {
-			return err
-		}
-		b = b[n:]
-	}
-	return nil
-}
-
-// ReadPing reads a ping of the gateway's and returns its payload.
-func (p *Peer) ReadPing() string {
-	p.T.Helper()
-	f, err := wstest.ReadFrame(p)
-	if err != nil || f.Header.OpCode != ws.OpPing || f.Header.Length != 8 || f.Header.Masked != (p.Side == core.Backend) {
-		p.T.Fatalf("the %s got %+v, %v; want a ping of the gateway's", p.Side, f.Header, err)
-	}
-	if f.Header.Masked {
-		f = ws.UnmaskFrame(f)
-	}
-	return string(f.Payload)
-}
-
-// A peer is the far end of one side of a session.
+// A Peer is the far end of one side of a session.
 type Peer struct {
 	net.Conn
 	T    testing.TB
 	Side core.Side
 }
 
+// Send sends frames.
 func (p *Peer) Send(frames ...ws.Frame) {
 	p.T.Helper()
 	p.SendRaw(frametest.Encode(p.Side, frames...))
 }
 
+// SendRaw sends bytes.
 func (p *Peer) SendRaw(b []byte) {
 	p.T.Helper()
 	if _, err := p.Write(b); err != nil {
@@ -62,7 +38,7 @@ func (p *Peer) SendRaw(b []byte) {
 	}
 }
 
-// Receive reads as many bytes as the frames have that the other side sent.
+// Receive reads frames that the other side sent: as many bytes as they have.
 func (p *Peer) Receive(frames ...ws.Frame) {
 	p.T.Helper()
 	want := frametest.Encode(p.Side.Other(), frames...)
@@ -74,7 +50,7 @@ func (p *Peer) Receive(frames ...ws.Frame) {
 	}
 }
 
-// ReadRest reads to the end of the stream.
+// ReadRest reads to the end of the stream and describes what came.
 func (p *Peer) ReadRest() string {
 	p.T.Helper()
 	b, err := io.ReadAll(p)
@@ -85,7 +61,7 @@ func (p *Peer) ReadRest() string {
 	return r.String()
 }
 
-// ExpectRest reads to the end of the stream and compares.
+// ExpectRest reads to the end of the stream and compares what came.
 func (p *Peer) ExpectRest(want string) {
 	p.T.Helper()
 	if got := p.ReadRest(); got != want {
@@ -93,19 +69,19 @@ func (p *Peer) ExpectRest(want string) {
 	}
 }
 
-// AnswerClose reads to a Close frame, compares all that came, answers, and closes as
-// RFC 6455 wants it: a server at once, a client after the server.
+// AnswerClose reads to a Close frame, compares what came, answers, and closes as RFC 6455
+// says: a server at once, a client after the server.
 func (p *Peer) AnswerClose(want string, f ws.Frame) {
 	p.T.Helper()
 	p.ExpectClose(want)
-	p.Write(frametest.Encode(p.Side, f)) // whoever asked may be gone
+	p.Write(frametest.Encode(p.Side, f)) // the gateway may be gone
 	if p.Side == core.Client {
 		p.ExpectRest("")
 	}
 	p.Close()
 }
 
-// ExpectClose reads to a Close frame and compares all that came.
+// ExpectClose reads to a Close frame and compares what came.
 func (p *Peer) ExpectClose(want string) {
 	p.T.Helper()
 	var b []byte
@@ -125,6 +101,20 @@ func (p *Peer) ExpectClose(want string) {
 	}
 }
 
+// ReadPing reads a ping of the gateway's own and returns its payload.
+func (p *Peer) ReadPing() string {
+	p.T.Helper()
+	f, err := wstest.ReadFrame(p)
+	if err != nil || f.Header.OpCode != ws.OpPing || f.Header.Length != 8 || f.Header.Masked != (p.Side == core.Backend) {
+		p.T.Fatalf("the %s got %+v, %v; want a ping of the gateway's", p.Side, f.Header, err)
+	}
+	if f.Header.Masked {
+		f = ws.UnmaskFrame(f)
+	}
+	return string(f.Payload)
+}
+
+// CloseWrite ends the stream of the peer.
 func (p *Peer) CloseWrite() {
 	p.T.Helper()
 	if err := wire.CloseWrite(p.Conn); err != nil {
@@ -132,23 +122,23 @@ func (p *Peer) CloseWrite() {
 	}
 }
 
-// Reset drops the connection without a word.
+// Reset resets the connection.
 func (p *Peer) Reset() {
 	c := p.Conn
 	for s, ok := c.(interface{ NetConn() net.Conn }); ok; s, ok = c.(interface{ NetConn() net.Conn }) {
 		c = s.NetConn()
 	}
 	switch c := c.(type) {
-	case *MemoryConn:
-		c.Reset()
+	case *memoryConn:
+		c.reset()
 	case *net.TCPConn:
 		c.SetLinger(0)
 		c.Close()
 	}
 }
 
-// ShutdownClose is the Close frame of a gateway that shuts down; only clients are given
-// a reason.
+// ShutdownClose describes the Close frame that a side gets when the gateway shuts down. Only
+// clients get a reason.
 func ShutdownClose(side core.Side) string {
 	if side == core.Backend {
 		return "close 1001"
@@ -156,6 +146,7 @@ func ShutdownClose(side core.Side) string {
 	return `close 1001 "shutdown"`
 }
 
+// RandomPayload returns n random bytes, the same for the same n.
 func RandomPayload(n int) string {
 	b := make([]byte, n)
 	r := rand.New(rand.NewPCG(uint64(n), 3))
@@ -165,12 +156,32 @@ func RandomPayload(n int) string {
 	return string(b)
 }
 
-// bulk is a payload that does not fit into the buffers of a tight link and a
+// WriteInPieces writes b in pieces of random sizes.
+func WriteInPieces(w io.Writer, b []byte, seed uint64) error {
+	r := rand.New(rand.NewPCG(seed, 7))
+	for len(b) > 0 {
+		n := min(len(b), 1+r.IntN(1<<(1+r.IntN(19))))
+		if _, err := w.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// LostCode returns the code that tells the other side that a side was lost.
+func LostCode(side core.Side) ws.StatusCode {
+	if side == core.Client {
+		return 1001
+	}
+	return 1014
+}
+
+// Bulk is the length of a payload that does not fit into the buffers of a Tight link and a
 // pipe.
 const Bulk = 2 << 20
 
-// Conversation is what a side says in one go, with everything a gateway might
-// trip over.
+// Conversation returns frames of a side, with everything that a gateway could get wrong.
 func Conversation(side core.Side) []byte {
 	var b bytes.Buffer
 	for _, n := range []int{0, 1, 125, 126, 127, 511, 512, 513, 65535, 65536, 1 << 20} {
@@ -185,7 +196,7 @@ func Conversation(side core.Side) []byte {
 	return b.Bytes()
 }
 
-// AnswerPings answers pings until the connection ends.
+// AnswerPings answers the pings of the gateway, without allocating, until the connection ends.
 func AnswerPings(p *Peer) {
 	in := make([]byte, len(frametest.Encode(p.Side.Other(), wstest.Ping("8 bytes."))))
 	out := frametest.Encode(p.Side, wstest.Pong("8 bytes."))
@@ -207,7 +218,7 @@ func AnswerPings(p *Peer) {
 	}
 }
 
-// Converse has both sides speak at once.
+// Converse lets both sides send their Conversation at the same time.
 func Converse(t *testing.T, c, b *Peer) {
 	t.Helper()
 	var both sync.WaitGroup

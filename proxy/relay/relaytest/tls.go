@@ -25,31 +25,31 @@ const (
 	TypeAlert     = 21
 	TypeHandshake = 22
 	TypeData      = 23
-	KeyUpdate     = 24
+	keyUpdate     = 24
 )
 
-// Forger is a peer that protects its records itself, with TLS_AES_128_GCM_SHA256 of
-// TLS 1.3, by rules written down a second time: it sends what it likes, and its
-// Read gives io.EOF for a close_notify alone.
+// A Forger is a peer that protects its records itself, with TLS_AES_128_GCM_SHA256 of TLS
+// 1.3. The rules are written down a second time, so that it can break them. Its Read gives
+// io.EOF for a close_notify only.
 type Forger struct {
-	net.Conn        // the socket
-	In, Out  Keys   // of what it reads and of what it writes
-	Plain    []byte // not read yet
-	Asked    []byte // what key updates of the gateway asked for
-	End      error  // behind plain
+	net.Conn            // the socket
+	Asked    []byte     // what the key updates of the gateway asked for
+	in, out  recordKeys // of what it reads and of what it writes
+	plain    []byte     // not read yet
+	end      error      // behind plain
 }
 
-// Keys is one direction.
-type Keys struct {
-	Secret   []byte
-	Aead     cipher.AEAD
-	Iv       []byte
-	Sequence uint64
+// recordKeys are the keys of one direction.
+type recordKeys struct {
+	secret   []byte
+	aead     cipher.AEAD
+	iv       []byte
+	sequence uint64
 }
 
-// Set makes the keys of a traffic secret (RFC 8446, section 7.3).
-func (k *Keys) Set(secret []byte) {
-	block, err := aes.NewCipher(ExpandLabel(secret, "key", 16))
+// set makes the keys of a traffic secret (RFC 8446, section 7.3).
+func (k *recordKeys) set(secret []byte) {
+	block, err := aes.NewCipher(expandLabel(secret, "key", 16))
 	if err != nil {
 		panic(err)
 	}
@@ -57,23 +57,24 @@ func (k *Keys) Set(secret []byte) {
 	if err != nil {
 		panic(err)
 	}
-	*k = Keys{Secret: secret, Aead: aead, Iv: ExpandLabel(secret, "iv", 12)}
+	*k = recordKeys{secret: secret, aead: aead, iv: expandLabel(secret, "iv", 12)}
 }
 
-// Update goes on to the next traffic secret (RFC 8446, section 7.2).
-func (k *Keys) Update() { k.Set(ExpandLabel(k.Secret, "traffic upd", 32)) }
+// update goes on to the next traffic secret (RFC 8446, section 7.2).
+func (k *recordKeys) update() { k.set(expandLabel(k.secret, "traffic upd", 32)) }
 
-// Nonce returns that of the next record.
-func (k *Keys) Nonce() []byte {
-	n := bytes.Clone(k.Iv)
+// nonce returns the nonce of the next record.
+func (k *recordKeys) nonce() []byte {
+	n := bytes.Clone(k.iv)
 	for i := range 8 {
-		n[4+i] ^= byte(k.Sequence >> (56 - 8*i))
+		n[4+i] ^= byte(k.sequence >> (56 - 8*i))
 	}
-	k.Sequence++
+	k.sequence++
 	return n
 }
 
-func ExpandLabel(secret []byte, label string, n int) []byte {
+// expandLabel is HKDF-Expand-Label without a context (RFC 8446, section 7.1).
+func expandLabel(secret []byte, label string, n int) []byte {
 	info := fmt.Sprintf("\x00%c%c%s\x00", n, len("tls13 "+label), "tls13 "+label)
 	b, err := hkdf.Expand(sha256.New, secret, info, n)
 	if err != nil {
@@ -84,19 +85,20 @@ func ExpandLabel(secret []byte, label string, n int) []byte {
 
 // Seal returns a record.
 func (f *Forger) Seal(typ byte, content ...byte) []byte {
-	n := len(content) + 1 + f.Out.Aead.Overhead()
+	n := len(content) + 1 + f.out.aead.Overhead()
 	head := []byte{TypeData, 3, 3, byte(n >> 8), byte(n)}
-	return f.Out.Aead.Seal(head, f.Out.Nonce(), append(bytes.Clone(content), typ), head)
+	return f.out.aead.Seal(head, f.out.nonce(), append(bytes.Clone(content), typ), head)
 }
 
-// Rekey returns a KeyUpdate, which asks for one or not, and uses the next keys.
+// Rekey returns a KeyUpdate, which asks for one in return if ask is 1. The forger writes with
+// the next keys from then on.
 func (f *Forger) Rekey(ask byte) []byte {
-	b := f.Seal(TypeHandshake, KeyUpdate, 0, 0, 1, ask)
-	f.Out.Update()
+	b := f.Seal(TypeHandshake, keyUpdate, 0, 0, 1, ask)
+	f.out.update()
 	return b
 }
 
-// Write sends b in records that are as long as they may be.
+// Write sends b in the longest records that are allowed.
 func (f *Forger) Write(b []byte) (n int, err error) {
 	for n < len(b) {
 		part := b[n:min(len(b), n+1<<14)]
@@ -108,6 +110,7 @@ func (f *Forger) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
+// CloseWrite sends close_notify and ends the stream.
 func (f *Forger) CloseWrite() error {
 	if _, err := f.Conn.Write(f.Seal(TypeAlert, 1, 0)); err != nil {
 		return err
@@ -115,26 +118,30 @@ func (f *Forger) CloseWrite() error {
 	return wire.CloseWrite(f.Conn)
 }
 
+// NetConn returns the socket.
 func (f *Forger) NetConn() net.Conn { return f.Conn }
 
-// Alert is one that the gateway sent, but for close_notify.
+// An Alert is one of the gateway's, other than close_notify.
 type Alert byte
 
 func (a Alert) Error() string { return fmt.Sprintf("alert %d", byte(a)) }
 
 func (f *Forger) Read(p []byte) (int, error) {
-	for len(f.Plain) == 0 {
-		if f.End != nil {
-			return 0, f.End
+	for len(f.plain) == 0 {
+		if f.end != nil {
+			return 0, f.end
 		}
-		f.End = f.Open()
+		f.end = f.Open()
 	}
-	n := copy(p, f.Plain)
-	f.Plain = f.Plain[n:]
+	n := copy(p, f.plain)
+	f.plain = f.plain[n:]
 	return n, nil
 }
 
-// Open reads the next record.
+// RecordsRead returns how many records of the gateway were read with the keys in use.
+func (f *Forger) RecordsRead() uint64 { return f.in.sequence }
+
+// Open reads the next record. Its error is how the stream ended, an Alert too.
 func (f *Forger) Open() error {
 	head := make([]byte, 5)
 	if _, err := io.ReadFull(f.Conn, head); err != nil {
@@ -151,18 +158,18 @@ func (f *Forger) Open() error {
 	if _, err := io.ReadFull(f.Conn, body); err != nil {
 		return err
 	}
-	b, err := f.In.Aead.Open(nil, f.In.Nonce(), body, head)
+	b, err := f.in.aead.Open(nil, f.in.nonce(), body, head)
 	if err != nil {
 		return err
 	}
 	b, typ := b[:len(b)-1], b[len(b)-1]
 	switch {
 	case typ == TypeData:
-		f.Plain = b
+		f.plain = b
 		return nil
-	case typ == TypeHandshake && len(b) == 5 && b[0] == KeyUpdate:
+	case typ == TypeHandshake && len(b) == 5 && b[0] == keyUpdate:
 		f.Asked = append(f.Asked, b[4])
-		f.In.Update()
+		f.in.update()
 		return nil
 	case typ == TypeAlert && bytes.Equal(b, []byte{1, 0}):
 		return io.EOF
@@ -172,28 +179,28 @@ func (f *Forger) Open() error {
 	return fmt.Errorf("a record of inner type %d with %x", typ, b)
 }
 
-// ForgedTLS is overTLS with peers that are forgers.
+// ForgedTLS is OverTLS with a Forger as the peer.
 func ForgedTLS(t testing.TB, below Link) Link {
 	ca := wstest.NewCA(t)
 	server, client := ca.Server(t, "localhost"), ca.Client("localhost")
 	return func(t testing.TB, side core.Side) (gateway, peer net.Conn) {
 		g, p := below(t, side)
 		var log bytes.Buffer
-		gateway, shaken := HandshakeTLS(t, g, p, side, server, client, &log)
+		gateway, shaken := handshakeTLS(t, g, p, side, server, client, &log)
 		if shaken.ConnectionState().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
 			t.Skip("this machine has no AES that is fast, so that crypto/tls takes another suite")
 		}
 		f := &Forger{Conn: p}
 		from := [...]string{core.Client: "CLIENT_TRAFFIC_SECRET_0 ", core.Backend: "SERVER_TRAFFIC_SECRET_0 "}
-		f.In.Set(SecretIn(t, log.String(), from[side.Other()]))
-		f.Out.Set(SecretIn(t, log.String(), from[side]))
-		f.In.Sequence, f.Out.Sequence = 1, 1
+		f.in.set(secretIn(t, log.String(), from[side.Other()]))
+		f.out.set(secretIn(t, log.String(), from[side]))
+		f.in.sequence, f.out.sequence = 1, 1
 		return gateway, f
 	}
 }
 
-// SecretIn finds a secret in a key log.
-func SecretIn(t testing.TB, log, label string) []byte {
+// secretIn finds a secret in a key log.
+func secretIn(t testing.TB, log, label string) []byte {
 	t.Helper()
 	_, line, _ := strings.Cut(log, label)
 	line, _, _ = strings.Cut(line, "\n")
@@ -205,7 +212,7 @@ func SecretIn(t testing.TB, log, label string) []byte {
 	return secret
 }
 
-// Forger returns what a peer sends its records with.
+// Forger returns the forger that the peer is.
 func (p *Peer) Forger() *Forger { return p.Conn.(*Forger) }
 
 // SendRecord sends bytes below TLS.
