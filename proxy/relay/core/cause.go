@@ -103,13 +103,13 @@ func (c Cause) code() ws.StatusCode {
 // reason.
 type Ending struct {
 	Cause  Cause
-	Code   ws.StatusCode // for the client, one that frame.ValidCode allows; 0 means the code of the cause
+	Code   ws.StatusCode // for the client; 0, or a code that must not be sent, means the cause's code
 	Reason string        // for the client, UTF-8, of which the first 123 bytes are sent; "" means the cause's name
 }
 
 // complete returns e with the defaults of its cause.
 func (e Ending) complete() Ending {
-	if e.Code == 0 {
+	if !frame.ValidCode(e.Code) {
 		e.Code = e.Cause.code()
 	}
 	if e.Reason == "" {

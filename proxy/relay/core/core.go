@@ -133,9 +133,9 @@ func (c Core) Feed(from Side, in []byte, now int64) (out []byte, used int) {
 		x.dir.Counts = counts
 	case v.Do != frame.Drop:
 		out = in[:v.Take]
-		if x.dir.Asks != 0 {
-			y.notePing(x.dir.Asks, now)
-			x.dir.Asks = 0
+		if x.dir.ForwardedPing != 0 {
+			y.notePing(x.dir.ForwardedPing, now)
+			x.dir.ForwardedPing = 0
 		}
 	}
 	return out, v.Take
@@ -145,7 +145,7 @@ func (c Core) Feed(from Side, in []byte, now int64) (out []byte, used int) {
 // of the group may have changed.
 func (c Core) ResetRates() {
 	for i := range c.sides {
-		c.sides[i].dir.Forgive()
+		c.sides[i].dir.ResetRates()
 	}
 }
 

@@ -566,6 +566,11 @@ func TestCore(t *testing.T) {
 			client: `close 1008 "go away"`, backend: `close 1001`, report: "ended by operator gateway 1008 go away",
 		},
 		{
+			name:   "a code that must not be sent",
+			events: []event{endsWith(Ending{Operator, 1005, "go away"}), eof(Client), eof(Backend)},
+			client: `close 1008 "go away"`, backend: `close 1001`, report: "ended by operator gateway 1008 go away",
+		},
+		{
 			name:   "the reason of an end goes into no other Close frame",
 			events: []event{endsWith(Ending{Operator, 4003, "go away"}), raw(Backend, "\xff\xff"), expires},
 			client: `close 4003 "go away"`, backend: `close 1001`, report: "ended by operator gateway 4003 go away",

@@ -75,7 +75,7 @@ func (e *side) silenceLimit(r *compiledRules) int64 {
 		return 0
 	case e.pingDue || e.pingSent:
 		return e.silentSince + r.pong
-	case e.dir.Owes != 0 && e.peerPingAt < e.silentSince: // it sends, and may still answer
+	case e.dir.OwedPong != 0 && e.peerPingAt < e.silentSince: // it sends, and may still answer
 		return max(e.silentSince+r.ping, e.peerPingAt+r.pong)
 	}
 	return e.silentSince + r.ping
@@ -83,7 +83,7 @@ func (e *side) silenceLimit(r *compiledRules) int64 {
 
 // owesPong reports whether a side may still answer the last ping of the other side.
 func (e *side) owesPong(r *compiledRules, now int64) bool {
-	return e.dir.Owes != 0 && e.peerPingAt+r.pong > now
+	return e.dir.OwedPong != 0 && e.peerPingAt+r.pong > now
 }
 
 // noteRead notes that something came from a side.
@@ -92,7 +92,7 @@ func (e *side) noteRead(now int64) { e.silentSince, e.pingDue, e.pingSent = now,
 // notePing notes that a ping of the other side goes to a side. It also serves as the
 // gateway's ping, if one is due.
 func (e *side) notePing(mark uint32, now int64) {
-	e.dir.Owes, e.peerPingAt = mark, now
+	e.dir.OwedPong, e.peerPingAt = mark, now
 	if e.pingDue {
 		e.pingDue, e.pingSent, e.silentSince = false, true, now
 	}
