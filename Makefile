@@ -41,7 +41,7 @@ run-tests:
 
 run-portable:
 	status=0; export CGO_ENABLED=1; \
-	go test -race -count=1 -tags=portable ./proxy ./proxy/relay || status=1; \
+	go test -race -count=1 -tags=portable ./proxy ./proxy/relay/... || status=1; \
 	go test -race -count=1 -timeout=30m -tags=portable -run='$(PORTABLE)' ./integration || status=1; \
 	exit $$status
 
@@ -57,7 +57,7 @@ chaos: ## endpoints come and go for CHAOS (5m); make test has a moment of it
 
 test-portable: ## all tests that meet the relay, on the engine for other systems than Linux
 	integration/install.sh
-	CGO_ENABLED=1 go test -race -count=1 -timeout=30m -tags=portable ./proxy ./proxy/relay ./integration
+	CGO_ENABLED=1 go test -race -count=1 -timeout=30m -tags=portable ./proxy ./proxy/relay/... ./integration
 
 test-records-go: ## all integration tests with the TLS records of sessions left to crypto/tls
 	integration/install.sh

@@ -71,8 +71,8 @@ func BenchmarkCryptoTLS(b *testing.B) {
 	})
 }
 
-// BenchmarkHot is what a direction that was idle costs before its first record.
-func BenchmarkHot(b *testing.B) {
+// BenchmarkBuildCiphers is what the first record costs of a direction that was idle.
+func BenchmarkBuildCiphers(b *testing.B) {
 	for _, id := range benchSuites {
 		b.Run(tls.CipherSuiteName(id), func(b *testing.B) {
 			client, _ := ends(b, id)

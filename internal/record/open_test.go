@@ -31,7 +31,7 @@ func times(n int, f func() []byte) (b []byte) {
 	return b
 }
 
-// sender is a peer that sends what it likes.
+// sender is a peer that can send any record.
 type sender struct {
 	*end
 	t testing.TB
@@ -58,7 +58,7 @@ func TestHostilePeer(t *testing.T) {
 	tests := []struct {
 		name   string
 		suites []uint16
-		client bool // who is attacked is the client
+		client bool // the attacked end is the client
 		send   func(sender) []byte
 		want   Alert
 	}{
@@ -185,7 +185,7 @@ func TestHostilePeer(t *testing.T) {
 	}
 }
 
-// feed opens what arrives by step bytes. Without an error it returns nil.
+// feed opens b, of which step bytes arrive at a time.
 func feed(e *end, in []byte, step int) error {
 	for n := 0; n < len(in) || n > 0; {
 		r, err := e.open(in[:n])
@@ -203,7 +203,7 @@ func feed(e *end, in []byte, step int) error {
 	return nil
 }
 
-// told checks what the peer learns of an alert.
+// told checks the alert that the peer gets.
 func told(t *testing.T, peer, victim *end, want Alert) {
 	t.Helper()
 	r, err := peer.open(victim.Alert(&victim.Ciphers, nil, want))
@@ -252,7 +252,7 @@ func TestPeerWithinItsRights(t *testing.T) {
 	tests := []struct {
 		name   string
 		suites []uint16
-		client bool // who reads is the client
+		client bool // the reading end is the client
 		send   func(sender) []byte
 		want   string
 	}{
@@ -332,7 +332,7 @@ func TestPeerWithinItsRights(t *testing.T) {
 	}
 }
 
-// The limit is on what comes in a second, not on a life of days.
+// The limit is on the records of one second, not on those of a session.
 func TestRecordsWithoutContentAreBoundedInTime(t *testing.T) {
 	client, server := ends(t, v13)
 	for second := range int64(5) {
@@ -347,7 +347,7 @@ func TestRecordsWithoutContentAreBoundedInTime(t *testing.T) {
 	}
 }
 
-// A record that is not there as a whole is not touched.
+// A record that is not complete is not touched.
 func TestOpenWaitsAtEveryByte(t *testing.T) {
 	for _, id := range all {
 		client, server := ends(t, id)
@@ -368,8 +368,8 @@ func TestOpenWaitsAtEveryByte(t *testing.T) {
 	}
 }
 
-// Whatever comes: no panic, and plaintext only of what the peer has sealed, in
-// its order.
+// For any input: no panic, and plaintext only of records that the peer has sealed, in their
+// order.
 func FuzzOpen(f *testing.F) {
 	f.Add(uint8(0), uint64(1), []byte("\x17\x03\x03\x00\x20"), uint16(0))
 	f.Add(uint8(3), uint64(2), []byte("\x15\x03\x03\x00\x02\x01\x00"), uint16(9))
@@ -402,7 +402,7 @@ func FuzzOpen(f *testing.F) {
 			in = in[r.Used:]
 		}
 		if !bytes.HasPrefix(sent, got) {
-			t.Fatalf("read %x, which nobody sent; sent was %x", got, sent)
+			t.Fatalf("read %x, which was not sent; sent was %x", got, sent)
 		}
 	})
 }

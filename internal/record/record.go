@@ -18,7 +18,7 @@ const (
 	maxCipher13 = maxPlain + 256 // RFC 8446, section 5.2
 	maxCipher12 = maxPlain + 2048
 
-	// perRecord is the most that sealing adds to the bytes of one record.
+	// recordOverhead is how many bytes sealing adds to one record at most.
 	recordOverhead = headerSize + explicit + tagSize
 	// updateSize is the length of a record that holds a KeyUpdate.
 	updateSize = headerSize + 5 + 1 + tagSize

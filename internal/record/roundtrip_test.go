@@ -13,8 +13,8 @@ import (
 	"sluice/internal/wire"
 )
 
-// conduit is a net.Conn without a peer: what is written stays, what is read was
-// put there.
+// conduit is a net.Conn without a peer: it keeps what is written, and what is read was put
+// there.
 type conduit struct {
 	net.Conn
 	in, out []byte
@@ -34,8 +34,7 @@ func (c *conduit) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// shaken is two ends of crypto/tls whose handshake is over, and a copy of what
-// it takes to be the server.
+// shaken is two ends of crypto/tls after their handshake, and a State that can be the server.
 type shaken struct {
 	client, server         *tls.Conn
 	fromClient, fromServer *conduit // their sockets
@@ -53,7 +52,7 @@ func shake(t testing.TB, suite uint16) *shaken {
 	return s
 }
 
-// shakeOnly leaves the copy out. One byte went each way.
+// shakeOnly leaves the State out. One byte went each way.
 func shakeOnly(t testing.TB, suite uint16) *shaken {
 	t.Helper()
 	s := &shaken{fromClient: &conduit{}, fromServer: &conduit{}}
@@ -84,8 +83,8 @@ func shakeOnly(t testing.TB, suite uint16) *shaken {
 
 type exchangeable struct{ net.Conn }
 
-// The same traffic, cut anywhere, gives the same plaintext here and in
-// crypto/tls, and what is sealed here crypto/tls opens.
+// The same traffic, cut anywhere, gives the same plaintext here and in crypto/tls, and
+// crypto/tls opens what is sealed here.
 func FuzzRoundTrip(f *testing.F) {
 	spoken := append([]uint16{tls.TLS_AES_128_GCM_SHA256}, suites[3:]...) // crypto/tls prefers it to the others of 1.3
 	for i := range spoken {

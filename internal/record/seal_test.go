@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// openAll opens the records in b, all of them.
+// openAll opens all records in b.
 func openAll(t testing.TB, e *end, b []byte) (plain []byte, kinds []Kind) {
 	t.Helper()
 	for len(b) > 0 {
@@ -63,8 +63,8 @@ func TestNothingFollowsAnAlert(t *testing.T) {
 	})
 }
 
-// Both ends follow every change of keys, in TLS 1.3 before the limit; TLS 1.2
-// has none, and must end before nonces repeat.
+// In TLS 1.3 both ends follow every change of keys, which comes before the limit. TLS 1.2 has no
+// changes of keys, and must end before nonces repeat.
 func TestKeysChangeBeforeTheirLimit(t *testing.T) {
 	eachSuite(t, func(t *testing.T, client, server *end) {
 		before := client.State.out.key
@@ -144,7 +144,7 @@ func TestKeyUpdateIsAnsweredBeforeTheNextData(t *testing.T) {
 	}
 }
 
-// Dropping what is built at any moment changes nothing.
+// The ciphers can be dropped at any moment.
 func TestHotCanBeDropped(t *testing.T) {
 	eachSuite(t, func(t *testing.T, client, server *end) {
 		for range 3 {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// suites is every suite that is covered.
+// suites are the suites that a State covers.
 var suites = []uint16{
 	tls.TLS_AES_128_GCM_SHA256,
 	tls.TLS_AES_256_GCM_SHA384,
@@ -51,7 +51,7 @@ func (e *end) put(t testing.TB, typ byte, content []byte) []byte {
 
 func (e *end) open(in []byte) (Record, error) { return e.Open(&e.Ciphers, in, 0) }
 
-// ends returns both ends of a connection with keys of no handshake.
+// ends returns both ends of a connection whose keys come from no handshake.
 func ends(t testing.TB, id uint16) (client, server *end) {
 	t.Helper()
 	s, ok := suiteOf(id)
@@ -84,8 +84,8 @@ func eachSuite(t *testing.T, f func(t *testing.T, client, server *end)) {
 	}
 }
 
-// It lives in memory that the garbage collector and another process may not
-// know, and there is one for each idle session.
+// A State lies in memory that the garbage collector does not know, and every idle session has
+// one.
 func TestStateIsFlatAndSmall(t *testing.T) {
 	var flat func(reflect.Type) bool
 	flat = func(typ reflect.Type) bool {

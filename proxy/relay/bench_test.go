@@ -14,7 +14,7 @@ func TestRelayingAllocatesNothing(t *testing.T) {
 		for range 100 {
 			once()
 		}
-		limit := uint64(max(tt.messages/20, 50)) // a garbage collection empties the pool of buffers, and now and then a buffer is full
+		limit := uint64(max(tt.messages/20, 50)) // a garbage collection empties the pool of buffers, and sometimes a buffer is full
 		if relaytest.PoolDropsItems() {
 			limit += uint64(tt.messages * tt.borrows)
 		}

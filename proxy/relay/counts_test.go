@@ -53,9 +53,9 @@ func newJournaled(t *testing.T) (*relaytest.Fixture, *journal) {
 	return relaytest.NewFixture(t, func(sink Sink) relaytest.Engine { return New(j.sink(sink)) }), j
 }
 
-// In whatever way a session ends, the sink is told once that it did, with what
-// it was given, and once that its sockets are closed, behind that; its group
-// counts it, and what it did is exactly what the report says.
+// Every end of a session is told to the sink twice: once that the session ended, with its
+// owner and its note, and then once that its connections are closed. The group counts the
+// session, with exactly what the report says.
 func TestTheSinkIsToldTwice(t *testing.T) {
 	late := Rules{Lifetime: time.Minute, Idle: time.Hour}
 	tests := []struct {
@@ -155,7 +155,7 @@ func TestTheSinkIsToldTwice(t *testing.T) {
 	}
 }
 
-// A group's totals are the sum of its sessions' reports, which are what the
+// The totals of a group are the sum of its sessions' reports, and the reports are what the
 // peers counted.
 func TestTotalsAreExact(t *testing.T) {
 	t.Parallel()
@@ -199,7 +199,7 @@ func TestTotalsAreExact(t *testing.T) {
 	}
 }
 
-// What there is to see of a session while it is open, and while it closes.
+// The view of a session while it is open, and while it closes.
 func TestViewsOfASessionThatCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &relaytest.TimedSession{Fixture: newFixture(t).Fixture}
@@ -282,7 +282,7 @@ func TestViewsHaveTheNote(t *testing.T) {
 	}
 }
 
-// Groups count apart.
+// Each group counts its own sessions.
 func TestGroupsCountApart(t *testing.T) {
 	t.Parallel()
 	h := newFixture(t)

@@ -158,8 +158,8 @@ func TestEarlyBytesThatEndTheSession(t *testing.T) {
 	}
 }
 
-// A browser whose page is left closes and is gone, whatever it is being sent.
-// What stands before a reset can be read on Linux.
+// A browser whose page is left sends a Close frame and is gone, whatever is sent to it. On
+// Linux, bytes in front of a reset can be read.
 func TestACloseFrameIsHeardWhileItsSenderIsSwamped(t *testing.T) {
 	t.Parallel()
 	flood := frametest.Encode(Backend, frametest.Binary(strings.Repeat("x", 10_000)))
@@ -216,7 +216,7 @@ func TestSessionsOnRealSocketsLeaveNoGoroutines(t *testing.T) {
 		killers.Go(func() { ways[i%len(ways)](c, b, id) })
 	}
 	killers.Wait()
-	h.Stop() // which cuts them at some point of their ends
+	h.Stop() // which aborts them at some point of their ends
 	wg.Wait()
 	for end := time.Now().Add(wstest.Guard); runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(end) {

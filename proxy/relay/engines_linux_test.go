@@ -58,10 +58,10 @@ func TestWithoutDescriptorsThePortableEngineServes(t *testing.T) {
 	}
 }
 
-// FuzzEngines sends the same frames, cut the same way, through both engines:
-// one side speaks, then the other, under limits; then the first one ends its
-// stream, and the other one when it is told. What each side got and the report
-// are the same, with TLS and without.
+// FuzzEngines sends the same frames, cut the same way, through both engines: one side sends,
+// then the other, under limits; then the first one ends its stream, and the other one when it
+// gets its Close frame. What each side got and the report must be the same, with TLS and
+// without.
 func FuzzEngines(f *testing.F) {
 	for i := range uint64(12) {
 		r := rand.New(rand.NewPCG(i, 4))
@@ -100,7 +100,7 @@ func FuzzEngines(f *testing.F) {
 	})
 }
 
-// runDialogue plays both streams through an engine and describes what came out.
+// runDialogue sends both streams through an engine and describes what came out.
 func runDialogue(t *testing.T, start func(Sink) relaytest.Engine, kind [2]relaytest.Link, said [2][]byte, seed uint64) string {
 	rules := rand.New(rand.NewPCG(seed, 5))
 	traffic := func() Traffic {
@@ -176,8 +176,8 @@ func runDialogue(t *testing.T, start func(Sink) relaytest.Engine, kind [2]relayt
 		r.Cause, r.By, r.Code, r.Reason, r.Detail, r.FromClient, r.FromBackend)
 }
 
-// allowedPrefix returns how much of a stream may pass under limits, and whether the
-// session ends behind that although the stream goes on.
+// allowedPrefix returns how many bytes of a stream may go on under limits, and whether the
+// session ends there although the stream goes on.
 func allowedPrefix(from Side, stream []byte, of Traffic) (pass int, ended bool) {
 	r := frametest.Parse(from, false, stream)
 	in := bytes.NewReader(stream[:r.Pass])
@@ -206,7 +206,8 @@ func allowedPrefix(from Side, stream []byte, of Traffic) (pass int, ended bool) 
 	}
 }
 
-// Keys that are not those of the connection leave the session where it was.
+// A session whose records cannot be taken over stays with crypto/tls and works, and the sink
+// hears why.
 func TestTLSThatCannotBeTakenOverStays(t *testing.T) {
 	below := relaytest.OverTLS(t, relaytest.Loopback)
 	forgets := func(t testing.TB, side Side) (gateway, peer net.Conn) {
@@ -218,7 +219,7 @@ func TestTLSThatCannotBeTakenOverStays(t *testing.T) {
 	stream := func(t testing.TB, _ Side) (gateway, peer net.Conn) { return net.Pipe() }
 	for _, tt := range []struct {
 		client, backend relaytest.Link
-		why             string // "" where nobody wanted it otherwise
+		why             string // "" if the connection was not told to remember
 	}{
 		{forgets, relaytest.Loopback, ""},
 		{forgets, forgets, ""},
@@ -255,13 +256,12 @@ func TestTLSThatCannotBeTakenOverStays(t *testing.T) {
 	}
 }
 
-// Nothing follows a fatal alert, whoever sent it and whoever protects the records
-// (RFC 8446, section 6.2).
+// Nothing follows a fatal alert, of either side and in either engine (RFC 8446, section 6.2).
 func TestNothingFollowsAFatalAlert(t *testing.T) {
 	tests := []struct {
 		name string
 		sent func(f *relaytest.Forger) []byte
-		want string // what the peer gets in front of the end
+		want string // what the peer gets, up to the end
 	}{
 		{"one of the peer's", func(f *relaytest.Forger) []byte { return f.Seal(relaytest.TypeAlert, 2, 40) }, "an end without close_notify"},
 		{"one of the gateway's", func(f *relaytest.Forger) []byte {
@@ -307,8 +307,8 @@ func TestNothingFollowsAFatalAlert(t *testing.T) {
 	}
 }
 
-// Sessions that are handed in while the engine stops are told, cut and
-// reported, and Run returns.
+// Sessions that join while the engine stops get their Close frames and are reported, and Run
+// returns.
 func TestJoinWhileALoopStops(t *testing.T) {
 	for range 3 {
 		h := relaytest.NewIdleFixture(t, func(sink Sink) relaytest.Engine { return New(sink) })

@@ -16,11 +16,10 @@ import (
 	"sluice/proxy/relay/relaytest"
 )
 
-// FuzzRelay sends two streams, cut at random places, through a session. What a
-// side gets is the beginning of what the other one sent, up to what must not
-// pass, and behind it at most one Close frame of the gateway's own, which
-// stands between frames. While a side's own stream ends nothing it misses
-// nothing, and a client that breaks the rules misses nothing of the backend.
+// FuzzRelay sends two streams, cut at random places, through a session. A side gets the
+// beginning of what the other one sent, up to what must not pass, and behind it at most one
+// Close frame of the gateway's own, between frames. A side whose own stream does not end the
+// session misses nothing, and a client that breaks the rules misses nothing of the backend.
 func FuzzRelay(f *testing.F) {
 	long := frametest.Binary(strings.Repeat("x", 2000))
 	bad := wstest.Reserved(wstest.Text("x"), false, true, false)
@@ -69,7 +68,7 @@ func FuzzRelay(f *testing.F) {
 				})
 				wg.Go(func() { got[p.Side], _ = io.ReadAll(p) })
 			}
-			synctest.Wait() // all is relayed, or has ended
+			synctest.Wait() // everything is relayed, or the session has ended
 			c.CloseWrite()
 			b.CloseWrite()
 			wg.Wait()
@@ -80,7 +79,7 @@ func FuzzRelay(f *testing.F) {
 				from := to.Other()
 				pass := said[from][:may[from].Pass]
 				n := prefix(got[to], pass)
-				if n < len(got[to]) { // the gateway's Close frame may begin as the next frame does
+				if n < len(got[to]) { // the gateway's Close frame may begin like the next frame
 					n = frametest.Parse(from, deflate, got[to][:n]).Whole
 				}
 				own := frametest.Parse(from, deflate, got[to][n:])
@@ -105,7 +104,7 @@ func FuzzRelay(f *testing.F) {
 	})
 }
 
-// prefix returns the number of bytes that a and b begin with alike.
+// prefix returns the length of the common beginning of a and b.
 func prefix(a, b []byte) int {
 	n := min(len(a), len(b))
 	for i := range n {

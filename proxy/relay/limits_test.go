@@ -14,8 +14,8 @@ import (
 	"sluice/proxy/relay/relaytest"
 )
 
-// Who is over a limit reads why, although it sends on: what it sends is read
-// and dropped, or a reset would destroy the Close frame.
+// A side that is over a limit gets its Close frame although it sends on: what it sends is read
+// and dropped, because a reset would destroy the Close frame.
 func TestWhoIsOverALimitReadsWhyWhileItSends(t *testing.T) {
 	t.Parallel()
 	const size = 10 << 20

@@ -16,9 +16,9 @@ import (
 	"sluice/proxy/relay/frametest"
 )
 
-// coreFixture is a core whose sockets are buffers and whose clock is a number. It keeps
-// to the contract of feed, next and tick: a direction is not fed while its bytes
-// wait to be written, or before its moment.
+// coreFixture is a Core whose sockets are buffers and whose clock is a number. It keeps the
+// contract of Feed, AppendOwn and Tick: a direction is not fed while its bytes wait to be
+// written, or before its moment.
 type coreFixture struct {
 	Core
 	deflate      bool
@@ -30,13 +30,13 @@ type coreFixture struct {
 	pings        [2]string     // by Side: payload of the last ping among them, until it is answered
 	lastFed      [2]int64      // by Side: moment at which the core last had bytes from it, before the end began
 	waiting      [2][]byte     // by Side: on its way to it
-	blockedSince [2]int64      // by Side: since when it takes nothing of that; 0 while nothing waits
-	recordSince  [2]int64      // by Side: since when the rest of a TLS record could have come; 0 while none is begun
+	blockedSince [2]int64      // by Side: the moment since which it takes nothing of that; 0 while nothing waits
+	recordSince  [2]int64      // by Side: the moment since which the rest of a TLS record could have come; 0 while none is begun
 	now          int64
 	endedAt      int64    // moment at which the session's end began; 0 before
-	blockedAtEnd [2]int64 // stuck, when that was
-	expired      bool     // nothing is awaited any more
-	changed      bool     // the rules did
+	blockedAtEnd [2]int64 // blockedSince at that moment
+	expired      bool     // nothing is waited for any more
+	changed      bool     // the rules changed
 }
 
 // ownFrame is a frame of the gateway's own.
@@ -58,8 +58,8 @@ func newCore(s *Session) Core {
 	return New(new(State), new(Refs), s, 1)
 }
 
-// received returns all a side got. The payload of pings, which is random, is put as
-// "gateway!".
+// received returns everything that a side got. The payload of pings, which is random, is
+// replaced by "gateway!".
 func (p *coreFixture) received(side Side) []byte {
 	var b []byte
 	done := 0
@@ -73,8 +73,8 @@ func (p *coreFixture) received(side Side) []byte {
 	return append(b, p.passed[side][done:]...)
 }
 
-// receive gives the core bytes from a side until it wants no more or, when slow,
-// a write has to be waited for.
+// receive feeds bytes of a side until the core wants no more or, if slow, until a write has to
+// be waited for.
 func (p *coreFixture) receive(from Side, b []byte, slow bool) {
 	p.sent[from] = append(p.sent[from], b...)
 	p.held[from] = append(p.held[from], b...)
@@ -115,7 +115,7 @@ func (p *coreFixture) sentByPeer(from Side) []byte {
 	return b
 }
 
-// advanceTime lets time go by: what is due happens in its moment.
+// advanceTime lets time pass: what is due happens at its moment.
 func (p *coreFixture) advanceTime(d time.Duration) {
 	end := p.now + int64(d)
 	for {
@@ -201,7 +201,7 @@ func stalls(from Side, frames ...ws.Frame) event {
 	return func(p *coreFixture) { p.receive(from, frametest.Encode(from, frames...), true) }
 }
 
-// takesSome is a side that takes some of what waits for it.
+// takesSome makes a side take some of the bytes that wait for it.
 func takesSome(to Side) event { return func(p *coreFixture) { p.blockedSince[to] = p.now } }
 
 func begins(from Side) event { return func(p *coreFixture) { p.recordSince[from] = p.now } }
@@ -224,7 +224,7 @@ func plannedWith(how Ending, in time.Duration) event {
 
 var errReset = errors.New("connection reset by peer")
 
-// A scene is what happens to a session, and what is to come of it.
+// A coreTest is what happens to a session, and what has to come of it.
 type coreTest struct {
 	name            string
 	rules           Rules
@@ -234,7 +234,7 @@ type coreTest struct {
 	detail          string
 	at              time.Duration // when the end began
 	open            bool          // not over yet
-	cut             bool          // the gateway hangs up on the backend
+	cut             bool          // the gateway closes the connection to the backend first
 }
 
 func (s coreTest) run(t *testing.T) {
@@ -521,7 +521,7 @@ func TestCore(t *testing.T) {
 			client: `close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown",
 		},
 		{
-			name:   "a route is removed, nobody answers",
+			name:   "a route is removed, no side answers",
 			events: []event{ends(RouteRemoved), expires},
 			client: `close 1012 "route removed"`, backend: `close 1001`, report: "route removed gateway 1012 route removed", cut: true,
 		},
@@ -603,7 +603,7 @@ func TestCore(t *testing.T) {
 			client: `close 1001 "shutdown"`, backend: `+9 bytes`, report: "shutdown gateway 1001 shutdown", cut: true,
 		},
 		{
-			name: "a side dropped inside a frame nobody sees does not keep the other from answering",
+			name: "a side that is lost inside a frame that is dropped does not keep the other from answering",
 			events: []event{
 				ends(Shutdown), part(Client, 0, 9, ten), eof(Client),
 			},
@@ -656,8 +656,8 @@ func TestCoreCountsWhatWentOn(t *testing.T) {
 	}
 }
 
-// TestCoreKeepsItsPromises plays random sessions and holds every step against
-// rules that know nothing of the core's state.
+// TestCoreKeepsItsPromises plays random sessions and checks every step against rules that do
+// not know the core's state.
 func TestCoreKeepsItsPromises(t *testing.T) {
 	t.Parallel()
 	games := 5000
@@ -687,7 +687,7 @@ func playRandomSession(seed uint64) (script []string, wrong string) {
 	}
 	for range 40 {
 		side := Side(r.IntN(2))
-		early := p.Until(side) > p.now // what is behind bytes that wait for their time does not show
+		early := p.Until(side) > p.now // bytes that wait for their time hide what is behind them
 		switch n := r.IntN(26); {
 		case n < 10:
 			if ended[side] {
@@ -707,7 +707,7 @@ func playRandomSession(seed uint64) (script []string, wrong string) {
 		case n == 15 && !ended[side] && !early:
 			step("%s eof", side)
 			ended[side] = true
-			// What is behind a write that waits is read first.
+			// The bytes behind a write that waits are read first.
 			p.written(side.Other())
 			p.receive(side, nil, false)
 			p.ReadEnded(side, io.EOF)
@@ -773,7 +773,7 @@ func playRandomSession(seed uint64) (script []string, wrong string) {
 	return script, p.brokenPromise()
 }
 
-// randomRules returns rules that short random streams may break.
+// randomRules returns rules that short random streams can break.
 func randomRules(r *rand.Rand) Rules {
 	traffic := func() Traffic {
 		return Traffic{
@@ -791,7 +791,7 @@ func randomRules(r *rand.Rand) Rules {
 	}
 }
 
-// brokenPromise says which promise was broken, if any.
+// brokenPromise describes the promise that was broken, if any.
 func (p *coreFixture) brokenPromise() string {
 	for _, to := range []Side{Client, Backend} {
 		from := to.Other()
@@ -841,13 +841,13 @@ func (p *coreFixture) brokenPromise() string {
 	return ""
 }
 
-// passed returns the frames of the other side that a side got.
+// passed describes the frames of the other side that a side got.
 func passed(p *coreFixture, to Side) string {
 	r := frametest.Parse(to.Other(), p.deflate, p.passed[to])
 	return r.String()
 }
 
-// brokenLimit says which limit an open session broke, if any.
+// brokenLimit describes the limit that an open session broke, if any.
 func (p *coreFixture) brokenLimit(from Side) string {
 	rules := p.group.rules.Load()
 	if p.cause != 0 || p.changed || rules == nil {
@@ -867,8 +867,8 @@ func (p *coreFixture) brokenLimit(from Side) string {
 	return ""
 }
 
-// sizes returns the length of the longest data frame in a stream that begins as
-// it should, and of its longest message, and how many messages began.
+// sizes returns the length of the longest data frame of a stream, the length of its longest
+// message, and how many messages began.
 func sizes(stream []byte) (frame, message, begun int64) {
 	in := bytes.NewReader(stream)
 	total := int64(0)

@@ -13,8 +13,7 @@ import (
 	"sluice/proxy/relay/frametest"
 )
 
-// Ends that limits bring: who broke one is told which, the other side that the
-// session goes away.
+// Ends because of limits: the side that broke one is told which, and the other side gets 1001.
 func TestCoreUnderLimits(t *testing.T) {
 	t.Parallel()
 	ten := wstest.Text("0123456789") // 16 bytes from a client, 12 from a backend
@@ -61,7 +60,7 @@ func TestCoreUnderLimits(t *testing.T) {
 			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
 		},
 		{
-			name: "nobody answers", rules: both,
+			name: "no side answers", rules: both,
 			events: []event{receives(Backend, over), wait(CloseTimeout)},
 			client: `close 1001`, backend: `close 1009 "a frame over the size limit"`, cut: true,
 			report: "too large backend 1009 " + bigFrame, detail: "the backend sent " + bigFrame,
@@ -179,7 +178,7 @@ func TestCoreUnderLimits(t *testing.T) {
 	}
 }
 
-// receivesSpliced has payload of a frame go on as through a pipe.
+// receivesSpliced lets payload of a frame go on without Feed, as through a pipe.
 func receivesSpliced(from Side, first, last int, f ws.Frame) event {
 	return func(p *coreFixture) {
 		b := frametest.Encode(from, f)[first:last]
@@ -192,7 +191,7 @@ func receivesSpliced(from Side, first, last int, f ws.Frame) event {
 	}
 }
 
-// What is delayed arrives whole, in order and no sooner than it may.
+// Delayed messages arrive whole, in order and not too early.
 func TestCoreDelays(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -18,10 +18,14 @@ import (
 // carries the stream must then stay until [Sink.Closed] is called with the session's
 // Owner.
 type Session struct {
-	ID              uint64
-	Group           *Group
-	Owner           any    // of the caller; every View has it, and Sink.Closed
-	Note            string // who, what and where, for logs and lists; every View has it. 47 bytes or less cost nothing extra while the session lives
+	ID    uint64
+	Group *Group
+	Owner any // of the caller; every View has it, and Sink.Closed
+
+	// Note is who, what and where, for logs and lists. Every View has it. The loops keep
+	// up to 47 bytes of it without an allocation.
+	Note string
+
 	Client, Backend wire.Side
 	Deflate         bool          // permessage-deflate was negotiated (RFC 7692)
 	BadGateway      ws.StatusCode // what the client gets when the backend is lost; 0 means 1014

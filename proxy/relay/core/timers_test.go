@@ -289,7 +289,8 @@ func TestCoreByTheClock(t *testing.T) {
 	}
 }
 
-// A side that takes nothing of what waits for it has so long, pings or not.
+// A side may take nothing of the bytes that wait for it for as long as Stall, with pings or
+// without.
 func TestCoreByTheClockOfStalls(t *testing.T) {
 	t.Parallel()
 	ten := wstest.Text("0123456789")
@@ -362,7 +363,7 @@ func TestCoreByTheClockOfStalls(t *testing.T) {
 			backend: `close 1001`, report: "ping unanswered client 1001 ping unanswered", at: 15 * s, open: true,
 		},
 		{
-			name: "a side that is over a rate has stalled nobody", rules: Rules{Stall: s, Client: Traffic{MessageRate: 1.0 / 30, MessageBurst: 1}},
+			name: "a side that is over a rate does not make the other one stall", rules: Rules{Stall: s, Client: Traffic{MessageRate: 1.0 / 30, MessageBurst: 1}},
 			events:  []event{receives(Client, ten, ten), wait(30*s - instant)},
 			backend: `text "0123456789"`, report: "none client 0", open: true,
 		},
@@ -536,8 +537,8 @@ func TestCorePlans(t *testing.T) {
 	}
 }
 
-// Lives of sessions end in the last tenth of what they may, spread evenly over
-// it, and always at the same moment for a session.
+// Sessions end in the last tenth of their lifetime, spread evenly over it, and a session always
+// at the same moment.
 func TestLivesEndInTheLastTenth(t *testing.T) {
 	t.Parallel()
 	const life = 1000 * s
@@ -575,8 +576,7 @@ func TestLivesEndInTheLastTenth(t *testing.T) {
 	}
 }
 
-// The table of ends, for what is the gateway's doing: the code each side gets
-// tells who did it.
+// The codes that both sides get when the gateway ends the session.
 func TestCodesOfTheGatewaysEnds(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -620,7 +620,7 @@ func TestSetTellsWhatIsNew(t *testing.T) {
 	}
 }
 
-// A ping cannot be foretold, nor told from those of others.
+// Pings cannot be predicted.
 func TestPingsAreUnpredictable(t *testing.T) {
 	t.Parallel()
 	const n = 1000
@@ -650,8 +650,7 @@ func TestPingsAreUnpredictable(t *testing.T) {
 	}
 }
 
-// Pongs that come late, behind data or the next ping, reach the other side no
-// more than others do.
+// Pongs that come late, behind data or behind the next ping, do not reach the other side either.
 func TestLatePongsGoNoFurther(t *testing.T) {
 	t.Parallel()
 	p := newCoreFixture(false, Rules{Ping: s, Pong: 10 * s})

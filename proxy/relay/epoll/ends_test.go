@@ -22,8 +22,8 @@ import (
 	"sluice/proxy/relay/relaytest"
 )
 
-// What a side sent before it was gone reaches the other one, although the
-// gateway learns that it is gone before it can read that.
+// What a side sent before it was gone reaches the other side, although the gateway learns that
+// the side is gone before it can read those bytes.
 func TestWhatCameBeforeAResetOfAPausedSideArrives(t *testing.T) {
 	reset := func(p *relaytest.Peer) { p.Reset() }
 	tests := []struct {
@@ -134,7 +134,7 @@ func TestSocketsWithNothingToDoAreQuiet(t *testing.T) {
 	}
 }
 
-func TestTimeEndsWhatNobodyAnswers(t *testing.T) {
+func TestEndsThatNoSideAnswersTakeTheirTime(t *testing.T) {
 	h := newFixture(t)
 	c, b := h.StartSession(relaytest.Loopback, relaytest.Loopback, core.Session{})
 	h.End(relaytest.All, core.Ending{Cause: core.RouteRemoved}, time.Hour)
@@ -229,7 +229,7 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 	slots := make(chan struct{}, 64)
 	secure := relaytest.OverTLS(t, relaytest.Loopback)
 	kinds := [][2]relaytest.Link{{relaytest.Loopback, relaytest.Loopback}, {secure, relaytest.Loopback}, {relaytest.Loopback, secure}, {secure, secure}}
-	later := core.CloseTimeout // ever further, as what passing time begins ends later still
+	later := core.CloseTimeout // more each time: what begins at a later moment ends later still
 	for i := range sessions {
 		slots <- struct{}{}
 		kind := kinds[i%len(kinds)]

@@ -15,8 +15,8 @@ import (
 	"sluice/proxy/relay/relaytest"
 )
 
-// A burst that fills the loop's buffer and has to wait is all there when the
-// session ends: nothing is taken for the end of the stream.
+// A burst that fills the loop's buffer and has to wait is complete when the session ends:
+// nothing is taken for the end of the stream.
 func TestAFullBufferOfDelayedMessages(t *testing.T) {
 	one := wstest.Text(strings.Repeat("x", 98))
 	burst := bytes.Repeat(frametest.Encode(core.Client, one), 3000) // 104 bytes each
@@ -41,7 +41,7 @@ func TestAFullBufferOfDelayedMessages(t *testing.T) {
 			s.C.SendRaw(burst[:104])
 			s.B.Receive(one)
 			release := make(chan struct{})
-			for _, l := range s.h.engine.loops { // one read shall bring a full buffer
+			for _, l := range s.h.engine.loops { // so that one read brings a full buffer
 				l.Post(func() { <-release })
 			}
 			s.C.SendRaw(burst[104 : 104+2*loop.BufferSize])
@@ -58,7 +58,7 @@ func TestAFullBufferOfDelayedMessages(t *testing.T) {
 	}
 }
 
-// Frames that are held while the session ends are heard at once.
+// Frames that are held while the session ends go on at once.
 func TestAnEndHearsWhatIsHeld(t *testing.T) {
 	s := newTimedSession(t, relaytest.Loopback, core.Rules{Client: core.Traffic{MessageRate: 1e-3, MessageBurst: 1}})
 	s.C.Send(wstest.Text("a"), wstest.Text("b"), wstest.Close(1000, "bye"))
@@ -72,8 +72,8 @@ func TestAnEndHearsWhatIsHeld(t *testing.T) {
 	s.ExpectReport(core.Closed, core.Backend, 4000)
 }
 
-// What a rate holds goes on before the end of the stream counts, which with TLS
-// can come in the same read.
+// What a rate holds goes on before the end of the stream counts. With TLS both can come in one
+// read.
 func TestAnEndWaitsBehindWhatIsHeld(t *testing.T) {
 	for _, kind := range []struct {
 		name string
@@ -82,7 +82,7 @@ func TestAnEndWaitsBehindWhatIsHeld(t *testing.T) {
 		t.Run(kind.name, func(t *testing.T) {
 			s := newTimedSession(t, kind.link, core.Rules{Client: core.Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
 			release := make(chan struct{})
-			for _, l := range s.h.engine.loops { // one read shall bring all
+			for _, l := range s.h.engine.loops { // so that one read brings everything
 				l.Post(func() { <-release })
 			}
 			s.C.Send(wstest.Text("a"), wstest.Text("b"), wstest.Close(1000, "bye"))
@@ -96,12 +96,12 @@ func TestAnEndWaitsBehindWhatIsHeld(t *testing.T) {
 	}
 }
 
-// When its time has come while the other side still takes what was before it,
-// what is held waits on, and the end behind it.
+// If the time of held bytes comes while the other side still takes the bytes before them, they
+// go on waiting, and so does the end of the stream behind them.
 func TestAnEndWaitsBehindWhatIsHeldForASlowReader(t *testing.T) {
 	s := newTimedSession(t, relaytest.OverTLS(t, relaytest.Loopback), core.Rules{Client: core.Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
 	release := make(chan struct{})
-	for _, l := range s.h.engine.loops { // one read shall bring all
+	for _, l := range s.h.engine.loops { // so that one read brings everything
 		l.Post(func() { <-release })
 	}
 	s.C.Send(wstest.Text("a"), wstest.Text("b"), wstest.Close(1000, "bye"))

@@ -36,7 +36,7 @@ func TestPayloadsThroughPipesArriveUnchanged(t *testing.T) {
 					done := make(chan error, 1)
 					go func() { done <- relaytest.WriteInPieces(x, whole, uint64(i)) }()
 					if n > 1<<20 && kind.name != "tcp" {
-						h.awaitPiped(h.LastID, y.Side) // the receiver stalls until data waits in the kernel
+						h.awaitPiped(h.LastID, y.Side) // the receiver does not read until data waits in the kernel
 					}
 					got := make([]byte, len(whole))
 					if _, err := io.ReadFull(y, got); err != nil || !bytes.Equal(got, whole) {
@@ -71,8 +71,8 @@ func TestPayloadsThroughPipesInBothDirectionsAtOnce(t *testing.T) {
 	}
 }
 
-// What may happen while a frame from one side (x) waits, in a pipe where there is
-// no TLS, because the other one (y) does not read.
+// What can happen while a frame of one side (x) waits because the other side (y) does not read:
+// in a pipe where there is no TLS.
 func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 	type scene struct {
 		*engineFixture
@@ -172,7 +172,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 				if r := frametest.Parse(s.y.Side, false, b); r.String() != "close 1001" {
 					s.T.Errorf("the %s got %s; want close 1001", s.x.Side, &r)
 				}
-				s.advanceTime(core.CloseTimeout) // neither y reads nor x can answer
+				s.advanceTime(core.CloseTimeout) // y does not read, and x cannot answer
 			},
 			by: func(x, y core.Side) core.Side { return y }, cause: core.Violation,
 			code: func(x, y core.Side) ws.StatusCode { return 1002 },

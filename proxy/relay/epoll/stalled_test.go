@@ -21,8 +21,8 @@ import (
 	"sluice/proxy/relay/relaytest"
 )
 
-// Most of a large message never enters user space, and no pipe is kept for
-// sessions that have nothing under way.
+// Most of a large message never enters user space, and sessions without pending bytes have no
+// pipe.
 func TestLargeMessagesGoThroughPipes(t *testing.T) {
 	const size, rounds, sessions = 1 << 20, 20, 8
 	before := wstest.Descriptors(t)
@@ -53,8 +53,8 @@ func TestLargeMessagesGoThroughPipes(t *testing.T) {
 	}
 }
 
-// Readers that stall hold no more pipes than there may be: the frames of the
-// others are copied, and all arrive as they were sent.
+// Readers that stall hold no more pipes than the limit allows. The frames of the others are
+// copied, and all arrive as they were sent.
 func TestPipesHaveALimit(t *testing.T) {
 	const sessions, most, size = 12, 3, 1 << 20
 	before := wstest.Descriptors(t)
@@ -88,7 +88,7 @@ func TestPipesHaveALimit(t *testing.T) {
 	}
 }
 
-// fillBuffers writes to c until the system takes no more for the moment.
+// fillBuffers writes to c until the system takes no more.
 func fillBuffers(t testing.TB, c net.Conn, b []byte) {
 	t.Helper()
 	raw, err := c.(*net.TCPConn).SyscallConn()
@@ -111,8 +111,8 @@ func fillBuffers(t testing.TB, c net.Conn, b []byte) {
 	}
 }
 
-// A thousand sessions whose clients do not read take a buffer each at most, and
-// cost the others nothing: neither events nor allocations.
+// A thousand sessions whose clients do not read take at most a buffer each, and cost the others
+// neither events nor allocations.
 func TestAThousandStalledSessions(t *testing.T) {
 	const (
 		stalled  = 1000
@@ -157,7 +157,7 @@ func TestAThousandStalledSessions(t *testing.T) {
 	events, allocs := measure()
 	free := memory()
 
-	// A frame that would need a pipe, and small ones that need a buffer.
+	// A frame that needs a pipe, and small frames that need a buffer.
 	long := frametest.Encode(core.Backend, frametest.Binary(strings.Repeat("x", 1<<20)))[:8*buffer]
 	short := frametest.Encode(core.Backend, frametest.Binary(strings.Repeat("x", 1000)))
 	flood := bytes.Repeat(short, 8*buffer/len(short))
@@ -184,7 +184,7 @@ func TestAThousandStalledSessions(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("%d sessions are stalled; want %d", blocked(), stalled)
 		}
-		for i, s := range all { // some buffers have grown meanwhile
+		for i, s := range all { // the system has made some buffers larger
 			if i%2 == 0 {
 				continue
 			}
@@ -194,7 +194,7 @@ func TestAThousandStalledSessions(t *testing.T) {
 	h.settle()
 
 	grown := memory() - free
-	const slack = 256 // what the allocator rounds up to, a session
+	const slack = 256 // bytes a session that the allocator adds by rounding up
 	if most := int64(stalled * (buffer + buffer/8 + slack)); grown > most {
 		t.Errorf("%d stalled sessions take %d bytes; want at most %d", stalled, grown, most)
 	}
@@ -210,8 +210,8 @@ func TestAThousandStalledSessions(t *testing.T) {
 	}
 }
 
-// Nothing is allocated for a message on the loops, under limits of every kind,
-// and nothing while a session is silent and its peers answer pings.
+// The loops allocate nothing for a message, under limits of every kind, and nothing while a
+// session is silent and its peers answer pings.
 func TestTheLoopsAllocateNothing(t *testing.T) {
 	if relaytest.PoolDropsItems() {
 		t.Skip("the race detector allocates")
@@ -231,8 +231,8 @@ func TestTheLoopsAllocateNothing(t *testing.T) {
 					once()
 				}
 			})
-			// The runtime allocates for itself now and then, and a side that takes
-			// only a part of a long message makes the rest wait.
+			// The runtime allocates for itself sometimes, and if a side takes only a part of
+			// a long message the rest waits in a buffer.
 			limit := uint64(max(tt.messages/500, 50))
 			if tt.size > loop.BufferSize {
 				limit += uint64(tt.messages)

@@ -35,7 +35,7 @@ func TestSessionsOfTheLoopsByTheClock(t *testing.T) {
 	}
 }
 
-// Payload that nobody looks at comes at its rate too, but for what is in a pipe.
+// Payload that goes through a pipe comes at its rate too, except for what is in the pipe.
 func TestDelayedBytesThroughPipesComeAtTheirRate(t *testing.T) {
 	for _, side := range []core.Side{core.Client, core.Backend} {
 		t.Run(side.String(), func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestDelayedBytesThroughPipesComeAtTheirRate(t *testing.T) {
 	}
 }
 
-// A session whose alarm was set for a time that is not a rule any more.
+// The timer of a session is right although the rules have changed since it was set.
 func TestRulesThatMoveAnAlarm(t *testing.T) {
 	s := newTimedSession(t, relaytest.Loopback, core.Rules{Idle: time.Hour})
 	s.Group.Set(core.Rules{Idle: 3 * time.Hour})

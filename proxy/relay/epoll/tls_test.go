@@ -66,9 +66,9 @@ func TestTLSSessionsRunOnTheLoops(t *testing.T) {
 	}
 }
 
-// Every way in which a session ends, it says close_notify before the end of the
-// stream to whoever can still be told: the peers take nothing else for an end.
-func TestTLSSaysGoodbye(t *testing.T) {
+// However a session ends, a side that can still be reached gets close_notify before the end of
+// the stream: the peers accept nothing else as an end.
+func TestTLSSessionsEndWithCloseNotify(t *testing.T) {
 	bad := []byte{0x83, 0x80, 0, 0, 0, 0}
 	tests := []struct {
 		name  string
@@ -91,7 +91,7 @@ func TestTLSSaysGoodbye(t *testing.T) {
 			b.CloseWrite()
 			b.ExpectRest("")
 		}, core.Closed, core.Backend, 3000},
-		{"a Close frame that nobody answers", func(h *engineFixture, c, b *relaytest.Peer) {
+		{"a Close frame that is not answered", func(h *engineFixture, c, b *relaytest.Peer) {
 			c.Send(wstest.Close(3000, ""))
 			b.Receive(wstest.Close(3000, ""))
 			h.advanceTime(core.CloseTimeout)
@@ -167,7 +167,7 @@ func TestTLSSaysGoodbye(t *testing.T) {
 			t.Run(tt.name+", "+over, func(t *testing.T) {
 				secure := relaytest.ForgedTLS(t, relaytest.Loopback)
 				var taps [2]*recordingConn
-				if over == "TLS 1.2" { // crypto/tls takes a bare end for one; here the type of a record shows
+				if over == "TLS 1.2" { // crypto/tls accepts an end without; the type of the last record tells
 					secure = relaytest.OverTLS(t, func(t testing.TB, side core.Side) (gateway, peer net.Conn) {
 						g, p := relaytest.Loopback(t, side)
 						taps[side] = &recordingConn{Conn: p}
@@ -178,7 +178,7 @@ func TestTLSSaysGoodbye(t *testing.T) {
 				c, b := h.StartSession(secure, secure, core.Session{})
 				tt.play(h, c, b)
 				for _, p := range taps {
-					if p != nil && p.SetDeadline(time.Time{}) == nil && p.last() != relaytest.TypeAlert { // unless the test has closed it, unread
+					if p != nil && p.SetDeadline(time.Time{}) == nil && p.last() != relaytest.TypeAlert { // a connection that the test has closed was not read to its end
 						t.Errorf("the last record is of type %d; want an alert", p.last())
 					}
 				}
@@ -200,7 +200,7 @@ func notify(p *relaytest.Peer) {
 	}
 }
 
-// recordingConn is a connection that keeps what was read from it.
+// recordingConn is a connection that keeps a copy of what is read from it.
 type recordingConn struct {
 	net.Conn
 	got []byte
@@ -228,8 +228,8 @@ func (p *recordingConn) last() (typ byte) {
 	return typ
 }
 
-// What a peer that has the keys may do to an established session. The other side
-// is told as of any lost connection, the peer by an alert where TLS has one.
+// What a peer with the keys can do to an open session. The other side gets the Close frame of a
+// lost connection, and the peer the alert of RFC 8446, if there is one.
 func TestHostileTLSPeer(t *testing.T) {
 	flood := func(f *relaytest.Forger, record func() []byte) (b []byte) {
 		for range 100 {
@@ -304,8 +304,8 @@ func TestHostileTLSPeer(t *testing.T) {
 	}
 }
 
-// What is on its way when a session begins goes to the other side, wherever the
-// hand-over cuts it.
+// Bytes that are on their way when a session begins go to the other side, wherever the
+// take-over cuts them.
 func TestTLSSessionThatBeginsInTheMiddle(t *testing.T) {
 	const update = 5 + 5 + 1 + 16 // bytes of a record with a KeyUpdate
 	hello := frametest.Encode(core.Client, wstest.Text("hello"), wstest.Ping("p"))
@@ -321,7 +321,7 @@ func TestTLSSessionThatBeginsInTheMiddle(t *testing.T) {
 	tests := []struct {
 		name    string
 		send    func(f *relaytest.Forger) []byte
-		before  int // bytes of that which the gateway has before; -1 for all
+		before  int // bytes of it that the gateway has before; -1 means all
 		answers int // to key updates
 	}{
 		{"nothing", data, 0, 0},
@@ -388,7 +388,7 @@ func TestTLSSessionThatBeginsInTheMiddle(t *testing.T) {
 	}
 }
 
-// However records are cut, and whatever stands between those with data.
+// Records cut in every way, with all kinds of records between those with data.
 func TestTLSRecordsInEveryShape(t *testing.T) {
 	message := wstest.Text(strings.Repeat("message", 100))
 	whole := frametest.Encode(core.Client, message, wstest.Ping("p"), wstest.Text("last"))
@@ -449,7 +449,7 @@ func TestTLSRecordsInEveryShape(t *testing.T) {
 	}
 }
 
-// Frames that one read brings share records, and bulk fills them.
+// Frames that come in one read share records, and large messages fill them.
 func TestTLSRecordsAreFull(t *testing.T) {
 	h := newFixture(t)
 	secure := relaytest.ForgedTLS(t, relaytest.Loopback)
@@ -490,8 +490,7 @@ func TestTLSHalfClose(t *testing.T) {
 	h.expectNoSecrets()
 }
 
-// What a direction holds while its reader stalls is what one read brings, in
-// records.
+// While its reader stalls a direction holds what one read brings, in records.
 func TestTLSStalledReaderHoldsTheWriterBack(t *testing.T) {
 	for name, secure := range map[string]relaytest.Link{"TLS 1.3": relaytest.OverTLS(t, relaytest.Tight), "TLS 1.2": relaytest.OverTLS(t, relaytest.Tight, relaytest.Suite(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256))} {
 		for _, stalled := range []core.Side{core.Client, core.Backend} {
@@ -507,7 +506,7 @@ func TestTLSStalledReaderHoldsTheWriterBack(t *testing.T) {
 					from.Write(frametest.Encode(from.Side, message, wstest.Close(1000, "")))
 				}()
 				h.awaitPiped(h.LastID, stalled)
-				to.Send(wstest.Text("still there")) // the other direction does not care
+				to.Send(wstest.Text("still there")) // the other direction goes on
 				from.Receive(wstest.Text("still there"))
 				h.until(h.LastID, "stalled", func(_ *loopSessions, k handle) bool {
 					if !k.writePending(stalled) {
@@ -532,7 +531,7 @@ func TestTLSStalledReaderHoldsTheWriterBack(t *testing.T) {
 	}
 }
 
-// What one record brings may be held for its time: its frames go on one by one.
+// The frames of one record are held to a rate one by one.
 func TestTLSFramesOfOneRecordAreHeldToARate(t *testing.T) {
 	secure := relaytest.ForgedTLS(t, relaytest.Loopback)
 	tests := []struct {
@@ -567,8 +566,8 @@ func TestTLSFramesOfOneRecordAreHeldToARate(t *testing.T) {
 	}
 }
 
-// The end of a stream stands behind what is held for its time, also where one
-// read brings both.
+// The end of a stream counts behind the bytes that are held for their time, also if one read
+// brings both.
 func TestTLSEndsBehindWhatIsHeldToARate(t *testing.T) {
 	h := newFixture(t)
 	h.Group.Set(core.Rules{Client: core.Traffic{MessageRate: 500, MessageBurst: 2}})
@@ -586,8 +585,8 @@ func TestTLSEndsBehindWhatIsHeldToARate(t *testing.T) {
 	h.ExpectReport(core.Closed, core.Client, 1000)
 }
 
-// Who is over a limit and gone with the same read is no reason to tell the other
-// side nothing: none of the frame went there.
+// If a side goes over a limit and ends its stream in the same read, the other side still gets its
+// Close frame: no byte of the frame over the limit went there.
 func TestTLSEndsInsideAFrameOverALimit(t *testing.T) {
 	h := newFixture(t)
 	h.Group.Set(core.Rules{Backend: core.Traffic{Frame: 5}})
@@ -626,8 +625,7 @@ func TestTLSPingsOfTheGateway(t *testing.T) {
 	h.ExpectReport(core.Unanswered, core.Client, 1001)
 }
 
-// A side that begins a record has as long to end it as one that takes nothing: what
-// came of it is kept for so long.
+// A side that has begun a TLS record must end it within Stall: its beginning takes memory.
 func TestTLSRecordsThatNeverEnd(t *testing.T) {
 	secure := relaytest.ForgedTLS(t, relaytest.Loopback)
 	for _, by := range []core.Side{core.Client, core.Backend} {
@@ -677,9 +675,8 @@ func TestTLSRecordsThatNeverEnd(t *testing.T) {
 	}
 }
 
-// A loop allocates nothing for a message over TLS: not for one session, and not
-// for as many as are warm. The peers have sealed what they send before, and open
-// nothing.
+// A loop allocates nothing for a message over TLS: not for one session, and not for as many as
+// the cipher cache has room for. The peers have sealed their messages before, and open nothing.
 func TestRelayingTLSAllocatesNothing(t *testing.T) {
 	if relaytest.PoolDropsItems() {
 		t.Skip("the race detector allocates")
@@ -724,9 +721,9 @@ func TestRelayingTLSAllocatesNothing(t *testing.T) {
 			}
 			play(warmUp)
 			messages := tt.rounds * len(ways)
-			most := uint64(50) // the runtime allocates for itself now and then
+			most := uint64(50) // the runtime allocates for itself sometimes
 			if tt.size > loop.BufferSize {
-				most += uint64(messages) // the beginning of a record waits for more now and then
+				most += uint64(messages) // sometimes the beginning of a record waits for the rest
 			}
 			if n := relaytest.Mallocs(func() { play(tt.rounds) }); n > most {
 				t.Errorf("%d messages of %d bytes: %d allocations; want at most %d", messages, tt.size, n, most)

@@ -21,8 +21,8 @@ import (
 	"sluice/proxy/relay/relaytest"
 )
 
-// Time in these tests is testing/synctest's: it stands still while anything
-// can go on, so what is asserted of it is exact.
+// Time in these tests is that of testing/synctest: it stands still while anything can go on, so
+// what is expected of it is exact.
 
 func TestHowASessionEnds(t *testing.T) {
 	ten := wstest.Text("0123456789")
@@ -34,7 +34,7 @@ func TestHowASessionEnds(t *testing.T) {
 		cause           core.Cause
 		by              core.Side
 		code            ws.StatusCode
-		says, ends      time.Duration // until all is said, until the sockets are closed
+		says, ends      time.Duration // until the session is finished, until its connections are closed
 	}{
 		{
 			name: "a Close frame and its answer",
@@ -163,7 +163,7 @@ func TestHowASessionEnds(t *testing.T) {
 			cause: core.RouteRemoved, by: core.Gateway, code: 1012,
 		},
 		{
-			name: "an end that nobody answers",
+			name: "an end that no side answers",
 			play: func(h *engineFixture, c, b *relaytest.Peer) {
 				h.End(relaytest.All, core.Ending{Cause: core.BackendRemoved}, 0)
 				c.ExpectRest(`close 1012 "backend removed"`)
@@ -206,7 +206,8 @@ func TestHowASessionEnds(t *testing.T) {
 				b.ExpectRest("+9 bytes")
 				b.Close()
 			},
-			// The client's leaving cuts the backend, which then has nothing to wait for.
+			// The client is gone, so the frame to the backend stays incomplete, and nothing
+			// is waited for any more.
 			cause: core.Shutdown, by: core.Gateway, code: 1001, says: core.CloseTimeout, ends: core.CloseTimeout,
 		},
 	}
@@ -333,7 +334,7 @@ func TestJoinWhileRunReturns(t *testing.T) {
 func TestDrainedLetsSeveralWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newFixture(t)
-		h.Drained(t.Context()) // nobody there
+		h.Drained(t.Context()) // there is no session
 		c, b := h.StartSession(relaytest.Roomy, relaytest.Roomy, core.Session{})
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -407,7 +408,7 @@ func TestAStalledReaderHoldsTheWriterBack(t *testing.T) {
 				message := wstest.Text(strings.Repeat("x", 300_000))
 				go from.Send(message, wstest.Close(1000, ""))
 				synctest.Wait()
-				// The other direction does not care.
+				// The other direction goes on.
 				to.Send(wstest.Text("still there"))
 				from.Receive(wstest.Text("still there"))
 				var v core.View
@@ -498,8 +499,8 @@ func TestAnIdleSessionHoldsNoLargeBuffer(t *testing.T) {
 			c.Receive(message)
 		}
 		synctest.Wait()
-		runtime.GC() // empties the pool,
-		runtime.GC() // and this its second chance
+		runtime.GC() // empties the pool
+		runtime.GC() // and what the pool keeps of it for a second time
 		for _, p := range lent {
 			if p.Value() != nil {
 				t.Fatal("a buffer is held although no session has anything to relay")
@@ -544,7 +545,7 @@ func TestRandomEndsLeaveNothingBehind(t *testing.T) {
 			id := h.LastID
 			for n, p := range peers[2*i:] {
 				switch (i / 7) % 4 {
-				case n: // one that does not read
+				case n: // a peer that does not read
 				default:
 					go io.Copy(io.Discard, p)
 				}
@@ -554,7 +555,7 @@ func TestRandomEndsLeaveNothingBehind(t *testing.T) {
 		}
 		synctest.Wait()
 		<-time.After(10 * time.Second)
-		h.End(relaytest.All, core.Ending{Cause: core.Shutdown}, 0) // those whose peers hold each other back
+		h.End(relaytest.All, core.Ending{Cause: core.Shutdown}, 0) // for those whose peers block each other
 		h.Drained(t.Context())
 		for _, p := range peers {
 			p.Close()

@@ -17,7 +17,7 @@ import (
 	"sluice/proxy/relay/relaytest"
 )
 
-// The portable engine, whose time stands still while anything can go on.
+// The scenarios on the portable engine, whose time stands still while anything can go on.
 func TestSessionsByTheClock(t *testing.T) {
 	for _, tt := range relaytest.TimedScenarios() {
 		t.Run(tt.Name, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestSessionsByTheClock(t *testing.T) {
 	}
 }
 
-// Whoever is held to a rate when the session ends is heard at once.
+// Messages that a rate holds go on at once when the session ends.
 func TestAnEndWaitsForNoRate(t *testing.T) {
 	tests := []struct {
 		name string
@@ -71,7 +71,7 @@ func TestAnEndWaitsForNoRate(t *testing.T) {
 	}
 }
 
-// What is delayed arrives in order, and each message in its moment.
+// Delayed messages arrive in order, each at its moment.
 func TestDelayedMessagesArriveInTheirMoments(t *testing.T) {
 	for _, side := range []core.Side{core.Client, core.Backend} {
 		t.Run(side.String(), func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestDelayedMessagesArriveInTheirMoments(t *testing.T) {
 	}
 }
 
-// Bytes come at their rate, but for a piece that was read at once.
+// Bytes come at their rate, except for one piece that was read before.
 func TestDelayedBytesComeAtTheirRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate, burst, total = 10_000, 20_000, 1_000_000

@@ -83,7 +83,7 @@ func (s *TimedSession) AnswerCloses(client, backend string) {
 func TimedScenarios() []Scenario {
 	return []Scenario{
 		{
-			Name: "pings are answered, and nobody else sees it", Rules: core.Rules{Ping: time.Hour, Pong: time.Minute},
+			Name: "pings are answered, and the other side sees nothing of it", Rules: core.Rules{Ping: time.Hour, Pong: time.Minute},
 			Run: func(s *TimedSession) {
 				for range 3 {
 					s.AdvanceTime(time.Hour)
@@ -182,7 +182,7 @@ func TimedScenarios() []Scenario {
 			Cause: core.Stalled, By: core.Client, Code: 1001,
 		},
 		{
-			Name: "nobody answers a ping", Rules: core.Rules{Ping: time.Hour, Pong: time.Minute},
+			Name: "a ping is not answered", Rules: core.Rules{Ping: time.Hour, Pong: time.Minute},
 			Run: func(s *TimedSession) {
 				s.AdvanceTime(time.Hour)
 				s.C.ReadPing()
