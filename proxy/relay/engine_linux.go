@@ -38,7 +38,8 @@ func (e *Engine) Run(ctx context.Context) {
 }
 
 // Join takes a session over, with both connections, and returns at once. If the engine has
-// stopped, the session is aborted: both sides are told, and it is reported like any other.
+// stopped, the session is aborted: both sides get their Close frames, and the session is
+// reported like any other.
 func (e *Engine) Join(s Session) {
 	remembered := s.Remembers()
 	why := e.loops.Join(&s)

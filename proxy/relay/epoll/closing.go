@@ -19,7 +19,7 @@ func (l *loopSessions) finish(h handle, linger time.Duration) {
 	l.SetTimer(&h.Entry, h.LingersUntil())
 }
 
-// abort ends a session at once, or cuts its lingering short. A side that can still be told
+// abort ends a session at once, or cuts its lingering short. A side that can still be reached
 // gets its Close frame.
 func (l *loopSessions) abort(h handle) {
 	h.End(core.Ending{Cause: core.Shutdown}, core.Gateway)

@@ -75,7 +75,8 @@ func (o *handover) takeRecords() (why string) {
 }
 
 // detach takes both descriptors out of the Go runtime, or says why not. The client goes
-// last: if the process has no descriptors left, the client can still be told.
+// last: if the process has no descriptors left, its connection still works, and the other
+// engine can send it a Close frame.
 func (o *handover) detach() (why string) {
 	for _, side := range [...]core.Side{core.Backend, core.Client} {
 		s := &o.session.Client

@@ -116,7 +116,7 @@ func (l *loopSessions) startSide(h handle, from core.Side, d *detachedSide) {
 	}
 }
 
-// signalDrained tells those who wait for it that there is no session any more.
+// signalDrained lets the callers of Drained go on if there is no session any more.
 func (l *loopSessions) signalDrained() {
 	if len(l.drainWaiters) == 0 || l.open.Load() > 0 {
 		return

@@ -74,7 +74,7 @@ func TestPayloadsThroughPipesInBothDirectionsAtOnce(t *testing.T) {
 // What can happen while a frame of one side (x) waits because the other side (y) does not read:
 // in a pipe where there is no TLS.
 func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
-	type scene struct {
+	type pipedFrame struct {
 		*engineFixture
 		x, y  *relaytest.Peer
 		frame ws.Frame
@@ -86,14 +86,14 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 	tests := []struct {
 		name  string
 		part  bool // only half of the frame is sent
-		play  func(s *scene)
+		play  func(s *pipedFrame)
 		cause core.Cause
 		by    func(x, y core.Side) core.Side
 		code  func(x, y core.Side) ws.StatusCode
 	}{
 		{
 			name: "the receiver resets",
-			play: func(s *scene) {
+			play: func(s *pipedFrame) {
 				s.y.Reset()
 				<-s.sent
 				s.x.AnswerClose(fmt.Sprint("close ", relaytest.LostCode(s.y.Side)), wstest.Close(1001, ""))
@@ -103,7 +103,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 		},
 		{
 			name: "the sender resets, the receiver reads what is there",
-			play: func(s *scene) {
+			play: func(s *pipedFrame) {
 				s.x.Reset()
 				<-s.sent
 				if r := s.got(); !r.Inside() || len(r.Frames) > 0 {
@@ -115,7 +115,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 		},
 		{
 			name: "the sender resets, the receiver never reads",
-			play: func(s *scene) {
+			play: func(s *pipedFrame) {
 				s.x.Reset()
 				<-s.sent
 				s.until(s.LastID, "knew of the reset", func(_ *loopSessions, k handle) bool { return k.sockets[s.x.Side].is(hungUp) })
@@ -127,7 +127,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 		},
 		{
 			name: "the sender ends its stream inside the frame", part: true,
-			play: func(s *scene) {
+			play: func(s *pipedFrame) {
 				<-s.sent
 				s.x.CloseWrite()
 				if r := s.got(); !r.Inside() || len(r.Frames) > 0 {
@@ -141,7 +141,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 		},
 		{
 			name: "the gateway ends the session, the frame arrives whole first",
-			play: func(s *scene) {
+			play: func(s *pipedFrame) {
 				s.End(relaytest.All, core.Ending{Cause: core.Shutdown}, 0)
 				s.beside.Go(func() {
 					<-s.sent
@@ -155,7 +155,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 		},
 		{
 			name: "the gateway ends the session, the receiver never reads",
-			play: func(s *scene) {
+			play: func(s *pipedFrame) {
 				s.End(relaytest.All, core.Ending{Cause: core.Shutdown}, 0)
 				s.advanceTime(core.CloseTimeout)
 				s.until(s.LastID, "over", func(_ *loopSessions, k handle) bool { return k.Finished() })
@@ -165,7 +165,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 		},
 		{
 			name: "the receiver breaks the protocol",
-			play: func(s *scene) {
+			play: func(s *pipedFrame) {
 				s.y.SendRaw([]byte{0x83, 0x80, 0, 0, 0, 0})
 				b := make([]byte, len(frametest.Encode(s.y.Side, wstest.Close(1001, ""))))
 				io.ReadFull(s.x, b)
@@ -179,7 +179,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 		},
 		{
 			name: "the receiver sends a Close frame and reads on",
-			play: func(s *scene) {
+			play: func(s *pipedFrame) {
 				s.y.Send(wstest.Close(4001, ""))
 				s.beside.Go(func() {
 					<-s.sent
@@ -193,7 +193,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 		},
 		{
 			name: "the engine stops",
-			play: func(s *scene) { s.Stop(); s.y.Reset(); <-s.sent },
+			play: func(s *pipedFrame) { s.Stop(); s.y.Reset(); <-s.sent },
 			by:   func(x, y core.Side) core.Side { return core.Gateway }, cause: core.Shutdown,
 			code: func(x, y core.Side) ws.StatusCode { return 1001 },
 		},
@@ -205,7 +205,7 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 				h := newFixture(t)
 				c, b := h.StartSession(kind, kind, core.Session{})
 				ends, y := [2]*relaytest.Peer{c, b}, x.Other()
-				s := &scene{
+				s := &pipedFrame{
 					engineFixture: h, x: ends[x], y: ends[y],
 					frame: frametest.Binary(strings.Repeat("x", relaytest.Bulk)), sent: make(chan error, 1),
 				}

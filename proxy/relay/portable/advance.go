@@ -154,7 +154,7 @@ func (s *session) review() {
 }
 
 // abort ends the session at once, or cuts its lingering short. A side that can still be
-// told gets its Close frame.
+// reached gets its Close frame.
 func (s *session) abort() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

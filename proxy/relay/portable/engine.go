@@ -50,7 +50,7 @@ func (e *Engine) Run(ctx context.Context) {
 }
 
 // Join takes a session over and returns at once. If the engine has stopped, the session is
-// aborted: both sides are told, and it is reported like any other.
+// aborted: both sides get their Close frames, and the session is reported like any other.
 func (e *Engine) Join(o core.Session) {
 	if o.Remembers() {
 		e.sink.Stayed("sluice has no event loops on this system")
