@@ -24,7 +24,7 @@ func (g *gateway) goroutines() int {
 // for each session elsewhere.
 func (g *gateway) pumps() int {
 	g.t.Helper()
-	return strings.Count(g.dump(), "relay.(*session).pump(")
+	return strings.Count(g.dump(), "portable.(*session).pump(")
 }
 
 // dump ends the gateway with SIGQUIT, which has the Go runtime list all goroutines.

@@ -64,7 +64,13 @@ var layers = map[string][]string{
 	"proxy/answer":   {"sluice/internal/httpsyntax"},
 	"proxy/compress": {"github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
 	"proxy/forward":  {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/httpsyntax", "golang.org/x/net/http/httpguts"},
-	"proxy/relay":    {"sluice/internal/frame", "sluice/internal/limit", "sluice/internal/record", "sluice/internal/wire", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
+
+	"proxy/relay":           {"sluice/proxy/relay/core", "sluice/proxy/relay/epoll", "sluice/proxy/relay/portable", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/wire"},
+	"proxy/relay/epoll":     {"sluice/proxy/relay/core", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/loop", "sluice/internal/record", "sluice/internal/wire", "golang.org/x/sys/unix"},
+	"proxy/relay/portable":  {"sluice/proxy/relay/core", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/wire"},
+	"proxy/relay/core":      {"sluice/internal/clock", "sluice/internal/frame", "sluice/internal/limit", "sluice/internal/wire", "github.com/gobwas/ws"},
+	"proxy/relay/relaytest": {"sluice/proxy/relay/core", "sluice/proxy/relay/frametest", "sluice/internal/wire", "sluice/internal/wstest", "github.com/gobwas/ws"},
+	"proxy/relay/frametest": {"sluice/internal/wstest", "github.com/gobwas/ws"},
 
 	"proxy/backend/balance": {},
 	"proxy/backend/dial":    {"sluice/internal/limit", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/http2"},
@@ -81,7 +87,9 @@ var layers = map[string][]string{
 	"internal/fieldname":       {},
 	"internal/hop":             {},
 	"internal/httpsyntax":      {},
+	"internal/clock":           {},
 	"internal/limit":           {"golang.org/x/sys/unix"},
+	"internal/loop":            {"sluice/internal/clock", "sluice/internal/record", "golang.org/x/sys/unix"},
 	"internal/pemfile":         {},
 	"internal/record":          {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},
 	"internal/wire":            {"golang.org/x/sys/unix"},
@@ -92,7 +100,7 @@ var layers = map[string][]string{
 }
 
 // inTests is what the tests of any package may import besides.
-var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
+var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
 
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()

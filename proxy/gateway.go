@@ -241,5 +241,5 @@ func (g *Gateway) endSessions(match func(relay.View) bool, cause relay.Cause, lo
 		}
 		return true
 	})
-	return engine.End(match, cause, min(time.Duration(n)*time.Second/sessionsPerSecond, longest))
+	return engine.End(match, relay.Ending{Cause: cause}, min(time.Duration(n)*time.Second/sessionsPerSecond, longest))
 }

@@ -66,7 +66,7 @@ func (g *Gateway) evict(s backend.Eviction) int {
 		return v.Cause == 0 && endpoint == s.Endpoint && backend == s.Backend
 	}
 	if s.Drain {
-		return engine.End(matches, relay.Drained, s.Over)
+		return engine.End(matches, relay.Ending{Cause: relay.Drained}, s.Over)
 	}
 	type session struct {
 		id     uint64
@@ -87,5 +87,5 @@ func (g *Gateway) evict(s backend.Eviction) int {
 	for _, o := range all[:min(len(all), s.Sessions)] {
 		ends[o.id] = struct{}{}
 	}
-	return engine.End(func(v relay.View) bool { _, ok := ends[v.ID]; return ok }, relay.Rebalanced, s.Over)
+	return engine.End(func(v relay.View) bool { _, ok := ends[v.ID]; return ok }, relay.Ending{Cause: relay.Rebalanced}, s.Over)
 }

@@ -7,16 +7,14 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Close codes that gobwas/ws does not name (IANA WebSocket Close Code Number
-// Registry).
+// Close codes that gobwas/ws does not name (IANA WebSocket Close Code Number Registry).
 const (
 	StatusServiceRestart ws.StatusCode = 1012
-	StatusTryAgainLater  ws.StatusCode = 1013
 	StatusBadGateway     ws.StatusCode = 1014
 )
 
-// A Violation is a rule of RFC 6455 that a frame broke, or a limit of the
-// gateway's that it is over.
+// A Violation is a rule of RFC 6455 that a frame breaks, or a limit of the gateway that it is
+// over.
 type Violation uint8
 
 const (
@@ -83,7 +81,7 @@ func (v Violation) String() string {
 	return "an unknown violation"
 }
 
-// Code returns the close code for who did that.
+// Code returns the close code for the side that sent it.
 func (v Violation) Code() ws.StatusCode {
 	switch v {
 	case FrameSize, MessageSize:
@@ -96,8 +94,8 @@ func (v Violation) Code() ws.StatusCode {
 	return ws.StatusProtocolError
 }
 
-// ValidCode reports whether an endpoint may send code in a Close frame
-// (RFC 6455, section 7.4, and the IANA registry).
+// ValidCode reports whether an endpoint may send code in a Close frame (RFC 6455, section
+// 7.4, and the IANA registry).
 func ValidCode(code ws.StatusCode) bool {
 	switch {
 	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014:
@@ -106,6 +104,7 @@ func ValidCode(code ws.StatusCode) bool {
 	return code >= 3000 && code <= 4999
 }
 
+// checkClose checks the body of a Close frame, which is masked with mask.
 func checkClose(body []byte, mask [4]byte) Violation {
 	var plain [ws.MaxControlFramePayloadSize]byte
 	p := plain[:copy(plain[:], body)]
@@ -123,8 +122,8 @@ func checkClose(body []byte, mask [4]byte) Violation {
 	return None
 }
 
-// ParseClose reads a whole, valid Close frame as [Direction.Next] returns it.
-// The code is 1005 when the frame has none (RFC 6455, section 7.1.5).
+// ParseClose reads a whole, valid Close frame, as [Direction.Next] covers it, and leaves its
+// bytes as they are. The code is 1005 if the frame has none (RFC 6455, section 7.1.5).
 func ParseClose(frame []byte) (code ws.StatusCode, reason string) {
 	body, mask := frame[2:], [4]byte{}
 	if frame[1]&bitMask != 0 {
@@ -138,9 +137,8 @@ func ParseClose(frame []byte) (code ws.StatusCode, reason string) {
 	return ws.StatusCode(binary.BigEndian.Uint16(plain)), string(plain[2:])
 }
 
-// AppendClose appends a Close frame to dst. A frame for a backend is masked
-// with mask; one for a client has nil. A reason is cut to what a control frame
-// holds, at the start of a character.
+// AppendClose appends a Close frame to dst. A frame for a backend is masked with mask; for a
+// client mask is nil. A reason of more than 123 bytes is cut, between characters.
 func AppendClose(dst []byte, code ws.StatusCode, reason string, mask *[4]byte) []byte {
 	const limit = ws.MaxControlFramePayloadSize - 2
 	if len(reason) > limit {
@@ -159,8 +157,8 @@ func AppendClose(dst []byte, code ws.StatusCode, reason string, mask *[4]byte) [
 	return dst
 }
 
-// AppendPing appends a ping with eight bytes of payload to dst, masked like the
-// frame of [AppendClose].
+// AppendPing appends a ping with eight bytes of payload to dst, masked like the frame of
+// [AppendClose].
 func AppendPing(dst []byte, payload uint64, mask *[4]byte) []byte {
 	dst, body := appendControl(dst, ws.OpPing, 8, mask)
 	dst = binary.BigEndian.AppendUint64(dst, payload)
@@ -170,8 +168,8 @@ func AppendPing(dst []byte, payload uint64, mask *[4]byte) []byte {
 	return dst
 }
 
-// appendControl appends the header of a control frame. body is where its
-// payload begins.
+// appendControl appends the header of a control frame. Body is the index at which its payload
+// begins.
 func appendControl(dst []byte, op ws.OpCode, length int, mask *[4]byte) (out []byte, body int) {
 	dst = append(dst, bitFin|byte(op), byte(length))
 	if mask != nil {

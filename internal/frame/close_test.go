@@ -92,8 +92,8 @@ func TestParseCloseLeavesTheFrameAsItIs(t *testing.T) {
 	}
 }
 
-// A Close frame that may be sent passes Next and says what was put in; one
-// that may not does not pass.
+// A Close frame that may be sent passes Next and has the code and the reason that were put in;
+// one that may not be sent does not pass.
 func FuzzClose(f *testing.F) {
 	f.Add(uint16(1000), "", false, uint32(0))
 	f.Add(uint16(1014), "backend gone", true, uint32(0xdeadbeef))
@@ -135,8 +135,7 @@ func FuzzClose(f *testing.F) {
 	})
 }
 
-// The close frames of others: what Next lets through, ParseClose reads as the
-// reference does.
+// ParseClose reads the Close frames that Next lets through as the reference does.
 func TestParseCloseUnmasks(t *testing.T) {
 	for n := range 124 {
 		reason := strings.Repeat("0123456789abcdef", 8)[:n]

@@ -10,34 +10,34 @@ import (
 type Action uint8
 
 const (
-	// Wait: keep all of in; with more bytes behind them Next can go on. They
-	// are never more than [MaxControl].
+	// Wait: keep all of in, at most [MaxControl] bytes. Call Next again with more bytes
+	// behind them.
 	Wait Action = iota
-	// Hold: keep all of in until the moment [Direction.Until].
+	// Hold: keep all of in, and call Next again at the moment [Direction.Until].
 	Hold
 	// Forward: the bytes go on to the other side as they are.
 	Forward
-	// Close: the bytes are one whole, valid Close frame. They go on to the
-	// other side and are the last to do so; [ParseClose] reads them.
+	// Close: the bytes are one whole, valid Close frame. They go on to the other side as
+	// the last ones; [ParseClose] reads them.
 	Close
-	// Drop: the bytes came behind a Close frame or a violation, or are the
+	// Drop: the bytes go nowhere. They came behind a Close frame or a violation, or are the
 	// answer to a ping of the gateway's own.
 	Drop
-	// Excess: what in begins with is over a limit. Nothing has changed; Next
-	// goes on if it is called without limits.
+	// Excess: the first frame of in is over a limit. Nothing has changed; Next goes on if
+	// it is called without limits.
 	Excess
-	// End: what in begins with breaks the protocol and must not go on.
+	// End: the first frame of in breaks the protocol and must not go on.
 	End
 )
 
-// A Verdict is what is to be done with the first bytes of a stream.
+// A Verdict says what to do with the first bytes of in.
 type Verdict struct {
 	Do        Action
-	Take      int       // number of bytes of in that this covers; 0 with Wait, Hold, Excess and End
-	Violation Violation // with End, and with Excess the limit
+	Take      int       // how many bytes of in that are; 0 with Wait, Hold, Excess and End
+	Violation Violation // of End; the limit of Excess
 }
 
-// Counts is what went on in one direction.
+// Counts counts what went on in one direction.
 type Counts struct {
 	Messages uint64 // data messages, complete ones
 	Frames   uint64 // data frames, complete ones
@@ -53,20 +53,20 @@ func (c *Counts) Add(o *Counts) {
 	c.Bytes += o.Bytes
 }
 
-// A Direction is one direction of a session: it walks the frames of a stream
-// in place, however the stream was cut, and says which bytes may go on. It is
-// flat and copyable. The zero value walks the frames of a server.
+// A Direction is one direction of a session. It walks the frames of a stream in place,
+// however the stream is cut into pieces, and says which bytes may go on. It holds no pointers
+// and may be copied. The zero value walks the frames of a server.
 //
 // Moments are nanoseconds of the caller's clock, which does not go back.
 type Direction struct {
 	Counts
-	Last int64  // moment of the last bytes of a data frame
-	Ping uint64 // payload of the pings of the gateway's own, whose pongs go no further; 0 when it sends none
-	Asks uint32 // mark of the last ping that went on; the caller sets it to 0
-	Owes uint32 // mark of a ping that the sender has to answer; 0 once it has, the caller sets it
+	Last          int64  // moment of the last bytes of a data frame
+	Ping          uint64 // payload of the gateway's own pings, whose pongs are dropped; 0 means it sends none
+	ForwardedPing uint32 // mark of the last ping that went on; the caller sets it to 0
+	OwedPong      uint32 // mark of a ping that the sender has to answer, set by the caller; 0 once it has
 
-	left       int64 // payload of the current data frame that is still to pass
-	size       int64 // payload of the current message's frames, the current one included
+	left       int64 // bytes of the current data frame's payload that are still to come
+	size       int64 // bytes of payload of the current message's frames, the current one included
 	messages   int64 // bucket of Limits.Messages
 	bytes      int64 // bucket of Limits.Bytes
 	until      int64 // nothing goes on before this moment
@@ -84,26 +84,23 @@ func FromClient(deflate bool) Direction { return Direction{masked: true, deflate
 // FromBackend returns the direction from a backend to a client.
 func FromBackend(deflate bool) Direction { return Direction{deflate: deflate} }
 
-// Boundary reports whether a control frame may be put into the stream behind
-// the bytes that went on so far.
+// Boundary reports whether a control frame may be put into the stream behind the bytes that
+// went on so far.
 func (d *Direction) Boundary() bool { return !d.inside }
 
-// Left returns how much payload of the current frame is still to come, in
-// bytes; 0 between frames. It may pass without being seen by Next, and is
-// reported with Passed.
+// Left returns how many bytes of the current frame's payload are still to come; 0 between
+// frames. They may go on without Next; then Passed has to be called.
 func (d *Direction) Left() int64 { return d.left }
 
-// Until returns the moment before which nothing more is to be read: the
-// sender is over a rate.
+// Until returns the moment before which nothing more may be read, because the sender is over a
+// rate.
 func (d *Direction) Until() int64 { return d.until }
 
-// Forgive forgets what the sender has used of its rates, which are others from
-// now on.
-func (d *Direction) Forgive() { d.messages, d.bytes, d.until = 0, 0, 0 }
+// ResetRates forgets what the sender has used of its rates, because they have changed.
+func (d *Direction) ResetRates() { d.messages, d.bytes, d.until = 0, 0, 0 }
 
-// Next judges the bytes at the start of in, which follow those that earlier
-// verdicts took. It covers as many frames as it can at once. Without limits l
-// is nil.
+// Next returns the verdict about the bytes at the start of in, which follow those that earlier
+// verdicts covered. It covers as many frames as it can at once. L may be nil: no limits.
 func (d *Direction) Next(in []byte, l *Limits, now int64) Verdict {
 	if d.over {
 		return Verdict{Do: Drop, Take: len(in)}
@@ -115,7 +112,7 @@ func (d *Direction) Next(in []byte, l *Limits, now int64) Verdict {
 	before := *d
 	v := d.walk(in, l, now)
 	switch {
-	case !l.Close: // a debt stands, whether anything was taken now or not
+	case !l.Close: // a debt counts whether or not anything was covered now
 		d.until = max(d.until, l.Bytes.Spend(&d.bytes, int64(v.Take), now))
 	case v.Take == 0:
 	case l.Bytes.Take(&d.bytes, int64(v.Take), now) != 0:
@@ -125,20 +122,20 @@ func (d *Direction) Next(in []byte, l *Limits, now int64) Verdict {
 	return v
 }
 
-// walk is Next but for the rate of bytes.
+// walk is Next without the rate of bytes.
 func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 	pos := 0
 	for {
 		if d.inside {
 			n := min(d.left, int64(len(in)-pos))
-			d.pass(n, now)
+			d.countPayload(n, now)
 			pos += int(n)
 			if d.inside {
 				return forward(pos)
 			}
 		}
 		if !d.fragmented {
-			if pos += d.run(in[pos:], l, now); pos == len(in) {
+			if pos += d.walkMessages(in[pos:], l, now); pos == len(in) {
 				return forward(pos)
 			}
 		}
@@ -149,7 +146,7 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 		}
 		switch {
 		case broken != None:
-			if pos > 0 { // what was valid before goes first
+			if pos > 0 { // the valid bytes before go first
 				return forward(pos)
 			}
 			d.over = true
@@ -166,7 +163,7 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 				}
 			}
 			pos += h.size
-			d.begin(&h, now)
+			d.beginFrame(&h, now)
 			continue
 		case !whole:
 			return forward(pos)
@@ -183,21 +180,21 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 			d.over = true
 			return Verdict{Do: Close, Take: size}
 		}
-		d.note(&h, in[pos+h.size:pos+size])
+		d.noteControl(&h, in[pos+h.size:pos+size])
 		d.Controls++
 		pos += size
 	}
 }
 
-// run walks what most streams are made of: whole messages of one frame with less
-// than 64 KiB, one behind the other. It stops in front of all else, what is over
-// a limit too, and returns how many bytes it has covered.
-func (d *Direction) run(in []byte, l *Limits, now int64) (pos int) {
+// walkMessages walks what most streams consist of: whole messages of one frame with less than
+// 64 KiB, one behind the other. It stops in front of everything else, and of what is over a
+// limit, and returns how many bytes it has covered.
+func (d *Direction) walkMessages(in []byte, l *Limits, now int64) (pos int) {
 	mask, key := byte(0), 0
 	if d.masked {
 		mask, key = bitMask, 4
 	}
-	extra := byte(0) // bits that may be set besides
+	extra := byte(0) // more bits that may be set
 	if d.deflate {
 		extra = bitRsv1
 	}
@@ -212,12 +209,12 @@ func (d *Direction) run(in []byte, l *Limits, now int64) (pos int) {
 		switch n {
 		case 126:
 			if size, n = size+2, int(b[2])<<8|int(b[3]); n < 126 {
-				n = len(in) // for parse
+				n = len(in) // parse refuses it
 			}
 		case 127:
-			n = len(in) // for parse
+			n = len(in) // left to parse
 		}
-		if len(in)-pos < size+n || l != nil && !l.passes(d, int64(n), now) {
+		if len(in)-pos < size+n || l != nil && !l.allows(d, int64(n), now) {
 			break
 		}
 		pos += size + n
@@ -233,6 +230,7 @@ func (d *Direction) run(in []byte, l *Limits, now int64) (pos int) {
 	return pos
 }
 
+// forward returns the verdict that n bytes go on.
 func forward(n int) Verdict {
 	if n == 0 {
 		return Verdict{Do: Wait}
@@ -240,7 +238,7 @@ func forward(n int) Verdict {
 	return Verdict{Do: Forward, Take: n}
 }
 
-// answers reports whether a control frame is the pong to a ping of the gateway's.
+// answers reports whether a control frame is the pong to a ping of the gateway's own.
 func (d *Direction) answers(h *header, body []byte) bool {
 	if h.op != ws.OpPong || len(body) != 8 {
 		return false
@@ -250,19 +248,19 @@ func (d *Direction) answers(h *header, body []byte) bool {
 	return binary.BigEndian.Uint64(plain[:]) == d.Ping
 }
 
-// note notes a ping or a pong that goes on.
-func (d *Direction) note(h *header, body []byte) {
-	switch m := mark(body, h.mask); {
+// noteControl notes a ping or a pong that goes on.
+func (d *Direction) noteControl(h *header, body []byte) {
+	switch m := pingMark(body, h.mask); {
 	case h.op == ws.OpPing:
-		d.Asks = m
-	case m == d.Owes:
-		d.Owes = 0
+		d.ForwardedPing = m
+	case m == d.OwedPong:
+		d.OwedPong = 0
 	}
 }
 
-// mark stands for the payload of a ping and of its pong, which have it in common
-// (RFC 6455, section 5.5.3). It is the FNV-1a hash, and never 0.
-func mark(body []byte, mask [4]byte) uint32 {
+// pingMark returns a hash of the payload that a ping and its pong have in common (RFC 6455,
+// section 5.5.3): FNV-1a, and never 0.
+func pingMark(body []byte, mask [4]byte) uint32 {
 	h := uint32(2166136261)
 	for i, b := range body {
 		h = (h ^ uint32(b^mask[i%4])) * 16777619
@@ -270,16 +268,17 @@ func mark(body []byte, mask [4]byte) uint32 {
 	return max(h, 1)
 }
 
-func (d *Direction) begin(h *header, now int64) {
+// beginFrame notes the header of a data frame.
+func (d *Direction) beginFrame(h *header, now int64) {
 	d.size = d.total(h)
 	d.inside, d.fragmented, d.fin, d.left = true, true, h.fin, h.length
-	d.pass(0, now) // a frame without payload ends here
+	d.countPayload(0, now) // a frame without payload ends here
 }
 
-// Passed tells that n bytes of the current frame's payload went on, at most
-// Left. It reports whether that is more than l allows in the time.
+// Passed tells the direction that n bytes of the current frame's payload went on without Next;
+// n is at most Left. It reports whether the sender is over a rate and has to be ended for it.
 func (d *Direction) Passed(n int64, l *Limits, now int64) (excess bool) {
-	d.pass(n, now)
+	d.countPayload(n, now)
 	switch {
 	case l == nil:
 	case l.Close:
@@ -290,7 +289,8 @@ func (d *Direction) Passed(n int64, l *Limits, now int64) (excess bool) {
 	return false
 }
 
-func (d *Direction) pass(n, now int64) {
+// countPayload counts n bytes of the current frame's payload, and the frame when it ends.
+func (d *Direction) countPayload(n, now int64) {
 	d.left -= n
 	d.Bytes += uint64(n)
 	d.Last = now

@@ -57,8 +57,8 @@ func direction(client, deflate bool) Direction {
 	return FromBackend(deflate)
 }
 
-// walk feeds stream to d in pieces and does what the verdicts say, as an engine
-// does. skip tells whether payload that is ahead passes without being seen.
+// walk feeds stream to d in pieces and does what the verdicts say, as an engine does. Skip
+// decides whether payload goes on without Next.
 func walk(t *testing.T, d *Direction, stream []byte, piece func() int, skip func() bool) outcome {
 	t.Helper()
 	var o outcome
@@ -121,7 +121,7 @@ func walk(t *testing.T, d *Direction, stream []byte, piece func() int, skip func
 	return o
 }
 
-// differ says how two outcomes differ.
+// differ describes how two outcomes differ.
 func differ(got, want outcome) string {
 	switch {
 	case got.violation != want.violation:
@@ -140,8 +140,8 @@ func differ(got, want outcome) string {
 	return ""
 }
 
-// everySplit walks stream in every way to cut it in two, byte by byte and at
-// once, with and without payload that passes unseen.
+// everySplit walks stream in every way to cut it in two, byte by byte and at once, with and
+// without payload that goes on without Next.
 func everySplit(t *testing.T, client, deflate bool, stream []byte, want outcome) {
 	t.Helper()
 	always, never := func() bool { return true }, func() bool { return false }
@@ -165,8 +165,8 @@ func close4(code int, reason string) string {
 	return string(binary.BigEndian.AppendUint16(nil, uint16(code))) + reason
 }
 
-// valid is a stream that keeps all rules, up to the middle of a fragmented
-// message or to its end.
+// valid returns a stream that keeps all rules, up to the middle of a fragmented message or to
+// its end.
 func valid(client, open bool) []byte {
 	b := slices.Concat(
 		build(client, fin|text, "one"), build(client, fin|ping, "p"), build(client, fin|bin, ""),
@@ -259,7 +259,7 @@ func TestViolationsAtEverySplit(t *testing.T) {
 							continue
 						}
 						stream := slices.Concat(prefix, bad, behind)
-						want := reference(stream, client, tt.deflate, house{})
+						want := reference(stream, client, tt.deflate, gatewayRules{})
 						if want.violation != tt.want || !bytes.Equal(want.forwarded, prefix) {
 							t.Fatalf("the reference says %v behind %d bytes of %x; want %v behind %d", want.violation, len(want.forwarded), stream, tt.want, len(prefix))
 						}
@@ -321,7 +321,7 @@ func TestValidFramesPassAtEverySplit(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, client := range []bool{true, false} {
 				stream := tt.stream(client)
-				want := reference(stream, client, tt.deflate, house{})
+				want := reference(stream, client, tt.deflate, gatewayRules{})
 				if want.violation != None || want.counts != tt.counts || (want.close != nil) != tt.close || want.held != 0 {
 					t.Fatalf("the reference says %+v of %.100x", want, stream)
 				}
@@ -352,7 +352,7 @@ func TestNextCoversWhatItCanAtOnce(t *testing.T) {
 	}
 }
 
-// A pong answers the ping whose payload it has, whichever mask they have.
+// A pong answers the ping with the same payload, whatever their masks are.
 func TestPingsAndTheirPongs(t *testing.T) {
 	long := strings.Repeat("p", 125)
 	for _, tt := range []struct {
@@ -370,14 +370,14 @@ func TestPingsAndTheirPongs(t *testing.T) {
 		for _, asker := range []bool{true, false} { // whether the client asks
 			from, to := direction(asker, false), direction(!asker, false)
 			from.Next(slices.Concat(build(asker, fin|ping, "first"), build(asker, fin|text, "x"), build(asker, fin|ping, tt.ping)), nil, 0)
-			if from.Asks == 0 {
+			if from.ForwardedPing == 0 {
 				t.Fatalf("%s: a ping went on and is not known", tt.name)
 			}
-			to.Owes = from.Asks
+			to.OwedPong = from.ForwardedPing
 			for _, a := range tt.answers {
 				to.Next(build(!asker, fin|pong, a), nil, 0)
 			}
-			if owes := to.Owes != 0; owes != tt.owes || from.Owes != 0 || to.Asks != 0 {
+			if owes := to.OwedPong != 0; owes != tt.owes || from.OwedPong != 0 || to.ForwardedPing != 0 {
 				t.Errorf("%s: owes %t; want %t", tt.name, owes, tt.owes)
 			}
 		}
@@ -399,8 +399,8 @@ func TestDirectionIsFlatAndCopyable(t *testing.T) {
 	}
 }
 
-// Any bytes, cut anywhere: what goes on, the counts, the Close frame and the
-// violation are those of the naive reading of the whole stream.
+// Any bytes, cut anywhere: what goes on, the counts, the Close frame and the violation are
+// those of the reference, which reads the whole stream.
 func FuzzNext(f *testing.F) {
 	for _, client := range []bool{true, false} {
 		f.Add(valid(client, false), client, false, uint64(1))
@@ -415,7 +415,7 @@ func FuzzNext(f *testing.F) {
 		most := 1 + r.IntN(1<<r.IntN(14))
 		d := direction(client, deflate)
 		got := walk(t, &d, stream, func() int { return 1 + r.IntN(most) }, func() bool { return r.IntN(2) == 0 })
-		if diff := differ(got, reference(stream, client, deflate, house{})); diff != "" {
+		if diff := differ(got, reference(stream, client, deflate, gatewayRules{})); diff != "" {
 			t.Fatalf("%x: %s", stream, diff)
 		}
 	})

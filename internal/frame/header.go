@@ -1,7 +1,7 @@
-// Package frame is the WebSocket wire format as a gateway has to know it
-// (RFC 6455, section 5): which bytes of a stream may go on to the other side,
-// where frames begin and end, and how a session is closed. It reads no
-// sockets and keeps no clock, and walking a stream allocates nothing.
+// Package frame is the WebSocket wire format as a gateway has to know it (RFC 6455, section
+// 5): which bytes of a stream may go on to the other side, where frames begin and end, and how
+// a session is closed. It reads no sockets and keeps no clock. Walking a stream allocates
+// nothing.
 package frame
 
 import (
@@ -10,13 +10,9 @@ import (
 	"github.com/gobwas/ws"
 )
 
-const (
-	// MaxHeader is the size in bytes of the longest frame header: two fixed
-	// bytes, eight of length, four of mask.
-	MaxHeader = ws.MaxHeaderSize
-	// MaxControl is the size in bytes of the longest control frame.
-	MaxControl = 2 + 4 + ws.MaxControlFramePayloadSize
-)
+// MaxControl is the size in bytes of the longest control frame: two fixed bytes, four of mask,
+// and the payload.
+const MaxControl = 2 + 4 + ws.MaxControlFramePayloadSize
 
 // The first two bytes of a frame.
 const (
@@ -37,9 +33,9 @@ type header struct {
 	mask      [4]byte
 }
 
-// parse reads the header at the start of in and checks it as the next one of
-// d. It returns a header of size 0 when in is too short to tell; what the first
-// two bytes already give away is found then too.
+// parse reads the header at the start of in and checks it as the next one of d. It returns a
+// header of size 0 if in is too short. A violation that the first two bytes show is found then
+// too.
 func (d *Direction) parse(in []byte) (h header, v Violation) {
 	if len(in) < 2 {
 		return h, None
@@ -72,7 +68,7 @@ func (d *Direction) parse(in []byte) (h header, v Violation) {
 	default:
 		h.length = int64(short)
 	}
-	if h.length < least(short) {
+	if h.length < leastLength(short) {
 		return h, LongLength
 	}
 	if len(in) < size {
@@ -85,9 +81,9 @@ func (d *Direction) parse(in []byte) (h header, v Violation) {
 	return h, None
 }
 
-// least returns the smallest length that may be written as short says: "the
-// minimal number of bytes MUST be used" (RFC 6455, section 5.2).
-func least(short byte) int64 {
+// leastLength returns the smallest length that may be written in the form that short says:
+// "the minimal number of bytes MUST be used" (RFC 6455, section 5.2).
+func leastLength(short byte) int64 {
 	switch short {
 	case 126:
 		return 126

@@ -8,18 +8,17 @@ import (
 	"sluice/internal/limit"
 )
 
-// Limits bound what one side may send. Sizes are of payload as it is on the
-// wire: where permessage-deflate was negotiated, compressed. The zero value
-// limits nothing.
+// Limits is what one side may send. Sizes are of payload as it is on the wire: compressed
+// where permessage-deflate was negotiated. The zero value limits nothing.
 type Limits struct {
 	Frame    int64        // bytes of a data frame; 0 means any
 	Message  int64        // bytes of a data message; 0 means any
 	Messages limit.Bucket // of data messages
-	Bytes    limit.Bucket // of all there is on the wire, headers and control frames too
-	Close    bool         // who is over a rate is over a limit, instead of being read more slowly
+	Bytes    limit.Bucket // of everything on the wire, headers and control frames too
+	Close    bool         // a side over a rate is over a limit; without, it is read more slowly
 }
 
-// admit judges a data frame by its header. Do is Forward, Hold or Excess.
+// admit decides about a data frame by its header. Do is Forward, Hold or Excess.
 func (d *Direction) admit(h *header, l *Limits, now int64) (do Action, limit Violation) {
 	switch {
 	case l.Frame > 0 && h.length > l.Frame:
@@ -40,18 +39,18 @@ func (d *Direction) admit(h *header, l *Limits, now int64) (do Action, limit Vio
 	return Hold, None
 }
 
-// passes reports whether a message of one frame may go on, and counts it then.
-func (l *Limits) passes(d *Direction, n, now int64) bool {
+// allows reports whether a message of one frame with n bytes may go on, and counts it if so.
+func (l *Limits) allows(d *Direction, n, now int64) bool {
 	return (l.Frame == 0 || n <= l.Frame) && (l.Message == 0 || n <= l.Message) &&
 		(l.Messages.Unlimited() || l.Messages.Take(&d.messages, 1, now) == 0)
 }
 
-// total returns the payload of the message under way with the frame of h.
+// total returns the bytes of payload of the message under way, the frame of h included.
 func (d *Direction) total(h *header) int64 {
 	switch {
 	case h.op != ws.OpContinuation:
 		return h.length
-	case h.length > math.MaxInt64-d.size: // nobody sends so much, but a header may say so
+	case h.length > math.MaxInt64-d.size: // a header can say so, although no one sends so much
 		return math.MaxInt64
 	}
 	return d.size + h.length

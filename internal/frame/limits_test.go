@@ -15,10 +15,9 @@ import (
 
 const second = int64(1e9)
 
-// under is walk under limits, at a standing moment or, when time may pass, by a
-// clock that is put forward whenever the sender has to wait. It stops at what is
-// over a limit, which is then the violation of the outcome.
-func under(t *testing.T, d *Direction, l *Limits, stream []byte, piece func() int, skip func() bool) (o outcome, took int64) {
+// walkUnderLimits is walk under limits. Its clock stands still, and is put forward whenever the
+// sender has to wait. It stops at what is over a limit: the violation of the outcome.
+func walkUnderLimits(t *testing.T, d *Direction, l *Limits, stream []byte, piece func() int, skip func() bool) (o outcome, took int64) {
 	t.Helper()
 	const start = 5 * second
 	now, over := start, false
@@ -93,14 +92,14 @@ func under(t *testing.T, d *Direction, l *Limits, stream []byte, piece func() in
 	return o, now - start
 }
 
-// settled returns d as it is at a moment, but for until.
+// settled returns d as it is at a moment, without until.
 func settled(d Direction, now int64) Direction {
 	d.bytes, d.messages, d.until = max(d.bytes, now), max(d.messages, now), 0
 	return d
 }
 
-// allowed returns how many tokens p gives within a time, as a bucket is
-// explained to people: its burst, and the rate times the time.
+// allowed returns how many tokens p gives within a time: its burst, and the rate times the
+// time.
 func allowed(p limit.Bucket, took int64) float64 {
 	burst := 0
 	for full := int64(0); p.Take(&full, 1, 0) == 0 && burst < 1<<20; burst++ {
@@ -115,54 +114,54 @@ func TestSizesAtEverySplit(t *testing.T) {
 	tests := []struct {
 		name    string
 		deflate bool
-		rules   house
+		rules   gatewayRules
 		stream  func(c bool) [][]byte // the last one is over, with a violation
 		want    Violation
 	}{
-		{"a frame of the size", false, house{frame: 130}, func(c bool) [][]byte {
+		{"a frame of the size", false, gatewayRules{frame: 130}, func(c bool) [][]byte {
 			return [][]byte{build(c, fin|bin, x(130)), build(c, fin|bin, ""), build(c, bin, x(130)), build(c, fin|continuation, x(130))}
 		}, None},
-		{"a frame one byte over", false, house{frame: 130}, func(c bool) [][]byte {
+		{"a frame one byte over", false, gatewayRules{frame: 130}, func(c bool) [][]byte {
 			return [][]byte{build(c, fin|bin, x(130)), build(c, fin|ping, "p"), build(c, fin|bin, x(131))}
 		}, FrameSize},
-		{"a frame of which only the header came", false, house{frame: 1 << 20}, func(c bool) [][]byte {
+		{"a frame of which only the header came", false, gatewayRules{frame: 1 << 20}, func(c bool) [][]byte {
 			return [][]byte{build(c, fin|text, "a"), build(c, fin|bin, x(1<<20+1))[:14]}
 		}, FrameSize},
-		{"the longest length", false, house{frame: math.MaxInt64 - 1}, func(c bool) [][]byte {
+		{"the longest length", false, gatewayRules{frame: math.MaxInt64 - 1}, func(c bool) [][]byte {
 			b := []byte{fin | bin, 127 | build(c, 0, "")[1], 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4}
 			return [][]byte{b}
 		}, FrameSize},
-		{"a continuation over the size of a frame", false, house{frame: 3}, func(c bool) [][]byte {
+		{"a continuation over the size of a frame", false, gatewayRules{frame: 3}, func(c bool) [][]byte {
 			return [][]byte{build(c, text, "abc"), build(c, continuation, "abcd")}
 		}, FrameSize},
-		{"a frame over the size of a message", false, house{message: 3}, func(c bool) [][]byte {
+		{"a frame over the size of a message", false, gatewayRules{message: 3}, func(c bool) [][]byte {
 			return [][]byte{build(c, fin|text, "abc"), build(c, fin|text, "abcd")}
 		}, MessageSize},
-		{"a message of the size in many frames", false, house{message: 4}, func(c bool) [][]byte {
+		{"a message of the size in many frames", false, gatewayRules{message: 4}, func(c bool) [][]byte {
 			return [][]byte{
 				build(c, text, "ab"), build(c, continuation, ""), build(c, fin|ping, x(125)), build(c, fin|continuation, "cd"),
 				build(c, fin|text, "abcd"), build(c, text, "abcd"), build(c, fin|continuation, ""),
 			}
 		}, None},
-		{"a message that gets over with its last frame", false, house{message: 4}, func(c bool) [][]byte {
+		{"a message that gets over with its last frame", false, gatewayRules{message: 4}, func(c bool) [][]byte {
 			return [][]byte{build(c, text, "ab"), build(c, continuation, "cd"), build(c, fin|pong, ""), build(c, fin|continuation, "e")}
 		}, MessageSize},
-		{"a compressed message", true, house{message: 4}, func(c bool) [][]byte {
+		{"a compressed message", true, gatewayRules{message: 4}, func(c bool) [][]byte {
 			return [][]byte{build(c, fin|0x40|text, "abcd"), build(c, 0x40|bin, "abc"), build(c, fin|continuation, "de")}
 		}, MessageSize},
-		{"both sizes, the frame's first", false, house{frame: 3, message: 3}, func(c bool) [][]byte {
+		{"both sizes, the frame's first", false, gatewayRules{frame: 3, message: 3}, func(c bool) [][]byte {
 			return [][]byte{build(c, fin|text, "abcd")}
 		}, FrameSize},
-		{"control frames have no size", false, house{frame: 1, message: 1}, func(c bool) [][]byte {
+		{"control frames have no size", false, gatewayRules{frame: 1, message: 1}, func(c bool) [][]byte {
 			return [][]byte{build(c, fin|ping, x(125)), build(c, fin|pong, x(125)), build(c, fin|closing, close4(1000, "bye"))}
 		}, None},
-		{"a violation counts more", false, house{frame: 1}, func(c bool) [][]byte {
+		{"a violation counts more", false, gatewayRules{frame: 1}, func(c bool) [][]byte {
 			return [][]byte{build(c, fin|text, "a"), build(c, fin|0x20|text, "abc")}
 		}, ReservedBits},
-		{"messages up to the burst", false, house{messages: 3}, func(c bool) [][]byte {
+		{"messages up to the burst", false, gatewayRules{messages: 3}, func(c bool) [][]byte {
 			return [][]byte{build(c, fin|text, "a"), build(c, text, ""), build(c, fin|ping, ""), build(c, fin|continuation, ""), build(c, fin|bin, x(70000))}
 		}, None},
-		{"messages over it", false, house{messages: 2}, func(c bool) [][]byte {
+		{"messages over it", false, gatewayRules{messages: 2}, func(c bool) [][]byte {
 			return [][]byte{build(c, fin|text, "a"), build(c, text, ""), build(c, fin|continuation, "b"), build(c, text, "a")}
 		}, MessageRate},
 	}
@@ -183,13 +182,13 @@ func TestSizesAtEverySplit(t *testing.T) {
 				for at := range min(len(stream), 400) {
 					next := at
 					d := direction(client, tt.deflate)
-					got, _ := under(t, &d, l, stream, func() int { n := next; next = len(stream); return n }, func() bool { return false })
+					got, _ := walkUnderLimits(t, &d, l, stream, func() int { n := next; next = len(stream); return n }, func() bool { return false })
 					if diff := differ(got, want); diff != "" {
 						t.Fatalf("%.100x cut at %d: %s", stream, at, diff)
 					}
 				}
 				d := direction(client, tt.deflate)
-				got, _ := under(t, &d, l, stream, func() int { return 1 }, func() bool { return true })
+				got, _ := walkUnderLimits(t, &d, l, stream, func() int { return 1 }, func() bool { return true })
 				if diff := differ(got, want); diff != "" {
 					t.Fatalf("%.100x byte by byte: %s", stream, diff)
 				}
@@ -205,7 +204,7 @@ func TestSizesAtEverySplit(t *testing.T) {
 	}
 }
 
-// What a message had before there were limits counts, but goes on.
+// What a message had before there were limits counts, but has gone on.
 func TestLimitsSetInTheMiddleOfAMessage(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -242,7 +241,7 @@ func TestLimitsSetInTheMiddleOfAMessage(t *testing.T) {
 	}
 }
 
-// A step is a call of Next, or of Passed, and what is to come of it.
+// A step is a call of Next or of Passed, and what it has to return.
 type step struct {
 	name   string
 	at     float64 // seconds
@@ -253,7 +252,7 @@ type step struct {
 	excess bool // of Passed
 }
 
-func play(t *testing.T, d *Direction, l *Limits, steps []step) {
+func runSteps(t *testing.T, d *Direction, l *Limits, steps []step) {
 	t.Helper()
 	for _, s := range steps {
 		now := int64(math.Round(s.at * 1e9))
@@ -270,7 +269,7 @@ func play(t *testing.T, d *Direction, l *Limits, steps []step) {
 	}
 }
 
-func fwd(n int) Verdict { return Verdict{Do: Forward, Take: n} }
+func forwards(n int) Verdict { return Verdict{Do: Forward, Take: n} }
 
 func TestMessageRate(t *testing.T) {
 	for _, kind := range []struct {
@@ -289,37 +288,37 @@ func TestMessageRate(t *testing.T) {
 		ping := build(kind.client, fin|ping, "p")
 		t.Run("delay "+kind.name, func(t *testing.T) {
 			d := direction(kind.client, false)
-			play(t, &d, &Limits{Messages: limit.NewBucket(10, 2)}, []step{
-				{name: "the burst", at: 1, in: three, want: fwd(2 * n), until: 1.1},
+			runSteps(t, &d, &Limits{Messages: limit.NewBucket(10, 2)}, []step{
+				{name: "the burst", at: 1, in: three, want: forwards(2 * n), until: 1.1},
 				{name: "the third", at: 1, in: one, want: Verdict{Do: Hold}, until: 1.1},
 				{name: "too early", at: 1.0999, in: one, want: Verdict{Do: Hold}, until: 1.1},
-				{name: "control frames in front of it", at: 1.05, in: slices.Concat(ping, one), want: fwd(len(ping)), until: 1.1},
-				{name: "in its time", at: 1.1, in: one, want: fwd(n)},
+				{name: "control frames in front of it", at: 1.05, in: slices.Concat(ping, one), want: forwards(len(ping)), until: 1.1},
+				{name: "in its time", at: 1.1, in: one, want: forwards(n)},
 				{name: "part of a header", at: 1.15, in: one[:1], want: Verdict{Do: Wait}},
 				{name: "the fourth", at: 1.15, in: one, want: Verdict{Do: Hold}, until: 1.2},
-				{name: "after a rest there is the burst and no more", at: 100, in: three, want: fwd(2 * n), until: 100.1},
+				{name: "after a rest there is the burst and no more", at: 100, in: three, want: forwards(2 * n), until: 100.1},
 				{name: "no limits any more", at: 100, in: one, want: Verdict{Do: Hold}, until: 100.1},
 			})
 			if d.Messages != 5 || d.Last != 100*second {
 				t.Errorf("%d messages, the last one at %d", d.Messages, d.Last)
 			}
-			play(t, &d, nil, []step{{name: "without limits", at: 100, in: three, want: fwd(3 * n)}})
+			runSteps(t, &d, nil, []step{{name: "without limits", at: 100, in: three, want: forwards(3 * n)}})
 		})
 		t.Run("close "+kind.name, func(t *testing.T) {
 			d := direction(kind.client, false)
 			l := &Limits{Messages: limit.NewBucket(10, 2), Close: true}
-			play(t, &d, l, []step{
-				{name: "the burst goes first", at: 1, in: three, want: fwd(2 * n)},
+			runSteps(t, &d, l, []step{
+				{name: "the burst goes first", at: 1, in: three, want: forwards(2 * n)},
 				{name: "the third", at: 1, in: one, want: Verdict{Do: Excess, Violation: MessageRate}},
-				{name: "control frames go", at: 1, in: ping, want: fwd(len(ping))},
-				{name: "in its time", at: 1.1, in: one, want: fwd(n)},
+				{name: "control frames go", at: 1, in: ping, want: forwards(len(ping))},
+				{name: "in its time", at: 1.1, in: one, want: forwards(n)},
 			})
 			before := d
-			play(t, &d, l, []step{{name: "the fourth", at: 1.1, in: one, want: Verdict{Do: Excess, Violation: MessageRate}}})
+			runSteps(t, &d, l, []step{{name: "the fourth", at: 1.1, in: one, want: Verdict{Do: Excess, Violation: MessageRate}}})
 			if d != before {
 				t.Errorf("Excess changed %+v to %+v", before, d)
 			}
-			play(t, &d, nil, []step{{name: "without limits", at: 1.1, in: one, want: fwd(n)}})
+			runSteps(t, &d, nil, []step{{name: "without limits", at: 1.1, in: one, want: forwards(n)}})
 		})
 	}
 }
@@ -327,9 +326,9 @@ func TestMessageRate(t *testing.T) {
 // A message that began goes on: its frames cost nothing more.
 func TestARateDoesNotHoldTheMessageUnderWay(t *testing.T) {
 	d := FromBackend(false)
-	play(t, &d, &Limits{Messages: limit.NewBucket(1, 1)}, []step{
-		{name: "half a frame", at: 1, in: build(false, text, "abcd")[:4], want: fwd(4)},
-		{name: "the rest, and more frames", at: 1, in: slices.Concat([]byte("cd"), build(false, continuation, "x"), build(false, fin|continuation, "y")), want: fwd(8)},
+	runSteps(t, &d, &Limits{Messages: limit.NewBucket(1, 1)}, []step{
+		{name: "half a frame", at: 1, in: build(false, text, "abcd")[:4], want: forwards(4)},
+		{name: "the rest, and more frames", at: 1, in: slices.Concat([]byte("cd"), build(false, continuation, "x"), build(false, fin|continuation, "y")), want: forwards(8)},
 		{name: "the next message", at: 1, in: build(false, text, ""), want: Verdict{Do: Hold}, until: 2},
 	})
 }
@@ -340,59 +339,59 @@ func TestByteRate(t *testing.T) {
 	control := build(false, fin|ping, strings.Repeat("p", 98)) // 100 bytes
 	t.Run("delay", func(t *testing.T) {
 		d := FromBackend(false)
-		play(t, &d, &Limits{Bytes: limit.NewBucket(1000, 2000)}, []step{
-			{name: "the burst", at: 1, in: slices.Concat(frame, frame), want: fwd(2000)},
-			{name: "what is over goes, and is waited for", at: 1, in: frame, want: fwd(1000), until: 2},
-			{name: "control frames count", at: 2, in: control, want: fwd(100), until: 2.1},
+		runSteps(t, &d, &Limits{Bytes: limit.NewBucket(1000, 2000)}, []step{
+			{name: "the burst", at: 1, in: slices.Concat(frame, frame), want: forwards(2000)},
+			{name: "what is over goes, and is waited for", at: 1, in: frame, want: forwards(1000), until: 2},
+			{name: "control frames count", at: 2, in: control, want: forwards(100), until: 2.1},
 			{name: "a debt is not forgotten for bytes that wait", at: 2.05, in: control[:3], want: Verdict{Do: Wait}, until: 2.1},
 			{name: "paid", at: 2.1, in: control[:3], want: Verdict{Do: Wait}},
-			{name: "a header", at: 2.1, in: long[:10], want: fwd(10), until: 2.11},
+			{name: "a header", at: 2.1, in: long[:10], want: forwards(10), until: 2.11},
 			{name: "payload that was not seen", at: 2.11, passed: 1000, until: 3.11},
 			{name: "more of it after a rest", at: 10, passed: 3000, until: 11},
-			{name: "the rest, seen", at: 11, in: long[4010:5010], want: fwd(1000), until: 12},
+			{name: "the rest, seen", at: 11, in: long[4010:5010], want: forwards(1000), until: 12},
 		})
 	})
 	t.Run("close", func(t *testing.T) {
 		d := FromBackend(false)
 		l := &Limits{Bytes: limit.NewBucket(1000, 2000), Close: true}
-		play(t, &d, l, []step{{name: "the burst", at: 1, in: slices.Concat(frame, frame), want: fwd(2000)}})
+		runSteps(t, &d, l, []step{{name: "the burst", at: 1, in: slices.Concat(frame, frame), want: forwards(2000)}})
 		for _, in := range [][]byte{frame, control, long[:10], slices.Concat(control, build(false, text, "")), build(false, fin|closing, "")} {
 			before := d
-			play(t, &d, l, []step{{name: "over it", at: 1, in: in, want: Verdict{Do: Excess, Violation: ByteRate}}})
+			runSteps(t, &d, l, []step{{name: "over it", at: 1, in: in, want: Verdict{Do: Excess, Violation: ByteRate}}})
 			if d != before {
 				t.Errorf("Excess of %.20x changed %+v to %+v", in, before, d)
 			}
 		}
-		play(t, &d, l, []step{
+		runSteps(t, &d, l, []step{
 			{name: "bytes that wait cost nothing", at: 1, in: control[:50], want: Verdict{Do: Wait}},
-			{name: "a header in its time", at: 2, in: long[:10], want: fwd(10)},
+			{name: "a header in its time", at: 2, in: long[:10], want: forwards(10)},
 			{name: "payload that was not seen", at: 2, passed: 990},
 			{name: "more of it", at: 2, passed: 1, excess: true},
 			{name: "the rest, seen", at: 2, in: long[1001:1002], want: Verdict{Do: Excess, Violation: ByteRate}},
 		})
-		play(t, &d, nil, []step{{name: "without limits", at: 2, in: long[1001:], want: fwd(len(long) - 1001)}})
+		runSteps(t, &d, nil, []step{{name: "without limits", at: 2, in: long[1001:], want: forwards(len(long) - 1001)}})
 	})
 	t.Run("behind a Close frame nothing counts", func(t *testing.T) {
 		d := FromBackend(false)
-		play(t, &d, &Limits{Bytes: limit.NewBucket(1, 4), Close: true}, []step{
+		runSteps(t, &d, &Limits{Bytes: limit.NewBucket(1, 4), Close: true}, []step{
 			{name: "the Close frame", at: 1, in: build(false, fin|closing, close4(1000, "")), want: Verdict{Do: Close, Take: 4}},
 			{name: "anything", at: 1, in: frame, want: Verdict{Do: Drop, Take: 1000}},
 		})
 	})
 }
 
-// The longer wait counts, whichever of the two is asked last.
+// The longer wait counts, whichever of the two rates comes last.
 func TestBothRatesHold(t *testing.T) {
 	one := build(false, fin|bin, strings.Repeat("x", 96)) // 98 bytes
 	d := FromBackend(false)
-	play(t, &d, &Limits{Messages: limit.NewBucket(10, 1), Bytes: limit.NewBucket(49, 98)}, []step{
-		{name: "the burst of both", at: 1, in: slices.Concat(one, one), want: fwd(98), until: 1.1},
-		{name: "a message in its time", at: 1.1, in: slices.Concat(one, one), want: fwd(98), until: 2.9 + 0.1},
+	runSteps(t, &d, &Limits{Messages: limit.NewBucket(10, 1), Bytes: limit.NewBucket(49, 98)}, []step{
+		{name: "the burst of both", at: 1, in: slices.Concat(one, one), want: forwards(98), until: 1.1},
+		{name: "a message in its time", at: 1.1, in: slices.Concat(one, one), want: forwards(98), until: 2.9 + 0.1},
 		{name: "is its bytes' debt too", at: 1.1, in: one, want: Verdict{Do: Hold}, until: 3},
 	})
 	d = FromBackend(false)
-	play(t, &d, &Limits{Messages: limit.NewBucket(1, 1), Bytes: limit.NewBucket(980, 98)}, []step{
-		{name: "the burst of both", at: 1, in: slices.Concat(one, one), want: fwd(98), until: 2},
+	runSteps(t, &d, &Limits{Messages: limit.NewBucket(1, 1), Bytes: limit.NewBucket(980, 98)}, []step{
+		{name: "the burst of both", at: 1, in: slices.Concat(one, one), want: forwards(98), until: 2},
 		{name: "the message waits longer", at: 1.1, in: one, want: Verdict{Do: Hold}, until: 2},
 	})
 }
@@ -424,7 +423,7 @@ func TestTheAnswerToAnOwnPingIsSwallowed(t *testing.T) {
 				}
 				d.Ping = own
 				frame := tt.pong(client)
-				want := fwd(len(frame))
+				want := forwards(len(frame))
 				if tt.drop {
 					want = Verdict{Do: Drop, Take: len(frame)}
 				}
@@ -438,7 +437,7 @@ func TestTheAnswerToAnOwnPingIsSwallowed(t *testing.T) {
 					t.Errorf("counts went from %+v to %+v", counts, d.Counts)
 				}
 				d.Ping = 0
-				if v := d.Next(frame, nil, 0); tt.drop && v != fwd(len(frame)) {
+				if v := d.Next(frame, nil, 0); tt.drop && v != forwards(len(frame)) {
 					t.Errorf("Next(%x) = %+v when there is no ping; want Forward", frame, v)
 				}
 			}
@@ -448,11 +447,11 @@ func TestTheAnswerToAnOwnPingIsSwallowed(t *testing.T) {
 		d := FromClient(false)
 		d.Ping = own
 		before, answer := valid(true, false), build(true, fin|pong, pingPayload(own))
-		play(t, &d, nil, []step{
-			{name: "before", in: slices.Concat(before, answer, before), want: fwd(len(before))},
+		runSteps(t, &d, nil, []step{
+			{name: "before", in: slices.Concat(before, answer, before), want: forwards(len(before))},
 			{name: "part of it", in: answer[:10], want: Verdict{Do: Wait}},
 			{name: "the pong", in: slices.Concat(answer, before), want: Verdict{Do: Drop, Take: len(answer)}},
-			{name: "behind", in: before, want: fwd(len(before))},
+			{name: "behind", in: before, want: forwards(len(before))},
 		})
 	})
 }
@@ -510,11 +509,10 @@ func TestLimitsAllocateNothing(t *testing.T) {
 	}
 }
 
-// Any bytes, cut anywhere, under any limits: what goes on is what the naive
-// reading of the whole stream lets through, whether it was walked frame by frame
-// or in the tight loop. Where a sender is delayed, nothing is lost and no more
-// comes than the rates give; where it is not, it is over the rate of bytes if
-// and only if there are more of them than the burst.
+// Any bytes, cut anywhere, under any limits: what goes on is what the reference lets through,
+// whether it was walked frame by frame or in the tight loop. If a sender is delayed, nothing is
+// lost and no more comes than the rates give. If not, it is over the rate of bytes if and only
+// if there are more bytes than the burst.
 func FuzzLimits(f *testing.F) {
 	const own = 0x1122334455667788
 	for i, client := range []bool{true, false, true, false} {
@@ -529,7 +527,7 @@ func FuzzLimits(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte, client, deflate bool, seed uint64, how byte, frame, message uint16, messages uint8, burst uint16) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		most := 1 + r.IntN(1<<r.IntN(14))
-		rules := house{frame: int64(frame), message: int64(message), messages: int(messages), ping: own}
+		rules := gatewayRules{frame: int64(frame), message: int64(message), messages: int(messages), ping: own}
 		closes, skips := how&1 == 1, how&2 == 2
 		l := &Limits{
 			Frame: rules.frame, Message: rules.message, Close: closes,
@@ -540,7 +538,7 @@ func FuzzLimits(f *testing.F) {
 		}
 		d := direction(client, deflate)
 		d.Ping = own
-		got, took := under(t, &d, l, stream, func() int { return 1 + r.IntN(most) }, func() bool { return skips && r.IntN(2) == 0 })
+		got, took := walkUnderLimits(t, &d, l, stream, func() int { return 1 + r.IntN(most) }, func() bool { return skips && r.IntN(2) == 0 })
 		want := reference(stream, client, deflate, rules)
 		over := closes && burst > 0 && len(want.forwarded)+want.swallowed > int(burst)
 		if over != (got.violation == ByteRate) {
@@ -567,8 +565,8 @@ func FuzzLimits(f *testing.F) {
 	})
 }
 
-// waits returns how long n tokens take that come back as slowly as in
-// FuzzLimits, burst a million seconds, when the bucket is full at first.
+// waits returns how long n tokens take at the rate of FuzzLimits, burst in a million seconds,
+// from a bucket that is full at first.
 func waits(n, burst int64) int64 {
 	if burst == 0 || n <= burst {
 		return 0

@@ -6,8 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// outcome is what a gateway should make of one direction of a session, when
-// all of it has come.
+// outcome is what a gateway has to make of one direction of a session when all of it has come.
 type outcome struct {
 	forwarded []byte // everything that goes on
 	swallowed int    // bytes of the answers to the gateway's pings
@@ -19,19 +18,18 @@ type outcome struct {
 	left      int64
 }
 
-// house is what a gateway asks of a side besides the RFC.
-type house struct {
+// gatewayRules is what a gateway asks of a side in addition to the RFC.
+type gatewayRules struct {
 	frame, message int64  // bytes of payload; 0 means any
 	messages       int    // how many may begin; 0 means any
 	ping           uint64 // of its own; 0 without one
 }
 
-// reference reads a whole stream as RFC 6455, section 5, tells it, and
-// RFC 7692 where compressed was negotiated; slowly, and without looking at
-// anything but the text. Where a frame breaks several rules the first one here
-// counts: section 5.2 in the order of its fields, then 5.5, then 5.4, then the
-// rules of the house.
-func reference(stream []byte, fromClient, compressed bool, rules house) outcome {
+// reference reads a whole stream as RFC 6455, section 5, and RFC 7692 with compressed, say. It is
+// slow, and was written from the text alone. If a frame breaks several rules, the first one in
+// this order counts: section 5.2 in the order of its fields, then 5.5, then 5.4, then the rules
+// of the gateway.
+func reference(stream []byte, fromClient, compressed bool, rules gatewayRules) outcome {
 	const (
 		continuation, text, bin = 0x0, 0x1, 0x2
 		closing, ping, pong     = 0x8, 0x9, 0xa
@@ -198,8 +196,8 @@ func reference(stream []byte, fromClient, compressed bool, rules house) outcome 
 	}
 }
 
-// mayBeSent is RFC 6455, sections 7.4.1 and 7.4.2, with the codes that were
-// registered since: 1004 is reserved, 1005, 1006 and 1015 MUST NOT be set.
+// mayBeSent is RFC 6455, sections 7.4.1 and 7.4.2, with the codes that were registered later:
+// 1004 is reserved; 1005, 1006 and 1015 MUST NOT be set.
 func mayBeSent(code int) bool {
 	switch code {
 	case 1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014:

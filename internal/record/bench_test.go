@@ -28,9 +28,9 @@ func benchmark(b *testing.B, f func(b *testing.B, id uint16, plain []byte)) {
 func BenchmarkSeal(b *testing.B) {
 	benchmark(b, func(b *testing.B, id uint16, plain []byte) {
 		client, _ := ends(b, id)
-		buf := make([]byte, 0, SealedSize(len(plain)))
+		buf := make([]byte, 0, sealedSize(len(plain)))
 		for b.Loop() {
-			if _, err := client.Seal(&client.Hot, buf, plain); err != nil {
+			if _, err := client.Seal(&client.Ciphers, buf, plain); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -71,15 +71,15 @@ func BenchmarkCryptoTLS(b *testing.B) {
 	})
 }
 
-// BenchmarkHot is what a direction that was idle costs before its first record.
-func BenchmarkHot(b *testing.B) {
+// BenchmarkBuildCiphers is what the first record costs of a direction that was idle.
+func BenchmarkBuildCiphers(b *testing.B) {
 	for _, id := range benchSuites {
 		b.Run(tls.CipherSuiteName(id), func(b *testing.B) {
 			client, _ := ends(b, id)
 			b.ReportAllocs()
 			for b.Loop() {
-				client.Hot = Hot{}
-				if err := client.Hot.out.ready(id, &client.State.out); err != nil {
+				client.Ciphers = Ciphers{}
+				if err := client.Ciphers.out.ready(id, &client.State.out); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -14,15 +14,15 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// half is the keys of one direction.
-type half struct {
+// directionKeys are the keys of one direction.
+type directionKeys struct {
 	secret   [48]byte // the traffic secret of TLS 1.3; as long as the suite's hash
 	key      [32]byte // as long as the suite's
 	iv       [12]byte // with AES-GCM of TLS 1.2 only the first 4 bytes are
 	sequence uint64   // of the next record
 }
 
-// suite is what a cipher suite stands for.
+// suite is the parts of a cipher suite.
 type suite struct {
 	version uint16
 	key     int
@@ -30,6 +30,7 @@ type suite struct {
 	gcm     bool
 }
 
+// suiteOf returns the suite of an ID, if State covers it.
 func suiteOf(id uint16) (s suite, ok bool) {
 	switch id {
 	case tls.TLS_AES_128_GCM_SHA256:
@@ -60,8 +61,8 @@ func (s suite) aead(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// derive makes key and IV of the traffic secret (RFC 8446, section 7.3).
-func (h *half) derive(s suite) error {
+// derive makes the key and the IV of the traffic secret (RFC 8446, section 7.3).
+func (h *directionKeys) derive(s suite) error {
 	if err := s.expand(h.key[:s.key], h.secret[:], "key"); err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (h *half) derive(s suite) error {
 }
 
 // update goes on to the next traffic secret (RFC 8446, section 7.2).
-func (h *half) update(s suite) error {
+func (h *directionKeys) update(s suite) error {
 	if err := s.expand(h.secret[:s.hash().Size()], h.secret[:], "traffic upd"); err != nil {
 		return err
 	}
@@ -92,23 +93,22 @@ func (s suite) expand(out, secret []byte, label string) error {
 	return nil
 }
 
-// Hot is what the keys of a [State] are made into while bytes move. The zero
-// value is ready: each direction is built when it is first used, in about a
-// microsecond. It can be dropped at any moment between two calls. It serves one
-// State until that is wiped.
-type Hot struct{ in, out hot }
+// Ciphers are the AEADs of a [State]. The zero value is ready: each direction is built when it
+// is used first, which takes about a microsecond. They may be dropped between any two calls,
+// and serve one State until that is wiped.
+type Ciphers struct{ in, out directionCipher }
 
-type hot struct {
+type directionCipher struct {
 	aead  cipher.AEAD
 	suite suite
-	nonce [12]byte // here, so that a call allocates nothing
+	nonce [12]byte // of the next record; kept here so that a call allocates nothing
 	extra [13]byte
 }
 
 var errSequence = errors.New("TLS: too many records with one key")
 
-// ready prepares the cipher and the nonce of the next record.
-func (h *hot) ready(id uint16, k *half) error {
+// ready prepares the AEAD and the nonce of the next record.
+func (h *directionCipher) ready(id uint16, k *directionKeys) error {
 	if h.aead == nil {
 		s, ok := suiteOf(id)
 		if !ok {
@@ -141,9 +141,9 @@ func (s suite) explicit() int {
 	return 0
 }
 
-// additional returns the data that is authenticated with n bytes of plaintext
-// in TLS 1.2 (RFC 5246, section 6.2.3.3).
-func (h *hot) additional(sequence uint64, typ byte, n int) []byte {
+// additional returns the additional data of n bytes of plaintext in TLS 1.2 (RFC 5246, section
+// 6.2.3.3).
+func (h *directionCipher) additional(sequence uint64, typ byte, n int) []byte {
 	b := binary.BigEndian.AppendUint64(h.extra[:0], sequence)
 	return append(b, typ, 3, 3, byte(n>>8), byte(n))
 }

@@ -2,20 +2,20 @@ package record
 
 import "crypto/tls"
 
-// A Kind is what a record turned out to be.
+// A Kind is what a record holds.
 type Kind uint8
 
 const (
-	More    Kind = iota // no record yet: more of it is needed
+	More    Kind = iota // the record is not complete
 	Data                // application data
-	Nothing             // nothing to pass on: it was dealt with
-	Closed              // the peer's close_notify; whatever follows it is ignored
+	Nothing             // nothing for the caller
+	Closed              // the peer's close_notify; everything behind it is ignored
 )
 
 // A Record is the first record of some input.
 type Record struct {
 	Kind Kind
-	Used int    // bytes of the input that it took
+	Used int    // bytes of the input that it has; 0 if it is not complete
 	Data []byte // plaintext of Data, never empty; it lies in the input
 }
 
@@ -31,22 +31,23 @@ const (
 // 4.6.1).
 const maxTicket = 4 + 4 + 1 + 255 + 2 + (1<<16 - 1) + 2 + (1<<16 - 2)
 
+// unexpected returns the error for a record that must not come.
 func unexpected(reason string) error { return &AlertError{Alert: UnexpectedMessage, reason: reason} }
 
+// forged returns the one error for every record that is not authentic.
 func forged() error {
 	return &AlertError{Alert: BadRecordMAC, reason: "a record that is not authentic"}
 }
 
-// Open opens the record at the start of in, in place: its bytes are plaintext
-// or worthless afterwards. While it is not complete the answer is More and in
-// is as it was; in has never to hold more than one record of 2^14 + 2048 + 5
-// bytes. Now is any clock in nanoseconds: it bounds what a peer may send
-// without content.
+// Open opens the record at the start of in, in place: afterwards its bytes are plaintext or
+// worthless. If the record is not complete, the kind is More and in is unchanged. In never has
+// to hold more than one record of 2^14 + 2048 + 5 bytes. Now is a moment of any clock, in
+// nanoseconds: records without data are limited per second.
 //
-// An error ends the connection; nothing of the record may be used. One that the
-// peer caused or announced is an [*AlertError]. A request of the peer to update
-// our keys is answered by the next Seal, as RFC 8446, section 4.6.3, has it.
-func (s *State) Open(h *Hot, in []byte, now int64) (Record, error) {
+// An error ends the connection; nothing of the record may be used. An error that the peer
+// caused or sent is an [*AlertError]. When the peer asks for an update of our keys, the next
+// Seal answers (RFC 8446, section 4.6.3).
+func (s *State) Open(h *Ciphers, in []byte, now int64) (Record, error) {
 	if s.received {
 		return Record{Kind: Closed, Used: len(in)}, nil
 	}
@@ -76,7 +77,7 @@ func (s *State) Open(h *Hot, in []byte, now int64) (Record, error) {
 	return r, nil
 }
 
-// header refuses what needs no key to be refused. The version of a TLS 1.3
+// header refuses the records that can be refused without a key. The version in a TLS 1.3
 // record means nothing, but is authenticated (RFC 8446, section 5.2).
 func (s *State) header(typ byte, version []byte, n int) error {
 	if s.Version == tls.VersionTLS13 {
@@ -99,8 +100,8 @@ func (s *State) header(typ byte, version []byte, n int) error {
 	return nil
 }
 
-// decrypt opens a whole record in place.
-func (s *State) decrypt(h *hot, record []byte) (typ byte, plain []byte, err error) {
+// decrypt decrypts a whole record in place.
+func (s *State) decrypt(h *directionCipher, record []byte) (typ byte, plain []byte, err error) {
 	if err := h.ready(s.Suite, &s.in); err != nil {
 		return 0, nil, err
 	}
@@ -128,7 +129,7 @@ func (s *State) decrypt(h *hot, record []byte) (typ byte, plain []byte, err erro
 	return typ, plain, nil
 }
 
-// inner takes padding and content type off (RFC 8446, section 5.4).
+// inner removes the padding and the content type of TLS 1.3 (RFC 8446, section 5.4).
 func inner(plain []byte) (typ byte, content []byte, err error) {
 	if len(plain) > maxPlain+1 {
 		return 0, nil, &AlertError{Alert: RecordOverflow, reason: "a record with too much in it"}
@@ -141,8 +142,8 @@ func inner(plain []byte) (typ byte, content []byte, err error) {
 	return 0, nil, unexpected("a record without a type")
 }
 
-// content deals with what is not data.
-func (s *State) content(h *Hot, typ byte, plain []byte, now int64) (Kind, error) {
+// content handles the content of a record.
+func (s *State) content(h *Ciphers, typ byte, plain []byte, now int64) (Kind, error) {
 	if s.message.have > 0 && typ != typeHandshake {
 		return 0, unexpected("a record inside a handshake message")
 	}
@@ -166,7 +167,7 @@ func (s *State) content(h *Hot, typ byte, plain []byte, now int64) (Kind, error)
 	return 0, unexpected("a record of no known type")
 }
 
-// count counts a record that carries nothing.
+// count counts a record without data.
 func (s *State) count(now int64) error {
 	if second := uint32(now >> 30); second != s.second {
 		s.second, s.idle = second, 0
@@ -177,7 +178,7 @@ func (s *State) count(now int64) error {
 	return nil
 }
 
-// alert deals with an alert, which is never in parts (RFC 8446, section 5.1).
+// alert handles an alert, which is never in parts (RFC 8446, section 5.1).
 func (s *State) alert(b []byte, now int64) (Kind, error) {
 	switch {
 	case len(b) == 0:
@@ -192,7 +193,7 @@ func (s *State) alert(b []byte, now int64) (Kind, error) {
 		s.received = true
 		return Closed, nil
 	case s.Version == tls.VersionTLS13:
-		// The level means nothing, and every alert but this one ends it.
+		// The level means nothing, and every alert except this one ends the connection.
 		if a == UserCanceled {
 			return Nothing, s.count(now)
 		}
@@ -217,9 +218,9 @@ func (s *State) renegotiation(b []byte) error {
 	return unexpected("a handshake message behind the handshake")
 }
 
-// handshake reads the messages that TLS 1.3 has behind the handshake, whole, in
-// parts, or several in a record.
-func (s *State) handshake(h *Hot, b []byte) error {
+// handshake reads the messages that TLS 1.3 has after the handshake: whole, in parts, or several
+// in a record.
+func (s *State) handshake(h *Ciphers, b []byte) error {
 	if len(b) == 0 {
 		return unexpected("an empty handshake record")
 	}
@@ -232,7 +233,7 @@ func (s *State) handshake(h *Hot, b []byte) error {
 			if m.have < uint8(len(m.head)) {
 				return nil
 			}
-			if err := s.begin(); err != nil {
+			if err := s.startMessage(); err != nil {
 				return err
 			}
 		}
@@ -240,7 +241,7 @@ func (s *State) handshake(h *Hot, b []byte) error {
 			if len(b) == 0 {
 				return nil
 			}
-			return s.updated(h, b)
+			return s.peerUpdated(h, b)
 		}
 		n := min(int(m.left), len(b))
 		m.left -= uint32(n)
@@ -252,8 +253,8 @@ func (s *State) handshake(h *Hot, b []byte) error {
 	return nil
 }
 
-// begin looks at the head of a message.
-func (s *State) begin() error {
+// startMessage checks the head of a message.
+func (s *State) startMessage() error {
 	m := &s.message
 	m.left = uint32(m.head[1])<<16 | uint32(m.head[2])<<8 | uint32(m.head[3])
 	switch {
@@ -271,8 +272,8 @@ func (s *State) begin() error {
 	return nil
 }
 
-// updated has the keys of the peer follow its KeyUpdate, of which b is the body.
-func (s *State) updated(h *Hot, b []byte) error {
+// peerUpdated updates the keys of the peer after its KeyUpdate, of which b is the body.
+func (s *State) peerUpdated(h *Ciphers, b []byte) error {
 	switch {
 	case b[0] > 1:
 		return &AlertError{Alert: IllegalParameter, reason: "a key update that asks for neither"}

@@ -31,7 +31,7 @@ func times(n int, f func() []byte) (b []byte) {
 	return b
 }
 
-// sender is a peer that sends what it likes.
+// sender is a peer that can send any record.
 type sender struct {
 	*end
 	t testing.TB
@@ -58,7 +58,7 @@ func TestHostilePeer(t *testing.T) {
 	tests := []struct {
 		name   string
 		suites []uint16
-		client bool // who is attacked is the client
+		client bool // the attacked end is the client
 		send   func(sender) []byte
 		want   Alert
 	}{
@@ -71,7 +71,7 @@ func TestHostilePeer(t *testing.T) {
 		{"a record twice", all, false, func(p sender) []byte { b := p.rec(typeData, 1); return slices.Concat(b, b) }, BadRecordMAC},
 		{"a record left out", all, false, func(p sender) []byte { p.rec(typeData, 1); return p.rec(typeData, 2) }, BadRecordMAC},
 		{"a record of the other direction", all, false, func(p sender) []byte {
-			p.State.out, p.Hot.out = p.State.in, hot{}
+			p.State.out, p.Ciphers.out = p.State.in, directionCipher{}
 			return p.rec(typeData, 1)
 		}, BadRecordMAC},
 		{"nothing in it", all, false, func(sender) []byte { return []byte{23, 3, 3, 0, 0} }, BadRecordMAC},
@@ -86,7 +86,7 @@ func TestHostilePeer(t *testing.T) {
 		}, RecordOverflow},
 		{"only padding", []uint16{v13}, false, func(p sender) []byte { return p.rec(0, 0, 0, 0) }, UnexpectedMessage},
 		{"not even a type", []uint16{v13}, false, func(p sender) []byte {
-			h := &p.Hot.out
+			h := &p.Ciphers.out
 			h.ready(p.Suite, &p.State.out)
 			head := []byte{23, 3, 3, 0, tagSize}
 			return h.aead.Seal(head, h.nonce[:], nil, head)
@@ -185,7 +185,7 @@ func TestHostilePeer(t *testing.T) {
 	}
 }
 
-// feed opens what arrives by step bytes. Without an error it returns nil.
+// feed opens b, of which step bytes arrive at a time.
 func feed(e *end, in []byte, step int) error {
 	for n := 0; n < len(in) || n > 0; {
 		r, err := e.open(in[:n])
@@ -203,10 +203,10 @@ func feed(e *end, in []byte, step int) error {
 	return nil
 }
 
-// told checks what the peer learns of an alert.
+// told checks the alert that the peer gets.
 func told(t *testing.T, peer, victim *end, want Alert) {
 	t.Helper()
-	r, err := peer.open(victim.Alert(&victim.Hot, nil, want))
+	r, err := peer.open(victim.Alert(&victim.Ciphers, nil, want))
 	if want == NoRenegotiation { // a warning in TLS 1.2
 		if r.Kind != Nothing || err != nil {
 			t.Errorf("the peer got %+v, %v; want a warning", r, err)
@@ -237,8 +237,8 @@ func TestEveryAlertIsUnderstood(t *testing.T) {
 					t.Errorf("%s: alert %d, level %d: %+v, %v; want the peer's alert", tls.CipherSuiteName(id), code, level, r, err)
 				default:
 					// Nothing follows a fatal alert, in neither direction.
-					last := server.Alert(&server.Hot, nil, CloseNotify)
-					if data, err := server.Seal(&server.Hot, nil, []byte("x")); len(last) > 0 || len(data) > 0 || err == nil {
+					last := server.Alert(&server.Ciphers, nil, CloseNotify)
+					if data, err := server.Seal(&server.Ciphers, nil, []byte("x")); len(last) > 0 || len(data) > 0 || err == nil {
 						t.Errorf("%s: behind alert %d, level %d, %d bytes of an alert and %d of data, %v; want none", tls.CipherSuiteName(id), code, level, len(last), len(data), err)
 					}
 				}
@@ -252,7 +252,7 @@ func TestPeerWithinItsRights(t *testing.T) {
 	tests := []struct {
 		name   string
 		suites []uint16
-		client bool // who reads is the client
+		client bool // the reading end is the client
 		send   func(sender) []byte
 		want   string
 	}{
@@ -267,7 +267,7 @@ func TestPeerWithinItsRights(t *testing.T) {
 			return append(times(maxIdle, func() []byte { return p.rec(typeData) }), p.rec(typeData, 'a')...)
 		}, "a"},
 		{"a nonce of its own in TLS 1.2", []uint16{v12}, false, func(p sender) []byte {
-			h := &p.Hot.out
+			h := &p.Ciphers.out
 			h.ready(p.Suite, &p.State.out)
 			copy(h.nonce[4:], "whatever")
 			b := append([]byte{23, 3, 3, 0, explicit + 1 + tagSize}, "whatever"...)
@@ -281,7 +281,7 @@ func TestPeerWithinItsRights(t *testing.T) {
 			b = append(b, p.rec(typeHandshake, 0)...)
 			s, _ := suiteOf(v13)
 			p.State.out.update(s)
-			p.Hot.out.aead = nil
+			p.Ciphers.out.aead = nil
 			return append(b, p.rec(typeData, 'a')...)
 		}, "a"},
 		{"a ticket", []uint16{v13}, true, func(p sender) []byte {
@@ -300,7 +300,7 @@ func TestPeerWithinItsRights(t *testing.T) {
 			b := p.rec(typeHandshake, append(slices.Clone(ticket), 24, 0, 0, 1, 0)...)
 			s, _ := suiteOf(v13)
 			p.State.out.update(s)
-			p.Hot.out.aead = nil
+			p.Ciphers.out.aead = nil
 			return append(b, p.rec(typeData, 'a')...)
 		}, "a"},
 		{"the longest ticket", []uint16{v13}, true, func(p sender) (b []byte) {
@@ -332,22 +332,22 @@ func TestPeerWithinItsRights(t *testing.T) {
 	}
 }
 
-// The limit is on what comes in a second, not on a life of days.
+// The limit is on the records of one second, not on those of a session.
 func TestRecordsWithoutContentAreBoundedInTime(t *testing.T) {
 	client, server := ends(t, v13)
 	for second := range int64(5) {
 		for n := range maxIdle {
-			if _, err := server.Open(&server.Hot, client.put(t, typeData, nil), second<<30); err != nil {
+			if _, err := server.Open(&server.Ciphers, client.put(t, typeData, nil), second<<30); err != nil {
 				t.Fatalf("empty record %d of second %d: %v", n, second, err)
 			}
 		}
 	}
-	if _, err := server.Open(&server.Hot, client.put(t, typeData, nil), 4<<30); err == nil {
+	if _, err := server.Open(&server.Ciphers, client.put(t, typeData, nil), 4<<30); err == nil {
 		t.Error("one more was let through")
 	}
 }
 
-// A record that is not there as a whole is not touched.
+// A record that is not complete is not touched.
 func TestOpenWaitsAtEveryByte(t *testing.T) {
 	for _, id := range all {
 		client, server := ends(t, id)
@@ -368,8 +368,8 @@ func TestOpenWaitsAtEveryByte(t *testing.T) {
 	}
 }
 
-// Whatever comes: no panic, and plaintext only of what the peer has sealed, in
-// its order.
+// For any input: no panic, and plaintext only of records that the peer has sealed, in their
+// order.
 func FuzzOpen(f *testing.F) {
 	f.Add(uint8(0), uint64(1), []byte("\x17\x03\x03\x00\x20"), uint16(0))
 	f.Add(uint8(3), uint64(2), []byte("\x15\x03\x03\x00\x02\x01\x00"), uint16(9))
@@ -402,7 +402,7 @@ func FuzzOpen(f *testing.F) {
 			in = in[r.Used:]
 		}
 		if !bytes.HasPrefix(sent, got) {
-			t.Fatalf("read %x, which nobody sent; sent was %x", got, sent)
+			t.Fatalf("read %x, which was not sent; sent was %x", got, sent)
 		}
 	})
 }

@@ -25,7 +25,7 @@ type program struct {
 	out *bufio.Reader // both of its outputs
 }
 
-// openssl starts it; it ends with the test at the latest.
+// openssl starts openssl. It ends with the test at the latest.
 func openssl(t *testing.T, args ...string) *program {
 	t.Helper()
 	path, err := exec.LookPath("openssl")
@@ -58,8 +58,7 @@ func openssl(t *testing.T, args ...string) *program {
 	return &program{in, bufio.NewReader(r)}
 }
 
-// say sends a line, which openssl reads by itself: a command is one only at the
-// start of what it reads.
+// say sends a line alone: openssl takes a line as a command only at the start of what it reads.
 func (p *program) say(t *testing.T, line string) {
 	t.Helper()
 	if _, err := io.WriteString(p.in, line+"\n"); err != nil {
@@ -67,7 +66,7 @@ func (p *program) say(t *testing.T, line string) {
 	}
 }
 
-// hear reads to a line that has text in it, and returns the line.
+// hear reads to a line with text in it, and returns the line.
 func (p *program) hear(t *testing.T, text string) string {
 	t.Helper()
 	var all strings.Builder
@@ -119,8 +118,8 @@ var opensslSuites = []struct {
 	{tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, []string{"-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"}},
 }
 
-// updates has both ends change their keys in every way, with data in between.
-// In TLS 1.2 there is no such thing.
+// updates makes both ends change their keys in every way, with data in between. TLS 1.2 has no
+// such changes.
 func updates(t *testing.T, p *program, x *session) {
 	t.Helper()
 	round := func(n int) {

@@ -22,21 +22,23 @@ import (
 	"time"
 
 	"sluice/internal/wire"
-	"sluice/internal/wstest"
 )
+
+// patience is how long a test waits before it fails.
+const patience = 2 * time.Minute
 
 const (
 	upgradeRequest  = "GET /upgrade HTTP/1.1\r\nHost: record.test\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n"
 	upgradeResponse = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n"
 )
 
-// identity is a certificate and what it takes to trust it.
+// identity is a certificate and the roots that trust it.
 type identity struct {
 	rsa, ecdsa tls.Certificate
 	roots      *x509.CertPool
 }
 
-// id is made once: an RSA key takes a while.
+// id is made once: an RSA key takes some time.
 var id = sync.OnceValue(func() identity {
 	r, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -87,8 +89,8 @@ type session struct {
 
 var errTaken = errors.New("the records were not taken over")
 
-// takeOver does what an engine does. Early was read from t before; behind an
-// error it is all that the session has.
+// takeOver does what an engine does. Early was read from t before; after an error it is
+// everything that the session has.
 func takeOver(t *tls.Conn, early []byte) (*session, error) {
 	s, more, ok := Take(t)
 	early = append(early, more...)
@@ -108,7 +110,7 @@ func takeOver(t *tls.Conn, early []byte) (*session, error) {
 	return &session{Conn: c, end: end{State: s}, early: early, in: unread}, nil
 }
 
-// took is takeOver in a test that ends without.
+// took is takeOver for tests that cannot go on without.
 func took(t testing.TB, c *tls.Conn) *session {
 	t.Helper()
 	x, err := takeOver(c, nil)
@@ -125,7 +127,7 @@ func (s *session) step() error {
 	switch {
 	case err != nil:
 		if a, ok := errors.AsType[*AlertError](err); ok && !a.Remote {
-			s.Conn.Write(s.Alert(&s.Hot, nil, a.Alert))
+			s.Conn.Write(s.Alert(&s.Ciphers, nil, a.Alert))
 		}
 		return err
 	case r.Kind == Closed:
@@ -156,7 +158,7 @@ func (s *session) Read(p []byte) (int, error) {
 }
 
 func (s *session) Write(p []byte) (int, error) {
-	b, err := s.Seal(&s.Hot, nil, p)
+	b, err := s.Seal(&s.Ciphers, nil, p)
 	if err != nil {
 		return 0, err
 	}
@@ -164,9 +166,9 @@ func (s *session) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-// finish says that nothing more will be sent.
+// finish ends what this end sends.
 func (s *session) finish() {
-	s.Conn.Write(s.Alert(&s.Hot, nil, CloseNotify))
+	s.Conn.Write(s.Alert(&s.Ciphers, nil, CloseNotify))
 	s.Conn.(interface{ CloseWrite() error }).CloseWrite()
 }
 
@@ -180,7 +182,7 @@ type site struct {
 type listener struct {
 	net.Listener
 	config *tls.Config
-	plain  bool // all of TLS stays with crypto/tls
+	plain  bool // TLS stays with crypto/tls
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -188,7 +190,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.SetDeadline(time.Now().Add(wstest.LongGuard))
+	c.SetDeadline(time.Now().Add(patience))
 	w := wire.NewTLS(c)
 	if !l.plain {
 		w.StartCapture()
@@ -217,7 +219,7 @@ func serve(t testing.TB, config *tls.Config, plain bool) *site {
 		}
 		early, _ := rw.Reader.Peek(rw.Reader.Buffered())
 		early = bytes.Clone(early)
-		c.SetDeadline(time.Now().Add(wstest.LongGuard)) // net/http has taken the first one off
+		c.SetDeadline(time.Now().Add(patience)) // net/http has removed the first one
 		c.Write([]byte(upgradeResponse))
 		go func() {
 			defer sessions.Done()
@@ -237,7 +239,7 @@ func serve(t testing.TB, config *tls.Config, plain bool) *site {
 				return
 			}
 			defer x.Conn.Close()
-			x.SetDeadline(time.Now().Add(wstest.LongGuard))
+			x.SetDeadline(time.Now().Add(patience))
 			io.Copy(struct{ io.Writer }{x}, struct{ io.Reader }{x})
 			x.finish()
 		}()
@@ -247,7 +249,7 @@ func serve(t testing.TB, config *tls.Config, plain bool) *site {
 		switch state {
 		case http.StateNew:
 			sessions.Add(1)
-		case http.StateClosed: // one that was hijacked ends with its session
+		case http.StateClosed: // a connection that was hijacked ends with its session
 			sessions.Done()
 		}
 	}
@@ -278,7 +280,7 @@ func dial(t testing.TB, address string, config *tls.Config) *tls.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(wstest.LongGuard))
+	c.SetDeadline(time.Now().Add(patience))
 	w := wire.NewTLS(c)
 	w.StartCapture()
 	s := tls.Client(w, w.HandshakeConfig(config))
@@ -288,7 +290,7 @@ func dial(t testing.TB, address string, config *tls.Config) *tls.Conn {
 	return s
 }
 
-// request has the site answer with body, count times, and reads the answers.
+// request makes the site answer with body, count times, and reads the answers.
 func request(t testing.TB, c *tls.Conn, body string, count int) {
 	t.Helper()
 	br := bufio.NewReader(c)

@@ -1,8 +1,7 @@
-// Package record is the record layer of TLS after the handshake (RFC 8446,
-// sections 4.6.3, 5 and 6; RFC 5246, 5288 and 7905): ciphertext in, plaintext
-// out, and back. It does no I/O, keeps no buffer, and knows the suites of TLS
-// 1.3 and the AEAD suites of TLS 1.2, as server and as client. The handshake is
-// left to crypto/tls, from which [Take] takes the keys.
+// Package record is the record layer of TLS after the handshake (RFC 8446, sections 4.6.3, 5
+// and 6; RFC 5246, 5288 and 7905): ciphertext in, plaintext out, and back. It does no I/O and
+// keeps no buffer. It knows the suites of TLS 1.3 and the AEAD suites of TLS 1.2, as server and
+// as client. The handshake is left to crypto/tls; [Take] takes the keys from it.
 package record
 
 import (
@@ -19,21 +18,21 @@ const (
 	maxCipher13 = maxPlain + 256 // RFC 8446, section 5.2
 	maxCipher12 = maxPlain + 2048
 
-	// perRecord is the most that sealing adds to the bytes of one record.
-	perRecord = headerSize + explicit + tagSize
+	// recordOverhead is how many bytes sealing adds to one record at most.
+	recordOverhead = headerSize + explicit + tagSize
 	// updateSize is the length of a record that holds a KeyUpdate.
 	updateSize = headerSize + 5 + 1 + tagSize
 
-	// AES-GCM may protect 2^24.5 records with one key (RFC 8446, section 5.5).
-	// TLS 1.3 changes keys before that; TLS 1.2 cannot. The sequence number,
-	// which makes the nonce, comes near its end in neither.
+	// AES-GCM may protect 2^24.5 records with one key (RFC 8446, section 5.5). TLS 1.3
+	// changes keys before that; TLS 1.2 cannot. The sequence number, which makes the
+	// nonce, comes near its end in neither.
 	maxRecords  = 1 << 24
 	maxSequence = 1 << 60
 
-	// maxIdle is how many records that carry nothing a peer may send in one
-	// second: empty ones, key updates, tickets, warnings. The limit is on time
-	// and not, as in crypto/tls, on such records in a row: a session lives for
-	// days, and a flood may have a byte of data between its records.
+	// maxIdle is how many records without data a peer may send in one second: empty ones,
+	// key updates, tickets, warnings. The limit is per time and not, as in crypto/tls, on
+	// such records in a row: a session lives for days, and a flood may have a byte of data
+	// between its records.
 	maxIdle = 32
 )
 
@@ -45,43 +44,42 @@ const (
 	typeData             = 23
 )
 
-// State is all there is to one TLS connection after its handshake, both
-// directions. It holds no pointers and may lie anywhere in memory, also in that
-// of another process: whoever has a copy can read and forge, and two copies in
-// use would repeat nonces. It belongs to one goroutine at a time.
+// A State is one TLS connection after its handshake, both directions. It holds no pointers and
+// may lie anywhere in memory, also in that of another process. With a copy one can read and
+// forge, and two copies in use would repeat nonces. It belongs to one goroutine at a time.
 //
-// Formatted by package fmt it shows the version and the suite only.
+// Package fmt shows its version and its suite only.
 type State struct {
 	Version, Suite uint16
 
 	client   bool   // this end is the client
-	owed     bool   // the peer wants our keys updated before more data
+	owed     bool   // the peer asked for an update of our keys before more data
 	received bool   // a close_notify was received
 	ended    bool   // nothing more is sealed: the last alert was sent, or a fatal one received
 	idle     uint8  // records without content in this second
 	second   uint32 // which one
 	message  message
-	in, out  half
+	in, out  directionKeys
 }
 
-// message is how much of a handshake message has come. Its body is not kept.
+// message is a handshake message of which a part has come. Its body is not kept.
 type message struct {
 	head [4]byte // type, length
 	have uint8   // bytes of head
 	left uint32  // bytes of the body to come
 }
 
-// Format keeps secrets out of whatever prints a State.
+// Format keeps secrets out of what package fmt prints.
 func (s State) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "%s %s", tls.VersionName(s.Version), tls.CipherSuiteName(s.Suite))
 }
 
-// Wipe overwrites the secrets. The Hot of s is to be dropped with them.
+// Wipe overwrites the secrets. The [Ciphers] of s must be dropped with them.
 func (s *State) Wipe() { *s = State{} }
 
-// SealedSize returns the most that [State.Seal] appends for n bytes.
-func SealedSize(n int) int {
-	return n + (n+maxPlain-1)/maxPlain*perRecord + updateSize
+// sealedSize returns how many bytes [State.Seal] appends for n bytes at most.
+func sealedSize(n int) int {
+	return n + (n+maxPlain-1)/maxPlain*recordOverhead + updateSize
 }
 
 // An Alert is a description of RFC 8446, section 6.
@@ -100,9 +98,9 @@ const (
 	NoRenegotiation   Alert = 100
 )
 
-// An AlertError is a connection's end by an alert. After one that is not Remote
-// the Alert is to be sent ([State.Alert]) before the connection is closed; after
-// a Remote one nothing is sent (RFC 8446, section 6.2).
+// An AlertError ends a connection by an alert. If it is not Remote, the Alert has to be sent
+// with [State.Alert] before the connection is closed; after a Remote one nothing is sent (RFC
+// 8446, section 6.2).
 type AlertError struct {
 	Alert  Alert
 	Remote bool   // the peer sent it

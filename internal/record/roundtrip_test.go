@@ -3,7 +3,7 @@ package record
 import (
 	"bytes"
 	"crypto/tls"
-	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -11,11 +11,10 @@ import (
 	"testing"
 
 	"sluice/internal/wire"
-	"sluice/internal/wstest"
 )
 
-// conduit is a net.Conn without a peer: what is written stays, what is read was
-// put there.
+// conduit is a net.Conn without a peer: it keeps what is written, and what is read was put
+// there.
 type conduit struct {
 	net.Conn
 	in, out []byte
@@ -35,15 +34,13 @@ func (c *conduit) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// connected is two ends of crypto/tls whose handshake is over, and a copy of what
-// it takes to be the server.
+// connected is two ends of crypto/tls after their handshake, and a State that can be the server.
 type connected struct {
 	client, server         *tls.Conn
 	fromClient, fromServer *conduit // their sockets
 	copy                   *end
 }
 
-// connect does a handshake with a suite.
 func connect(t testing.TB, suite uint16) *connected {
 	t.Helper()
 	s := connectOnly(t, suite)
@@ -55,7 +52,7 @@ func connect(t testing.TB, suite uint16) *connected {
 	return s
 }
 
-// connectOnly is connect without the copy. One byte went each way.
+// connectOnly leaves the State out. One byte went each way.
 func connectOnly(t testing.TB, suite uint16) *connected {
 	t.Helper()
 	s := &connected{fromClient: &conduit{}, fromServer: &conduit{}}
@@ -68,7 +65,16 @@ func connectOnly(t testing.TB, suite uint16) *connected {
 		old(suite)(config)
 	}
 	s.client, s.server = tls.Client(a, config), tls.Server(w, w.HandshakeConfig(serverConfig()))
-	if err := errors.Join(wstest.HandshakeTLS(s.client, s.server)); err != nil {
+	done := make(chan error, 1)
+	go func() {
+		_, err := io.CopyN(s.server, s.server, 1)
+		done <- err
+	}()
+	if _, err := s.client.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, s.client, "x")
+	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	a.Conn, z.Conn = s.fromClient, s.fromServer
@@ -77,8 +83,8 @@ func connectOnly(t testing.TB, suite uint16) *connected {
 
 type exchangeable struct{ net.Conn }
 
-// The same traffic, cut anywhere, gives the same plaintext here and in
-// crypto/tls, and what is sealed here crypto/tls opens.
+// The same traffic, cut anywhere, gives the same plaintext here and in crypto/tls, and
+// crypto/tls opens what is sealed here.
 func FuzzRoundTrip(f *testing.F) {
 	spoken := append([]uint16{tls.TLS_AES_128_GCM_SHA256}, suites[3:]...) // crypto/tls prefers it to the others of 1.3
 	for i := range spoken {

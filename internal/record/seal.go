@@ -8,20 +8,18 @@ import (
 
 var errClosed = errors.New("TLS: nothing may follow an alert")
 
-// Seal appends plain to dst as application data, in records of 2^14 bytes and a
-// rest, and a KeyUpdate in front of the record where one is due. It appends at
-// most [SealedSize] of len(plain) bytes, and allocates only where dst has no
-// room for them. Plain must not overlap dst, and up to its capacity nobody else
-// may use what it lies in meanwhile: it is as before afterwards. Records must reach the peer in the
-// order in which they were sealed, every one of them.
+// Seal appends plain to dst as application data: records of 2^14 bytes and one with the rest,
+// and a KeyUpdate in front of a record where one is due. It allocates only if dst has no room
+// for them. Plain must not overlap dst. Up to the capacity of plain, its memory must not be
+// used by others during the call; it is unchanged afterwards. All records must reach the peer,
+// in the order in which they were sealed.
 //
-// An error means that the connection is over: its keys are used up, or an alert
-// was sent.
-func (s *State) Seal(h *Hot, dst, plain []byte) ([]byte, error) {
+// After an error the connection is over: its keys are used up, or an alert was sent.
+func (s *State) Seal(h *Ciphers, dst, plain []byte) ([]byte, error) {
 	if s.ended {
 		return dst, errClosed
 	}
-	dst = slices.Grow(dst, SealedSize(len(plain)))
+	dst = slices.Grow(dst, sealedSize(len(plain)))
 	for len(plain) > 0 {
 		var err error
 		if s.owed || s.out.sequence >= maxRecords && s.Version == tls.VersionTLS13 {
@@ -38,10 +36,10 @@ func (s *State) Seal(h *Hot, dst, plain []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// Alert appends an alert: [CloseNotify] before the end of what this side sends,
-// or what an [*AlertError] says. Nothing can be sealed after it, and a second
-// one appends nothing, nor does one behind a fatal alert of the peer.
-func (s *State) Alert(h *Hot, dst []byte, a Alert) []byte {
+// Alert appends an alert: [CloseNotify] before the end of what this side sends, or the alert of
+// an [*AlertError]. Nothing can be sealed behind it. A second alert, or one behind a fatal alert
+// of the peer, appends nothing.
+func (s *State) Alert(h *Ciphers, dst []byte, a Alert) []byte {
 	if s.ended {
 		return dst
 	}
@@ -53,14 +51,14 @@ func (s *State) Alert(h *Hot, dst []byte, a Alert) []byte {
 	sealed, err := s.encrypt(&h.out, dst, typeAlert, []byte{level, byte(a)})
 	s.ended = true
 	if err != nil {
-		return dst // as good as lost on its way
+		return dst // the same as if it were lost on its way
 	}
 	return sealed
 }
 
-// update appends a KeyUpdate that asks for none, and changes our keys (RFC
-// 8446, section 4.6.3).
-func (s *State) update(h *Hot, dst []byte) ([]byte, error) {
+// update appends a KeyUpdate that asks for none in return, and changes our keys (RFC 8446,
+// section 4.6.3).
+func (s *State) update(h *Ciphers, dst []byte) ([]byte, error) {
 	dst, err := s.encrypt(&h.out, dst, typeHandshake, []byte{keyUpdate, 0, 0, 1, 0})
 	if err != nil {
 		return dst, err
@@ -72,7 +70,7 @@ func (s *State) update(h *Hot, dst []byte) ([]byte, error) {
 }
 
 // encrypt appends one record.
-func (s *State) encrypt(h *hot, dst []byte, typ byte, plain []byte) ([]byte, error) {
+func (s *State) encrypt(h *directionCipher, dst []byte, typ byte, plain []byte) ([]byte, error) {
 	if err := h.ready(s.Suite, &s.out); err != nil {
 		return dst, err
 	}
@@ -81,7 +79,7 @@ func (s *State) encrypt(h *hot, dst []byte, typ byte, plain []byte) ([]byte, err
 		n := len(plain) + 1 + tagSize
 		dst = append(dst, typeData, 3, 3, byte(n>>8), byte(n))
 		body := len(dst)
-		if n := len(plain); n < cap(plain) { // the type stands behind plain for a moment, which saves a copy
+		if n := len(plain); n < cap(plain) { // the type is written behind plain for a moment, which saves a copy
 			behind := &plain[:n+1][n]
 			was := *behind
 			*behind = typ

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// openAll opens the records in b, all of them.
+// openAll opens all records in b.
 func openAll(t testing.TB, e *end, b []byte) (plain []byte, kinds []Kind) {
 	t.Helper()
 	for len(b) > 0 {
@@ -28,13 +28,13 @@ func TestSealSplitsAndFits(t *testing.T) {
 		for _, n := range []int{0, 1, 100, maxPlain - 1, maxPlain, maxPlain + 1, 3*maxPlain + 7} {
 			plain := bytes.Repeat([]byte{1, 2, 3, 4, 5, 6, 7}, n/7+1)[:n]
 			for _, prefix := range []string{"", "before"} {
-				sealed, err := client.Seal(&client.Hot, []byte(prefix), plain)
+				sealed, err := client.Seal(&client.Ciphers, []byte(prefix), plain)
 				if err != nil || !bytes.HasPrefix(sealed, []byte(prefix)) {
 					t.Fatalf("Seal(%d bytes) lost what was before it, %v", n, err)
 				}
 				sealed = sealed[len(prefix):]
-				if len(sealed) > SealedSize(n) {
-					t.Errorf("Seal(%d bytes) appended %d; SealedSize says %d", n, len(sealed), SealedSize(n))
+				if len(sealed) > sealedSize(n) {
+					t.Errorf("Seal(%d bytes) appended %d; SealedSize says %d", n, len(sealed), sealedSize(n))
 				}
 				got, kinds := openAll(t, server, sealed)
 				if want := (n + maxPlain - 1) / maxPlain; !bytes.Equal(got, plain) || len(kinds) != want {
@@ -47,14 +47,14 @@ func TestSealSplitsAndFits(t *testing.T) {
 
 func TestNothingFollowsAnAlert(t *testing.T) {
 	eachSuite(t, func(t *testing.T, client, server *end) {
-		end := client.Alert(&client.Hot, []byte("x"), CloseNotify)
+		end := client.Alert(&client.Ciphers, []byte("x"), CloseNotify)
 		if r, err := server.open(end[1:]); err != nil || r.Kind != Closed {
 			t.Errorf("Open = %+v, %v; want Closed", r, err)
 		}
-		if again := client.Alert(&client.Hot, nil, InternalError); again != nil {
+		if again := client.Alert(&client.Ciphers, nil, InternalError); again != nil {
 			t.Errorf("a second Alert appended %d bytes", len(again))
 		}
-		if b, err := client.Seal(&client.Hot, nil, []byte("more")); !errors.Is(err, errClosed) || b != nil {
+		if b, err := client.Seal(&client.Ciphers, nil, []byte("more")); !errors.Is(err, errClosed) || b != nil {
 			t.Errorf("Seal behind an Alert = %d bytes, %v; want errClosed", len(b), err)
 		}
 		if r, err := server.open([]byte("whatever follows")); err != nil || r.Kind != Closed || r.Used != 16 {
@@ -63,16 +63,16 @@ func TestNothingFollowsAnAlert(t *testing.T) {
 	})
 }
 
-// Both ends follow every change of keys, in TLS 1.3 before the limit; TLS 1.2
-// has none, and must end before nonces repeat.
+// In TLS 1.3 both ends follow every change of keys, which comes before the limit. TLS 1.2 has no
+// changes of keys, and must end before nonces repeat.
 func TestKeysChangeBeforeTheirLimit(t *testing.T) {
 	eachSuite(t, func(t *testing.T, client, server *end) {
 		before := client.State.out.key
 		client.State.out.sequence, server.State.in.sequence = maxRecords-1, maxRecords-1
 		for range 3 {
 			sealed := client.seal(t, []byte("text"))
-			if len(sealed) > SealedSize(4) {
-				t.Errorf("Seal appended %d bytes; SealedSize says %d", len(sealed), SealedSize(4))
+			if len(sealed) > sealedSize(4) {
+				t.Errorf("Seal appended %d bytes; SealedSize says %d", len(sealed), sealedSize(4))
 			}
 			if got, _ := openAll(t, server, sealed); string(got) != "text" {
 				t.Errorf("read %q", got)
@@ -96,7 +96,7 @@ func TestSequenceNeverWraps(t *testing.T) {
 			t.Errorf("Open at the last sequence number = %v; want errSequence", err)
 		}
 		client.State.out.sequence = maxSequence
-		if b, err := client.Seal(&client.Hot, nil, []byte("x")); !errors.Is(err, errSequence) || len(b) > 0 {
+		if b, err := client.Seal(&client.Ciphers, nil, []byte("x")); !errors.Is(err, errSequence) || len(b) > 0 {
 			t.Errorf("Seal at the last sequence number = %d bytes, %v; want errSequence", len(b), err)
 		}
 	})
@@ -144,7 +144,7 @@ func TestKeyUpdateIsAnsweredBeforeTheNextData(t *testing.T) {
 	}
 }
 
-// Dropping what is built at any moment changes nothing.
+// The ciphers can be dropped at any moment.
 func TestHotCanBeDropped(t *testing.T) {
 	eachSuite(t, func(t *testing.T, client, server *end) {
 		for range 3 {
@@ -152,7 +152,7 @@ func TestHotCanBeDropped(t *testing.T) {
 			if string(got) != "text" {
 				t.Errorf("read %q", got)
 			}
-			client.Hot, server.Hot = Hot{}, Hot{}
+			client.Ciphers, server.Ciphers = Ciphers{}, Ciphers{}
 		}
 	})
 }
@@ -160,14 +160,14 @@ func TestHotCanBeDropped(t *testing.T) {
 func TestRecordsAllocateNothing(t *testing.T) {
 	eachSuite(t, func(t *testing.T, client, server *end) {
 		plain := make([]byte, 40000)
-		buf := make([]byte, 0, SealedSize(len(plain)))
+		buf := make([]byte, 0, sealedSize(len(plain)))
 		allocs := testing.AllocsPerRun(100, func() {
-			sealed, err := client.Seal(&client.Hot, buf, plain)
+			sealed, err := client.Seal(&client.Ciphers, buf, plain)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for len(sealed) > 0 {
-				r, err := server.Open(&server.Hot, sealed, 0)
+				r, err := server.Open(&server.Ciphers, sealed, 0)
 				if err != nil || r.Kind != Data {
 					t.Fatal(r, err)
 				}

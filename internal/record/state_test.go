@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// suites is every suite that is covered.
+// suites are the suites that a State covers.
 var suites = []uint16{
 	tls.TLS_AES_128_GCM_SHA256,
 	tls.TLS_AES_256_GCM_SHA384,
@@ -27,12 +27,12 @@ var suites = []uint16{
 // end is one end of a connection.
 type end struct {
 	State
-	Hot
+	Ciphers
 }
 
 func (e *end) seal(t testing.TB, plain []byte) []byte {
 	t.Helper()
-	b, err := e.Seal(&e.Hot, nil, plain)
+	b, err := e.Seal(&e.Ciphers, nil, plain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,16 +42,16 @@ func (e *end) seal(t testing.TB, plain []byte) []byte {
 // put seals one record of any type and content.
 func (e *end) put(t testing.TB, typ byte, content []byte) []byte {
 	t.Helper()
-	b, err := e.encrypt(&e.Hot.out, nil, typ, content)
+	b, err := e.encrypt(&e.Ciphers.out, nil, typ, content)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-func (e *end) open(in []byte) (Record, error) { return e.Open(&e.Hot, in, 0) }
+func (e *end) open(in []byte) (Record, error) { return e.Open(&e.Ciphers, in, 0) }
 
-// ends returns both ends of a connection with keys of no handshake.
+// ends returns both ends of a connection whose keys come from no handshake.
 func ends(t testing.TB, id uint16) (client, server *end) {
 	t.Helper()
 	s, ok := suiteOf(id)
@@ -59,7 +59,7 @@ func ends(t testing.TB, id uint16) (client, server *end) {
 		t.Fatalf("%s is not covered", tls.CipherSuiteName(id))
 	}
 	client = &end{State: State{Version: s.version, Suite: id, client: true}}
-	for _, h := range []*half{&client.State.in, &client.State.out} {
+	for _, h := range []*directionKeys{&client.State.in, &client.State.out} {
 		rand.Read(h.secret[:])
 		rand.Read(h.key[:])
 		rand.Read(h.iv[:])
@@ -84,8 +84,8 @@ func eachSuite(t *testing.T, f func(t *testing.T, client, server *end)) {
 	}
 }
 
-// It lives in memory that the garbage collector and another process may not
-// know, and there is one for each idle session.
+// A State lies in memory that the garbage collector does not know, and every idle session has
+// one.
 func TestStateIsFlatAndSmall(t *testing.T) {
 	var flat func(reflect.Type) bool
 	flat = func(typ reflect.Type) bool {
@@ -143,7 +143,7 @@ func unhex(t testing.TB, text string) []byte {
 // record that is protected with it.
 func TestKnownAnswers(t *testing.T) {
 	suite, _ := suiteOf(tls.TLS_AES_128_GCM_SHA256)
-	side := func(secret, key, iv string) (h half) {
+	side := func(secret, key, iv string) (h directionKeys) {
 		copy(h.secret[:], unhex(t, secret))
 		if err := h.derive(suite); err != nil {
 			t.Fatal(err)
@@ -194,7 +194,7 @@ func TestKnownAnswers(t *testing.T) {
 			var got []byte
 			if tt.alert {
 				want = Record{Kind: Closed}
-				got = tt.from.Alert(&tt.from.Hot, nil, CloseNotify)
+				got = tt.from.Alert(&tt.from.Ciphers, nil, CloseNotify)
 			} else {
 				got = tt.from.seal(t, payload)
 			}

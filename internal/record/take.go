@@ -9,26 +9,25 @@ import (
 )
 
 const (
-	// maxShake is how many records of one side may belong to the handshake.
-	// Six is usual; a chain of certificates can come in small pieces.
-	maxShake = 64
-	// maxUpdates is how many changes of keys before the take-over are followed.
+	// maxHandshakeRecords is how many records of one side may belong to the handshake. Six
+	// are usual; a chain of certificates can come in small pieces.
+	maxHandshakeRecords = 64
+	// maxUpdates is how many key updates before the take-over are followed.
 	maxUpdates = 8
 )
 
-// Take takes the records of t over from crypto/tls. T lies directly on a
-// [wire.Conn] that captures (see [wire.Conn.StartCapture]). Its handshake is over, it
-// has sent and received application data, and nothing else uses it.
+// Take takes the records of t over from crypto/tls. T must lie directly on a [wire.Conn] that
+// was told to Remember, its handshake must be over, it must have sent and received application
+// data, and no other goroutine may use it.
 //
-// Early is the plaintext that t had received and not handed out; it comes before
-// what the State opens, and it is the caller's whatever ok says. If ok is true the
-// State is proven: with its keys and sequence numbers the last record of each
-// direction is authentic. What the connection has read and not given to t is
-// where it was, for [wire.Conn.Detach]. T is untouched, and goes on to work
-// should that fail, but it must not be used once the State was.
+// Early is the plaintext that t had received and not handed out. It comes before what the State
+// opens, and it is the caller's whether ok is true or not. If ok is true, the State is proven:
+// with its keys and sequence numbers the last record of each direction is authentic. What the
+// connection has read and not given to t stays there for [wire.Conn.Detach]. If Detach fails, t
+// still works; once the State was used, t must not be used any more.
 //
-// If ok is false t works as before, except that Early was read from it. The capture
-// has ended in either case.
+// If ok is false, t works as before, except that early was read from it. In every case the
+// connection forgets what it remembered.
 func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	c, ok := t.NetConn().(*wire.Conn)
 	if !ok {
@@ -40,12 +39,12 @@ func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	if !ok || !about.HandshakeComplete || !c.Freeze() {
 		return State{}, nil, false
 	}
-	early = drain(t)
+	early = drainPlaintext(t)
 	capture, ok := c.TakeCapture()
 	if !ok {
 		return State{}, early, false
 	}
-	fromClient, fromServer := halves(suite, &capture)
+	fromClient, fromServer := firstKeys(suite, &capture)
 	capture.Secrets = wire.Secrets{}
 	in, out := fromClient, fromServer
 	if capture.Client {
@@ -53,9 +52,9 @@ func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	}
 	s = State{Version: about.Version, Suite: about.CipherSuite, client: capture.Client, in: in}
 	peer := State{Version: about.Version, Suite: about.CipherSuite, client: !capture.Client, in: out}
-	fromClient, fromServer, in, out = half{}, half{}, half{}, half{}
-	last := capture.In.LastIndex+1 == capture.In.Count // what came behind it may have changed anything
-	if !last || !s.place(suite, &capture.In) || !peer.place(suite, &capture.Out) || peer.received {
+	fromClient, fromServer, in, out = directionKeys{}, directionKeys{}, directionKeys{}, directionKeys{}
+	last := capture.In.LastIndex+1 == capture.In.Count // what came behind it could have changed everything
+	if !last || !s.locate(suite, &capture.In) || !peer.locate(suite, &capture.Out) || peer.received {
 		s.Wipe()
 		peer.Wipe()
 		return State{}, early, false
@@ -66,16 +65,16 @@ func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	return s, early, true
 }
 
-// Covers reports whether t has a cipher suite whose records a [State] protects.
+// Covers reports whether a [State] can protect the records of t: whether it knows the cipher
+// suite.
 func Covers(t *tls.Conn) bool {
 	_, ok := suiteOf(t.ConnectionState().CipherSuite)
 	return ok
 }
 
-// drain reads the plaintext that t has. Its connection is frozen, so that the
-// last Read fails there; should t itself be at its end, it says so again to
-// whoever reads it next.
-func drain(t *tls.Conn) (early []byte) {
+// drainPlaintext reads the plaintext that t has. Its connection is frozen, so that the last Read
+// fails there. If t itself is at its end, the next Read tells so again.
+func drainPlaintext(t *tls.Conn) (early []byte) {
 	const room = 512
 	for {
 		early = slices.Grow(early, room)
@@ -91,9 +90,8 @@ func drain(t *tls.Conn) (early []byte) {
 	return early
 }
 
-// halves makes the first keys of both directions of what the handshake has
-// agreed on.
-func halves(s suite, t *wire.Capture) (fromClient, fromServer half) {
+// firstKeys makes the first keys of both directions from what the handshake has agreed on.
+func firstKeys(s suite, t *wire.Capture) (fromClient, fromServer directionKeys) {
 	if s.version == tls.VersionTLS13 {
 		fromClient.secret, fromServer.secret = t.Secrets.Client, t.Secrets.Server
 		return fromClient, fromServer
@@ -112,8 +110,7 @@ func halves(s suite, t *wire.Capture) (fromClient, fromServer half) {
 	return fromClient, fromServer
 }
 
-// expand12 returns n bytes of the key block of TLS 1.2 (RFC 5246, sections 5
-// and 6.3).
+// expand12 returns n bytes of the key block of TLS 1.2 (RFC 5246, sections 5 and 6.3).
 func (s suite) expand12(master, seed []byte, n int) (out []byte) {
 	seed = append([]byte("key expansion"), seed...)
 	sum := func(b ...[]byte) []byte {
@@ -129,13 +126,13 @@ func (s suite) expand12(master, seed []byte, n int) (out []byte) {
 	return out[:n]
 }
 
-// place finds the keys and the sequence number with which the last record of
-// what s receives is authentic, and goes on behind all that passed. It is false
-// if there are none, or if the record is not one that leaves everything clear.
-func (s *State) place(suite suite, p *wire.Records) bool {
-	var h Hot
+// locate finds the keys and the sequence number with which the last record of what s receives
+// is authentic, and moves on behind everything that passed. It is false if there are none, or if
+// that record leaves open what comes next.
+func (s *State) locate(suite suite, p *wire.Records) bool {
+	var h Ciphers
 	record := make([]byte, len(p.Last))
-	if !p.Whole || !s.find(&h, suite, p, record) {
+	if !p.Whole || !s.findKeys(&h, suite, p, record) {
 		return false
 	}
 	copy(record, p.Last)
@@ -144,9 +141,8 @@ func (s *State) place(suite suite, p *wire.Records) bool {
 	return err == nil && s.message.have == 0
 }
 
-// find sets s.in so that it opens the last record, of which record has room for
-// a copy.
-func (s *State) find(h *Hot, suite suite, p *wire.Records, record []byte) bool {
+// findKeys sets s.in so that it opens the last record. Record has room for a copy of it.
+func (s *State) findKeys(h *Ciphers, suite suite, p *wire.Records, record []byte) bool {
 	fits := func(sequence uint64) bool {
 		s.in.sequence = sequence
 		copy(record, p.Last)
@@ -159,7 +155,7 @@ func (s *State) find(h *Hot, suite suite, p *wire.Records, record []byte) bool {
 	if s.in.derive(suite) != nil {
 		return false
 	}
-	for n := uint64(1); n <= min(p.LastIndex, maxShake); n++ {
+	for n := uint64(1); n <= min(p.LastIndex, maxHandshakeRecords); n++ {
 		if fits(p.LastIndex - n) {
 			return true
 		}

@@ -10,7 +10,7 @@ import (
 	"sluice/internal/wire"
 )
 
-// shakes is the handshakes that a take-over must cope with.
+// shakes are the handshakes after which a take-over must work.
 var shakes = []struct {
 	name           string
 	client, server func(*tls.Config)
@@ -113,7 +113,7 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
-// upgrade asks for a session, and reads the answer and no more.
+// upgrade asks for a session, and reads the answer only.
 func upgrade(t testing.TB, c io.ReadWriter, behind string) {
 	t.Helper()
 	if _, err := c.Write([]byte(upgradeRequest + behind)); err != nil {
@@ -122,7 +122,7 @@ func upgrade(t testing.TB, c io.ReadWriter, behind string) {
 	expect(t, c, upgradeResponse)
 }
 
-// rekey returns a KeyUpdate and has x follow it.
+// rekey returns a KeyUpdate of x, which uses the next keys from then on.
 func (x *session) rekey(t testing.TB, ask byte) []byte {
 	t.Helper()
 	b := x.put(t, typeHandshake, []byte{keyUpdate, 0, 0, 1, ask})
@@ -130,14 +130,14 @@ func (x *session) rekey(t testing.TB, ask byte) []byte {
 	if err := x.State.out.update(s); err != nil {
 		t.Fatal(err)
 	}
-	x.Hot.out.aead = nil
+	x.Ciphers.out.aead = nil
 	x.asked += int(ask)
 	return b
 }
 
-// answered checks that x was answered once at least if it asked for other keys,
-// and no more often than it asked. First is what the keys were before.
-func answered(t *testing.T, x *session, first half) {
+// answered checks that x was answered at least once if it asked for other keys, and not more
+// often than it asked. First are the keys before.
+func answered(t *testing.T, x *session, first directionKeys) {
 	t.Helper()
 	s, _ := suiteOf(x.Suite)
 	for n := 0; n <= x.asked; n++ {
@@ -149,9 +149,9 @@ func answered(t *testing.T, x *session, first half) {
 	t.Errorf("the keys did not change between one and %d times", x.asked)
 }
 
-// What a client may have sent when the server takes over, however it was cut
-// into records. The client's own records are ours too, so that it can do what
-// crypto/tls never does.
+// What a client can have sent when the server takes over, cut into records in every way. The
+// client protects its records with this package too, so that it can do what crypto/tls never
+// does.
 func TestTakeOverInTheMiddle(t *testing.T) {
 	// Each returns what is sent at once, and of it how many bytes the server
 	// gets only after the take-over.
@@ -220,7 +220,7 @@ func TestTakeOverInTheMiddle(t *testing.T) {
 		}, "", true},
 		{"frames and the end", func(t *testing.T, x *session) ([]byte, int) {
 			b := x.seal(t, []byte(upgradeRequest+"frames"))
-			return x.Alert(&x.Hot, b, CloseNotify), 0
+			return x.Alert(&x.Ciphers, b, CloseNotify), 0
 		}, "frames", false},
 	}
 	for _, tt := range tests {
@@ -229,7 +229,7 @@ func TestTakeOverInTheMiddle(t *testing.T) {
 				if tt.only13 && version != tls.VersionTLS13 {
 					continue
 				}
-				for range 5 { // net/http reads more or less of it
+				for range 5 { // net/http reads different parts of it
 					config := clientConfig()
 					config.MaxVersion = version
 					s := serve(t, serverConfig(), false)
@@ -296,8 +296,8 @@ func TestTakeRefuses(t *testing.T) {
 	}
 }
 
-// What crypto/tls lets pass, and what a take-over could not follow: the session
-// stays where it is, and nothing of it is lost.
+// What crypto/tls accepts and a take-over cannot follow: the session stays with crypto/tls, and
+// loses nothing.
 func TestTakeLeavesWhatIsNotClear(t *testing.T) {
 	tests := []struct {
 		name        string
@@ -313,7 +313,7 @@ func TestTakeLeavesWhatIsNotClear(t *testing.T) {
 			b := x.put(t, typeHandshake, []byte{1, 0})
 			s, _ := suiteOf(x.Suite)
 			x.State.out.update(s)
-			x.Hot.out.aead = nil
+			x.Ciphers.out.aead = nil
 			return b
 		}, "early"},
 		{"more key updates than are followed", func(t *testing.T, x *session) (b []byte) {
@@ -363,7 +363,7 @@ func TestTakeAfterTheEnd(t *testing.T) {
 	}
 }
 
-// The last records of crypto/tls are long, and were not kept.
+// The last records of crypto/tls are too long to be kept.
 func TestTakeBehindBulk(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		config := clientConfig()
@@ -380,7 +380,7 @@ func TestTakeBehindBulk(t *testing.T) {
 	}
 }
 
-// What cannot come from a live connection at will.
+// States that a live connection cannot be brought into.
 func TestPlaceNeedsAWholeRecord(t *testing.T) {
 	for _, id := range all {
 		client, server := ends(t, id)
@@ -388,11 +388,11 @@ func TestPlaceNeedsAWholeRecord(t *testing.T) {
 		client.seal(t, []byte("one"))
 		p := wire.Records{Whole: true, Count: 6, FirstSealed: 3, Last: client.seal(t, []byte("two")), LastIndex: 4}
 		s := server.State
-		if !s.place(suite, &p) || s.in.sequence != 3 {
+		if !s.locate(suite, &p) || s.in.sequence != 3 {
 			t.Errorf("%s: not placed behind the third record: %d", tls.CipherSuiteName(id), s.in.sequence)
 		}
 		p.Whole = false
-		if s := server.State; s.place(suite, &p) {
+		if s := server.State; s.locate(suite, &p) {
 			t.Errorf("%s: placed inside a record", tls.CipherSuiteName(id))
 		}
 	}

@@ -2,9 +2,14 @@
 
 package relay
 
-// Engine runs sessions.
-type Engine = Portable
+import (
+	"sluice/internal/clock"
+	"sluice/proxy/relay/portable"
+)
 
-// New returns the engine for this system, which tells sink of every session's
-// end.
-func New(sink Sink) *Engine { return NewPortable(sink) }
+// Engine runs sessions with two goroutines each.
+type Engine = portable.Engine
+
+// New returns the engine of this system. It tells sink of every session's end, and is idle
+// until Run.
+func New(sink Sink) *Engine { return portable.New(sink, clock.New()) }

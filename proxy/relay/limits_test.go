@@ -1,236 +1,86 @@
 package relay
 
 import (
-	"bytes"
 	"fmt"
+	"io"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/gobwas/ws"
 
 	"sluice/internal/wstest"
+	"sluice/proxy/relay/frametest"
+	"sluice/proxy/relay/relaytest"
 )
 
-// Ends that limits bring: who broke one is told which, the other side that the
-// session goes away.
-func TestCoreUnderLimits(t *testing.T) {
+// A side that is over a limit gets its Close frame although it sends on: what it sends is read
+// and dropped, because a reset would destroy the Close frame.
+func TestWhoIsOverALimitReadsWhyWhileItSends(t *testing.T) {
 	t.Parallel()
-	ten := wstest.Text("0123456789") // 16 bytes from a client, 12 from a backend
-	over := wstest.Text("0123456789x")
-	bye := wstest.Close(1001, "")
-	frames, messages := Traffic{Frame: 10}, Traffic{Message: 10}
-	both := Rules{Client: frames, Backend: frames}
-	few := Traffic{MessageRate: 1, MessageBurst: 2, Close: true}
-	bytesOf := func(burst int64) Traffic { return Traffic{ByteRate: 1, ByteBurst: burst, Close: true} }
-	const (
-		bigFrame   = "a frame over the size limit"
-		bigMessage = "a message over the size limit"
-		tooMany    = "messages over the rate limit"
-		tooMuch    = "bytes over the rate limit"
-	)
-	tests := []scene{
+	const size = 10 << 20
+	x := func(n int) string { return strings.Repeat("x", n) }
+	tests := []struct {
+		name  string
+		rules Traffic
+		sent  []ws.Frame
+		pass  []ws.Frame // of them
+		cause Cause
+		code  ws.StatusCode
+		why   string
+	}{
+		{"a frame", Traffic{Frame: 1 << 20}, []ws.Frame{wstest.Text("a"), frametest.Binary(x(size))}, []ws.Frame{wstest.Text("a")}, TooLarge, 1009, "a frame over the size limit"},
 		{
-			name: "a frame of the client", rules: both,
-			events: []event{comes(Client, ten, over, ten), comes(Backend, ten, bye), comes(Client, wstest.Close(1009, ""))},
-			client: `text "0123456789", close 1009 "a frame over the size limit"`, backend: `text "0123456789", close 1001`,
-			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
+			"a message", Traffic{Message: 1 << 20}, []ws.Frame{wstest.Part(ws.OpText, x(1<<20)), wstest.Part(ws.OpContinuation, x(size))},
+			[]ws.Frame{wstest.Part(ws.OpText, x(1<<20))}, TooLarge, 1009, "a message over the size limit",
 		},
 		{
-			name: "a frame of the backend", rules: both,
-			events: []event{comes(Backend, ten, over, ten, wstest.Close(1009, "")), comes(Client, bye)},
-			client: `text "0123456789", close 1001`, backend: `close 1009 "a frame over the size limit"`,
-			report: "too large backend 1009 " + bigFrame, detail: "the backend sent " + bigFrame,
+			"messages", Traffic{MessageRate: 1e-3, MessageBurst: 2, Close: true}, []ws.Frame{wstest.Text("a"), wstest.Text("b"), wstest.Text("c"), frametest.Binary(x(size))},
+			[]ws.Frame{wstest.Text("a"), wstest.Text("b")}, TooFast, 1008, "messages over the rate limit",
 		},
 		{
-			name: "the other side has no limits", rules: Rules{Client: frames},
-			events: []event{comes(Backend, over), comes(Client, ten)},
-			client: `text "0123456789x"`, backend: `text "0123456789"`, report: "none client 0", open: true,
-		},
-		{
-			name: "a header gives it away", rules: both,
-			events: []event{part(Client, 0, 5, over), part(Client, 5, 6, over), eof(Backend), eof(Client)},
-			client: `close 1009 "a frame over the size limit"`, backend: `close 1001`,
-			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
-		},
-		{
-			name: "who is over a limit and does not answer", rules: both,
-			events: []event{comes(Client, over, ten, ten), comes(Backend, bye), wait(closeTimeout)},
-			client: `close 1009 "a frame over the size limit"`, backend: `close 1001`,
-			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
-		},
-		{
-			name: "nobody answers", rules: both,
-			events: []event{comes(Backend, over), wait(closeTimeout)},
-			client: `close 1001`, backend: `close 1009 "a frame over the size limit"`, cut: true,
-			report: "too large backend 1009 " + bigFrame, detail: "the backend sent " + bigFrame,
-		},
-		{
-			name: "a message of the client in fragments", rules: Rules{Client: messages},
-			events: []event{comes(Client, wstest.Part(ws.OpText, "0123456789"), wstest.Ping("p"), wstest.Last("x")), eof(Client), eof(Backend)},
-			client: `close 1009 "a message over the size limit"`, backend: `text- "0123456789", ping "p", close 1001`,
-			report: "too large client 1009 " + bigMessage, detail: "the client sent " + bigMessage,
-		},
-		{
-			name: "a message of the backend in one frame", rules: Rules{Backend: messages},
-			events: []event{comes(Backend, over), eof(Backend), eof(Client)},
-			client: `close 1001`, backend: `close 1009 "a message over the size limit"`,
-			report: "too large backend 1009 " + bigMessage, detail: "the backend sent " + bigMessage,
-		},
-		{
-			name: "while the other side is inside a frame: its end goes first", rules: both,
-			events: []event{part(Backend, 0, 7, ten), comes(Client, over), part(Backend, 7, 12, ten), comes(Backend, ten, bye), eof(Client)},
-			client: `text "0123456789", text "0123456789", close 1009 "a frame over the size limit"`, backend: `close 1001`,
-			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
-		},
-		{
-			name: "while the other side is inside a frame that never ends", rules: both,
-			events: []event{part(Backend, 0, 7, ten), comes(Client, over), wait(2 * closeTimeout)},
-			client: `+7 bytes`, backend: `close 1001`, cut: true,
-			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
-		},
-		{
-			name: "while the other side is inside a message", rules: both,
-			events: []event{comes(Backend, wstest.Part(ws.OpText, "a")), comes(Client, over), eof(Client), eof(Backend)},
-			client: `text- "a", close 1009 "a frame over the size limit"`, backend: `close 1001`,
-			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
-		},
-		{
-			name: "while its own reader stalls: it is told when that goes on", rules: both,
-			events: []event{stalls(Backend, ten), comes(Client, over), eof(Client), flows(Client), eof(Backend)},
-			client: `text "0123456789", close 1009 "a frame over the size limit"`, backend: `close 1001`,
-			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
-		},
-		{
-			name: "both sides: the first one counts", rules: both,
-			events: []event{comes(Backend, over), comes(Client, over), eof(Client), eof(Backend)},
-			client: `close 1001`, backend: `close 1009 "a frame over the size limit"`,
-			report: "too large backend 1009 " + bigFrame, detail: "the backend sent " + bigFrame,
-		},
-		{
-			name: "behind the other side's Close frame everything passes", rules: both,
-			events: []event{comes(Backend, wstest.Close(1000, "")), comes(Client, over, wstest.Close(1000, ""))},
-			client: `close 1000`, backend: `text "0123456789x", close 1000`, report: "close backend 1000",
-		},
-		{
-			name: "and behind the end of its stream", rules: both,
-			events: []event{eof(Client), comes(Backend, over, bye)},
-			client: `text "0123456789x", close 1001`, backend: `close 1001`, report: "lost client 1001",
-			detail: "the client closed the connection without a Close frame",
-		},
-		{
-			name: "a violation behind what is over changes nothing", rules: both,
-			events: []event{comes(Client, over), raw(Client, "\xff\xff"), eof(Backend)},
-			client: `close 1009 "a frame over the size limit"`, backend: `close 1001`,
-			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,
-		},
-
-		{
-			name: "too many messages of the client", rules: Rules{Client: few},
-			events: []event{comes(Client, ten, wstest.Part(ws.OpText, ""), wstest.Last("")), wait(s / 2), comes(Client, wstest.Ping("p"), ten, ten), eof(Client), eof(Backend)},
-			client: `close 1008 "messages over the rate limit"`, backend: `text "0123456789", text-, more, ping "p", close 1001`, at: s / 2,
-			report: "too fast client 1008 " + tooMany, detail: "the client sent " + tooMany,
-		},
-		{
-			name: "too many messages of the backend", rules: Rules{Backend: few},
-			events: []event{comes(Backend, ten, ten, ten), eof(Client), eof(Backend)},
-			client: `text "0123456789", text "0123456789", close 1001`, backend: `close 1008 "messages over the rate limit"`,
-			report: "too fast backend 1008 " + tooMany, detail: "the backend sent " + tooMany,
-		},
-		{
-			name: "as many as there may be", rules: Rules{Client: few},
-			events:  []event{comes(Client, ten, ten), wait(s), comes(Client, ten), wait(s), comes(Client, ten), wait(5 * s), comes(Client, ten, ten)},
-			backend: strings.Repeat(`text "0123456789", `, 5) + `text "0123456789"`, report: "none client 0", open: true,
-		},
-		{
-			name: "too many bytes of the client, between frames", rules: Rules{Client: bytesOf(31)},
-			events: []event{comes(Client, ten), comes(Client, ten), eof(Client), eof(Backend)},
-			client: `close 1008 "bytes over the rate limit"`, backend: `text "0123456789", close 1001`,
-			report: "too fast client 1008 " + tooMuch, detail: "the client sent " + tooMuch,
-		},
-		{
-			name: "too many bytes inside a frame: the rest of it goes first", rules: Rules{Client: bytesOf(10)},
-			events: []event{part(Client, 0, 9, ten), part(Client, 9, 14, ten), part(Client, 14, 16, ten), comes(Client, ten), eof(Client), eof(Backend)},
-			client: `close 1008 "bytes over the rate limit"`, backend: `text "0123456789", close 1001`,
-			report: "too fast client 1008 " + tooMuch, detail: "the client sent " + tooMuch,
-		},
-		{
-			name: "too many bytes inside a frame that never ends", rules: Rules{Backend: bytesOf(5)},
-			events: []event{part(Backend, 0, 5, ten), part(Backend, 5, 6, ten), wait(closeTimeout)},
-			client: `+6 bytes`, backend: `close 1008 "bytes over the rate limit"`, cut: true,
-			report: "too fast backend 1008 " + tooMuch, detail: "the backend sent " + tooMuch,
-		},
-		{
-			name: "too many bytes in control frames", rules: Rules{Backend: bytesOf(7)},
-			events: []event{comes(Backend, wstest.Ping("abc")), comes(Backend, wstest.Pong("x")), eof(Backend), eof(Client)},
-			client: `ping "abc", close 1001`, backend: `close 1008 "bytes over the rate limit"`,
-			report: "too fast backend 1008 " + tooMuch, detail: "the backend sent " + tooMuch,
-		},
-		{
-			name: "too many bytes of payload that pass unseen", rules: Rules{Client: bytesOf(14)},
-			events: []event{part(Client, 0, 9, ten), unseen(Client, 9, 13, ten), unseen(Client, 13, 15, ten), part(Client, 15, 16, ten), eof(Client), eof(Backend)},
-			client: `close 1008 "bytes over the rate limit"`, backend: `text "0123456789", close 1001`,
-			report: "too fast client 1008 " + tooMuch, detail: "the client sent " + tooMuch,
+			"bytes, inside a frame that goes on to its end", Traffic{ByteRate: 1e-3, ByteBurst: 1 << 20, Close: true}, []ws.Frame{frametest.Binary(x(size)), frametest.Binary(x(size))},
+			[]ws.Frame{frametest.Binary(x(size))}, TooFast, 1008, "bytes over the rate limit",
 		},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, tt.play)
-	}
-}
-
-// unseen has payload of a frame go on as through a pipe.
-func unseen(from Side, first, last int, f ws.Frame) event {
-	return func(p *play) {
-		b := sent(from, f)[first:last]
-		if p.ahead(from) < int64(len(b)) {
-			panic(fmt.Sprintf("%d bytes are ahead; want %d", p.ahead(from), len(b)))
-		}
-		p.sent[from] = append(p.sent[from], b...)
-		p.passed[from.other()] = append(p.passed[from.other()], b...)
-		p.core.passed(from, int64(len(b)), p.now)
-	}
-}
-
-// What is delayed arrives whole, in order and no sooner than it may.
-func TestCoreDelays(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name  string
-		rules Traffic
-		n     int // messages sent at once, of 16 bytes
-		took  int // seconds
-	}{
-		{"messages", Traffic{MessageRate: 2, MessageBurst: 3}, 23, 10},
-		{"bytes, each piece of 160", Traffic{ByteRate: 16, ByteBurst: 16}, 23, 19}, // the last piece has 3 messages, and waits for the two before
-		{"both, messages hold", Traffic{MessageRate: 2, MessageBurst: 3, ByteRate: 1000, ByteBurst: 1000}, 23, 10},
-		{"both, bytes hold", Traffic{MessageRate: 1000, MessageBurst: 1000, ByteRate: 16, ByteBurst: 16}, 23, 19},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			p := newPlay(false, Rules{Client: tt.rules})
-			var all []byte
-			for i := range tt.n {
-				all = append(all, sent(Client, wstest.Text(fmt.Sprintf("%010d", i)))...)
-			}
-			left := all
-			for len(left)+len(p.held[Client]) > 0 {
-				if len(p.held[Client]) == 0 && p.until(Client) <= p.now {
-					n := min(160, len(left))
-					p.bytes(Client, left[:n], false)
-					left = left[n:]
-					continue
+		for _, side := range []Side{Client, Backend} {
+			t.Run(tt.name+" of the "+side.String(), func(t *testing.T) {
+				t.Parallel()
+				h := newFixture(t)
+				if side == Client {
+					h.Group.Set(Rules{Client: tt.rules})
+				} else {
+					h.Group.Set(Rules{Backend: tt.rules})
 				}
-				p.pass(max(1, time.Duration(p.until(Client)-p.now)))
-				p.bytes(Client, nil, false)
-			}
-			if !bytes.Equal(p.passed[Backend], all) {
-				t.Errorf("%d of %d bytes passed", len(p.passed[Backend]), len(all))
-			}
-			if wrong := p.wrong(); wrong != "" {
-				t.Error(wrong)
-			}
-			if took := int((p.now + 5e8) / 1e9); took != tt.took {
-				t.Errorf("it took %d s; want %d", took, tt.took)
-			}
-		})
+				c, b := h.StartSession(relaytest.Loopback, relaytest.Loopback, Session{})
+				from, to := c, b
+				if side == Backend {
+					from, to = b, c
+				}
+				var sending, other sync.WaitGroup
+				sending.Go(func() { from.Send(tt.sent...) })
+				other.Go(func() {
+					to.Receive(tt.pass...)
+					to.AnswerClose("close 1001", wstest.Close(1001, ""))
+				})
+				want := frametest.Encode(side.Other(), wstest.Close(int(tt.code), tt.why))
+				got := make([]byte, len(want))
+				if _, err := io.ReadFull(from, got); err != nil {
+					t.Fatalf("the %s reads %x, %v", side, got, err)
+				}
+				if r := frametest.Parse(side.Other(), false, got); r.String() != fmt.Sprintf("close %d %q", tt.code, tt.why) {
+					t.Errorf("the %s reads %s; want close %d %q", side, &r, tt.code, tt.why)
+				}
+				sending.Wait()
+				from.Send(wstest.Close(int(tt.code), ""))
+				if side == Client {
+					from.ExpectRest("")
+				}
+				from.Close()
+				other.Wait()
+				h.ExpectReport(tt.cause, side, tt.code)
+			})
+		}
 	}
 }

@@ -1,186 +1,53 @@
-// Package relay is what happens after the handshake: it joins two open
-// connections into a session, lets through the frames that follow RFC 6455,
-// and ends every session with the Close frames that say why. It knows nothing
-// of HTTP, routes or configuration.
+// Package relay is what happens after the handshake: it joins two open connections into a
+// session, lets through the frames that follow RFC 6455, and ends every session with the
+// Close frames that tell why. It knows nothing of HTTP, routes or configuration.
 //
-// Frame rules are internal/frame's. What a session does about them is the
-// core's, which moves no bytes itself; engines move bytes and ask it.
+// The rules of frames are in internal/frame. What a session does about them is in core,
+// which moves no bytes. Two engines move bytes and ask it: epoll, for sessions between
+// sockets on Linux, and portable, for all others. This package is what the gateway uses of
+// them.
 package relay
 
-import (
-	"net"
-	"time"
+import "sluice/proxy/relay/core"
 
-	"github.com/gobwas/ws"
-
-	"sluice/internal/frame"
-	"sluice/internal/wire"
+// What sessions are made of, and what is reported of them: see package core.
+type (
+	Session = core.Session
+	View    = core.View
+	Report  = core.Report
+	Sink    = core.Sink
+	Group   = core.Group
+	Totals  = core.Totals
+	Rules   = core.Rules
+	Traffic = core.Traffic
+	Side    = core.Side
+	Cause   = core.Cause
+	Ending  = core.Ending
 )
 
-// A Session is what an engine takes over: two open connections behind the
-// handshake. The engine owns both from Join on.
-type Session struct {
-	ID              uint64
-	Group           *Group
-	Owner           any    // handed back in the Report
-	Note            string // handed back in the Report; a short one costs little while the session lives
-	Client, Backend wire.Side
-	Deflate         bool          // permessage-deflate was negotiated
-	BadGateway      ws.StatusCode // what the client is told when the backend is lost; 0 means 1014
-}
-
-// A View is the state of a session at one moment.
-type View struct {
-	ID                      uint64
-	Group                   *Group
-	Owner                   any
-	Opened, Last            time.Time // Last is that of the last data frame
-	FromClient, FromBackend frame.Counts
-
-	Cause Cause         // 0 while the session is open
-	By    Side          // who did what Cause says
-	Code  ws.StatusCode // of the Close frame that says so; 1005 when it had none
-}
-
-// A Report is how a session ended.
-type Report struct {
-	View
-	Duration time.Duration // until the last Close frame
-	Note     string
-	Reason   string // of the Close frame of Code
-	Detail   string // for the operator, may be empty
-}
-
-// A Sink is told of the end of every session. Its functions do not block; they
-// may call Join, but nothing that waits for a loop: one may be calling.
-type Sink struct {
-	Ended  func(Report)    // all is said
-	Closed func(owner any) // its sockets are closed; behind Ended
-
-	// Stayed tells that the TLS records of a session that begins stay with
-	// crypto/tls, though a connection of it has captured them, and why: one of
-	// few sentences.
-	Stayed func(why string)
-}
-
-// remembers reports whether records of a session were to be taken over.
-func (s *Session) remembers() bool {
-	for _, c := range [...]net.Conn{s.Client.Conn, s.Backend.Conn} {
-		if w := wire.Of(c); w != nil && w.Capturing() {
-			return true
-		}
-	}
-	return false
-}
-
-// forget has the connections of a session keep nothing for a take-over.
-func (s *Session) forget() {
-	for _, c := range [...]net.Conn{s.Client.Conn, s.Backend.Conn} {
-		if w := wire.Of(c); w != nil {
-			w.DropCapture()
-		}
-	}
-}
-
-// view returns what there is to see of the session.
-func (c core) view(owner any, by clock) View {
-	return View{
-		ID: c.id, Group: c.group, Owner: owner, Opened: by.time(c.opened), Last: by.time(c.last()),
-		FromClient: c.ends[Client].dir.Counts, FromBackend: c.ends[Backend].dir.Counts,
-		Cause: c.cause, By: c.by, Code: c.code,
-	}
-}
-
-// report returns how the session ended.
-func (c core) report(owner any, note string, by clock, now int64) Report {
-	w := c.wordy()
-	return Report{
-		View: c.view(owner, by), Duration: time.Duration(now - c.opened), Note: note, Reason: w.reason, Detail: w.detail,
-	}
-}
-
-// Side is one side of a session, or the gateway between them.
-type Side uint8
-
+// The sides of a session, and the gateway between them.
 const (
-	Client Side = iota
-	Backend
-	Gateway
+	Client  = core.Client
+	Backend = core.Backend
+	Gateway = core.Gateway
 )
 
-func (s Side) String() string {
-	switch s {
-	case Client:
-		return "client"
-	case Backend:
-		return "backend"
-	}
-	return "gateway"
-}
-
-// other returns the other end of the session.
-func (s Side) other() Side { return 1 - s }
-
-// A Cause is why a session ended.
-type Cause uint8
-
+// The causes of a session's end.
 const (
-	Closed Cause = iota + 1 // a Close frame of either side
-	Lost                    // a connection ended without one
-	Violation
-	TooLarge   // a frame or a message
-	TooFast    // messages or bytes
-	Idle       // no data frame for too long
-	Lifetime   // it lived as long as it may
-	Unanswered // a ping
-	Stalled    // a side took nothing of what waited for it for too long
-	Shutdown
-	RouteRemoved
-	BackendRemoved
-	Drained    // the endpoint shall have no sessions
-	Rebalanced // other endpoints have fewer
+	Closed         = core.Closed
+	Lost           = core.Lost
+	Violation      = core.Violation
+	TooLarge       = core.TooLarge
+	TooFast        = core.TooFast
+	Idle           = core.Idle
+	Lifetime       = core.Lifetime
+	Unanswered     = core.Unanswered
+	Stalled        = core.Stalled
+	Shutdown       = core.Shutdown
+	RouteRemoved   = core.RouteRemoved
+	BackendRemoved = core.BackendRemoved
+	Drained        = core.Drained
+	Rebalanced     = core.Rebalanced
+	Expired        = core.Expired
+	Operator       = core.Operator
 )
-
-func (c Cause) String() string {
-	switch c {
-	case Closed:
-		return "close"
-	case Lost:
-		return "lost"
-	case Violation:
-		return "protocol violation"
-	case TooLarge:
-		return "too large"
-	case TooFast:
-		return "too fast"
-	case Idle:
-		return "idle"
-	case Lifetime:
-		return "lifetime over"
-	case Unanswered:
-		return "ping unanswered"
-	case Stalled:
-		return "stalled"
-	case Shutdown:
-		return "shutdown"
-	case RouteRemoved:
-		return "route removed"
-	case BackendRemoved:
-		return "backend removed"
-	case Drained:
-		return "drained"
-	case Rebalanced:
-		return "rebalanced"
-	}
-	return "none"
-}
-
-// code returns what the client is told when it is the gateway that ends a
-// session.
-func (c Cause) code() ws.StatusCode {
-	switch c {
-	case RouteRemoved, BackendRemoved, Drained, Rebalanced:
-		return frame.StatusServiceRestart
-	}
-	return ws.StatusGoingAway
-}

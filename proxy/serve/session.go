@@ -67,14 +67,14 @@ func closeOnPanic(c net.Conn) {
 func (x *exchange) endIfLate(l *backend.Lease) {
 	engine := x.server.engine
 	if draining, over := l.Draining(); draining {
-		engine.End(func(v relay.View) bool { return v.ID == x.number }, relay.Drained, over)
+		engine.End(func(v relay.View) bool { return v.ID == x.number }, relay.Ending{Cause: relay.Drained}, over)
 	}
 	now := x.server.Current()
 	if now == x.snap {
 		return
 	}
 	for _, cause := range [...]relay.Cause{relay.RouteRemoved, relay.BackendRemoved} {
-		engine.End(func(v relay.View) bool { return v.ID == x.number && now.EndCause(v) == cause }, cause, 0)
+		engine.End(func(v relay.View) bool { return v.ID == x.number && now.EndCause(v) == cause }, relay.Ending{Cause: cause}, 0)
 	}
 }
 

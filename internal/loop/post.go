@@ -1,0 +1,80 @@
+//go:build linux
+
+package loop
+
+import "golang.org/x/sys/unix"
+
+// Reserve reserves a place for a connection: the loop keeps running until Enter is called
+// and, from then on, until Leave. It is false when the loop is over or has no epoll set.
+// Any goroutine may call it.
+func (l *Loop) Reserve() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over || !l.opened && !l.open() {
+		return false
+	}
+	l.entering++
+	l.load.Add(1)
+	return true
+}
+
+// Enter calls f on the loop: f puts the connection of a reservation there, or calls Leave.
+// Any goroutine may call it.
+func (l *Loop) Enter(f func()) {
+	l.Post(func() {
+		l.mu.Lock()
+		l.entering--
+		l.mu.Unlock()
+		f()
+	})
+}
+
+// Leave gives the places of n connections back: their sockets are closed and their slots
+// free.
+func (l *Loop) Leave(n int) { l.load.Add(-int64(n)) }
+
+// Post makes the loop call f. It is false, and f is not called, when the loop is over or
+// was never opened. Any goroutine may call it.
+func (l *Loop) Post(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over || !l.opened {
+		return false
+	}
+	l.posted = append(l.posted, f)
+	if len(l.posted) == 1 {
+		one := [8]byte{1}
+		unix.Write(l.wakeFd, one[:])
+	}
+	return true
+}
+
+// Call is Post, and waits until f has returned. Any other goroutine may call it.
+func (l *Loop) Call(f func()) {
+	done := make(chan struct{})
+	if l.Post(func() { defer close(done); f() }) {
+		<-done
+	}
+}
+
+// callPosted calls what was posted.
+func (l *Loop) callPosted() {
+	l.mu.Lock()
+	posted := l.posted
+	l.posted = nil
+	l.mu.Unlock()
+	for _, f := range posted {
+		f()
+	}
+}
+
+// finish makes the loop take no more functions, unless some are posted or will be.
+func (l *Loop) finish() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.posted) > 0 || l.entering > 0 {
+		return false
+	}
+	l.over = true
+	return true
+}

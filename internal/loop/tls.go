@@ -1,0 +1,86 @@
+//go:build linux
+
+package loop
+
+import (
+	"reflect"
+
+	"sluice/internal/record"
+)
+
+// cipherCacheSize is how many TLS states of a loop have their ciphers ready.
+const cipherCacheSize = 256
+
+// TLSStates is the TLS states of a loop's connections, in cells. Beside it is a
+// direct-mapped cache of ciphers, indexed by cell mod 256: a miss replaces the entry, and
+// the ciphers are built again when they are needed.
+type TLSStates struct {
+	cells Cells[record.State]
+	cache *[cipherCacheSize]cipherEntry // nil until there is a state
+}
+
+type cipherEntry struct {
+	cell    int32
+	ciphers record.Ciphers
+}
+
+// Add takes a state over and returns its cell. The caller's copy is wiped.
+func (s *TLSStates) Add(state *record.State) (cell int32) {
+	n, p := s.cells.Alloc()
+	*p = *state
+	state.Wipe()
+	if s.cache == nil {
+		s.cache = new([cipherCacheSize]cipherEntry)
+	}
+	s.entry(n).ciphers = record.Ciphers{}
+	return n
+}
+
+// entry returns the cache entry of a cell.
+func (s *TLSStates) entry(cell int32) *cipherEntry {
+	e := &s.cache[cell%cipherCacheSize]
+	if e.cell != cell {
+		*e = cipherEntry{cell: cell}
+	}
+	return e
+}
+
+// At returns the state of a cell and its ciphers. The ciphers are those of the state until
+// At is called for another cell.
+func (s *TLSStates) At(cell int32) (*record.State, *record.Ciphers) {
+	return s.cells.At(cell), &s.entry(cell).ciphers
+}
+
+// Remove wipes the state of a cell and frees it.
+func (s *TLSStates) Remove(cell int32) {
+	s.entry(cell).ciphers = record.Ciphers{}
+	s.cells.At(cell).Wipe()
+	s.cells.Release(cell)
+}
+
+// Mapped returns how many bytes the states take outside the Go heap. Any goroutine may
+// call it.
+func (s *TLSStates) Mapped() int64 { return s.cells.Mapped() }
+
+// Secrets counts what is kept of secrets: the bytes of cells that are not zero, and the
+// cache entries with ciphers. Both are 0 when all states were removed.
+func (s *TLSStates) Secrets() (bytes, ciphers int) {
+	for _, k := range s.cells.chunks {
+		if k == nil {
+			continue
+		}
+		for _, b := range k.memory {
+			if b != 0 {
+				bytes++
+			}
+		}
+	}
+	if s.cache != nil {
+		for i := range s.cache {
+			if !reflect.ValueOf(&s.cache[i].ciphers).Elem().IsZero() {
+				ciphers++
+			}
+		}
+	}
+	return bytes, ciphers
+}

@@ -1,0 +1,194 @@
+// Package core is what a session does about verdicts and about time: which bytes go on,
+// which frames the gateway sends itself, what it waits for and until when, and when the
+// session is over. It does no I/O and keeps no clock: engines move the bytes, tell it
+// what happened, and call it when a moment has come. What sessions are made of and what
+// is reported of them is here too.
+package core
+
+import (
+	"github.com/gobwas/ws"
+
+	"sluice/internal/frame"
+)
+
+// A Core is one session without its sockets. It is a value of two pointers; copies are
+// the same session. Its caller makes one call at a time, moves the bytes that Feed and
+// AppendOwn return, and calls Tick when the moment of NextDue has come.
+//
+// Moments are nanoseconds of the caller's clock, which does not go back; 0 means none.
+type Core struct {
+	*State
+	*Refs
+}
+
+// State is the part of a Core without pointers: engines may keep it outside the Go heap.
+type State struct {
+	id       uint64
+	opened   int64
+	sides    [2]side // by Side
+	deadline int64   // the moment of the planned end while the session is open; then the end of the wait for answers to Close frames, then for the peers to close; 0 means none
+	planned  Cause   // of the planned end; 0 means none is planned
+
+	cause      Cause // 0 while the session is open
+	by         Side
+	finished   bool // all is said and reported
+	code       ws.StatusCode
+	badGateway ws.StatusCode
+}
+
+// Refs is the part of a Core with pointers.
+type Refs struct {
+	group   *Group
+	outcome *outcome // nil until there is something to say of the end
+}
+
+// side is one side of a session.
+type side struct {
+	dir          frame.Direction // of what comes from it
+	silentSince  int64           // its silence counts from here: from the last bytes that were of use, or from what excuses it
+	peerPingAt   int64           // the last ping of the other side went to it then
+	pendingClose pendingClose    // a Close frame of the gateway's own that waits to be sent
+	pingDue      bool            // a ping is to be sent to it
+	pingSent     bool            // a ping was sent, of the gateway or of the other side, and nothing has come since
+	readDone     bool            // nothing more is expected from it: its Close frame or its last byte has come
+	writeDone    bool            // nothing more goes to it: a Close frame did, or nothing can
+	writeBroken  bool            // a write to it failed
+	unreachable  bool            // it cannot learn that the session is over, or did not answer in time
+}
+
+// pendingClose is a Close frame of the gateway's own that waits for its turn.
+type pendingClose struct {
+	code       ws.StatusCode   // 0 means there is none
+	violation  frame.Violation // what the reason says; None means it does not name one
+	explained  bool            // the reason is the outcome's
+	afterPeer  bool            // it goes behind all that the other side still sends
+	atBoundary bool            // the stream to the side is between frames, and nothing goes there before the Close frame
+}
+
+// outcome is the close reason and log detail of a session. It is allocated once, when the
+// session is ending or an end with a code of its own is planned.
+type outcome struct {
+	reason    string // of the peer's Close frame, or of the gateway's own
+	detail    string // for the operator
+	writeErrs [2]error
+	planned   *Ending // what the end at the deadline says, where that is not the cause's default
+}
+
+// New makes state and refs those of an open session, and returns its Core.
+func New(state *State, refs *Refs, s *Session, now int64) Core {
+	*state = State{id: s.ID, opened: now, badGateway: s.BadGateway}
+	*refs = Refs{group: s.Group}
+	c := Core{state, refs}
+	if c.badGateway == 0 {
+		c.badGateway = frame.StatusBadGateway
+	}
+	c.sides[Client].dir = frame.FromClient(s.Deflate)
+	c.sides[Backend].dir = frame.FromBackend(s.Deflate)
+	for i := range c.sides {
+		c.sides[i].silentSince, c.sides[i].dir.Last = now, now
+	}
+	return c
+}
+
+// ID returns the session's ID.
+func (c Core) ID() uint64 { return c.id }
+
+// Feed applies the rules to in, the next bytes of a side. It returns the bytes to forward,
+// which begin in, and how many bytes it consumed. Nothing else may be sent to the other
+// side until they are written. 0 consumed means: call again with more bytes behind the
+// same ones or, while [Core.Until] is in the future, with the same bytes then.
+func (c Core) Feed(from Side, in []byte, now int64) (out []byte, used int) {
+	x, y := &c.sides[from], &c.sides[from.Other()]
+	discard, counts := y.writeDone, x.dir.Counts
+	if c.closeReady(from.Other()) {
+		// The frame under way goes first, and nothing behind it.
+		if y.pendingClose.atBoundary = y.pendingClose.atBoundary || x.dir.Boundary(); y.pendingClose.atBoundary {
+			discard = true
+		} else if left := x.dir.Left(); int64(len(in)) > left {
+			in = in[:left]
+		}
+	}
+	v := x.dir.Next(in, c.limits(from), now)
+	if v.Take > 0 { // else the same bytes may come again
+		x.noteRead(now)
+	}
+	switch v.Do {
+	case frame.Excess:
+		c.overLimit(from, v.Violation)
+		return c.Feed(from, in, now) // without limits now
+	case frame.End:
+		x.readDone = true
+		c.blame(from, Violation, v.Violation)
+		return nil, len(in)
+	case frame.Close:
+		code, reason := frame.ParseClose(in[:v.Take])
+		c.setCause(Closed, from, code, reason, "")
+		x.readDone = true
+		if discard = discard || y.pendingClose.code != 0; !discard {
+			y.writeDone = true
+		}
+	}
+	switch {
+	case discard:
+		x.dir.Counts = counts
+	case v.Do != frame.Drop:
+		out = in[:v.Take]
+		if x.dir.ForwardedPing != 0 {
+			y.notePing(x.dir.ForwardedPing, now)
+			x.dir.ForwardedPing = 0
+		}
+	}
+	return out, v.Take
+}
+
+// ResetRates forgets what the sides have used of their rates. It is called when the rules
+// of the group may have changed.
+func (c Core) ResetRates() {
+	for i := range c.sides {
+		c.sides[i].dir.ResetRates()
+	}
+}
+
+// limits returns the limits of a side. There are none once the session is ending.
+func (c Core) limits(from Side) *frame.Limits {
+	if c.cause != 0 {
+		return nil
+	}
+	r := c.group.rules.Load()
+	if r == nil {
+		return nil
+	}
+	return r.limits[from]
+}
+
+// Until returns the moment before which a side must not be read or fed, because it is
+// over a rate. It may be in the past.
+func (c Core) Until(from Side) int64 {
+	if c.limits(from) == nil {
+		return 0
+	}
+	return c.sides[from].dir.Until()
+}
+
+// PayloadAhead returns how many of the next bytes of a side are payload that may go to the
+// other side without Feed.
+func (c Core) PayloadAhead(from Side) int64 {
+	if y := &c.sides[from.Other()]; y.writeDone || y.pendingClose.atBoundary {
+		return 0
+	}
+	return c.sides[from].dir.Left()
+}
+
+// PayloadForwarded tells the session that n bytes of PayloadAhead were read and go on.
+func (c Core) PayloadForwarded(from Side, n, now int64) {
+	x := &c.sides[from]
+	x.noteRead(now)
+	if x.dir.Passed(n, c.limits(from), now) {
+		c.overLimit(from, frame.ByteRate)
+	}
+}
+
+// atBoundary reports whether the stream to a side is between frames.
+func (c Core) atBoundary(to Side) bool {
+	return c.sides[to].pendingClose.atBoundary || c.sides[to.Other()].dir.Boundary()
+}

@@ -1,0 +1,115 @@
+package core
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/internal/frame"
+	"sluice/internal/limit"
+)
+
+// A Group is the sessions of one route. It lives as long as the route's identity,
+// across configurations.
+type Group struct {
+	Name  string
+	rules atomic.Pointer[compiledRules]
+	open  atomic.Int64
+
+	mu   sync.Mutex
+	past Totals
+}
+
+// Totals is what the sessions of a group did.
+type Totals struct {
+	Sessions                uint64
+	FromClient, FromBackend frame.Counts
+}
+
+// Rules are the limits of a group's sessions. Without any, the zero value, sessions only
+// have to follow RFC 6455.
+type Rules struct {
+	Client, Backend Traffic       // what each side may send
+	Idle            time.Duration // without a data frame
+	Lifetime        time.Duration // sessions end in the last tenth of it
+	Ping            time.Duration // silence of a side before it gets a ping
+	Pong            time.Duration // for something to come after the ping
+	Stall           time.Duration // in which a side may take nothing of the bytes that wait for it, or not end a TLS record
+	Buffer          int           // bytes that a direction holds while its reader does not take them; 0 means 64 KiB
+}
+
+// Traffic is what one side of a session may send. Sizes are of payload as it is on the
+// wire: compressed where permessage-deflate was negotiated.
+type Traffic struct {
+	Frame, Message int64   // bytes; 0 means any
+	MessageRate    float64 // data messages a second; 0 means any
+	MessageBurst   int64
+	ByteRate       float64 // bytes a second, headers and control frames too; 0 means any
+	ByteBurst      int64
+	Close          bool // a side over a rate ends the session; without, it is read more slowly
+}
+
+// compiledRules are Rules in the units that a Core calculates in.
+type compiledRules struct {
+	Rules
+	limits                            [2]*frame.Limits // by Side; nil means none
+	idle, lifetime, ping, pong, stall int64            // nanoseconds; 0 means none
+	buffer                            int
+}
+
+// Set makes r the rules of the group's sessions, of those that are open too. It reports
+// whether the rules changed; then the engine has to Review the sessions.
+func (g *Group) Set(r Rules) (changed bool) {
+	if old := g.rules.Load(); old != nil && old.Rules == r || old == nil && r == (Rules{}) {
+		return false
+	}
+	c := &compiledRules{
+		Rules: r, idle: int64(r.Idle), lifetime: int64(r.Lifetime), ping: int64(r.Ping), pong: int64(r.Pong), stall: int64(r.Stall),
+		buffer: r.Buffer,
+	}
+	for side, of := range [...]Traffic{Client: r.Client, Backend: r.Backend} {
+		if of == (Traffic{}) {
+			continue
+		}
+		c.limits[side] = &frame.Limits{
+			Frame: of.Frame, Message: of.Message, Close: of.Close,
+			Messages: limit.NewBucket(of.MessageRate, of.MessageBurst),
+			Bytes:    limit.NewBucket(of.ByteRate, of.ByteBurst),
+		}
+	}
+	g.rules.Store(c)
+	return true
+}
+
+// SessionJoined counts a session as open. An engine calls it in Join; [Core.Finish] takes
+// the session off the count.
+func (g *Group) SessionJoined() { g.open.Add(1) }
+
+// Open returns the number of sessions that have joined and not finished.
+func (g *Group) Open() int64 { return g.open.Load() }
+
+// Past returns the totals of the sessions that have finished.
+func (g *Group) Past() Totals {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.past
+}
+
+func (g *Group) sessionEnded(c Core) {
+	g.open.Add(-1)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.past.Sessions++
+	g.past.FromClient.Add(&c.sides[Client].dir.Counts)
+	g.past.FromBackend.Add(&c.sides[Backend].dir.Counts)
+}
+
+// ReadSize returns how many bytes of a side may be read at once: at most most. A
+// direction holds as many at most while its reader does not take them.
+func (c Core) ReadSize(from Side, most int) int {
+	r := c.group.rules.Load()
+	if r == nil || r.buffer == 0 {
+		return most
+	}
+	return min(most, r.buffer)
+}

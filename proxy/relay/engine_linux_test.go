@@ -1,5 +1,0 @@
-//go:build !portable
-
-package relay
-
-func portableOf(e *Engine) *Portable { return e.portable }

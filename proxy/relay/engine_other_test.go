@@ -1,5 +1,0 @@
-//go:build !linux || portable
-
-package relay
-
-func portableOf(e *Engine) *Portable { return e }

@@ -1,0 +1,140 @@
+//go:build linux && !portable
+
+package epoll
+
+import (
+	"golang.org/x/sys/unix"
+
+	"sluice/proxy/relay/core"
+)
+
+// advance does what the last change of a session has made possible: it sends the gateway's
+// own frames, finishes and closes the session when it is over, and tells epoll and the
+// timer what to wait for next. It is called behind everything that changes a session.
+func (l *loopSessions) advance(h handle) {
+	l.resume(h, core.Client)
+	l.resume(h, core.Backend)
+	if h.Closing() {
+		h.AwaitAnswers(l.Now())
+	}
+	for side := core.Client; side <= core.Backend; side++ {
+		if h.writePending(side) {
+			continue
+		}
+		if b := h.AppendOwn(side, l.ownFrame[:0], l.Now()); len(b) > 0 {
+			l.send(h, side, b)
+		}
+	}
+	if !h.Finished() && h.Over() && !h.writePending(core.Client) && !h.writePending(core.Backend) {
+		l.finish(h, core.LingerTime)
+	}
+	if h.Finished() {
+		l.closeWrites(h)
+		if h.sockets[core.Client].is(readEnded) && h.sockets[core.Backend].is(readEnded) && !h.writePending(core.Client) && !h.writePending(core.Backend) {
+			l.closeSockets(h)
+			return
+		}
+	}
+	l.watch(h)
+	if !h.Retired() {
+		l.releasePending(h)
+		l.setTimer(h)
+	}
+}
+
+// watch tells epoll which events of the sockets are of use now.
+func (l *loopSessions) watch(h handle) {
+	for side := range h.sockets {
+		s := &h.sockets[side]
+		var want uint8
+		if !s.is(readEnded) && !h.paused(core.Side(side), l.Now()) {
+			want |= unix.EPOLLIN
+			if h.pending != nil && s.events&unix.EPOLLIN == 0 {
+				h.pending[side].recordSince = l.Now() // the rest of a record could not come before
+			}
+		}
+		if h.writePending(core.Side(side)) {
+			want |= unix.EPOLLOUT
+		}
+		op := unix.EPOLL_CTL_MOD
+		switch {
+		case want == 0 && (s.is(readEnded) || s.is(hungUp)) && s.is(watched):
+			op = unix.EPOLL_CTL_DEL // epoll would report the error again and again
+		case want == s.events && (s.is(watched) || want == 0):
+			continue
+		case !s.is(watched):
+			op = unix.EPOLL_CTL_ADD
+		}
+		if err := l.Control(op, s.fd, &h.Entry, uint8(side), uint32(want)); err != nil && !s.is(readEnded) {
+			l.writeFailed(h, core.Side(side), err) // no memory, or no watches left
+			s.state |= readEnded
+			h.ReadEnded(core.Side(side), err)
+			l.advance(h)
+			return
+		}
+		s.events = want
+		if s.state |= watched; op == unix.EPOLL_CTL_DEL {
+			s.state &^= watched
+		}
+	}
+}
+
+// setTimer sets the timer of a session to the moment at which something is due. A timer
+// that fires too early is set again then.
+func (l *loopSessions) setTimer(h handle) {
+	when := h.LingersUntil()
+	if !h.Finished() {
+		when = h.NextDue(l.Now(), h.blockedSince(), h.partialSince(l.Now()))
+	}
+	if when != 0 && (h.Timer() == 0 || when < h.Timer()) {
+		l.SetTimer(&h.Entry, when)
+	}
+}
+
+// tick does what is due in a session.
+func (l *loopSessions) tick(h handle) {
+	if h.Finished() {
+		if h.LingersUntil() <= l.Now() {
+			l.closeSockets(h)
+		} else {
+			l.setTimer(h)
+		}
+		return
+	}
+	for side := core.Client; side <= core.Backend && !h.Retired(); side++ {
+		// Epoll reports room only when a third of the send buffer is free: a side
+		// that takes little has made some room all the same.
+		if h.writePending(side) {
+			l.flush(h, side)
+		}
+	}
+	switch {
+	case h.Retired():
+	case h.Tick(l.Now(), h.blockedSince(), h.partialSince(l.Now())):
+		l.abandon(h, core.LingerTime)
+	default:
+		l.advance(h)
+	}
+}
+
+// blockedSince returns by side the moment since which it takes nothing of the bytes that
+// wait for it; 0 where none wait.
+func (h handle) blockedSince() (since [2]int64) {
+	for side := core.Client; side <= core.Backend; side++ {
+		if h.writePending(side) {
+			since[side] = h.pending[side].blockedSince
+		}
+	}
+	return since
+}
+
+// partialSince returns by side the moment since which the rest of a TLS record that it has
+// begun could have come; 0 where none is begun, or the side is not read.
+func (h handle) partialSince(now int64) (since [2]int64) {
+	for side := core.Client; side <= core.Backend; side++ {
+		if h.pending != nil && len(h.pending[side].partialRecord) > 0 && !h.paused(side, now) {
+			since[side] = h.pending[side].recordSince
+		}
+	}
+	return since
+}

@@ -1,0 +1,171 @@
+//go:build linux && !portable
+
+// Package epoll runs sessions between sockets on event loops: no goroutine, no buffer and
+// no timer of the Go runtime belongs to a session. Where there is TLS, the loops protect
+// its records themselves.
+package epoll
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/internal/clock"
+	"sluice/internal/loop"
+	"sluice/proxy/relay/core"
+)
+
+// Engine is one loop for each CPU, with their sessions.
+type Engine struct {
+	loops     []*loopSessions
+	pipes     *loop.Pipes
+	takenOver atomic.Uint64 // TLS connections whose records the loops protect
+}
+
+// New returns an engine that tells sink of every session's end. It is idle until Run.
+func New(sink core.Sink, c clock.Clock) *Engine { return newEngine(sink, c, loop.NewPipes(0)) }
+
+func newEngine(sink core.Sink, c clock.Clock, pipes *loop.Pipes) *Engine {
+	e := &Engine{pipes: pipes}
+	for range runtime.GOMAXPROCS(0) {
+		e.loops = append(e.loops, newLoopSessions(sink, c, pipes))
+	}
+	return e
+}
+
+// Run runs the loops until ctx ends, aborts the sessions that are left, and returns when
+// all of them are reported and their sockets closed.
+func (e *Engine) Run(ctx context.Context) {
+	defer e.pipes.Close()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, l := range e.loops {
+		all.Go(func() { l.Run(ctx) })
+	}
+}
+
+// Join takes a session over and returns at once. If the loops cannot have it, Join returns
+// why: one of few sentences, for [core.Sink.Stayed]. The session is then as it was, except
+// that some of what its connections had read may now be in Early.
+func (e *Engine) Join(s *core.Session) (why string) {
+	l := slices.MinFunc(e.loops, func(a, b *loopSessions) int { return cmp.Compare(a.Load(), b.Load()) })
+	o := &handover{session: s}
+	if why := o.prepare(l); why != "" {
+		return why
+	}
+	for side := range o.sides {
+		if o.sides[side].hasTLS {
+			e.takenOver.Add(1)
+		}
+	}
+	s.Group.SessionJoined()
+	l.Enter(func() { l.start(o) })
+	return ""
+}
+
+// End ends the sessions that match, each at a random moment within spread, and returns
+// their number. The loops call match and wait for it.
+func (e *Engine) End(match func(core.View) bool, how core.Ending, spread time.Duration) (n int) {
+	e.scan(func(l *loopSessions, h handle) {
+		if match(l.view(h)) {
+			n++
+			l.endWithin(h, how, spread)
+		}
+	}, func() bool { return true })
+	return n
+}
+
+// endWithin ends a session at a random moment within spread.
+func (l *loopSessions) endWithin(h handle, how core.Ending, spread time.Duration) {
+	if spread > 0 {
+		h.PlanEnd(how, l.Now()+int64(rand.N(spread)))
+	} else {
+		h.End(how, core.Gateway)
+	}
+	l.advance(h)
+}
+
+// PlanEnd makes the session of an ID end at a time, unless it is to end sooner. It reports
+// whether there is such a session. It looks at one session after the other.
+func (e *Engine) PlanEnd(id uint64, at time.Time, how core.Ending) (found bool) {
+	e.scan(func(l *loopSessions, h handle) {
+		if h.ID() == id {
+			found = true
+			h.PlanEnd(how, l.clock.Moment(at))
+			l.advance(h)
+		}
+	}, func() bool { return !found })
+	return found
+}
+
+// Review applies the rules of the groups, which may have changed, to all sessions.
+func (e *Engine) Review() {
+	e.scan(func(l *loopSessions, h handle) {
+		h.ResetRates()
+		l.advance(h)
+	}, func() bool { return true })
+}
+
+// Memory returns how many bytes the engine holds that the Go runtime does not know of.
+func (e *Engine) Memory() (n int64) {
+	for _, l := range e.loops {
+		n += l.slots.Mapped() + l.tls.Mapped()
+	}
+	return n
+}
+
+// Each calls yield with every session that is not finished, until yield returns false.
+func (e *Engine) Each(yield func(core.View) bool) {
+	var views []core.View
+	e.scan(func(l *loopSessions, h handle) { views = append(views, l.view(h)) }, func() bool {
+		for _, v := range views {
+			if !yield(v) {
+				return false
+			}
+		}
+		views = views[:0]
+		return true
+	})
+}
+
+// scan makes the loops call f with every session that is not finished, a few hundred at a
+// time so that the other sessions need not wait long. It calls more after each time, and
+// stops when more returns false.
+func (e *Engine) scan(f func(*loopSessions, handle), more func() bool) {
+	for _, l := range e.loops {
+		for i, left := 0, true; left; i++ {
+			left = false
+			l.Call(func() {
+				if left = i < l.slots.Chunks(); left {
+					l.slots.EachInChunk(i, func(p *slot, r *slotRefs) {
+						if h := handleOf(p, r); !h.Finished() {
+							f(l, h)
+						}
+					})
+				}
+			})
+			if !more() {
+				return
+			}
+		}
+	}
+}
+
+// Drained waits until the sockets of all sessions are closed, or until ctx ends.
+func (e *Engine) Drained(ctx context.Context) {
+	for _, l := range e.loops {
+		empty := make(chan struct{})
+		if !l.Post(func() { l.drainWaiters = append(l.drainWaiters, empty); l.signalDrained() }) {
+			continue
+		}
+		select {
+		case <-empty:
+		case <-ctx.Done():
+		}
+	}
+}

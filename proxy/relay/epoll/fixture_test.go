@@ -1,0 +1,223 @@
+//go:build linux && !portable
+
+package epoll
+
+import (
+	"context"
+	"runtime"
+	"testing"
+	"time"
+
+	"sluice/internal/clock"
+	"sluice/internal/loop"
+	"sluice/internal/wstest"
+	"sluice/proxy/relay/core"
+	"sluice/proxy/relay/relaytest"
+)
+
+// engineFixture is an engine whose loops run while a test does.
+type engineFixture struct {
+	*relaytest.Fixture
+	engine *Engine
+}
+
+// joiner is an engine for tests whose sessions the loops can have.
+type joiner struct {
+	*Engine
+	t testing.TB
+}
+
+func (j joiner) Join(s core.Session) {
+	if why := j.Engine.Join(&s); why != "" {
+		j.t.Errorf("session %d: the loops cannot have it: %s", s.ID, why)
+	}
+}
+
+func newFixture(t testing.TB) *engineFixture { return newFixtureWith(t, loop.NewPipes(0)) }
+
+func newFixtureWith(t testing.TB, pipes *loop.Pipes) *engineFixture {
+	h := new(engineFixture)
+	h.Fixture = relaytest.NewFixture(t, func(sink core.Sink) relaytest.Engine {
+		h.engine = newEngine(sink, clock.New(), pipes)
+		return joiner{h.engine, t}
+	})
+	return h
+}
+
+// advanceTime lets time pass for the loops: what is due within d from now happens.
+func (h *engineFixture) advanceTime(d time.Duration) {
+	for _, l := range h.engine.loops {
+		l.Call(func() { l.SetNow(l.Now() + int64(d)); l.FireTimers() })
+	}
+}
+
+// until waits until ok holds for the session of an ID, on its loop.
+func (h *engineFixture) until(id uint64, what string, ok func(l *loopSessions, k handle) bool) {
+	h.T.Helper()
+	for end := time.Now().Add(wstest.Guard); time.Now().Before(end); runtime.Gosched() {
+		held := false
+		for _, l := range h.engine.loops {
+			l.Call(func() {
+				l.each(func(k handle) { held = held || k.ID() == id && ok(l, k) })
+			})
+		}
+		if held {
+			return
+		}
+	}
+	h.T.Fatalf("session %d: never %s", id, what)
+}
+
+// expectEmpty waits until the loops hold no session.
+func (h *engineFixture) expectEmpty() {
+	h.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), wstest.Guard)
+	defer cancel()
+	h.Drained(ctx)
+	if ctx.Err() != nil {
+		h.T.Fatal("sockets are still open")
+	}
+}
+
+// awaitPiped waits until data waits for a side, in a pipe where there is no TLS, and no
+// more comes from the other side: the buffers on the way are full.
+func (h *engineFixture) awaitPiped(id uint64, to core.Side) {
+	h.T.Helper()
+	last, looks := uint64(0), 0
+	h.until(id, "data in a pipe", func(l *loopSessions, k handle) bool {
+		v := l.view(k)
+		n := [...]uint64{core.Client: v.FromClient.Bytes, core.Backend: v.FromBackend.Bytes}[to.Other()]
+		if n != last || !k.writePending(to) || k.pending[to].pipe == nil && k.plain() {
+			last, looks = n, 0
+		}
+		looks++
+		return looks > 50
+	})
+}
+
+// expectQuiet checks that epoll reports no sockets: a loop that spins gets an event of the
+// same socket each time it asks.
+func (h *engineFixture) expectQuiet() {
+	h.T.Helper()
+	for _, l := range h.engine.loops {
+		events := uint64(0)
+		l.Call(func() { events -= l.Handled() })
+		for range 50 {
+			l.Call(func() {})
+		}
+		l.Call(func() { events += l.Handled() })
+		if events > 5 { // some may have been under way
+			h.T.Errorf("epoll reported %d events in 50 batches", events)
+		}
+	}
+}
+
+// serve is advanceTime, and lets the loops handle at that moment what sockets are ready.
+func (h *engineFixture) serve(d time.Duration) {
+	for _, l := range h.engine.loops {
+		l.Call(func() {
+			l.SetNow(l.Now() + int64(d))
+			l.FireTimers()
+			for l.Poll() > 0 {
+			}
+		})
+	}
+}
+
+// settle waits until the loops have handled what has come.
+func (h *engineFixture) settle() {
+	for quiet := 0; quiet < 10; {
+		before, after := uint64(0), uint64(0)
+		for _, l := range h.engine.loops {
+			l.Call(func() { before += l.Handled() })
+		}
+		for range 10 {
+			runtime.Gosched()
+		}
+		for _, l := range h.engine.loops {
+			l.Call(func() { after += l.Handled() })
+		}
+		if quiet++; before != after {
+			quiet = 0
+		}
+	}
+}
+
+// timedSession is a session on loops whose time the test decides.
+type timedSession struct {
+	*relaytest.TimedSession
+	h *engineFixture
+}
+
+func newTimedSession(t *testing.T, kind relaytest.Link, rules core.Rules) timedSession {
+	h := newFixture(t)
+	s := &relaytest.TimedSession{Fixture: h.Fixture}
+	s.Group.Set(rules)
+	s.C, s.B = s.StartSession(kind, kind, core.Session{Note: "noted"})
+	later := time.Duration(0)
+	s.AdvanceTime = func(d time.Duration) { later += d; h.serve(later) }
+	s.Settle = h.settle
+	s.AwaitFull = func(side core.Side) {
+		h.until(s.LastID, "full", func(_ *loopSessions, k handle) bool { return k.writePending(side) })
+	}
+	s.Settle()
+	return timedSession{s, h}
+}
+
+// loopStats is what the loops did and hold.
+type loopStats struct {
+	events, spliced uint64 // events, and bytes through pipes
+	pipes, borrowed int    // spare ones, and those in use
+}
+
+func (h *engineFixture) loopStats() (x loopStats) {
+	for _, l := range h.engine.loops {
+		l.Call(func() {
+			x.events += l.Handled()
+			x.spliced += l.splicedBytes
+			l.each(func(k handle) {
+				for side := core.Client; side <= core.Backend; side++ {
+					if k.pending != nil && k.pending[side].pipe != nil {
+						x.borrowed++
+					}
+				}
+			})
+		})
+	}
+	_, x.pipes = h.engine.pipes.Count()
+	return x
+}
+
+// expectTakenOver checks how many TLS connections the loops have taken over, and that no
+// session stayed with crypto/tls.
+func (h *engineFixture) expectTakenOver(n int) {
+	h.T.Helper()
+	if taken, why := h.engine.takenOver.Load(), h.Reasons(); taken != uint64(n) || len(why) != 0 {
+		h.T.Errorf("%d TLS connections were taken over, sessions left to crypto/tls for %q; want %d and none", taken, why, n)
+	}
+}
+
+// expectNoSecrets waits until the loops hold no session, and checks that they hold no
+// secrets either.
+func (h *engineFixture) expectNoSecrets() {
+	h.T.Helper()
+	h.expectEmpty()
+	for _, l := range h.engine.loops {
+		l.Call(func() {
+			if bytes, ciphers := l.tls.Secrets(); bytes != 0 || ciphers != 0 {
+				h.T.Errorf("%d bytes of secrets and %d ciphers are kept", bytes, ciphers)
+			}
+		})
+	}
+}
+
+// countSecretBytes counts the bytes of the loops' secrets that are not zero.
+func (h *engineFixture) countSecretBytes() (n int) {
+	for _, l := range h.engine.loops {
+		l.Call(func() {
+			bytes, _ := l.tls.Secrets()
+			n += bytes
+		})
+	}
+	return n
+}

@@ -1,0 +1,211 @@
+//go:build linux && !portable
+
+package epoll
+
+import (
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"sluice/internal/loop"
+	"sluice/proxy/relay/core"
+)
+
+// handleEvents handles what epoll reports of one socket.
+func (l *loopSessions) handleEvents(h handle, side core.Side, events uint32) {
+	s := &h.sockets[side]
+	if events&unix.EPOLLOUT != 0 {
+		l.flush(h, side)
+	}
+	switch {
+	case h.Retired():
+		return
+	case events&unix.EPOLLIN != 0 && s.events&unix.EPOLLIN != 0:
+		l.read(h, side)
+	case events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
+		l.handleHangUp(h, side, events)
+	}
+	if !h.Retired() {
+		l.advance(h)
+	}
+}
+
+// handleHangUp handles a socket that was reset, or closed by its peer at both ends, while
+// it is not being read. What came before can still be read when its turn comes.
+func (l *loopSessions) handleHangUp(h handle, side core.Side, events uint32) {
+	h.sockets[side].state |= hungUp
+	if events&unix.EPOLLERR != 0 || h.writePending(side) {
+		l.writeFailed(h, side, unix.ECONNRESET)
+	}
+}
+
+// writePending reports whether bytes wait to be written to a side.
+func (h handle) writePending(to core.Side) bool {
+	return h.pending != nil && (len(h.pending[to].out) > 0 || h.pending[to].pipe != nil)
+}
+
+// paused reports whether a side is not read: what came from it before has not gone on, or
+// it is over a rate. When the session is finished it is read, and the bytes are dropped.
+func (h handle) paused(side core.Side, now int64) bool {
+	return !h.Finished() && (h.writePending(side.Other()) || h.Until(side) > now)
+}
+
+// plain reports whether neither side has TLS.
+func (h handle) plain() bool {
+	return h.sockets[core.Client].tlsCell < 0 && h.sockets[core.Backend].tlsCell < 0
+}
+
+// read reads once from a side and passes on what came.
+func (l *loopSessions) read(h handle, from core.Side) {
+	s := &h.sockets[from]
+	if h.paused(from, l.Now()) {
+		return // advance tells epoll
+	}
+	if h.PayloadAhead(from) >= spliceMin && h.plain() && l.splice(h, from) {
+		return
+	}
+	plain, held := 0, 0
+	if h.pending != nil {
+		plain = copy(l.Buffer[:], h.pending[from].held)
+		held = plain + copy(l.Buffer[plain:], h.pending[from].partialRecord)
+	}
+	n, err := loop.Read(s.fd, l.Buffer[held:min(held+h.ReadSize(from, loop.BufferSize), len(l.Buffer))])
+	switch {
+	case err == unix.EAGAIN:
+		return
+	case err != nil:
+		s.state |= readEnded
+		h.ReadEnded(from, err)
+		return
+	case n == 0:
+		s.state |= readEnded
+		err = io.EOF
+		if held > plain {
+			err = io.ErrUnexpectedEOF
+		}
+		h.ReadEnded(from, err)
+		return
+	}
+	if h.Finished() {
+		if s.discarded += int32(n); s.discarded > core.LingerBytes {
+			s.state |= readEnded
+		}
+	}
+	if s.tlsCell < 0 {
+		l.consume(h, from, l.Buffer[:held+n])
+	} else {
+		l.consumeRecords(h, from, l.Buffer[:held+n], plain)
+	}
+}
+
+// consume applies the rules to in, bytes of a side, and sends on what may go. It keeps
+// what has to wait for more bytes or for its time.
+func (l *loopSessions) consume(h handle, from core.Side, in []byte) {
+	for len(in) > 0 {
+		out, used := h.Feed(from, in, l.Now())
+		if used == 0 {
+			break
+		}
+		in = in[used:]
+		if len(out) > 0 {
+			l.send(h, from.Other(), out)
+		}
+	}
+	switch {
+	case len(in) > 0:
+		p := &l.ensurePending(h)[from]
+		p.held = append(p.held[:0], in...)
+	case h.pending != nil:
+		h.pending[from].held = nil
+	}
+}
+
+// send sends b to a side, sealed if the side has TLS. b is free again afterwards.
+func (l *loopSessions) send(h handle, to core.Side, b []byte) {
+	if h.sockets[to].tlsCell >= 0 {
+		sealed, err := l.seal(h, to, b)
+		if err != nil {
+			l.writeFailed(h, to, err)
+			return
+		}
+		b = sealed
+	}
+	l.write(h, to, b)
+}
+
+// write writes b to the socket of a side. What the socket does not take is written later.
+func (l *loopSessions) write(h handle, to core.Side, b []byte) {
+	if len(b) == 0 || h.WriteBroken(to) {
+		return
+	}
+	if !h.writePending(to) {
+		n, err := loop.Write(h.sockets[to].fd, b)
+		switch {
+		case err == unix.EAGAIN:
+			n = 0
+		case err != nil:
+			l.writeFailed(h, to, err)
+			return
+		}
+		b = b[n:]
+	}
+	if len(b) > 0 {
+		p := &l.ensurePending(h)[to]
+		if !h.writePending(to) {
+			p.blockedSince = l.Now()
+		}
+		p.out = append(p.out, b...)
+	}
+}
+
+// flush writes what waits for a side.
+func (l *loopSessions) flush(h handle, to core.Side) {
+	if h.pending == nil {
+		return
+	}
+	if p := &h.pending[to]; len(p.out) > 0 {
+		n, err := loop.Write(h.sockets[to].fd, p.out)
+		switch {
+		case err == unix.EAGAIN:
+			return
+		case err != nil:
+			l.writeFailed(h, to, err)
+			return
+		}
+		p.blockedSince = l.Now()
+		if p.out = p.out[n:]; len(p.out) > 0 {
+			return
+		}
+		p.out = nil
+	}
+	l.drainPipe(h, to)
+	l.returnEmptyPipe(h, to)
+}
+
+// writeFailed notes that a side takes no more bytes, and drops what waits for it.
+func (l *loopSessions) writeFailed(h handle, side core.Side, err error) {
+	if h.pending != nil {
+		p := &h.pending[side]
+		p.out = nil
+		if p.pipe != nil {
+			l.pipes.Return(p.pipe)
+			p.pipe = nil
+		}
+	}
+	h.WriteFailed(side, err)
+}
+
+// resume passes on what was held for its time, if that has come, and then tells the
+// session of the end of the stream that came behind it.
+func (l *loopSessions) resume(h handle, from core.Side) {
+	if h.pending == nil || h.paused(from, l.Now()) {
+		return
+	}
+	if len(h.pending[from].held) > 0 {
+		l.consume(h, from, h.pending[from].held)
+	}
+	if err := h.pending[from].readErr; err != nil && h.Until(from) <= l.Now() {
+		h.pending[from].readErr = nil
+		h.ReadEnded(from, err)
+	}
+}

@@ -1,0 +1,131 @@
+//go:build linux && !portable
+
+package epoll
+
+import (
+	"sync/atomic"
+
+	"sluice/internal/clock"
+	"sluice/internal/frame"
+	"sluice/internal/loop"
+	"sluice/proxy/relay/core"
+)
+
+// loopSessions is the sessions of one loop, and the loop's [loop.Handler] for them.
+type loopSessions struct {
+	*loop.Loop
+	sink  core.Sink
+	clock clock.Clock
+	pipes *loop.Pipes  // the engine's
+	open  atomic.Int64 // sessions whose slots are reserved or taken
+
+	slots         slots
+	longNotes     map[int32]string // by number of the slot: notes that do not fit into it
+	tls           loop.TLSStates
+	sealed        []byte                 // records for a side, until the next ones
+	ownFrame      [frame.MaxControl]byte // for a frame of the gateway's own
+	sparePendings []*pending             // empty
+	drainWaiters  []chan struct{}        // closed when there is no session
+	splicedBytes  uint64                 // that went through pipes
+}
+
+func newLoopSessions(sink core.Sink, c clock.Clock, pipes *loop.Pipes) *loopSessions {
+	l := &loopSessions{Loop: loop.New(c), sink: sink, clock: c, pipes: pipes}
+	l.slots.Kind = l.AddHandler(l)
+	return l
+}
+
+// reserve reserves a place for a session; see [loop.Loop.Reserve].
+func (l *loopSessions) reserve() bool {
+	if !l.Reserve() {
+		return false
+	}
+	l.open.Add(1)
+	return true
+}
+
+// unreserve gives the place of a session back that did not come.
+func (l *loopSessions) unreserve() {
+	l.open.Add(-1)
+	l.Leave(1)
+}
+
+// Ready handles what epoll reports of a socket.
+func (l *loopSessions) Ready(id loop.SlotID, side uint8, events uint32) {
+	if h, ok := l.at(id); ok {
+		l.handleEvents(h, core.Side(side), events)
+	}
+}
+
+// Due handles the timer of a session.
+func (l *loopSessions) Due(id loop.SlotID) {
+	if h, ok := l.at(id); ok {
+		l.tick(h)
+	}
+}
+
+// BatchDone frees the slots of closed sessions. Until now handlers may hold handles of
+// them.
+func (l *loopSessions) BatchDone() {
+	if n := l.slots.FreeRetired(); n > 0 {
+		l.open.Add(-int64(n))
+		l.Leave(n)
+	}
+	l.signalDrained()
+}
+
+// Stop aborts all sessions.
+func (l *loopSessions) Stop() { l.each(l.abort) }
+
+// each calls f with every session whose sockets are open.
+func (l *loopSessions) each(f func(handle)) {
+	l.slots.Each(func(p *slot, r *slotRefs) { f(handleOf(p, r)) })
+}
+
+// start begins a session that was handed over.
+func (l *loopSessions) start(o *handover) {
+	p, r := l.slots.Alloc()
+	core.New(&p.state, &r.refs, o.session, l.Now())
+	h := handleOf(p, r)
+	h.owner = o.session.Owner
+	l.setNote(h, o.session.Note)
+	for side := range h.sockets {
+		s, from := &h.sockets[side], &o.sides[side]
+		s.fd, s.tlsCell = from.fd, noTLS
+		if from.hasTLS {
+			s.tlsCell = l.tls.Add(&from.state)
+		}
+	}
+	for side := range h.sockets {
+		l.startSide(h, core.Side(side), &o.sides[side])
+	}
+	if l.Stopping() {
+		l.abort(h)
+	} else {
+		l.advance(h)
+	}
+}
+
+// startSide passes on what a side sent before the loop had it.
+func (l *loopSessions) startSide(h handle, from core.Side, d *detachedSide) {
+	in := append(d.early, d.unread...)
+	if d.hasTLS {
+		l.consumeRecords(h, from, in, len(d.early))
+	} else {
+		l.consume(h, from, in)
+	}
+}
+
+// signalDrained lets the callers of Drained go on if there is no session any more.
+func (l *loopSessions) signalDrained() {
+	if len(l.drainWaiters) == 0 || l.open.Load() > 0 {
+		return
+	}
+	for _, c := range l.drainWaiters {
+		close(c)
+	}
+	l.drainWaiters = nil
+}
+
+// view returns the state of a session at this moment.
+func (l *loopSessions) view(h handle) core.View { return h.View(h.owner, l.note(h), l.clock) }

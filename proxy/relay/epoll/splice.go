@@ -1,0 +1,79 @@
+//go:build linux && !portable
+
+package epoll
+
+import (
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"sluice/proxy/relay/core"
+)
+
+const (
+	spliceMin   = 64 << 10 // bytes of payload still to come that make a pipe worth it
+	spliceTurns = 4        // before other sessions get their turn
+)
+
+// splice moves payload from a side to the other one through a pipe, without reading it. It
+// is false when the payload has to be copied.
+func (l *loopSessions) splice(h handle, from core.Side) bool {
+	pipe := l.pipes.Borrow()
+	if pipe == nil {
+		return false
+	}
+	to := from.Other()
+	p := l.ensurePending(h)
+	p[to].pipe, p[to].blockedSince = pipe, l.Now()
+	defer l.returnEmptyPipe(h, to)
+	for range spliceTurns {
+		ahead := h.PayloadAhead(from)
+		if ahead == 0 || h.Until(from) > l.Now() {
+			break
+		}
+		n, err := pipe.Fill(h.sockets[from].fd, h.ReadSize(from, int(min(ahead, int64(pipe.Size())))))
+		switch {
+		case err == unix.EAGAIN:
+			return true
+		case err == unix.EINVAL: // not this kind of socket
+			return false
+		case err != nil, n == 0:
+			if err == nil {
+				err = io.EOF
+			}
+			h.sockets[from].state |= readEnded
+			h.ReadEnded(from, err)
+			return true
+		}
+		l.splicedBytes += uint64(n)
+		h.PayloadForwarded(from, int64(n), l.Now())
+		if !l.drainPipe(h, to) {
+			break
+		}
+	}
+	return true
+}
+
+// drainPipe writes what is in the pipe to a side, and reports whether all of it went.
+func (l *loopSessions) drainPipe(h handle, to core.Side) bool {
+	for p := h.pending[to].pipe; p != nil && p.Len() > 0; {
+		_, err := p.Drain(h.sockets[to].fd)
+		switch {
+		case err == unix.EAGAIN:
+			return false
+		case err != nil:
+			l.writeFailed(h, to, err)
+			return false
+		}
+		h.pending[to].blockedSince = l.Now()
+	}
+	return true
+}
+
+// returnEmptyPipe gives the pipe to a side back if it is empty.
+func (l *loopSessions) returnEmptyPipe(h handle, to core.Side) {
+	if p := h.pending[to].pipe; p != nil && p.Len() == 0 {
+		h.pending[to].pipe = nil
+		l.pipes.Return(p)
+	}
+}

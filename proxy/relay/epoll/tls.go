@@ -1,0 +1,86 @@
+//go:build linux && !portable
+
+package epoll
+
+import (
+	"errors"
+	"io"
+
+	"sluice/internal/record"
+	"sluice/proxy/relay/core"
+)
+
+// consumeRecords is consume for a side with TLS. Buf begins with plain bytes of plaintext
+// that came before; ciphertext follows.
+func (l *loopSessions) consumeRecords(h handle, from core.Side, buf []byte, plain int) {
+	in, err := l.unseal(h, from, buf, plain)
+	l.consume(h, from, in)
+	if err == nil {
+		return
+	}
+	h.sockets[from].state |= readEnded
+	if h.Until(from) > l.Now() {
+		l.ensurePending(h)[from].readErr = err // behind what is held
+		return
+	}
+	h.ReadEnded(from, err)
+}
+
+// unseal opens the records of a side in place. It keeps the beginning of a record that is
+// not complete, and returns the plaintext, which lies at the start of buf. With an error
+// nothing more comes from the side: io.EOF is its close_notify.
+func (l *loopSessions) unseal(h handle, from core.Side, buf []byte, plain int) ([]byte, error) {
+	state, ciphers := l.tls.At(h.sockets[from].tlsCell)
+	in, opened := buf[plain:], false
+	for {
+		r, err := state.Open(ciphers, in, l.Now())
+		switch {
+		case err != nil:
+			l.keepPartialRecord(h, from, nil, true)
+			var alert *record.AlertError
+			if errors.As(err, &alert) && !alert.Remote {
+				l.write(h, from, state.Alert(ciphers, l.sealed[:0], alert.Alert))
+			}
+			return buf[:plain], err
+		case r.Kind == record.Closed:
+			l.keepPartialRecord(h, from, nil, true)
+			return buf[:plain], io.EOF
+		case r.Used == 0:
+			l.keepPartialRecord(h, from, in, opened)
+			return buf[:plain], nil
+		}
+		plain += copy(buf[plain:], r.Data)
+		in, opened = in[r.Used:], true
+	}
+}
+
+// keepPartialRecord keeps part, the beginning of a record, until more of it comes. Fresh
+// tells that it is another record than the one that was kept, whose buffer it reuses.
+func (l *loopSessions) keepPartialRecord(h handle, from core.Side, part []byte, fresh bool) {
+	switch {
+	case len(part) > 0:
+		p := &l.ensurePending(h)[from]
+		if fresh || len(p.partialRecord) == 0 {
+			p.recordSince = l.Now()
+		}
+		p.partialRecord = append(p.partialRecord[:0], part...)
+	case h.pending != nil:
+		h.pending[from].partialRecord = nil
+	}
+}
+
+// seal returns the records of b for a side. They are good until the next call.
+func (l *loopSessions) seal(h handle, to core.Side, b []byte) ([]byte, error) {
+	state, ciphers := l.tls.At(h.sockets[to].tlsCell)
+	var err error
+	l.sealed, err = state.Seal(ciphers, l.sealed[:0], b)
+	return l.sealed, err
+}
+
+// sendCloseNotify sends the close_notify of a side that has TLS, once.
+func (l *loopSessions) sendCloseNotify(h handle, to core.Side) {
+	if s := &h.sockets[to]; s.tlsCell >= 0 {
+		state, ciphers := l.tls.At(s.tlsCell)
+		l.write(h, to, state.Alert(ciphers, l.sealed[:0], record.CloseNotify))
+	}
+}

@@ -1,0 +1,176 @@
+// Package portable runs sessions with two goroutines each. It serves every system and
+// every kind of connection: sockets, TLS that stays with crypto/tls, and streams of other
+// connections.
+package portable
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"sluice/internal/clock"
+	"sluice/proxy/relay/core"
+)
+
+// Engine runs sessions. While a direction is silent it holds a buffer of 512 bytes, and one
+// of 64 KiB after a read that filled that to the last byte.
+type Engine struct {
+	sink    core.Sink
+	clock   clock.Clock
+	buffers sync.Pool
+
+	mu       sync.Mutex
+	sessions map[*session]bool // those with open connections; true until reported
+	empty    chan struct{}     // closed when the last session is removed; nil while it is not waited for
+	stopped  bool
+}
+
+// New returns an engine that tells sink of every session's end.
+func New(sink core.Sink, c clock.Clock) *Engine {
+	return &Engine{
+		sink:     sink,
+		clock:    c,
+		buffers:  sync.Pool{New: func() any { b := make([]byte, busyBuffer); return &b }},
+		sessions: make(map[*session]bool),
+	}
+}
+
+// Run waits for ctx to end, aborts the sessions that are left, and returns when all of
+// them are reported and their connections closed.
+func (e *Engine) Run(ctx context.Context) {
+	<-ctx.Done()
+	e.mu.Lock()
+	e.stopped = true
+	for s := range e.sessions {
+		s.abort()
+	}
+	e.mu.Unlock()
+	<-e.whenEmpty()
+}
+
+// Join takes a session over and returns at once. If the engine has stopped, the session is
+// aborted: both sides get their Close frames, and the session is reported like any other.
+func (e *Engine) Join(o core.Session) {
+	if o.Capturing() {
+		e.sink.Stayed("sluice has no event loops on this system")
+		o.DropCapture()
+	}
+	s := &session{
+		owner: o.Owner, note: o.Note, conns: [2]net.Conn{o.Client.Conn, o.Backend.Conn},
+		engine: e, concluded: make(chan struct{}),
+	}
+	s.changed.L = &s.mu
+	s.Core = core.New(&s.state, &s.refs, &o, e.clock.Now())
+	o.Group.SessionJoined()
+	e.mu.Lock()
+	e.sessions[s] = true
+	if e.stopped {
+		s.abort()
+	}
+	e.mu.Unlock()
+	go s.run(o.Client.Early, o.Backend.Early)
+}
+
+// report tells the sink that a session ended.
+func (e *Engine) report(s *session) {
+	e.mu.Lock()
+	e.sessions[s] = false
+	e.mu.Unlock()
+	s.mu.Lock()
+	r := s.Finish(s.owner, s.note, e.clock, s.endedAt)
+	s.mu.Unlock()
+	e.sink.Ended(r)
+}
+
+// remove forgets a session whose connections are closed.
+func (e *Engine) remove(s *session) {
+	e.sink.Closed(s.owner)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.sessions, s)
+	if len(e.sessions) == 0 && e.empty != nil {
+		close(e.empty)
+		e.empty = nil
+	}
+}
+
+// whenEmpty returns a channel that is closed as soon as no session has open connections.
+func (e *Engine) whenEmpty() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	empty := e.empty
+	if empty == nil {
+		empty = make(chan struct{})
+		if len(e.sessions) == 0 {
+			close(empty)
+		} else {
+			e.empty = empty
+		}
+	}
+	return empty
+}
+
+// Drained waits until the connections of all sessions are closed, or until ctx ends.
+func (e *Engine) Drained(ctx context.Context) {
+	select {
+	case <-e.whenEmpty():
+	case <-ctx.Done():
+	}
+}
+
+// End ends the sessions that match, each at a random moment within spread, and returns
+// their number.
+func (e *Engine) End(match func(core.View) bool, how core.Ending, spread time.Duration) (n int) {
+	for _, s := range e.unfinished() {
+		if match(s.currentView()) {
+			n++
+			s.endWithin(how, spread)
+		}
+	}
+	return n
+}
+
+// PlanEnd makes the session of an ID end at a time, unless it is to end sooner. It reports
+// whether there is such a session. It looks at one session after the other.
+func (e *Engine) PlanEnd(id uint64, at time.Time, how core.Ending) (found bool) {
+	for _, s := range e.unfinished() {
+		if s.ID() == id {
+			s.endAt(how, e.clock.Moment(at))
+			return true
+		}
+	}
+	return false
+}
+
+// Review applies the rules of the groups, which may have changed, to all sessions.
+func (e *Engine) Review() {
+	for _, s := range e.unfinished() {
+		s.review()
+	}
+}
+
+// Memory returns how many bytes the engine holds that the Go runtime does not know of.
+func (e *Engine) Memory() int64 { return 0 }
+
+// Each calls yield with every session that is not finished, until yield returns false.
+func (e *Engine) Each(yield func(core.View) bool) {
+	for _, s := range e.unfinished() {
+		if !yield(s.currentView()) {
+			return
+		}
+	}
+}
+
+// unfinished returns the sessions that are not reported yet.
+func (e *Engine) unfinished() []*session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := make([]*session, 0, len(e.sessions))
+	for s, open := range e.sessions {
+		if open {
+			all = append(all, s)
+		}
+	}
+	return all
+}

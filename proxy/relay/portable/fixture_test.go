@@ -1,0 +1,24 @@
+package portable
+
+import (
+	"testing"
+
+	"sluice/internal/clock"
+	"sluice/proxy/relay/core"
+	"sluice/proxy/relay/relaytest"
+)
+
+// engineFixture is an engine that runs while a test does.
+type engineFixture struct {
+	*relaytest.Fixture
+	engine *Engine
+}
+
+func newFixture(t testing.TB) *engineFixture {
+	h := new(engineFixture)
+	h.Fixture = relaytest.NewFixture(t, func(sink core.Sink) relaytest.Engine {
+		h.engine = New(sink, clock.New())
+		return h.engine
+	})
+	return h
+}
