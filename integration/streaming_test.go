@@ -25,7 +25,7 @@ import (
 func clients(t *testing.T, g *gateway) map[string]func(method, path string, body io.Reader) (*http.Response, error) {
 	ask := func(target wstest.Target) func(string, string, io.Reader) (*http.Response, error) {
 		client := g.client(t)
-		client.Timeout = 3 * wstest.Guard // a whole exchange may be long
+		client.Timeout = 15 * wstest.Guard // a whole exchange may be long
 		return func(method, path string, body io.Reader) (*http.Response, error) {
 			r, err := http.NewRequestWithContext(t.Context(), method, target.URL(path), body)
 			if err != nil {

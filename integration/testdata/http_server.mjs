@@ -34,4 +34,7 @@ const server = createServer(async (request, response) => {
       response.end(await readFile(new URL('page.html', import.meta.url)));
   }
 });
+// Longer than the gateway keeps a connection: one that closes while a request is
+// on its way to it fails the request, if that cannot be sent again.
+server.keepAliveTimeout = 120_000;
 server.listen(0, '127.0.0.1', () => console.log(`127.0.0.1:${server.address().port}`));
