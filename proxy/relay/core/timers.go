@@ -98,8 +98,8 @@ func (c Core) NextDue(now int64, blocked, partial [2]int64) int64 {
 //
 // Blocked has by side the moment since which the side has taken nothing of the bytes that
 // wait for it, 0 where none wait. While bytes wait for a side, the other side is not read.
-// Partial has by side the moment since which the rest of a TLS record that the side has
-// begun could have come, 0 where it has begun none.
+// Partial has by side the moment since which the gateway waits for the rest of a TLS record
+// that the side has begun, 0 while it does not.
 func (c Core) Tick(now int64, blocked, partial [2]int64) (expired bool) {
 	if c.Closing() {
 		switch {

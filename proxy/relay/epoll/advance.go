@@ -84,7 +84,7 @@ func (l *loopSessions) watch(h handle) {
 func (l *loopSessions) setTimer(h handle) {
 	when := h.LingersUntil()
 	if !h.Finished() {
-		when = h.NextDue(l.Now(), h.blockedSince(), h.partialSince(l.Now()))
+		when = h.NextDue(l.Now(), h.blockedSince(), h.partialSince())
 	}
 	if when != 0 && (h.Timer() == 0 || when < h.Timer()) {
 		l.SetTimer(&h.Entry, when)
@@ -110,7 +110,7 @@ func (l *loopSessions) tick(h handle) {
 	}
 	switch {
 	case h.Retired():
-	case h.Tick(l.Now(), h.blockedSince(), h.partialSince(l.Now())):
+	case h.Tick(l.Now(), h.blockedSince(), h.partialSince()):
 		l.abandon(h, core.LingerTime)
 	default:
 		l.advance(h)
@@ -128,11 +128,11 @@ func (h handle) blockedSince() (since [2]int64) {
 	return since
 }
 
-// partialSince returns by side the moment since which the rest of a TLS record that it has
-// begun could have come; 0 where none is begun, or the side is not read.
-func (h handle) partialSince(now int64) (since [2]int64) {
+// partialSince returns by side the moment since which the loop waits for the rest of a TLS
+// record that the side has begun; 0 where none is begun, or while the side is not read.
+func (h handle) partialSince() (since [2]int64) {
 	for side := core.Client; side <= core.Backend; side++ {
-		if h.pending != nil && len(h.pending[side].partialRecord) > 0 && !h.paused(side, now) {
+		if h.pending != nil && len(h.pending[side].partialRecord) > 0 && h.sockets[side].events&unix.EPOLLIN != 0 {
 			since[side] = h.pending[side].recordSince
 		}
 	}
