@@ -85,9 +85,9 @@ func (c core) due(now int64, stuck, begun [2]int64) int64 {
 
 // tick does what is due. Stuck is, by side, the moment since which it has taken
 // nothing of the bytes that wait for it, 0 where none do; while they do, the
-// other side is not read. Begun is the moment since which the rest of a TLS record
-// that it has begun could have come, 0 where none is begun. It reports whether the
-// time to wait for answers is over, and the session with it.
+// other side is not read. Begun is, by side, since when the gateway waits for the
+// rest of a TLS record from it, 0 while it does not. It reports whether the time to
+// wait for answers is over, and the session with it.
 func (c core) tick(now int64, stuck, begun [2]int64) (expired bool) {
 	if c.closing() {
 		switch {

@@ -24,11 +24,11 @@ func (k joint) stuck() (since [2]int64) {
 	return since
 }
 
-// begun returns, by side, the moment since which the rest of a TLS record that it
-// has begun could have come; 0 if none is begun, or it is not read.
-func (k joint) begun(now int64) (since [2]int64) {
+// begun returns, by side, since when the loop waits for the rest of a TLS record that
+// the side has begun; 0 if none is begun, or while the side is not read.
+func (k joint) begun() (since [2]int64) {
 	for side := Client; side <= Backend; side++ {
-		if k.hot != nil && len(k.hot[side].record) > 0 && !k.paused(side, now) {
+		if k.hot != nil && len(k.hot[side].record) > 0 && k.sockets[side].events&unix.EPOLLIN != 0 {
 			since[side] = k.hot[side].begun
 		}
 	}
@@ -288,7 +288,7 @@ func (l *loop) settle(k joint) {
 func (l *loop) wakeAt(k joint) {
 	when := k.deadline
 	if !k.done {
-		when = k.due(l.now, k.stuck(), k.begun(l.now))
+		when = k.due(l.now, k.stuck(), k.begun())
 	}
 	if when != 0 && (k.alarm == 0 || when < k.alarm) { // a later one is found when this one rings
 		l.alarms.set(k.place, when)
@@ -303,7 +303,7 @@ func (l *loop) watch(k joint) {
 		if !s.is(ended) && !k.paused(Side(side), l.now) {
 			want |= unix.EPOLLIN
 			if k.hot != nil && s.events&unix.EPOLLIN == 0 {
-				k.hot[side].begun = l.now // what is begun could not go on before
+				k.hot[side].begun = l.now // the rest could not be read before
 			}
 		}
 		if k.busy(Side(side)) {
@@ -352,7 +352,7 @@ func (l *loop) tick(k joint) {
 	}
 	switch {
 	case k.gone:
-	case k.tick(l.now, k.stuck(), k.begun(l.now)):
+	case k.tick(l.now, k.stuck(), k.begun()):
 		l.giveUp(k, lingerTime)
 	default:
 		l.settle(k)
