@@ -18,12 +18,13 @@ type stillness struct {
 	ended  atomic.Int64 // when the last pause was over; 0 for never
 }
 
-// longestPause is how long a tick may be late.
-const longestPause = closeTimeout / 2
+// longestPause is how long a tick may be late. A peer that says its last word
+// within two seconds has three more, in which it needs the processor several times.
+const longestPause = closeTimeout / 10
 
 // watch watches until ctx ends.
 func (s *stillness) watch(ctx context.Context) {
-	tick := time.NewTicker(longestPause / 25)
+	tick := time.NewTicker(longestPause / 10)
 	defer tick.Stop()
 	s.ticked.Store(time.Now().UnixNano())
 	for {
@@ -39,7 +40,8 @@ func (s *stillness) watch(ctx context.Context) {
 	}
 }
 
-// lately reports whether there is such a pause, or was one just before.
+// lately reports whether there is such a pause, or was one in the time in which
+// its effects are seen.
 func (s *stillness) lately() bool {
 	now := time.Now().UnixNano()
 	return now-s.ticked.Load() > int64(longestPause) || now-s.ended.Load() < int64(4*closeTimeout)
