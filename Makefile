@@ -39,7 +39,7 @@ run-tests:
 	mkdir -p $(COVERAGE)
 	CGO_ENABLED=1 GOCOVERDIR=$(COVERAGE) go test -race -count=1 -timeout=30m ./...
 
-# The race detector allocates and takes memory by itself: these tests skip it.
+# These tests skip themselves under the race detector, which takes memory by itself.
 run-budgets:
 	status=0; \
 	go test -count=1 -run='Alloc' ./proxy/... ./internal/... ./route || status=1; \

@@ -738,8 +738,8 @@ func TestTLSRecordsBegunByASideOverARate(t *testing.T) {
 	}
 }
 
-// The same for a side that is not read because the other one takes nothing, in the
-// moment in which that takes all.
+// The same for a side that is not read because the other one takes nothing, judged
+// at the moment at which that one has taken everything.
 func TestTLSRecordsBegunForASlowReader(t *testing.T) {
 	for _, by := range []Side{Client, Backend} {
 		t.Run(by.String(), func(t *testing.T) {
@@ -764,7 +764,7 @@ func TestTLSRecordsBegunForASlowReader(t *testing.T) {
 					l.flush(k, by.other())
 				}
 				if k.tick(l.now, k.stuck(), k.begun()); k.closing() {
-					t.Error("who was not read has stalled")
+					t.Error("a side that was not read has stalled")
 				}
 				l.settle(k)
 				return true
@@ -786,7 +786,7 @@ func TestRelayingTLSAllocatesNothing(t *testing.T) {
 	secure := forgedTLS(t, loopback)
 	for _, tt := range []struct{ size, sessions, rounds int }{{128, 1, 5000}, {128, 100, 100}, {16 << 10, 1, 500}, {1 << 20, 1, 20}} {
 		t.Run(fmt.Sprintf("%d bytes, %d sessions", tt.size, tt.sessions), func(t *testing.T) {
-			const warmUp = 5
+			const warmUp, measured = 5, 3
 			h := newHall(t)
 			var ways []*way
 			for range tt.sessions {
@@ -794,7 +794,7 @@ func TestRelayingTLSAllocatesNothing(t *testing.T) {
 				for _, ends := range [][2]*peer{{c, b}, {b, c}} {
 					message := sent(ends[0].side, binary(strings.Repeat("x", tt.size)))
 					w := &way{from: ends[0].forger().Conn, to: ends[1].forger().Conn, size: len(message)}
-					for range tt.rounds + warmUp {
+					for range measured*tt.rounds + warmUp {
 						var sealed []byte
 						for part := range slices.Chunk(message, 1<<14) {
 							sealed = append(sealed, ends[0].forger().seal(typeData, part...)...)
@@ -823,11 +823,15 @@ func TestRelayingTLSAllocatesNothing(t *testing.T) {
 			}
 			play(warmUp)
 			messages := tt.rounds * len(ways)
-			most := uint64(50 + messages/50) // the runtime allocates for itself now and then
+			most := uint64(50) // the runtime allocates for itself now and then
 			if tt.size > loopBuffer {
 				most += uint64(messages) // the beginning of a record waits for more now and then
 			}
-			if n := mallocs(func() { play(tt.rounds) }); n > most {
+			n := mallocs(func() { play(tt.rounds) })
+			for range measured - 1 { // the runtime does not do so each time
+				n = min(n, mallocs(func() { play(tt.rounds) }))
+			}
+			if n > most {
 				t.Errorf("%d messages of %d bytes: %d allocations; want at most %d", messages, tt.size, n, most)
 			}
 			h.took(2 * tt.sessions)
