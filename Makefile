@@ -42,7 +42,7 @@ run-tests:
 	mkdir -p $(COVERAGE)
 	CGO_ENABLED=1 GOCOVERDIR=$(COVERAGE) go test -race -count=1 -timeout=30m -parallel=$(PARALLEL) ./...
 
-# These tests skip themselves under the race detector, which allocates by itself.
+# These tests skip themselves under the race detector, which takes memory by itself.
 run-budgets:
 	go test -count=1 -run='Alloc|TakeNotAllMemory' ./proxy/... ./internal/... ./route ./integration
 

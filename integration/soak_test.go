@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -158,7 +159,8 @@ func (s *soak) run(length time.Duration) {
 		workers.Go(func() {
 			for ctx.Err() == nil && !s.t.Failed() {
 				err := s.play(ctx)
-				if err != nil && s.pauses.lately() {
+				// Nothing of the kind explains bytes that were not sent.
+				if _, wrong := errors.AsType[fault](err); err != nil && !wrong && s.pauses.lately() {
 					s.excused.Add(1)
 					continue
 				}

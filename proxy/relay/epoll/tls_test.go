@@ -756,7 +756,7 @@ func TestRelayingTLSAllocatesNothing(t *testing.T) {
 	secure := relaytest.ForgedTLS(t, relaytest.Loopback)
 	for _, tt := range []struct{ size, sessions, rounds int }{{128, 1, 5000}, {128, 100, 100}, {16 << 10, 1, 500}, {1 << 20, 1, 20}} {
 		t.Run(fmt.Sprintf("%d bytes, %d sessions", tt.size, tt.sessions), func(t *testing.T) {
-			const warmUp = 5
+			const warmUp, measured = 5, 3
 			h := newFixture(t)
 			var ways []*sealedDirection
 			for range tt.sessions {
@@ -764,7 +764,7 @@ func TestRelayingTLSAllocatesNothing(t *testing.T) {
 				for _, ends := range [][2]*relaytest.Peer{{c, b}, {b, c}} {
 					message := frametest.Encode(ends[0].Side, frametest.Binary(strings.Repeat("x", tt.size)))
 					w := &sealedDirection{from: ends[0].Forger().Conn, to: ends[1].Forger().Conn, size: len(message)}
-					for range tt.rounds + warmUp {
+					for range measured*tt.rounds + warmUp {
 						var sealed []byte
 						for part := range slices.Chunk(message, 1<<14) {
 							sealed = append(sealed, ends[0].Forger().Seal(relaytest.TypeData, part...)...)
@@ -793,11 +793,15 @@ func TestRelayingTLSAllocatesNothing(t *testing.T) {
 			}
 			play(warmUp)
 			messages := tt.rounds * len(ways)
-			most := uint64(50 + messages/50) // the runtime allocates for itself sometimes
+			most := uint64(50) // the runtime allocates for itself sometimes
 			if tt.size > loop.BufferSize {
 				most += uint64(messages) // sometimes the beginning of a record waits for the rest
 			}
-			if n := relaytest.Mallocs(func() { play(tt.rounds) }); n > most {
+			n := relaytest.Mallocs(func() { play(tt.rounds) })
+			for range measured - 1 { // the runtime does not do so each time
+				n = min(n, relaytest.Mallocs(func() { play(tt.rounds) }))
+			}
+			if n > most {
 				t.Errorf("%d messages of %d bytes: %d allocations; want at most %d", messages, tt.size, n, most)
 			}
 			h.expectTakenOver(2 * tt.sessions)
