@@ -24,19 +24,19 @@ var layers = map[string][]string{
 		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/translate",
 		"sluice/proxy/backend", "sluice/proxy/compress", "sluice/proxy/relay",
-		"sluice/internal/cookie", "sluice/internal/limit", "sluice/internal/telemetry", "github.com/rs/zerolog",
+		"sluice/internal/cookie", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/telemetry", "github.com/rs/zerolog",
 	},
 	"proxy/translate": {
 		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/tlsconf/certfile", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/headers", "sluice/proxy/probe",
 		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
-		"github.com/gobwas/ws",
+		"sluice/internal/limit", "github.com/gobwas/ws",
 	},
 	"proxy/serve": {
 		"sluice/route", "sluice/tlsconf", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/clientio", "sluice/proxy/headers",
 		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
-		"sluice/internal/cookie", "sluice/internal/httpsyntax", "sluice/internal/limit", "sluice/internal/telemetry", "sluice/internal/wire",
+		"sluice/internal/cookie", "sluice/internal/httpsyntax", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/telemetry", "sluice/internal/wire",
 		"github.com/gobwas/ws", "github.com/rs/zerolog",
 	},
 	"proxy/listen": {
@@ -48,7 +48,7 @@ var layers = map[string][]string{
 	"proxy/clientio": {"sluice/internal/wire", "golang.org/x/net/http/httpguts"},
 	"proxy/headers":  {"sluice/internal/fieldname", "sluice/internal/httpsyntax"},
 	"tlsconf":        {"sluice/internal/httpsyntax", "sluice/tlsconf/acme", "sluice/tlsconf/certfile", "sluice/tlsconf/localca", "sluice/internal/atomicfile"},
-	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},
+	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/message", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},
 	"proxy/backend":  {"sluice/internal/limit", "sluice/proxy/backend/balance", "sluice/proxy/backend/dial", "sluice/proxy/backend/dns"},
 	"config": {
 		"sluice/config/decode", "sluice/config/report", "sluice/config/schema", "sluice/config/spelling", "sluice/config/units",
@@ -60,10 +60,10 @@ var layers = map[string][]string{
 	"config/report":   {"sluice/internal/httpsyntax"},
 	"config/units":    {},
 
-	"route":          {"sluice/internal/httpsyntax"},
-	"proxy/answer":   {"sluice/internal/httpsyntax"},
-	"proxy/compress": {"github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
-	"proxy/forward":  {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/httpsyntax", "golang.org/x/net/http/httpguts"},
+	"route":          {"sluice/internal/httpsyntax", "sluice/internal/message"},
+	"proxy/answer":   {"sluice/internal/httpsyntax", "sluice/internal/message"},
+	"proxy/compress": {"sluice/internal/message", "github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
+	"proxy/forward":  {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/message", "golang.org/x/net/http/httpguts"},
 
 	"proxy/relay":           {"sluice/proxy/relay/core", "sluice/proxy/relay/epoll", "sluice/proxy/relay/portable", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/wire"},
 	"proxy/relay/epoll":     {"sluice/proxy/relay/core", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/loop", "sluice/internal/record", "sluice/internal/wire", "golang.org/x/sys/unix"},
@@ -76,7 +76,7 @@ var layers = map[string][]string{
 	"proxy/backend/dial":    {"sluice/internal/limit", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/http2"},
 	"proxy/backend/dns":     {"sluice/internal/limit", "golang.org/x/net/dns/dnsmessage"},
 
-	"internal/cookie":    {},
+	"internal/cookie":    {"sluice/internal/message"},
 	"internal/telemetry": {"sluice/internal/frame", "sluice/internal/limit", "github.com/gobwas/ws", "github.com/rs/zerolog"},
 	"tlsconf/acme":       {"sluice/tlsconf/certfile", "sluice/internal/atomicfile", "sluice/internal/pemfile", "golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
 	"tlsconf/certfile":   {"sluice/internal/pemfile"},
@@ -90,6 +90,7 @@ var layers = map[string][]string{
 	"internal/clock":           {},
 	"internal/limit":           {"golang.org/x/sys/unix"},
 	"internal/loop":            {"sluice/internal/clock", "sluice/internal/record", "golang.org/x/sys/unix"},
+	"internal/message":         {},
 	"internal/pemfile":         {},
 	"internal/record":          {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},
 	"internal/wire":            {"golang.org/x/sys/unix"},

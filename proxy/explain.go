@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"sluice/config"
+	"sluice/internal/message"
 	"sluice/proxy/serve"
 	"sluice/proxy/translate"
 	"sluice/route"
@@ -47,7 +48,7 @@ func Explain(cfg *config.Config, q Question) (*Explanation, error) {
 		entries[i] = route.Entry[*config.Route]{Pattern: translate.Pattern(c), Value: c}
 	}
 	table, _ := route.Compile(entries) // conflicts are for Check to report
-	r, _, err := serve.RouteRequest(q.Method, q.URL.Host, q.URL, q.Header, q.WebSocket)
+	r, _, err := serve.RouteRequest(q.message(), q.WebSocket)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +77,12 @@ func Explain(cfg *config.Config, q Question) (*Explanation, error) {
 	}
 	e.Refused = refused(policy, q)
 	return e, nil
+}
+
+func (q *Question) message() *message.Request {
+	return &message.Request{
+		Method: q.Method, Host: q.URL.Host, Path: message.PathOf(q.URL), RawQuery: q.URL.RawQuery, Header: message.HeaderOf(q.Header),
+	}
 }
 
 // refused returns why a policy lets no such handshake through, or "".

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/message"
 	"sluice/route"
 )
 
@@ -95,12 +96,12 @@ func TestMatchByConditions(t *testing.T) {
 	if len(conflicts) > 0 {
 		t.Fatal(conflicts)
 	}
-	header := func(kv ...string) http.Header {
+	header := func(kv ...string) message.Header {
 		h := http.Header{}
 		for i := 0; i < len(kv); i += 2 {
 			h.Add(kv[i], kv[i+1])
 		}
-		return h
+		return message.HeaderOf(h)
 	}
 	tests := []struct {
 		name    string
@@ -232,7 +233,7 @@ func FuzzMatch(f *testing.F) {
 		if len(conflicts) > 0 {
 			return
 		}
-		q := route.Request{Method: "GET", Query: askedQuery, Header: http.Header{http.CanonicalHeaderKey(name): {askedValue}}}
+		q := route.Request{Method: "GET", Query: askedQuery, Header: message.HeaderOf(http.Header{http.CanonicalHeaderKey(name): {askedValue}})}
 		var err1, err2 error
 		q.Host, err1 = route.CleanHost(askedHost)
 		q.Path, err2 = route.Clean(askedPath)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"sluice/internal/message"
 	"sluice/route"
 )
 
@@ -98,7 +99,7 @@ func meets(p route.Pattern, r route.Request) (rest string, ok bool) {
 		return "", false
 	}
 	for name, want := range p.Headers {
-		values := r.Header.Values(name)
+		values := r.Header.Values(http.CanonicalHeaderKey(name))
 		if len(values) == 0 || want != "*" && !slices.Contains(values, want) {
 			return "", false
 		}
@@ -133,7 +134,7 @@ var (
 )
 
 // headers returns all header sections of a few values, one of which is in no pattern.
-func headers() (list []http.Header) {
+func headers() (list []message.Header) {
 	values := [][]string{nil, {"1"}, {"2"}, {"3"}, {"2", "1"}}
 	for _, x := range values {
 		for _, y := range values {
@@ -144,7 +145,7 @@ func headers() (list []http.Header) {
 			if y != nil {
 				h["Y"] = y
 			}
-			list = append(list, h)
+			list = append(list, message.HeaderOf(h))
 		}
 	}
 	return list

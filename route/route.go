@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"sluice/internal/message"
 )
 
 // Entry is a route to compile: what it matches, and the value that a match returns.
@@ -18,11 +20,11 @@ type Entry[T any] struct {
 // Request is what is matched.
 type Request struct {
 	Method    string
-	Host      string      // from [CleanHost]
-	Path      string      // from [Clean]; a target that is no path, such as the "*" of OPTIONS, matches no route
-	Query     string      // escaped, without '?'
-	Header    http.Header // names in canonical form, as net/http reads them
-	WebSocket bool        // a WebSocket handshake; it counts as GET, also over HTTP/2, where its method is CONNECT
+	Host      string // from [CleanHost]
+	Path      string // from [Clean]; a target that is no path, such as the "*" of OPTIONS, matches no route
+	Query     string // escaped, without '?'
+	Header    message.Header
+	WebSocket bool // a WebSocket handshake; it counts as GET, also over HTTP/2, where its method is CONNECT
 }
 
 // method returns the method that routes compare with theirs.

@@ -2,11 +2,11 @@ package route
 
 import (
 	"cmp"
-	"net/http"
 	"slices"
 	"strings"
 
 	"sluice/internal/httpsyntax"
+	"sluice/internal/message"
 )
 
 // rule is a compiled route.
@@ -110,8 +110,8 @@ func (r *rule[T]) admits(q *Request) Miss {
 }
 
 // inHeader reports whether one of the values of the header is that of c. Case counts.
-func (c condition) inHeader(h http.Header) bool {
-	values := h[c.name]
+func (c condition) inHeader(h message.Header) bool {
+	values := h.Values(c.name)
 	return c.value == anyValue && len(values) > 0 || slices.Contains(values, c.value)
 }
 

@@ -16,6 +16,7 @@ import (
 	"sluice/internal/fieldname"
 	"sluice/internal/hop"
 	"sluice/internal/httpsyntax"
+	"sluice/internal/message"
 )
 
 // A Request is a valid handshake of a client, for a backend. Header is without
@@ -46,46 +47,46 @@ func (r *Refusal) Error() string { return r.Reason }
 // Wanted reports whether r asks for a WebSocket. An Upgrade to another protocol,
 // over HTTP/1.0 (RFC 9110, section 7.8) or without the connection option counts
 // as a plain request.
-func Wanted(r *http.Request) bool {
+func Wanted(r *message.Request) bool {
 	return r.ProtoMajor == 1 && r.ProtoMinor >= 1 &&
-		httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") &&
-		httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket")
+		httpguts.HeaderValuesContainsToken(r.Header.Values("Connection"), "upgrade") &&
+		httpguts.HeaderValuesContainsToken(r.Header.Values("Upgrade"), "websocket")
 }
 
 // Check reads and checks the handshake r (RFC 6455, section 4.2.1), which must be
 // [Wanted]. The Request's path is that of r; a caller that rewrites paths changes
 // it before the offer.
-func Check(r *http.Request) (*Request, *Refusal) {
+func Check(r *message.Request) (*Request, *Refusal) {
 	key := r.Header.Get("Sec-Websocket-Key")
 	switch {
 	case r.Method != http.MethodGet:
 		return nil, badRequest("A WebSocket handshake must be a GET request.")
-	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
+	case r.ContentLength != 0 || r.Chunked:
 		return nil, badRequest("A WebSocket handshake must not have a body.")
-	case len(r.Header["Sec-Websocket-Version"]) != 1 || r.Header.Get("Sec-Websocket-Version") != "13":
+	case len(r.Header.Values("Sec-Websocket-Version")) != 1 || r.Header.Get("Sec-Websocket-Version") != "13":
 		return nil, UpgradeRequired("Only version 13 of the WebSocket protocol is spoken here (RFC 6455).")
-	case len(r.Header["Sec-Websocket-Key"]) != 1 || !validKey(key):
+	case len(r.Header.Values("Sec-Websocket-Key")) != 1 || !validKey(key):
 		return nil, badRequest("The Sec-WebSocket-Key header must be there once, with 16 bytes in base64.")
-	case len(r.Header["Origin"]) > 1:
+	case len(r.Header.Values("Origin")) > 1:
 		return nil, badRequest("The Origin header must be there at most once.")
-	case !strings.HasPrefix(r.URL.RequestURI(), "/"):
+	case !strings.HasPrefix(r.Path, "/"):
 		return nil, badRequest("The request target must be a path or a URL with a host.")
 	}
-	protocols, ok := tokens(r.Header["Sec-Websocket-Protocol"])
+	protocols, ok := tokens(r.Header.Values("Sec-Websocket-Protocol"))
 	if !ok {
 		return nil, badRequest("The Sec-WebSocket-Protocol header must be a list of different tokens.")
 	}
-	offers, ok := deflateOffers(r.Header["Sec-Websocket-Extensions"])
+	offers, ok := deflateOffers(r.Header.Values("Sec-Websocket-Extensions"))
 	if !ok {
 		return nil, badRequest("The Sec-WebSocket-Extensions header is malformed.")
 	}
 	q := &Request{
 		Host:       r.Host,
-		Path:       r.URL.RequestURI(),
+		Path:       r.WithQuery(r.Path),
 		Origin:     r.Header.Get("Origin"),
 		Protocols:  protocols,
 		Extensions: offers,
-		Header:     endToEnd(r.Header),
+		Header:     endToEnd(r.Header.Clone()),
 		key:        key,
 	}
 	return q, nil
@@ -139,12 +140,11 @@ func tokens(values []string) (list []string, ok bool) {
 // negotiation is the fields of the handshake, which this package writes itself.
 var negotiation = fieldname.NewSet("Sec-WebSocket-*")
 
-// endToEnd returns a copy of h without the hop-by-hop headers and the fields of
-// the handshake.
+// endToEnd removes the hop-by-hop headers and the fields of the handshake from h,
+// and returns it.
 func endToEnd(h http.Header) http.Header {
-	out := h.Clone()
-	hop.Strip(out)
-	delete(out, "Content-Length")
-	negotiation.Strip(out)
-	return out
+	hop.Strip(h)
+	delete(h, "Content-Length")
+	negotiation.Strip(h)
+	return h
 }

@@ -5,11 +5,14 @@ import (
 	"bytes"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/http/httpguts"
+
+	"sluice/internal/message"
 )
 
 const sampleKey = "dGhlIHNhbXBsZSBub25jZQ==" // from RFC 6455, section 1.3
@@ -17,7 +20,7 @@ const sampleKey = "dGhlIHNhbXBsZSBub25jZQ==" // from RFC 6455, section 1.3
 // handshake returns a request as the server reads it. Each edit is a header line
 // that replaces the lines with its name, if there are any; without a value it
 // removes them. An edit with a method is the request line.
-func handshake(t testing.TB, edits ...string) *http.Request {
+func handshake(t testing.TB, edits ...string) *message.Request {
 	t.Helper()
 	lines := []string{
 		"GET /chat?x=1 HTTP/1.1", "Host: example.com", "Upgrade: websocket", "Connection: Upgrade",
@@ -43,7 +46,13 @@ func handshake(t testing.TB, edits ...string) *http.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	return asMessage(r)
+}
+
+// asMessage returns r as policies see it.
+func asMessage(r *http.Request) *message.Request {
+	m := message.FromHTTP(r, netip.AddrPort{})
+	return &m
 }
 
 func TestWanted(t *testing.T) {
@@ -170,8 +179,8 @@ func TestCheckReads(t *testing.T) {
 				t.Errorf("Check = %+v; want %+v", q, w)
 			}
 			q.Header.Set("X-New", "1")
-			if !maps.EqualFunc(r.Header, before, slices.Equal) {
-				t.Errorf("the client's header became %v; want %v, because the Request owns a copy", r.Header, before)
+			if !maps.EqualFunc(r.HTTP().Header, before, slices.Equal) {
+				t.Errorf("the client's header became %v; want %v, because the Request owns a copy", r.HTTP().Header, before)
 			}
 		})
 	}
@@ -222,10 +231,10 @@ func FuzzCheck(f *testing.F) {
 		"\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a,,b\r\nSec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=\"1\\0\", x\r\nOrigin: null\r\nX: a\r\n b\r\nCookie: \xff\r\n")
 	f.Fuzz(func(t *testing.T, head string) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head + "\r\n")))
-		if err != nil || !serverTakes(r.Header) || !Wanted(r) {
+		if err != nil || !serverTakes(r.Header) || !Wanted(asMessage(r)) {
 			return
 		}
-		q, refusal := Check(r)
+		q, refusal := Check(asMessage(r))
 		if (q == nil) == (refusal == nil) {
 			t.Fatalf("Check = %v, %v; want one of the two", q, refusal)
 		}
@@ -237,8 +246,8 @@ func FuzzCheck(f *testing.F) {
 		if err != nil {
 			t.Fatalf("the backend cannot read %q: %v", q.encode("KEY"), err)
 		}
-		q2, refusal := Check(back)
-		if !Wanted(back) || refusal != nil || b.Buffered() != 0 {
+		q2, refusal := Check(asMessage(back))
+		if !Wanted(asMessage(back)) || refusal != nil || b.Buffered() != 0 {
 			t.Fatalf("the backend refuses %q: %v; %d bytes follow", q.encode("KEY"), refusal, b.Buffered())
 		}
 		if q.Host != q2.Host || q.Path != q2.Path || q.Origin != q2.Origin || q.Extensions != q2.Extensions ||

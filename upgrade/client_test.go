@@ -23,7 +23,7 @@ import (
 func serve(t *testing.T, secure bool, f func(c *HTTP1)) (dial func() net.Conn) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q, refusal := Check(r)
+		q, refusal := Check(asMessage(r))
 		if refusal != nil {
 			t.Errorf("Check: %v", refusal)
 			return

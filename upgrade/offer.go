@@ -85,12 +85,12 @@ func (q *Request) accepted(h http.Header) (*Answer, error) {
 	case !fits:
 		return nil, &backendError{fmt.Sprintf("the backend chose the extensions %q, which were not offered", h["Sec-Websocket-Extensions"])}
 	}
-	return &Answer{Status: http.StatusSwitchingProtocols, Header: endToEnd(h), Protocol: protocol, Extensions: agreed}, nil
+	return &Answer{Status: http.StatusSwitchingProtocols, Header: endToEnd(h.Clone()), Protocol: protocol, Extensions: agreed}, nil
 }
 
 // refused returns the answer of a refusal, whose body reads from c.
 func refused(c net.Conn, resp *http.Response) *Answer {
-	h := endToEnd(resp.Header)
+	h := endToEnd(resp.Header.Clone())
 	for name, values := range resp.Header {
 		if rest, ok := strings.CutPrefix(name, "Sec-Websocket-"); ok && rest != "Accept" {
 			h["Sec-WebSocket-"+rest] = values // in a 426: the versions that the backend speaks

@@ -2,7 +2,11 @@
 // change it. The ID itself is readable.
 package cookie
 
-import "net/http"
+import (
+	"net/http"
+
+	"sluice/internal/message"
+)
 
 // Cookie is a signed cookie of one purpose.
 type Cookie struct {
@@ -16,10 +20,10 @@ const maxCandidates = 4
 
 // ID returns the ID that a request brings back, if it brings one with a valid
 // signature.
-func (c *Cookie) ID(r *http.Request) (id uint64, ok bool) {
-	all := r.CookiesNamed(c.Attrs.Name)
+func (c *Cookie) ID(r *message.Request) (id uint64, ok bool) {
+	all := r.Cookies(c.Attrs.Name)
 	for _, candidate := range all[:min(len(all), maxCandidates)] {
-		if id, ok := c.Key.verify(c.Purpose, candidate.Value); ok {
+		if id, ok := c.Key.verify(c.Purpose, candidate); ok {
 			return id, true
 		}
 	}

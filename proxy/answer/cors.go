@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/internal/httpsyntax"
+	"sluice/internal/message"
 )
 
 // CORSOptions are which pages of other origins may read answers, and which requests they may send
@@ -65,7 +66,7 @@ func NewCORS(o CORSOptions) *CORS {
 // reports whether it is one. An origin that is not allowed gets an answer that allows nothing. The
 // browser itself compares its method and headers with the lists in the answer. [CORS.Apply] must not
 // change this answer.
-func (c *CORS) Preflight(w http.ResponseWriter, r *http.Request) bool {
+func (c *CORS) Preflight(w http.ResponseWriter, r *message.Request) bool {
 	if r.Method != http.MethodOptions || r.Header.Get("Origin") == "" || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
@@ -88,7 +89,7 @@ func CORSFields() []string {
 }
 
 // Apply sets in h, the headers of the answer to r, which pages may read the answer.
-func (c *CORS) Apply(h http.Header, r *http.Request) {
+func (c *CORS) Apply(h http.Header, r *message.Request) {
 	for _, name := range CORSFields() {
 		delete(h, name)
 	}
@@ -99,13 +100,13 @@ func (c *CORS) Apply(h http.Header, r *http.Request) {
 
 // allow names the origin of r in h if it is allowed, and reports whether it is. An answer that
 // depends on the origin has Vary even if r has no origin: a cache could keep it for all.
-func (c *CORS) allow(h http.Header, r *http.Request) bool {
+func (c *CORS) allow(h http.Header, r *message.Request) bool {
 	if c.any {
 		h["Access-Control-Allow-Origin"] = []string{"*"}
 		return true
 	}
 	addVaryOrigin(h)
-	origins := r.Header["Origin"]
+	origins := r.Header.Values("Origin")
 	if len(origins) != 1 || !slices.ContainsFunc(c.origins, func(p httpsyntax.OriginPattern) bool { return p.MatchText(origins[0]) }) {
 		return false
 	}

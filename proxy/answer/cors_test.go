@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"sluice/internal/message"
 )
 
 func TestCORSOrigins(t *testing.T) {
@@ -44,7 +46,7 @@ func TestCORSOrigins(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := http.Header{}
-			r := &http.Request{Method: "GET", Header: http.Header{}}
+			r := &message.Request{Method: "GET", Header: message.HeaderOf(http.Header{})}
 			if tt.origin != "" {
 				r.Header.Set("Origin", tt.origin)
 			}
@@ -92,7 +94,7 @@ func TestCORSApply(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := http.Header{}
 			maps.Copy(h, tt.header)
-			NewCORS(tt.o).Apply(h, &http.Request{Method: "GET", Header: http.Header{"Origin": tt.origin}})
+			NewCORS(tt.o).Apply(h, &message.Request{Method: "GET", Header: message.HeaderOf(http.Header{"Origin": tt.origin})})
 			if !maps.EqualFunc(h, tt.want, slices.Equal) {
 				t.Errorf("headers are %v, want %v", h, tt.want)
 			}
@@ -127,7 +129,7 @@ func TestCORSPreflight(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			answered := NewCORS(tt.o).Preflight(w, &http.Request{Method: tt.method, Header: tt.header})
+			answered := NewCORS(tt.o).Preflight(w, &message.Request{Method: tt.method, Header: message.HeaderOf(tt.header)})
 			if answered != (tt.want != nil) {
 				t.Fatalf("Preflight = %v", answered)
 			}

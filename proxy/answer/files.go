@@ -4,7 +4,6 @@
 package answer
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"sluice/internal/httpsyntax"
+	"sluice/internal/message"
 )
 
 // Files serves the regular files of a directory tree. It serves no name that starts with a dot,
@@ -52,11 +52,11 @@ func NewFiles(root, index, fallback string) (*Files, error) {
 func (f *Files) Close() error { return f.root.Close() }
 
 // Serve answers r, whose request id is id, with the file at name: an escaped path without dot
-// segments, which a rewrite may have changed; r.URL has the path that the client sees. It answers GET
+// segments, which a rewrite may have changed; r.Path is the path that the client sees. It answers GET
 // and HEAD only, with ranges and conditions as [http.ServeContent] does. For a directory it serves
 // the index, after a redirect that adds a final slash. A file that may not be read gets the answer of
 // one that is not there.
-func (f *Files) Serve(w http.ResponseWriter, r *http.Request, id, name string) {
+func (f *Files) Serve(w http.ResponseWriter, r *message.Request, id, name string) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		f.Pages.Error(w, r, http.StatusMethodNotAllowed, id, "Files can only be read.")
@@ -64,9 +64,8 @@ func (f *Files) Serve(w http.ResponseWriter, r *http.Request, id, name string) {
 	}
 	file, err := f.lookup(name)
 	if errors.Is(err, errNeedsSlash) {
-		// EscapedPath alone would escape reserved characters in its own way.
-		if public := httpsyntax.Escape(cmp.Or(r.URL.RawPath, r.URL.EscapedPath()), inPath); !strings.HasSuffix(public, "/") {
-			redirect(w, http.StatusMovedPermanently, withQuery(local(public)+"/", r.URL.RawQuery))
+		if public := httpsyntax.Escape(r.Path, inPath); !strings.HasSuffix(public, "/") {
+			redirect(w, http.StatusMovedPermanently, withQuery(local(public)+"/", r.RawQuery))
 			return
 		}
 		file, err = f.lookup(name + "/") // the route cut the slash off
@@ -221,11 +220,11 @@ func etag(info fs.FileInfo, now time.Time) string {
 }
 
 // send writes file as the answer to r.
-func send(w http.ResponseWriter, r *http.Request, file *regular) {
+func send(w http.ResponseWriter, r *message.Request, file *regular) {
 	h := w.Header()
 	h.Set("ETag", etag(file.info, time.Now()))
 	h.Set("Content-Type", contentType(file.name))
-	http.ServeContent(w, r, "", file.info.ModTime(), file)
+	http.ServeContent(w, r.HTTP(), "", file.info.ModTime(), file)
 }
 
 // contentType returns the type for the extension of a name. It does not guess from the content, which

@@ -3,12 +3,15 @@ package answer
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/internal/message"
 )
 
 const secret = "SECRET"
@@ -93,7 +96,7 @@ func newFiles(t testing.TB, root, index, fallback string) *Files {
 // get serves name to a request whose public path is name too.
 func get(f *Files, name string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	f.Serve(w, &http.Request{Method: "GET", URL: publicURL(name), Header: http.Header{}}, "id", name)
+	f.Serve(w, asMessage(&http.Request{Method: "GET", URL: publicURL(name), Header: http.Header{}}), "id", name)
 	return w
 }
 
@@ -255,7 +258,7 @@ func TestDirectoryRedirectsToThePublicPath(t *testing.T) {
 			u := publicURL(tt.public)
 			u.RawQuery = tt.query
 			w := httptest.NewRecorder()
-			f.Serve(w, &http.Request{Method: "GET", URL: u, Header: http.Header{}}, "", tt.path)
+			f.Serve(w, asMessage(&http.Request{Method: "GET", URL: u, Header: http.Header{}}), "", tt.path)
 			if got := w.Header().Get("Location"); got != tt.want || (tt.want == "" && w.Body.String() != "docs index") {
 				t.Errorf("Serve(%q) for %q = %d, Location %q, want %q", tt.path, tt.public, w.Code, got, tt.want)
 			}
@@ -271,7 +274,7 @@ func TestFilesOverHTTP(t *testing.T) {
 	}
 	f := newFiles(t, root, "index.html", "")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.Serve(w, r, "id", r.URL.EscapedPath())
+		f.Serve(w, asMessage(r), "id", r.URL.EscapedPath())
 	}))
 	defer server.Close()
 	response, _ := request(t, server, "GET", "/a.txt", nil)
@@ -440,9 +443,15 @@ func FuzzFiles(f *testing.F) {
 
 func BenchmarkFiles(b *testing.B) {
 	f := newFiles(b, tree(b), "index.html", "")
-	r := &http.Request{Method: "GET", URL: publicURL("/docs/index.html"), Header: http.Header{}}
+	r := asMessage(&http.Request{Method: "GET", URL: publicURL("/docs/index.html"), Header: http.Header{}})
 	b.ReportAllocs()
 	for b.Loop() {
 		f.Serve(httptest.NewRecorder(), r, "", "/docs/index.html")
 	}
+}
+
+// asMessage returns r as policies see it.
+func asMessage(r *http.Request) *message.Request {
+	m := message.FromHTTP(r, netip.AddrPort{})
+	return &m
 }

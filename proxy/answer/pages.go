@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"sluice/internal/message"
 )
 
 // maxPage is the largest size of a custom page, in bytes.
@@ -59,7 +61,7 @@ func NewPages(files map[string]string) (*Pages, error) {
 // or else for its class, if that page has this type; without a preference, from the first of the two
 // that there is. If there is no such page, the body is a short HTML page, problem details (RFC 9457)
 // or text; without a preference it is text.
-func (p *Pages) Error(w http.ResponseWriter, r *http.Request, status int, id, detail string) {
+func (p *Pages) Error(w http.ResponseWriter, r *message.Request, status int, id, detail string) {
 	e := problem{Title: title(status), Status: status, Detail: detail, RequestID: id}
 	kind, open := preferred(r.Header.Values("Accept"))
 	kind = cmp.Or(kind, typeText)

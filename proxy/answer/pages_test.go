@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/internal/message"
 )
 
 // pageFiles writes files and returns the directory they are in.
@@ -73,7 +75,7 @@ func TestPages(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			r := &http.Request{Method: "GET", Header: http.Header{}}
+			r := &message.Request{Method: "GET", Header: message.HeaderOf(http.Header{})}
 			if tt.accept != "" {
 				r.Header.Set("Accept", tt.accept)
 			}
@@ -148,7 +150,7 @@ func TestAPageIsReadOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	pages.Error(w, &http.Request{Method: "HEAD", Header: http.Header{}}, 404, "", "")
+	pages.Error(w, &message.Request{Method: "HEAD", Header: message.HeaderOf(http.Header{})}, 404, "", "")
 	if w.Body.Len() > 0 || w.Header().Get("Content-Length") != "4" {
 		t.Errorf("got %q %v", w.Body, w.Header())
 	}
@@ -162,7 +164,7 @@ func FuzzPage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, detail string) {
 		for _, accept := range []string{"text/html", "application/json"} {
 			w := httptest.NewRecorder()
-			pages.Error(w, &http.Request{Method: "GET", Header: http.Header{"Accept": {accept}}}, 404, "", detail)
+			pages.Error(w, &message.Request{Method: "GET", Header: message.HeaderOf(http.Header{"Accept": {accept}})}, 404, "", detail)
 			inner := w.Body.String()
 			if accept == "text/html" {
 				inner = strings.TrimSuffix(strings.TrimPrefix(inner, "<p>"), "</p>")

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sluice/internal/httpsyntax"
+	"sluice/internal/message"
 )
 
 // Redirect answers with a Location.
@@ -48,8 +49,8 @@ func NewRedirect(to string, status int) (*Redirect, error) {
 // Serve answers with the redirect. Rest is the escaped part of the path that the '*' of the route
 // matched. The query of r is kept unless the target has a query. Whatever rest is, the host is that
 // of the target, or the one that the client asked for if the target is a path.
-func (d *Redirect) Serve(w http.ResponseWriter, r *http.Request, rest string) {
-	redirect(w, d.status, d.location(rest, r.URL.RawQuery))
+func (d *Redirect) Serve(w http.ResponseWriter, r *message.Request, rest string) {
+	redirect(w, d.status, d.location(rest, r.RawQuery))
 }
 
 func (d *Redirect) location(rest, query string) string {

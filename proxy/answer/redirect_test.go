@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"sluice/internal/message"
 )
 
 func TestRedirect(t *testing.T) {
@@ -45,7 +47,7 @@ func TestRedirect(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := httptest.NewRecorder()
-			d.Serve(w, &http.Request{Method: "GET", URL: &url.URL{Path: "/old", RawQuery: tt.query}}, tt.rest)
+			d.Serve(w, &message.Request{Method: "GET", Path: "/old", RawQuery: tt.query}, tt.rest)
 			if got := w.Header().Get("Location"); got != tt.want || w.Code != http.StatusPermanentRedirect || w.Body.Len() > 0 {
 				t.Errorf("redirect of %q, query %q to %q = %d %q %q; want %q", tt.rest, tt.query, tt.to, w.Code, got, w.Body, tt.want)
 			}

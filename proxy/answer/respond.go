@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+
+	"sluice/internal/message"
 )
 
 // Respond gives every request the same answer.
@@ -13,9 +15,9 @@ type Respond struct {
 	ContentType string
 }
 
-// ServeHTTP writes the answer, without a body where HTTP allows none (RFC 9110, sections 9.3.2,
+// Serve writes the answer, without a body where HTTP allows none (RFC 9110, sections 9.3.2,
 // 15.3.5, 15.3.6 and 15.4.5).
-func (a Respond) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a Respond) Serve(w http.ResponseWriter, r *message.Request) {
 	switch a.Status {
 	case http.StatusNoContent, http.StatusNotModified, http.StatusResetContent:
 		w.WriteHeader(a.Status)
@@ -28,7 +30,7 @@ func (a Respond) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // write sends a body whose type is set, or only its length if r is a HEAD request.
-func write(w http.ResponseWriter, r *http.Request, status int, body string) {
+func write(w http.ResponseWriter, r *message.Request, status int, body string) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {

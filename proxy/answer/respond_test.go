@@ -25,7 +25,7 @@ func TestRespond(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			server := httptest.NewServer(tt.answer)
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { tt.answer.Serve(w, asMessage(r)) }))
 			defer server.Close()
 			response, body := request(t, server, tt.method, "/", nil)
 			h := response.Header

@@ -21,7 +21,7 @@ func TestAllocations(t *testing.T) {
 		{"zstd", 7},
 	} {
 		t.Run(tt.coding, func(t *testing.T) {
-			c, w, r := compressor(t, Options{}), discardWriter{http.Header{}}, httptest.NewRequest("GET", "/", nil)
+			c, w, r := compressor(t, Options{}), discardWriter{http.Header{}}, asMessage(httptest.NewRequest("GET", "/", nil))
 			r.Header.Set("Accept-Encoding", tt.coding)
 			if n := testing.AllocsPerRun(100, func() { respond(c, w, r, page) }); n > tt.most {
 				t.Errorf("an answer allocates %v times, want at most %v", n, tt.most)

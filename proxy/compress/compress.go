@@ -31,6 +31,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"sluice/internal/message"
 )
 
 // Options say what is compressed, and how.
@@ -113,8 +115,8 @@ func New(o Options) (*Compressor, error) {
 // has panicked: the answer then stays cut, and the client can tell. An error
 // means that the answer is cut although the handler has returned normally: the
 // caller must panic with [http.ErrAbortHandler].
-func (c *Compressor) Wrap(w http.ResponseWriter, r *http.Request) (wrapped http.ResponseWriter, finish func() error) {
-	x := &writer{ResponseWriter: w, c: c, r: r, coding: c.choose(r.Header["Accept-Encoding"])}
+func (c *Compressor) Wrap(w http.ResponseWriter, r *message.Request) (wrapped http.ResponseWriter, finish func() error) {
+	x := &writer{ResponseWriter: w, c: c, r: r, coding: c.choose(r.Header.Values("Accept-Encoding"))}
 	return x, x.finish
 }
 

@@ -8,12 +8,15 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"sluice/internal/message"
 )
 
 // compressor returns a Compressor with the options o. The default of a test is
@@ -139,7 +142,7 @@ func TestHeaders(t *testing.T) {
 			}
 			body := strings.TrimPrefix(cmp.Or(tt.body, long), "-")
 			recorder := httptest.NewRecorder()
-			w, finish := compressor(t, Options{}).Wrap(recorder, r)
+			w, finish := compressor(t, Options{}).Wrap(recorder, asMessage(r))
 			maps.Copy(w.Header(), tt.header.Clone())
 			w.WriteHeader(cmp.Or(tt.status, 200))
 			w.Header().Set("X-Late", "is no header any more")
@@ -202,7 +205,7 @@ func TestTooManyAtOncePassAsTheyAre(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Accept-Encoding", "gzip")
-	w, finish := c.Wrap(recorder, r)
+	w, finish := c.Wrap(recorder, asMessage(r))
 	w.Header().Set("Content-Type", "text/plain")
 	if _, err := io.WriteString(w, long); err != nil {
 		t.Fatal(err)
@@ -217,7 +220,7 @@ func TestAnEncoderThatAPanicLeftBehindIsFreed(t *testing.T) {
 	func() {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Accept-Encoding", "zstd")
-		w, _ := c.Wrap(httptest.NewRecorder(), r)
+		w, _ := c.Wrap(httptest.NewRecorder(), asMessage(r))
 		w.Header().Set("Content-Type", "text/plain")
 		if _, err := io.WriteString(w, long); err != nil || c.live.Load() != 1 {
 			t.Errorf("Write: %v; %d encoders exist", err, c.live.Load())
@@ -238,7 +241,7 @@ func (d discardWriter) Write(p []byte) (int, error) { return len(p), nil }
 func (d discardWriter) WriteHeader(int)             {}
 
 // respond passes an answer with the body page through c.
-func respond(c *Compressor, w discardWriter, r *http.Request, page []byte) {
+func respond(c *Compressor, w discardWriter, r *message.Request, page []byte) {
 	clear(w.header)
 	w.header["Content-Type"] = []string{"text/html"}
 	x, finish := c.Wrap(w, r)
@@ -250,7 +253,7 @@ func BenchmarkAnswer(b *testing.B) {
 	page := []byte(strings.Repeat(long, 8))
 	for _, coding := range []string{"identity", "gzip", "zstd"} {
 		b.Run(coding, func(b *testing.B) {
-			c, w, r := compressor(b, Options{}), discardWriter{http.Header{}}, httptest.NewRequest("GET", "/", nil)
+			c, w, r := compressor(b, Options{}), discardWriter{http.Header{}}, asMessage(httptest.NewRequest("GET", "/", nil))
 			r.Header.Set("Accept-Encoding", coding)
 			b.SetBytes(int64(len(page)))
 			b.ReportAllocs()
@@ -259,4 +262,10 @@ func BenchmarkAnswer(b *testing.B) {
 			}
 		})
 	}
+}
+
+// asMessage returns r as policies see it.
+func asMessage(r *http.Request) *message.Request {
+	m := message.FromHTTP(r, netip.AddrPort{})
+	return &m
 }

@@ -6,12 +6,14 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"sluice/internal/message"
 )
 
 // eligible reports whether an answer with these headers may be compressed. Its
 // length and the client decide too.
 func (c *Compressor) eligible(h http.Header) bool {
-	if len(h["Content-Encoding"]) > 0 || noTransform(h) {
+	if len(h["Content-Encoding"]) > 0 || noTransform(h["Cache-Control"]) {
 		return false
 	}
 	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
@@ -27,11 +29,11 @@ func (c *Compressor) eligible(h http.Header) bool {
 	return false
 }
 
-// noTransform reports whether h has the Cache-Control directive no-transform,
-// which is defined for requests and for answers (RFC 9111, sections 5.2.1.6 and
-// 5.2.2.6).
-func noTransform(h http.Header) bool {
-	return httpguts.HeaderValuesContainsToken(h["Cache-Control"], "no-transform")
+// noTransform reports whether a Cache-Control field has the directive
+// no-transform, which is defined for requests and for answers (RFC 9111,
+// sections 5.2.1.6 and 5.2.2.6).
+func noTransform(cacheControl []string) bool {
+	return httpguts.HeaderValuesContainsToken(cacheControl, "no-transform")
 }
 
 // length returns the declared length of an answer in bytes, or -1 when there is
@@ -75,13 +77,13 @@ func setEncoded(h http.Header, coding string) {
 
 // setNotModified changes the headers of a 304 to those that the 200 would have
 // (RFC 9110, section 15.4.5), as far as they are known: a 304 mostly has no type.
-func (c *Compressor) setNotModified(h http.Header, r *http.Request) {
+func (c *Compressor) setNotModified(h http.Header, r *message.Request) {
 	if h.Get("Content-Type") != "" && !c.eligible(h) {
 		return
 	}
 	addVary(h)
 	tag := h.Get("ETag")
-	if strings.HasPrefix(tag, `"`) && strings.Contains(strings.Join(r.Header["If-None-Match"], ","), "W/"+tag) {
+	if strings.HasPrefix(tag, `"`) && strings.Contains(strings.Join(r.Header.Values("If-None-Match"), ","), "W/"+tag) {
 		h.Set("ETag", "W/"+tag) // the client has the compressed form
 	}
 }

@@ -28,7 +28,7 @@ func protocols(t *testing.T, c *Compressor, h http.HandlerFunc, test func(t *tes
 				if r.ProtoMajor != version {
 					t.Errorf("the request is %s", r.Proto)
 				}
-				x, finish := c.Wrap(w, r)
+				x, finish := c.Wrap(w, asMessage(r))
 				h(x, r)
 				err := finish()
 				select {
@@ -331,7 +331,7 @@ func TestTheWeakTagIsAnsweredBy304(t *testing.T) {
 func TestTheConnectionCanBeReached(t *testing.T) {
 	c := compressor(t, Options{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x, finish := c.Wrap(w, r)
+		x, finish := c.Wrap(w, asMessage(r))
 		control := http.NewResponseController(x)
 		if err := control.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Errorf("SetWriteDeadline: %v", err)
@@ -366,7 +366,7 @@ func TestFilesReachTheSocketUnlessCompressed(t *testing.T) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Accept-Encoding", "gzip")
 		under := &reading{ResponseRecorder: httptest.NewRecorder()}
-		w, finish := c.Wrap(under, r)
+		w, finish := c.Wrap(under, asMessage(r))
 		w.Header().Set("Content-Type", kind)
 		n, err := w.(io.ReaderFrom).ReadFrom(io.LimitReader(strings.NewReader(long), int64(len(long))))
 		if err := errors.Join(err, finish()); err != nil || n != int64(len(long)) || under.used != want {
@@ -386,7 +386,7 @@ func (r *reading) ReadFrom(src io.Reader) (int64, error) {
 }
 
 func TestWritesAfterTheEndFail(t *testing.T) {
-	w, finish := compressor(t, Options{}).Wrap(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	w, finish := compressor(t, Options{}).Wrap(httptest.NewRecorder(), asMessage(httptest.NewRequest("GET", "/", nil)))
 	if err := finish(); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"maps"
 	"net/http"
+
+	"sluice/internal/message"
 )
 
 const chunkSize = 32 << 10
@@ -27,7 +29,7 @@ var errFinished = errors.New("the answer was finished before this write")
 type writer struct {
 	http.ResponseWriter
 	c      *Compressor
-	r      *http.Request
+	r      *message.Request
 	coding *coding // that the client ranks highest; nil when the answer must stay as it is
 	state  state
 	status int
@@ -81,7 +83,7 @@ func (w *writer) decide() state {
 	addVary(h)
 	w.left = length(h)
 	switch {
-	case w.coding == nil, w.status == http.StatusPartialContent, len(h["Content-Range"]) > 0, noTransform(w.r.Header):
+	case w.coding == nil, w.status == http.StatusPartialContent, len(h["Content-Range"]) > 0, noTransform(w.r.Header.Values("Cache-Control")):
 		return plain
 	case w.left >= 0 && w.left < int64(w.c.minSize):
 		return plain

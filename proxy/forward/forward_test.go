@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/message"
 	"sluice/internal/wstest"
 )
 
@@ -44,7 +45,7 @@ func newGateway(t testing.TB, address string, edits ...func(*Exchange)) *gateway
 	g := &gateway{results: make(chan Result, 64)}
 	b := backendAt{address, &http.Transport{DisableCompression: true, ExpectContinueTimeout: wstest.Guard}}
 	g.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		origin := NewOrigin(r, netip.MustParseAddr("192.0.2.1"), false, func(netip.Addr) bool { return false })
+		origin := NewOrigin(from(r, netip.MustParseAddr("192.0.2.1")), false, func(netip.Addr) bool { return false })
 		x := &Exchange{Backend: b, Path: r.URL.EscapedPath(), Origin: &origin, ID: "id", Edit: func(http.Header) {}}
 		for _, edit := range edits {
 			edit(x)
@@ -486,4 +487,10 @@ func BenchmarkExchange(b *testing.B) {
 		io.Copy(io.Discard, res.Body)
 		res.Body.Close()
 	}
+}
+
+// from returns r as policies see it, with the address of its peer.
+func from(r *http.Request, peer netip.Addr) *message.Request {
+	m := message.FromHTTP(r, netip.AddrPortFrom(peer, 1))
+	return &m
 }

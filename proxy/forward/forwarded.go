@@ -1,9 +1,10 @@
 package forward
 
 import (
-	"net/http"
 	"net/netip"
 	"strings"
+
+	"sluice/internal/message"
 )
 
 // proxyChain is the nodes that a request passed before the peer, as a trusted
@@ -17,8 +18,8 @@ type proxyChain struct {
 // readProxyChain reads the chain from X-Forwarded-For or, without that, from
 // Forwarded. It never mixes them: a proxy that writes one of them may pass the
 // other on as the client sent it.
-func readProxyChain(h http.Header) (c proxyChain) {
-	if c.hops = list(h["X-Forwarded-For"]); len(c.hops) > 0 {
+func readProxyChain(h message.Header) (c proxyChain) {
+	if c.hops = list(h.Values("X-Forwarded-For")); len(c.hops) > 0 {
 		for _, hop := range c.hops {
 			node := "unknown"
 			if a, ok := address(hop); ok {
@@ -28,7 +29,7 @@ func readProxyChain(h http.Header) (c proxyChain) {
 		}
 		return c
 	}
-	elements := parseForwarded(h["Forwarded"])
+	elements := parseForwarded(h.Values("Forwarded"))
 	for _, e := range elements {
 		c.elements = append(c.elements, e.text)
 		if node, ok := e.pairs["for"]; ok {

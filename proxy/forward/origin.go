@@ -9,6 +9,7 @@ import (
 
 	"sluice/internal/fieldname"
 	"sluice/internal/httpsyntax"
+	"sluice/internal/message"
 )
 
 // gatewayFields is the fields of a request that say who sent it and name it. Only
@@ -28,11 +29,11 @@ type Origin struct {
 	chain proxyChain // before the peer
 }
 
-// NewOrigin returns the origin of r, which peer sent, and removes the fields from
-// its header that only the gateway may send. It reads them only if the peer is
-// trusted: then the client is the last address in X-Forwarded-For, or without that
+// NewOrigin returns the origin of r, and removes the fields from its header that
+// only the gateway may send. It reads them only if the peer is trusted: then the client is the last address in X-Forwarded-For, or without that
 // in Forwarded (RFC 7239), for which trusted returns false.
-func NewOrigin(r *http.Request, peer netip.Addr, peerTrusted bool, trusted func(netip.Addr) bool) Origin {
+func NewOrigin(r *message.Request, peerTrusted bool, trusted func(netip.Addr) bool) Origin {
+	peer := r.Peer.Addr()
 	o := Origin{Client: peer, Proto: "http", Host: r.Host, peer: peer}
 	if r.TLS != nil {
 		o.Proto = "https"
@@ -43,17 +44,15 @@ func NewOrigin(r *http.Request, peer netip.Addr, peerTrusted bool, trusted func(
 	if o.Port == "" {
 		o.Port = portOf(o.Host, o.Proto)
 	}
-	for name := range r.Header {
-		if gatewayFields.Has(name) && !(peerTrusted && otherForwarded(name)) {
-			delete(r.Header, name)
-		}
-	}
+	r.Header.DelFunc(func(name string) bool {
+		return gatewayFields.Has(name) && !(peerTrusted && otherForwarded(name))
+	})
 	return o
 }
 
 // readHeader reads what a trusted proxy reports. It ignores what is malformed: an
 // unknown word for the scheme must not turn https into http.
-func (o *Origin) readHeader(h http.Header, trusted func(netip.Addr) bool) {
+func (o *Origin) readHeader(h message.Header, trusted func(netip.Addr) bool) {
 	o.chain = readProxyChain(h)
 	for i := len(o.chain.hops) - 1; i >= 0; i-- {
 		a, ok := address(o.chain.hops[i])
@@ -65,7 +64,7 @@ func (o *Origin) readHeader(h http.Header, trusted func(netip.Addr) bool) {
 			break
 		}
 	}
-	for _, word := range [...]string{o.chain.proto, lastOf(h["X-Forwarded-Proto"])} {
+	for _, word := range [...]string{o.chain.proto, lastOf(h.Values("X-Forwarded-Proto"))} {
 		switch strings.ToLower(word) {
 		case "https", "wss": // some proxies report the scheme of a WebSocket URL
 			o.Proto = "https"
@@ -73,15 +72,15 @@ func (o *Origin) readHeader(h http.Header, trusted func(netip.Addr) bool) {
 			o.Proto = "http"
 		}
 	}
-	for _, host := range [...]string{o.chain.host, lastOf(h["X-Forwarded-Host"])} {
+	for _, host := range [...]string{o.chain.host, lastOf(h.Values("X-Forwarded-Host"))} {
 		if validHost(host) {
 			o.Host = strings.ToLower(host)
 		}
 	}
-	if p := lastOf(h["X-Forwarded-Port"]); validPort(p) {
+	if p := lastOf(h.Values("X-Forwarded-Port")); validPort(p) {
 		o.Port, o.ProxyPort = p, p
 	}
-	if ids := h["X-Request-Id"]; len(ids) == 1 && validID(ids[0]) {
+	if ids := h.Values("X-Request-Id"); len(ids) == 1 && validID(ids[0]) {
 		o.ID = ids[0]
 	}
 }

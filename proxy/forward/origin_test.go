@@ -84,7 +84,7 @@ func TestOriginFromATrustedProxy(t *testing.T) {
 			scheme := map[bool]string{true: "https", false: "http"}[tt.overTLS]
 			r := httptest.NewRequest("GET", scheme+"://a.test/", nil)
 			r.Header = fields(tt.in)
-			o := NewOrigin(r, proxy, true, func(a netip.Addr) bool { return a == proxy })
+			o := NewOrigin(from(r, proxy), true, func(a netip.Addr) bool { return a == proxy })
 			h := make(http.Header)
 			o.Set(h)
 			or := func(s, otherwise string) string {
@@ -127,7 +127,7 @@ func TestOriginRemovesTheFieldsOfTheGateway(t *testing.T) {
 		for _, name := range sent {
 			r.Header[name] = []string{"evil"}
 		}
-		NewOrigin(r, netip.MustParseAddr("192.0.2.1"), trusted, func(netip.Addr) bool { return false })
+		NewOrigin(from(r, netip.MustParseAddr("192.0.2.1")), trusted, func(netip.Addr) bool { return false })
 		if got := slices.Sorted(maps.Keys(r.Header)); !slices.Equal(got, want) {
 			t.Errorf("trusted %t: the fields left are %q; want %q", trusted, got, want)
 		}
@@ -141,7 +141,7 @@ func TestOriginOnAUnixSocket(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Host, r.Header = "", fields(in)
-		o := NewOrigin(r, netip.Addr{}, true, func(netip.Addr) bool { return false })
+		o := NewOrigin(from(r, netip.Addr{}), true, func(netip.Addr) bool { return false })
 		o.Set(r.Header)
 		if got := r.Header.Get("X-Forwarded-For") + ", " + r.Header.Get("Forwarded"); got != want {
 			t.Errorf("%q is sent as %q; want %q", in, got, want)
@@ -161,7 +161,7 @@ func FuzzForwarded(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in string) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header["Forwarded"] = []string{in}
-		o := NewOrigin(r, netip.MustParseAddr("192.0.2.1"), true, func(netip.Addr) bool { return true })
+		o := NewOrigin(from(r, netip.MustParseAddr("192.0.2.1")), true, func(netip.Addr) bool { return true })
 		o.Set(r.Header)
 		if strings.ContainsAny(in, "\r\n") || len(in) > maxForwarded-100 {
 			return // net/http does not read such a header

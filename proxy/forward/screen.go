@@ -2,21 +2,23 @@ package forward
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	"sluice/internal/httpsyntax"
+	"sluice/internal/message"
 )
 
 // Screen makes r canonical, or returns the status and the reason why it must be
 // refused: its head has more than maxHead bytes, or net/http accepts it although
 // two servers could read it in two ways. The reason is "" otherwise.
-func Screen(r *http.Request, maxHead int) (status int, wrong string) {
+func Screen(r *message.Request, maxHead int) (status int, wrong string) {
 	switch {
 	case len(r.RequestURI) > maxHead:
 		return http.StatusRequestURITooLong, "The request target is too long."
-	case HeadSize(r) > int64(maxHead):
+	case r.HeadSize() > int64(maxHead):
 		return http.StatusRequestHeaderFieldsTooLarge, "The request's head is too large."
 	case r.Method == http.MethodConnect:
 		return http.StatusBadRequest, "CONNECT is not served here."
@@ -36,50 +38,38 @@ func Screen(r *http.Request, maxHead int) (status int, wrong string) {
 		return http.StatusBadRequest, "The request's headers contradict each other."
 	}
 	// Over HTTP/2, net/http leaves Host in the header.
-	delete(r.Header, "Host")
+	r.Header.Del("Host")
 	if r.ContentLength == 0 {
-		delete(r.Header, "Expect") // a 100 is for the body (RFC 9110, section 10.1.1)
+		r.Header.Del("Expect") // a 100 is for the body (RFC 9110, section 10.1.1)
 	}
-	r.URL.RawQuery = cleanQuery(r.URL.RawQuery)
+	r.RawQuery = cleanQuery(r.RawQuery)
 	return 0, ""
-}
-
-// HeadSize returns the size in bytes of a request's head as HTTP/1.1 writes it.
-// The client's own may differ by optional white space.
-func HeadSize(r *http.Request) int64 {
-	n := len(r.Method) + len(" ") + len(r.RequestURI) + len(" HTTP/1.1\r\n") + len("Host: \r\n") + len(r.Host) + len("\r\n")
-	for name, values := range r.Header {
-		for _, v := range values {
-			n += len(name) + len(": ") + len(v) + len("\r\n")
-		}
-	}
-	return int64(n)
 }
 
 // validTarget reports whether the target is in origin form, in asterisk form, or a
 // URL with a host (RFC 9112, section 3.2).
-func validTarget(r *http.Request) bool {
+func validTarget(r *message.Request) bool {
 	switch {
 	case strings.HasPrefix(r.RequestURI, "/"):
 		return true
 	case r.RequestURI == "*":
 		return r.Method == http.MethodOptions
 	}
-	return r.ProtoMajor == 1 && r.URL.Host != "" && r.URL.User == nil &&
-		(r.URL.Scheme == "http" || r.URL.Scheme == "https")
+	u, err := url.ParseRequestURI(r.RequestURI)
+	return err == nil && r.ProtoMajor == 1 && u.Host != "" && u.User == nil && (u.Scheme == "http" || u.Scheme == "https")
 }
 
 // fieldsAgree reports whether the Host and Content-Length fields of an HTTP/2
 // request agree with its pseudo-headers and frames (RFC 9113, sections 8.1.1 and
 // 8.3.1).
-func fieldsAgree(r *http.Request) bool {
-	for _, host := range r.Header["Host"] {
+func fieldsAgree(r *message.Request) bool {
+	for _, host := range r.Header.Values("Host") {
 		if !strings.EqualFold(host, r.Host) {
 			return false
 		}
 	}
-	lengths := r.Header["Content-Length"]
-	if len(r.Header["Host"]) > 1 || len(lengths) > 1 {
+	lengths := r.Header.Values("Content-Length")
+	if len(r.Header.Values("Host")) > 1 || len(lengths) > 1 {
 		return false
 	}
 	return !slices.ContainsFunc(lengths, func(v string) bool {
@@ -91,8 +81,8 @@ func fieldsAgree(r *http.Request) bool {
 // Ambiguous reports whether the request may end in another place than net/http
 // found: it hides a Content-Length beside chunks, and chunks in HTTP/1.0. After
 // such a request the connection must be closed (RFC 9112, section 6.1).
-func Ambiguous(r *http.Request) bool {
-	return r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0)
+func Ambiguous(r *message.Request) bool {
+	return r.ProtoMajor == 1 && (r.ProtoMinor == 0 || r.Chunked)
 }
 
 // cleanQuery escapes the bytes of a query that may not stand in one.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+
+	"sluice/internal/message"
 )
 
 // AddVia adds this gateway to the Via header in h, for a message that came over
@@ -14,31 +16,31 @@ func AddVia(h http.Header, major, minor int) {
 
 // hasMaxForwards reports whether Max-Forwards counts the recipients of r
 // (RFC 9110, section 7.6.2).
-func hasMaxForwards(r *http.Request) bool {
-	return (r.Method == http.MethodOptions || r.Method == http.MethodTrace) && len(r.Header["Max-Forwards"]) > 0
+func hasMaxForwards(r *message.Request) bool {
+	return (r.Method == http.MethodOptions || r.Method == http.MethodTrace) && len(r.Header.Values("Max-Forwards")) > 0
 }
 
 // validMaxForwards reports whether Max-Forwards, in a request where it counts, is
 // one number.
-func validMaxForwards(r *http.Request) bool {
-	values := r.Header["Max-Forwards"]
+func validMaxForwards(r *message.Request) bool {
+	values := r.Header.Values("Max-Forwards")
 	return !hasMaxForwards(r) || len(values) == 1 && values[0] != "" && only(values[0], "")
 }
 
 // Last reports whether a request must not be forwarded, by its Max-Forwards.
 // Otherwise it counts this gateway there, so it must be called once for each
 // request. [Screen] must have let the request pass.
-func Last(r *http.Request) bool {
+func Last(r *message.Request) bool {
 	if !hasMaxForwards(r) {
 		return false
 	}
-	n, err := strconv.ParseUint(r.Header["Max-Forwards"][0], 10, 31)
+	n, err := strconv.ParseUint(r.Header.Values("Max-Forwards")[0], 10, 31)
 	if n == 0 {
 		return true
 	}
 	if err == nil { // else the number is too large, and n is the largest one
 		n--
 	}
-	r.Header["Max-Forwards"] = []string{strconv.FormatUint(n, 10)}
+	r.Header.Set("Max-Forwards", strconv.FormatUint(n, 10))
 	return false
 }

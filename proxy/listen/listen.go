@@ -63,8 +63,8 @@ type Settings struct {
 
 	Connections      int // open at once; 0 means as many as the process has room for
 	ConnectionsPerIP int // open at once from one address; 0 means any number
-	ConnectionRate   Rate
-	RequestRate      Rate
+	ConnectionRate   limit.Rate
+	RequestRate      limit.Rate
 
 	ServerSettings
 }
@@ -76,25 +76,6 @@ type ServerSettings struct {
 	IdleTimeout   time.Duration
 	MaxHeader     int // bytes
 	MaxStreams    int // of an HTTP/2 connection
-}
-
-// Rate is how often one client address may do something: PerSecond times a second,
-// and Burst times at once. The zero value means any number of times.
-type Rate struct {
-	PerSecond float64
-	Burst     int
-}
-
-// Limiter returns what holds clients to r: old, the limiter of the rate before, if
-// the rate is the same. It returns nil if r is no limit.
-func (r Rate) Limiter(before Rate, old *limit.Rates) *limit.Rates {
-	switch {
-	case r.PerSecond <= 0:
-		return nil
-	case r == before && old != nil:
-		return old
-	}
-	return limit.NewRates(r.PerSecond, r.Burst)
 }
 
 // A Set is the open listeners of a gateway. Its methods, but for the counts, must not

@@ -42,7 +42,7 @@ type Listener struct {
 // inForce is Settings with the limiters they ask for.
 type inForce struct {
 	Settings
-	connections, requests *limit.Rates // by address; nil for no limit
+	connections, requests limit.Limiter // by address
 }
 
 // Name returns the address as it is configured.
@@ -51,8 +51,8 @@ func (l *Listener) Name() string { return l.name }
 // Settings returns how the listener serves now.
 func (l *Listener) Settings() Settings { return l.settings.Load().Settings }
 
-// Requests returns what limits the requests of each client address, or nil.
-func (l *Listener) Requests() *limit.Rates { return l.settings.Load().requests }
+// Requests returns what limits the requests of each client address.
+func (l *Listener) Requests() limit.Limiter { return l.settings.Load().requests }
 
 // Address returns the address that clients dial.
 func (l *Listener) Address() string {
@@ -212,11 +212,9 @@ func (l *Listener) begin(raw net.Conn) {
 // admit counts the client and passes its connection to the server.
 func (l *Listener) admit(c *wire.Conn, s *inForce) {
 	key := limit.Key(c.Peer().Addr())
-	if s.connections != nil {
-		if _, ok := s.connections.Take(key, time.Now()); !ok {
-			l.refuse(c, key, ConnectionRate, nil)
-			return
-		}
+	if _, ok := s.connections.Take(key, time.Now()); !ok {
+		l.refuse(c, key, ConnectionRate, nil)
+		return
 	}
 	if !l.clients.Acquire(key, s.ConnectionsPerIP) {
 		l.refuse(c, key, ConnectionsPerIP, nil)

@@ -30,7 +30,7 @@ func (x *exchange) fail(status int, detail string, err error) {
 		x.record.Error = err.Error()
 	}
 	x.selfAnswered = true
-	x.errorPages().Error(x.answer, x.r, status, x.record.ID, detail)
+	x.errorPages().Error(x.answer, &x.r, status, x.record.ID, detail)
 }
 
 // errorPages returns the route's own error pages, or nil.

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/internal/limit"
+	"sluice/internal/message"
 	"sluice/internal/telemetry"
 	"sluice/internal/wire"
 	"sluice/proxy/clientio"
@@ -28,7 +29,7 @@ type exchange struct {
 	settings listen.Settings // of the listener
 	service  *Service        // nil until a route has matched
 
-	r       *http.Request
+	r       message.Request
 	conn    *wire.Conn       // of the client
 	client  *clientio.Writer // writes to it; what sets its own headers writes here
 	answer  *headerWriter    // above client, and above compression: edits the headers of answers
@@ -50,14 +51,15 @@ type exchange struct {
 
 func (s *Server) newExchange(l *listen.Listener, w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
-		server: s, snap: s.Current(), listener: l, settings: l.Settings(), r: r,
+		server: s, snap: s.Current(), listener: l, settings: l.Settings(),
 		started: time.Now(), number: rand.Uint64(),
 	}
-	x.client = clientio.Begin(w, r, forward.HeadSize(r))
-	x.client.CloseAfter = forward.Ambiguous(r)
+	x.conn = clientio.ConnOf(r).Wire
+	x.r = message.FromHTTP(r, x.conn.Peer())
+	x.client = clientio.Begin(w, r, x.r.HeadSize())
+	x.client.CloseAfter = forward.Ambiguous(&x.r)
 	x.answer = &headerWriter{ResponseWriter: x.client, change: x.editResponseHeader}
-	x.conn = x.client.Conn.Wire
-	x.origin = forward.NewOrigin(r, x.conn.Peer().Addr(), x.snap.trustsPeer(x.conn), x.snap.Trusts)
+	x.origin = forward.NewOrigin(&x.r, x.snap.trustsPeer(x.conn), x.snap.Trusts)
 	id := x.origin.ID
 	if id == "" {
 		id = requestID(x.number)
@@ -101,7 +103,7 @@ func (x *exchange) log() {
 	}
 	x.record.Status, x.record.Out = x.client.Status, x.client.Written
 	x.record.Duration = time.Since(x.started)
-	x.record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.snap.Redact)
+	x.record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
 	level := zerolog.InfoLevel
 	if failed {
 		level = zerolog.WarnLevel
@@ -130,7 +132,7 @@ func (x *exchange) editResponseHeader(h http.Header, status int) {
 		x.setCookies(h)
 	}
 	if x.service.CORS != nil {
-		x.service.CORS.Apply(h, x.r)
+		x.service.CORS.Apply(h, &x.r)
 	}
 }
 

@@ -70,7 +70,7 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 	if refusal := x.limitHandshakes(); refusal != nil {
 		return nil, refusal
 	}
-	q, refusal := upgrade.Check(x.r)
+	q, refusal := upgrade.Check(&x.r)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -78,7 +78,7 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 	if refusal := x.service.Policy.Apply(q, site); refusal != nil {
 		return nil, refusal
 	}
-	q.Path = withQuery(path, x.r.URL)
+	q.Path = x.r.WithQuery(path)
 	x.origin.Set(q.Header)
 	q.Header["X-Request-Id"] = []string{x.record.ID}
 	if x.snap.Via {

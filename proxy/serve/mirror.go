@@ -80,10 +80,11 @@ func (m *Mirror) copy(x *exchange, path string) (send func()) {
 		<-m.slots
 		return nil
 	}
-	body := &keptBody{ReadCloser: x.r.Body, limit: m.maxBody, budget: budget}
+	original := x.r.HTTP()
+	body := &keptBody{ReadCloser: original.Body, limit: m.maxBody, budget: budget}
 	whole := x.r.ContentLength == 0
 	if !whole {
-		x.r.Body = body
+		original.Body = body
 	}
 	a := x.attempts(m.target, backend.Requests)
 	return func() {
@@ -97,7 +98,7 @@ func (m *Mirror) copy(x *exchange, path string) (send func()) {
 			release()
 			return
 		}
-		r := x.r.Clone(x.server.Stopping) // the request itself is net/http's again after the handler
+		r := original.Clone(x.server.Stopping) // the request itself is net/http's again after the handler
 		r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(kept)), int64(len(kept)), nil
 		r.Trailer = nil
 		x.server.mirrored.Go(func() {

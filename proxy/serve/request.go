@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"sluice/internal/message"
 	"sluice/proxy/backend"
 	"sluice/proxy/forward"
 )
@@ -14,7 +15,7 @@ func (x *exchange) forward(path string) {
 	t := x.chooseTarget()
 	a := x.attempts(t, backend.Requests)
 	x.dropEmptyBody()
-	repeatable := isRepeatable(x.r)
+	repeatable := isRepeatable(&x.r)
 	if send := x.service.Mirror.copy(x, path); send != nil {
 		defer send()
 	}
@@ -26,7 +27,7 @@ func (x *exchange) forward(path string) {
 		if repeatable && t.TryTimeout > 0 && !l.Final() {
 			e.Response = min(e.Response, t.TryTimeout)
 		}
-		result = e.Do(x.answer, x.r)
+		result = e.Do(x.answer, x.r.HTTP())
 		x.record.In = result.In
 		if x.r.Context().Err() != nil {
 			return outcome{verdict: unknown}
@@ -74,7 +75,7 @@ func isLost(r *forward.Result, repeatable bool) bool {
 
 // isRepeatable reports whether a request may be sent twice (RFC 9110, section 9.2.2): it
 // has no body that would be gone.
-func isRepeatable(r *http.Request) bool {
+func isRepeatable(r *message.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
 		return r.ContentLength == 0
@@ -92,7 +93,7 @@ func (x *exchange) dropEmptyBody() {
 	switch x.r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodDelete:
 		if x.client.BodyIsEmpty() {
-			x.r.Body, x.r.ContentLength = http.NoBody, 0
+			x.r.DropBody()
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	"sluice/internal/limit"
-	"sluice/proxy/listen"
 	"sluice/upgrade"
 )
 
@@ -30,10 +29,10 @@ func (c *SessionCount) release(client netip.Addr) {
 type Admission struct {
 	Sessions      int // open at once; 0 means any number
 	SessionsPerIP int // the same of one client address
-	HandshakeRate listen.Rate
+	HandshakeRate limit.Rate
 
 	Count      *SessionCount
-	Handshakes *limit.Rates // for HandshakeRate; nil for no limit
+	Handshakes limit.Limiter // for HandshakeRate
 }
 
 // Inherit takes over the counts and limiters of the same route in the configuration
@@ -48,9 +47,6 @@ func (a *Admission) Inherit(old *Admission) {
 
 // limitHandshakes holds the client to the route's rate of handshakes.
 func (x *exchange) limitHandshakes() *upgrade.Refusal {
-	if x.service.Admission.Handshakes == nil {
-		return nil
-	}
 	wait, ok := x.service.Admission.Handshakes.Take(x.clientKey(), x.started)
 	if ok {
 		return nil

@@ -29,7 +29,7 @@ func EndpointOf(v relay.View) (backend, endpoint string) {
 func (x *exchange) join(seat *seat, up *upstream, client wire.Side) {
 	defer closeOnPanic(client.Conn) // net/http does not close it any more
 	record := telemetry.Session{Exchange: x.record.Exchange, Subprotocol: up.answer.Protocol, Deflate: up.answer.Deflate()}
-	record.URI = telemetry.Redact(x.r.URL.RequestURI(), x.snap.Redact)
+	record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
 	if x.snap.AccessLog {
 		record.LogOpened(&x.snap.Log)
 	}

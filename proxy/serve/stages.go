@@ -2,10 +2,10 @@ package serve
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 
 	"sluice/internal/httpsyntax"
+	"sluice/internal/message"
 	"sluice/proxy/forward"
 	"sluice/route"
 	"sluice/upgrade"
@@ -34,7 +34,7 @@ func (x *exchange) run() {
 			return
 		}
 	}
-	websocket := upgrade.Wanted(x.r)
+	websocket := upgrade.Wanted(&x.r)
 	if x.match(websocket) {
 		x.dispatch(websocket)
 	}
@@ -42,7 +42,7 @@ func (x *exchange) run() {
 
 // screen refuses a request that could mean different things to different servers.
 func (x *exchange) screen() bool {
-	status, wrong := forward.Screen(x.r, x.settings.MaxHeader)
+	status, wrong := forward.Screen(&x.r, x.settings.MaxHeader)
 	if wrong == "" {
 		return true
 	}
@@ -54,7 +54,7 @@ func (x *exchange) screen() bool {
 // answerChallenge answers the request of a certificate authority (RFC 8555, section 8.3).
 func (x *exchange) answerChallenge() bool {
 	store := x.snap.Store
-	return store == nil || x.settings.TLS || !store.Challenge(x.answer, x.r)
+	return store == nil || x.settings.TLS || !store.Challenge(x.answer, x.r.HTTP())
 }
 
 // answerServerOptions answers "OPTIONS *", which asks whether the server is there (RFC
@@ -99,23 +99,19 @@ func (x *exchange) redirectHTTPS() bool {
 	if x.snap.HTTPSPort != "443" {
 		host += ":" + x.snap.HTTPSPort
 	}
-	path, err := route.Clean(rawPath(x.r.URL))
+	path, err := route.Clean(x.r.Path)
 	if err != nil {
 		x.fail(http.StatusBadRequest, "The path is malformed.", err)
 		return false
 	}
-	x.answer.Header().Set("Location", "https://"+host+withQuery(path, x.r.URL))
+	x.answer.Header().Set("Location", "https://"+host+x.r.WithQuery(path))
 	x.answer.WriteHeader(http.StatusPermanentRedirect)
 	return false
 }
 
 // limitRate holds the client to the listener's rate of requests.
 func (x *exchange) limitRate() bool {
-	rates := x.listener.Requests()
-	if rates == nil {
-		return true
-	}
-	wait, ok := rates.Take(x.clientKey(), x.started)
+	wait, ok := x.listener.Requests().Take(x.clientKey(), x.started)
 	if !ok {
 		x.answer.Header().Set("Retry-After", retryAfter(wait))
 		x.fail(http.StatusTooManyRequests, "There were too many requests from your address.", nil)
@@ -127,7 +123,7 @@ func (x *exchange) limitRate() bool {
 func (x *exchange) match(websocket bool) bool {
 	var wrong string
 	var err error
-	if x.matched, wrong, err = RouteRequest(x.r.Method, x.r.Host, x.r.URL, x.r.Header, websocket); err != nil {
+	if x.matched, wrong, err = RouteRequest(&x.r, websocket); err != nil {
 		x.fail(http.StatusBadRequest, wrong, err)
 		return false
 	}
@@ -164,14 +160,14 @@ func StatusOf(miss route.Miss) int {
 	return http.StatusNotFound
 }
 
-// RouteRequest returns a request as routes match it. If it is malformed, wrong says so in a
+// RouteRequest returns r as routes match it. If it is malformed, wrong says so in a
 // sentence for the client.
-func RouteRequest(method, host string, u *url.URL, h http.Header, websocket bool) (q route.Request, wrong string, err error) {
-	q = route.Request{Method: method, Query: u.RawQuery, Header: h, WebSocket: websocket}
-	if q.Host, err = route.CleanHost(host); err != nil {
+func RouteRequest(r *message.Request, websocket bool) (q route.Request, wrong string, err error) {
+	q = route.Request{Method: r.Method, Query: r.RawQuery, Header: r.Header, WebSocket: websocket}
+	if q.Host, err = route.CleanHost(r.Host); err != nil {
 		return q, "The Host header is not a host.", err
 	}
-	if q.Path, err = route.Clean(rawPath(u)); err != nil {
+	if q.Path, err = route.Clean(r.Path); err != nil {
 		return q, "The path is malformed.", err
 	}
 	return q, "", nil
@@ -191,7 +187,7 @@ func (x *exchange) preflight(q *route.Request) bool {
 		return false
 	}
 	x.record.Route = m.Value.Group.Name
-	return m.Value.CORS.Preflight(x.client, x.r)
+	return m.Value.CORS.Preflight(x.client, &x.r)
 }
 
 // dispatch hands the request to what its route says.
@@ -201,22 +197,22 @@ func (x *exchange) dispatch(websocket bool) {
 		x.handshake(path)
 		return
 	}
-	if x.service.CORS != nil && x.service.CORS.Preflight(x.client, x.r) {
+	if x.service.CORS != nil && x.service.CORS.Preflight(x.client, &x.r) {
 		return
 	}
 	if x.service.Compress != nil {
-		compressed, finish := x.service.Compress.Wrap(x.client, x.r)
+		compressed, finish := x.service.Compress.Wrap(x.client, &x.r)
 		x.answer.ResponseWriter = compressed
 		defer x.finishCompressed(finish)
 	}
 	switch {
 	case x.service.Redirect != nil:
-		x.service.Redirect.Serve(x.answer, x.r, x.rest)
+		x.service.Redirect.Serve(x.answer, &x.r, x.rest)
 	case x.service.Respond != nil:
-		x.service.Respond.ServeHTTP(x.answer, x.r)
+		x.service.Respond.Serve(x.answer, &x.r)
 	case x.service.Files != nil:
-		x.service.Files.Serve(x.answer, x.r, x.record.ID, path)
-	case forward.Last(x.r):
+		x.service.Files.Serve(x.answer, &x.r, x.record.ID, path)
+	case forward.Last(&x.r):
 		x.answerAsLast()
 	default:
 		x.forward(path)
@@ -232,25 +228,4 @@ func (x *exchange) finishCompressed(finish func() error) {
 		x.record.Error = "client: writing the answer: " + err.Error()
 		panic(http.ErrAbortHandler)
 	}
-}
-
-// rawPath returns the path of u as it was sent. URL.EscapedPath would encode the
-// decoded path again where the client's is not quite valid, and a %2F in it would
-// become a separator.
-func rawPath(u *url.URL) string {
-	switch {
-	case u.RawPath != "":
-		return u.RawPath
-	case u.Path == "": // of a URL that ends with its host
-		return "/"
-	}
-	return u.EscapedPath()
-}
-
-// withQuery returns an escaped path with the query of u.
-func withQuery(path string, u *url.URL) string {
-	if u.RawQuery != "" || u.ForceQuery {
-		return path + "?" + u.RawQuery
-	}
-	return path
 }

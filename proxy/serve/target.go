@@ -5,11 +5,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"sluice/internal/cookie"
+	"sluice/internal/message"
 	"sluice/proxy/backend"
 )
 
@@ -35,20 +37,24 @@ type HashBy struct{ kind, name string }
 // NewHashBy returns what text stands for: client, header:NAME, cookie:NAME or query:NAME.
 func NewHashBy(text string) *HashBy {
 	kind, name, _ := strings.Cut(text, ":")
+	if kind == "header" {
+		name = http.CanonicalHeaderKey(name)
+	}
 	return &HashBy{kind, name}
 }
 
-func (h *HashBy) hash(r *http.Request, client netip.Addr) uint64 {
+func (h *HashBy) hash(r *message.Request, client netip.Addr) uint64 {
 	value := ""
 	switch h.kind {
 	case "header":
 		value = r.Header.Get(h.name)
 	case "cookie":
-		if c, err := r.Cookie(h.name); err == nil {
-			value = c.Value
+		if values := r.Cookies(h.name); len(values) > 0 {
+			value = values[0]
 		}
 	case "query":
-		value = r.URL.Query().Get(h.name)
+		query, _ := url.ParseQuery(r.RawQuery) // what is malformed is left out
+		value = query.Get(h.name)
 	}
 	if value == "" {
 		return backend.HashOf(client.String())
@@ -65,7 +71,7 @@ func (x *exchange) chooseTarget() *Target {
 	}
 	c := x.service.SplitCookie
 	if c != nil {
-		id, _ := c.ID(x.r)
+		id, _ := c.ID(&x.r)
 		for _, t := range all {
 			if t.Weight > 0 && backend.HashOf(t.Pool.Name()) == id {
 				return t.Target
@@ -88,9 +94,9 @@ func (x *exchange) chooseTarget() *Target {
 
 // need is what the request asks a backend for.
 func (x *exchange) need(t *Target, k backend.Kind) backend.Need {
-	n := backend.Need{Kind: k, Client: x.conn.Peer()}
+	n := backend.Need{Kind: k, Client: x.r.Peer}
 	if t.HashBy != nil {
-		n.Hash = t.HashBy.hash(x.r, x.origin.Client)
+		n.Hash = t.HashBy.hash(&x.r, x.origin.Client)
 	}
 	if x.origin.Client != n.Client.Addr() {
 		n.Client = netip.AddrPortFrom(x.origin.Client, 0)
@@ -99,7 +105,7 @@ func (x *exchange) need(t *Target, k backend.Kind) backend.Need {
 		n.Server = a.AddrPort()
 	}
 	if t.Sticky != nil {
-		n.Sticky, _ = t.Sticky.ID(x.r)
+		n.Sticky, _ = t.Sticky.ID(&x.r)
 	}
 	return n
 }

@@ -5,13 +5,15 @@ import (
 	"net/netip"
 	"testing"
 
+	"sluice/internal/message"
 	"sluice/proxy/backend"
 )
 
 func TestHashBy(t *testing.T) {
-	r := httptest.NewRequest("GET", "/?sid=a&empty=", nil)
-	r.Header.Set("X-User", "a")
-	r.Header.Set("Cookie", "id=a; other=b")
+	sent := httptest.NewRequest("GET", "/?sid=a&empty=", nil)
+	sent.Header.Set("X-User", "a")
+	sent.Header.Set("Cookie", "id=a; other=b")
+	r := message.FromHTTP(sent, netip.AddrPort{})
 	client := backend.HashOf("192.0.2.1")
 	tests := []struct {
 		by   string
@@ -26,7 +28,7 @@ func TestHashBy(t *testing.T) {
 		{"query:empty", client},
 	}
 	for _, tt := range tests {
-		if got := NewHashBy(tt.by).hash(r, netip.MustParseAddr("192.0.2.1")); got != tt.want {
+		if got := NewHashBy(tt.by).hash(&r, netip.MustParseAddr("192.0.2.1")); got != tt.want {
 			t.Errorf("hash by %s = %x, want %x", tt.by, got, tt.want)
 		}
 	}

@@ -23,7 +23,7 @@ func (x *exchange) answerAsLast() {
 	x.editRequestHeader(h)
 	headers.StripForwarding(h)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "TRACE %s %s\r\nHost: %s\r\n", x.r.URL.RequestURI(), x.r.Proto, x.r.Host)
+	fmt.Fprintf(&b, "TRACE %s %s\r\nHost: %s\r\n", x.r.URI(), x.r.Proto, x.r.Host)
 	h.Write(&b) // a bytes.Buffer does not fail
 	b.WriteString("\r\n")
 	x.answer.Header().Set("Content-Type", "message/http")

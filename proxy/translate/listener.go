@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"sluice/config"
+	"sluice/internal/limit"
 	"sluice/proxy/listen"
 )
 
@@ -30,8 +31,8 @@ func listener(c *config.Listener, takeRecords bool) listen.Options {
 		Settings: listen.Settings{
 			TLS: c.TLS, RedirectHTTPS: c.RedirectHTTPS, TakeRecords: takeRecords, ProxyProtocol: c.ProxyProtocol,
 			Connections: c.MaxConnections, ConnectionsPerIP: c.ConnectionsPerIP,
-			ConnectionRate: listen.Rate{PerSecond: float64(c.ConnectionRate), Burst: c.ConnectionBurst},
-			RequestRate:    listen.Rate{PerSecond: float64(c.RequestRate), Burst: c.RequestBurst},
+			ConnectionRate: limit.Rate{PerSecond: float64(c.ConnectionRate), Burst: c.ConnectionBurst},
+			RequestRate:    limit.Rate{PerSecond: float64(c.RequestRate), Burst: c.RequestBurst},
 			ServerSettings: listen.ServerSettings{
 				HTTP2: c.HTTP2, HeaderTimeout: c.Timeouts.Header, IdleTimeout: c.Timeouts.Idle,
 				MaxHeader: int(c.MaxHeaderBytes), MaxStreams: c.MaxStreams,

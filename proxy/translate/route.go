@@ -7,12 +7,12 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/config"
+	"sluice/internal/limit"
 	"sluice/proxy/answer"
 	"sluice/proxy/backend/dial"
 	"sluice/proxy/compress"
 	"sluice/proxy/forward"
 	"sluice/proxy/headers"
-	"sluice/proxy/listen"
 	"sluice/proxy/relay"
 	"sluice/proxy/serve"
 	"sluice/route"
@@ -165,7 +165,7 @@ func security(c *config.Security) (s headers.Security) {
 func admission(c *config.SessionLimits) serve.Admission {
 	return serve.Admission{
 		Sessions: c.Sessions, SessionsPerIP: c.SessionsPerIP,
-		HandshakeRate: listen.Rate{PerSecond: float64(c.HandshakeRate), Burst: c.HandshakeBurst},
+		HandshakeRate: limit.Rate{PerSecond: float64(c.HandshakeRate), Burst: c.HandshakeBurst},
 	}
 }
 
