@@ -86,7 +86,7 @@ func (k *checker) split(r *Route, at report.Path) {
 		total += s.Weight
 	}
 	if total == 0 {
-		k.Fail(section, "all weights are 0: nobody would be served")
+		k.Fail(section, "all weights are 0: no request would be served")
 	}
 }
 

@@ -77,6 +77,9 @@ func Parse(file string, text []byte, o Options) (*Config, error) {
 // checks it as Parse checks a file. Afterwards c is what Parse returns for the same configuration
 // in YAML, but for positions. Completing a Config twice is a mistake.
 //
+// It is a seam: only tests call it today. A configuration from Kubernetes will come this way
+// (docs/roadmap.md, "A fleet").
+//
 // A field of c that is zero takes its default. The argument zero has the paths of fields that are to
 // stay zero instead, as in "log.access" or "routes[0].timeouts.idle". A backend is named by its name,
 // as in "backends.api.drain_time". Elements of lists and mappings have no default. Fields without a

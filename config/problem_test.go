@@ -143,7 +143,7 @@ shutdown_timeout: ${SECRET}`, []string{
 			`2:41: listeners[0].mode: "0660" is not a mode: write it in octal and in quotes, as in "0660"`,
 			`2:77: listeners[1].mode: "0o660" is not a mode: write it in octal and in quotes, as in "0660"`,
 			`2:116: listeners[2].mode: "1777" has more than the permissions of user, group and others: the most is "0777"`,
-			`2:154: listeners[3].mode: "0444" lets nobody connect: that takes the right to write, as in "0660"`,
+			`2:154: listeners[3].mode: "0444" lets no client connect: that takes the right to write, as in "0660"`,
 			`2:187: listeners[4].mode: only the socket of an address 'unix:/path' has a mode: remove the key`,
 			`2:225: listeners[5].mode: "432" is not a mode: write it in octal and in quotes, as in "0660"`}},
 		{"addresses that are the same", ok + "listeners: ['unix:/a/../b', 'unix:/b', '[::]:1', ':1', 'LOCALHOST:1', 'localhost:1']", []string{
@@ -246,7 +246,7 @@ shutdown_timeout: ${SECRET}`, []string{
 			"2:72: backends.a.passive: max_eject is less than eject",
 		}},
 		{"split", "backends: { a: { endpoints: ['a:80'] } }\nroutes: [{ path: /a, split: [{ backend: a, weight: 0 }, { backend: a, weight: 0 }] }, { path: /b, split: [{ backend: b, weight: 1 }] }, { path: /c, backend: a, split_cookie: x }]", []string{
-			"2:22: routes[0].split: all weights are 0: nobody would be served",
+			"2:22: routes[0].split: all weights are 0: no request would be served",
 			`2:68: routes[0].split[1].backend: "a" is there twice, first at line 2`,
 			`2:118: routes[1].split[0].backend: unknown backend "b", did you mean "a"?`,
 			"2:175: routes[2].split_cookie: is for 'split': remove the key",
@@ -397,7 +397,7 @@ shutdown_timeout: ${SECRET}`, []string{
 		{"PROXY headers of a Unix socket alone", ok + "trusted_proxies: [unix]\nlisteners: [{ address: ':1', proxy_protocol: true }, { address: 'unix:/run/a', proxy_protocol: true }]", []string{
 			"3:46: listeners[0].proxy_protocol: every connection would be refused: list those who send PROXY headers in 'trusted_proxies'",
 		}},
-		{"PROXY headers of nobody", ok + "listeners: [{ address: ':1', proxy_protocol: true }]", []string{
+		{"PROXY headers without trusted proxies", ok + "listeners: [{ address: ':1', proxy_protocol: true }]", []string{
 			"2:46: listeners[0].proxy_protocol: every connection would be refused: list those who send PROXY headers in 'trusted_proxies'",
 		}},
 		{"limits of listeners", ok + "tls: { self_signed: [a] }\nlisteners:\n- { address: ':1', timeouts: { header: 0s, idle: 2 }, max_header_bytes: 0, max_connections: -1, connections_per_ip: 1.5, request_rate: 50, request_burst: 0 }\n" +

@@ -67,7 +67,7 @@ type TLS struct {
 	Certificates []Certificate `yaml:"certificates" doc:"Certificate files, read again when they change. The client's server name picks one: an exact name, then a wildcard, then the first listed. One that is not valid now is served only while none for the name is."`
 	SelfSigned   []string      `yaml:"self_signed" doc:"Names and IP addresses to issue certificates for from a local CA in 'state_dir'. A browser has to trust its root once."`
 	MinVersion   string        `yaml:"min_version" default:"1.2" enum:"1.2,1.3" doc:"Lowest TLS version accepted."`
-	Records      string        `yaml:"records" default:"sluice" enum:"sluice,go" doc:"Who protects the TLS records of WebSocket sessions, of clients and of backends, once the handshake is done: 'sluice' keeps a session in some hundred bytes, 'go' leaves all of them to Go's crypto/tls, at tens of kilobytes each."`
+	Records      string        `yaml:"records" default:"sluice" enum:"sluice,go" doc:"What protects the TLS records of WebSocket sessions, of clients and of backends, once the handshake is done: 'sluice' keeps a session in some hundred bytes, 'go' leaves all of them to Go's crypto/tls, at tens of kilobytes each."`
 	Curves       []string      `yaml:"curves" enum:"X25519MLKEM768,SecP256r1MLKEM768,SecP384r1MLKEM1024,X25519,P-256,P-384,P-521" doc:"Key exchanges to allow. Absent: what Go thinks best, post-quantum ones first."`
 	CipherSuites []string      `yaml:"cipher_suites" enum:"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" doc:"Cipher suites of TLS 1.2 to allow; those of 1.3 are all good. Absent: what Go thinks best."`
 	ClientAuth   *ClientAuth   `yaml:"client_auth" doc:"Ask clients for certificates."`
@@ -129,7 +129,7 @@ type Route struct {
 	Files    *Files    `yaml:"files" doc:"Serve files from a directory."`
 
 	SplitCookie  string            `yaml:"split_cookie" doc:"Cookie by which a client stays with the backend of 'split' that it first had. Absent: each request and each session is sent anew."`
-	Mirror       *Mirror           `yaml:"mirror" doc:"Send a copy of plain requests to another backend too, whose answers nobody sees."`
+	Mirror       *Mirror           `yaml:"mirror" doc:"Send a copy of plain requests to another backend too, and drop its answers."`
 	StripPrefix  string            `yaml:"strip_prefix" doc:"Path prefix to remove before the backend or 'files' sees the request. It must be a prefix of 'path', at a '/'."`
 	Rewrite      string            `yaml:"rewrite" doc:"Path for the backend or 'files'. A trailing '*' stands for what the '*' of 'path' matched."`
 	Request      Headers           `yaml:"request" doc:"Changes to the headers the backend sees."`

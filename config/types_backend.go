@@ -115,7 +115,7 @@ type BackendTLS struct {
 	Key        string   `yaml:"key" doc:"PEM file with its private key."`
 	MinVersion string   `yaml:"min_version" default:"1.2" enum:"1.2,1.3" doc:"Lowest TLS version spoken."`
 	PinnedKeys []string `yaml:"pinned_keys" doc:"Public keys, of which an endpoint's certificate has to have one: 'sha256/' and the base64 of the hash of its SubjectPublicKeyInfo."`
-	Insecure   bool     `yaml:"insecure" doc:"Do not verify certificates. Whoever is in between can read and change everything, unless 'pinned_keys' is set."`
+	Insecure   bool     `yaml:"insecure" doc:"Do not verify certificates. A machine in between can read and change everything, unless 'pinned_keys' is set."`
 }
 
 // Split is one of the backends that a route sends to.

@@ -85,8 +85,8 @@ func probe(l *config.Listener) error {
 	return err
 }
 
-// options sends "OPTIONS *", which net/http answers without a handler, and waits
-// for the answer.
+// options sends "OPTIONS *", which the gateway answers before any route, and waits for
+// the answer.
 func options(conn net.Conn) error {
 	if _, err := fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); err != nil {
 		return err

@@ -60,7 +60,7 @@ func (r *Report) FailAt(pos Pos, at Path, format string, args ...any) {
 	}
 }
 
-// Reject reports what is wrong with a scalar, a predicate such as "is not a duration", behind its
+// Reject reports what is wrong with a scalar, a predicate such as "is not a duration", after its
 // written form.
 func (r *Report) Reject(at Path, predicate string, args ...any) {
 	r.Fail(at, "%s "+predicate, append([]any{r.Quoted(at)}, args...)...)

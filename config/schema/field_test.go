@@ -103,7 +103,7 @@ func TestCheck(t *testing.T) {
 		{name: "share", key: "share", value: section{Share: 0.25}, written: "25%"},
 		{name: "none of a list", key: "kind", value: section{Kind: "nothing"}, written: "nothing", wrong: "is not one of a, b, off"},
 		{name: "switch", key: "on", value: section{On: true}, written: "true"},
-		{name: "form of its own", key: "mode", value: section{Mode: 0o440}, written: "0440", wrong: `lets nobody connect: that takes the right to write, as in "0660"`},
+		{name: "form of its own", key: "mode", value: section{Mode: 0o440}, written: "0440", wrong: `lets no client connect: that takes the right to write, as in "0660"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -45,7 +45,7 @@ func (m FileMode) Wrong() string {
 	case m > 0o777:
 		return "has more than the permissions of user, group and others: the most is \"0777\""
 	case m&0o222 == 0:
-		return "lets nobody connect: that takes the right to write, as in \"0660\""
+		return "lets no client connect: that takes the right to write, as in \"0660\""
 	}
 	return ""
 }

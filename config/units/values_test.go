@@ -28,7 +28,7 @@ func TestValuesMadeInGo(t *testing.T) {
 		{name: "negative share in a time", value: PercentRate(-1), wrong: likeShare, text: "-100%/min"},
 		{name: "mode", value: FileMode(0o660), text: "0660"},
 		{name: "mode of a program", value: FileMode(0o4777), wrong: `has more than the permissions of user, group and others: the most is "0777"`, text: "04777"},
-		{name: "mode to read only", value: FileMode(0o444), wrong: `lets nobody connect: that takes the right to write, as in "0660"`, text: "0444"},
+		{name: "mode to read only", value: FileMode(0o444), wrong: `lets no client connect: that takes the right to write, as in "0660"`, text: "0444"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

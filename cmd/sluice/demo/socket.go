@@ -64,7 +64,7 @@ func open(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int
 		}
 		return nil, false
 	}
-	s = &socket{ctx: ctx, conn: conn, in: rw.Reader} // it may hold bytes that were sent behind the request
+	s = &socket{ctx: ctx, conn: conn, in: rw.Reader} // it may hold bytes that were sent after the request
 	s.reader = wsutil.Reader{
 		Source:         s.in,
 		State:          ws.StateServerSide,
