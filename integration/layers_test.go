@@ -41,7 +41,7 @@ var layers = map[string][]string{
 	},
 	"proxy/listen": {
 		"sluice/proxy/clientio", "sluice/internal/limit", "sluice/internal/telemetry", "sluice/internal/wire",
-		"github.com/pires/go-proxyproto", "github.com/rs/zerolog",
+		"github.com/pires/go-proxyproto", "github.com/rs/zerolog", "golang.org/x/sys/unix",
 	},
 	"proxy/probe": {"sluice/upgrade", "sluice/proxy/backend", "github.com/gobwas/ws"},
 

@@ -1,9 +1,9 @@
-// Package wire is the sockets of the gateway. A [Conn] is a stream socket under TLS and
-// HTTP: it knows its peer's address, reads ahead, gives crypto/tls whole records only,
-// bounds what its peer may send, captures what an engine needs to continue a TLS
-// connection, closes without destroying the last answer, and can be detached from the Go
-// runtime. [Listen] opens the sockets that accept them. The package knows no frames and
-// does not parse HTTP.
+// Package wire is a connection of a client or of a backend as bytes. A [Conn] is a stream
+// socket under TLS and HTTP: it knows its peer's address, reads ahead, gives crypto/tls
+// whole records only, bounds what its peer may send, captures what an engine needs to
+// continue a TLS connection, closes without destroying the last answer, and can be
+// detached from the Go runtime. The package opens no sockets, knows no frames and does not
+// parse HTTP.
 package wire
 
 import (
