@@ -45,7 +45,7 @@ var layers = map[string][]string{
 	},
 	"proxy/probe": {"sluice/upgrade", "sluice/proxy/backend", "github.com/gobwas/ws"},
 
-	"proxy/clientio": {"sluice/internal/wire", "golang.org/x/net/http/httpguts"},
+	"proxy/clientio": {"sluice/internal/limit", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},
 	"proxy/headers":  {"sluice/internal/fieldname", "sluice/internal/httpsyntax"},
 	"tlsconf":        {"sluice/internal/httpsyntax", "sluice/tlsconf/acme", "sluice/tlsconf/certfile", "sluice/tlsconf/localca", "sluice/internal/atomicfile"},
 	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},
