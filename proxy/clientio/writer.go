@@ -125,7 +125,7 @@ func (w *Writer) writePiece(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
 	w.Written += int64(n)
 	if w.streams {
-		w.Conn.Wire.Allow(int64(n)) // for the updates of windows
+		w.Conn.Allow(int64(n)) // for the updates of windows
 	}
 	return n, err
 }

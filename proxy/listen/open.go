@@ -207,14 +207,14 @@ func (c *Change) changeMode(l *Listener, at candidate) {
 	if before == now || len(c.problems) > 0 {
 		return
 	}
-	if err := wire.SetSocketMode(l.path(), now); err != nil {
+	if err := setSocketMode(l.path(), now); err != nil {
 		c.fail(at, fmt.Errorf("the mode of %s cannot be changed: %w", l.name, err))
 		return
 	}
 	l.mode = now
 	c.undo = append(c.undo, func() {
 		l.mode = before
-		_ = wire.SetSocketMode(l.path(), before) // that worked a moment ago
+		_ = setSocketMode(l.path(), before) // that worked a moment ago
 	})
 }
 
@@ -228,11 +228,11 @@ func (s *Set) listen(o *Options, others []*Listener) (*Listener, error) {
 			return nil, err
 		}
 	}
-	how := wire.ListenOptions{Mode: o.Mode}
+	how := socketOptions{mode: o.Mode}
 	for _, l := range others {
-		how.Replaces = append(how.Replaces, l.net)
+		how.replaces = append(how.replaces, l.net)
 	}
-	ln, err := wire.Listen(network, address, how)
+	ln, err := openSocket(network, address, how)
 	if err != nil {
 		return nil, err
 	}
