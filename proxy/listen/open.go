@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"sluice/internal/limit"
-	"sluice/internal/wire"
 )
 
 // keyed yields the listeners of a configuration, each with a key that is the same in
@@ -245,15 +244,7 @@ func (s *Set) listen(o *Options, others []*Listener) (*Listener, error) {
 		ln.Close()
 	})
 	l.configure(o.Settings)
-	l.tls = &tls.Config{
-		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-			c, err := s.env.TLSConfig(h, l.settings.Load().HTTP2)
-			if err != nil {
-				return nil, err
-			}
-			return wire.Of(h.Conn).HandshakeConfig(c), nil
-		},
-	}
+	l.tls = &tls.Config{GetConfigForClient: l.handshakeConfig}
 	return l, nil
 }
 
