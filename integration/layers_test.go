@@ -41,11 +41,11 @@ var layers = map[string][]string{
 	},
 	"proxy/listen": {
 		"sluice/proxy/clientio", "sluice/internal/limit", "sluice/internal/telemetry", "sluice/internal/wire",
-		"github.com/pires/go-proxyproto", "github.com/rs/zerolog",
+		"github.com/pires/go-proxyproto", "github.com/rs/zerolog", "golang.org/x/sys/unix",
 	},
 	"proxy/probe": {"sluice/upgrade", "sluice/proxy/backend", "github.com/gobwas/ws"},
 
-	"proxy/clientio": {"sluice/internal/wire", "golang.org/x/net/http/httpguts"},
+	"proxy/clientio": {"sluice/internal/limit", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},
 	"proxy/headers":  {"sluice/internal/fieldname", "sluice/internal/httpsyntax"},
 	"tlsconf":        {"sluice/internal/httpsyntax", "sluice/tlsconf/acme", "sluice/tlsconf/certfile", "sluice/tlsconf/localca", "sluice/internal/atomicfile"},
 	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/message", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},

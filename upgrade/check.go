@@ -137,14 +137,14 @@ func tokens(values []string) (list []string, ok bool) {
 	return list, true
 }
 
-// negotiation is the fields of the handshake, which this package writes itself.
-var negotiation = fieldname.NewSet("Sec-WebSocket-*")
+// handshakeFields is the fields of the handshake, which this package writes itself.
+var handshakeFields = fieldname.NewSet("Sec-WebSocket-*")
 
 // endToEnd removes the hop-by-hop headers and the fields of the handshake from h,
 // and returns it.
 func endToEnd(h http.Header) http.Header {
 	hop.Strip(h)
 	delete(h, "Content-Length")
-	negotiation.Strip(h)
+	handshakeFields.Strip(h)
 	return h
 }

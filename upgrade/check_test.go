@@ -214,7 +214,7 @@ func TestEncodeKeepsValuesOnTheirLine(t *testing.T) {
 }
 
 func TestAccept(t *testing.T) {
-	if got := accept(sampleKey); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" { // RFC 6455, section 1.3
+	if got := acceptKey(sampleKey); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" { // RFC 6455, section 1.3
 		t.Errorf("accept(%q) = %q; want the value of the RFC", sampleKey, got)
 	}
 	if a, b := newKey(), newKey(); a == b || !validKey(a) {

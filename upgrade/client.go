@@ -15,21 +15,21 @@ import (
 // maxAcceptTime is how long the client may take for the 101.
 const maxAcceptTime = 10 * time.Second
 
-// HTTP1 is a client that has sent a handshake over HTTP/1.1 and waits for the
+// HTTP1Client is a client that has sent a handshake over HTTP/1.1 and waits for the
 // answer.
-type HTTP1 struct {
+type HTTP1Client struct {
 	w http.ResponseWriter
 	q *Request
 }
 
-// NewHTTP1 returns the client of w. Its request is q, as [Check] returned it.
-func NewHTTP1(w http.ResponseWriter, q *Request) *HTTP1 { return &HTTP1{w, q} }
+// NewHTTP1Client returns the client of w. Its request is q, as [Check] returned it.
+func NewHTTP1Client(w http.ResponseWriter, q *Request) *HTTP1Client { return &HTTP1Client{w, q} }
 
 // Refuse sends the backend's refusal to the client, each piece as it comes, and
 // closes its body. The client has as much time to take it as the backend has to
 // send it. After an error the client must see that its answer is incomplete: the
 // caller panics with [http.ErrAbortHandler].
-func (c *HTTP1) Refuse(a *Answer) error {
+func (c *HTTP1Client) Refuse(a *Answer) error {
 	defer a.Body.Close()
 	h := c.w.Header()
 	maps.Copy(h, a.Header)
@@ -64,7 +64,7 @@ func (f flushing) Write(p []byte) (int, error) {
 // returned Side, which is the caller's, has the bytes that the client has already
 // sent after its request. After an error the connection is closed, unless it
 // could not be taken over.
-func (c *HTTP1) Accept(a *Answer) (wire.Side, error) {
+func (c *HTTP1Client) Accept(a *Answer) (wire.Side, error) {
 	conn, rw, err := http.NewResponseController(c.w).Hijack()
 	if err != nil {
 		return wire.Side{}, fmt.Errorf("take the connection over: %w", err)
@@ -84,8 +84,8 @@ func (c *HTTP1) Accept(a *Answer) (wire.Side, error) {
 func switchProtocols(conn net.Conn, q *Request, a *Answer) error {
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
-	fmt.Fprintf(&b, "Sec-WebSocket-Accept: %s\r\n", accept(q.key))
-	writeNegotiation(&b, a.Protocol, a.Extensions)
+	fmt.Fprintf(&b, "Sec-WebSocket-Accept: %s\r\n", acceptKey(q.key))
+	writeHandshakeFields(&b, a.Protocol, a.Extensions)
 	writeHeader(&b, a.Header)
 	if err := conn.SetDeadline(time.Now().Add(maxAcceptTime)); err != nil {
 		return err

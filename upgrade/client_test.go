@@ -20,7 +20,7 @@ import (
 
 // serve runs a server that calls f for each handshake. The function that it returns
 // connects to it.
-func serve(t *testing.T, secure bool, f func(c *HTTP1)) (dial func() net.Conn) {
+func serve(t *testing.T, secure bool, f func(c *HTTP1Client)) (dial func() net.Conn) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q, refusal := Check(asMessage(r))
@@ -28,7 +28,7 @@ func serve(t *testing.T, secure bool, f func(c *HTTP1)) (dial func() net.Conn) {
 			t.Errorf("Check: %v", refusal)
 			return
 		}
-		f(NewHTTP1(w, q))
+		f(NewHTTP1Client(w, q))
 	}))
 	if secure {
 		s.StartTLS()
@@ -54,7 +54,7 @@ func TestAcceptReturnsTheConnectionAndItsEarlyBytes(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		for _, n := range []int{0, 1, 4096, 100 << 10} {
 			sides := make(chan wire.Side, 1)
-			dial := serve(t, secure, func(c *HTTP1) {
+			dial := serve(t, secure, func(c *HTTP1Client) {
 				side, err := c.Accept(&Answer{
 					Status: 101, Protocol: "v1", Extensions: "permessage-deflate",
 					Header: http.Header{"Set-Cookie": {"a=1"}, "X-A": {"1\r\nX-B: 2"}},
@@ -90,7 +90,7 @@ func TestAcceptReturnsTheConnectionAndItsEarlyBytes(t *testing.T) {
 
 func TestAcceptFailsWithoutAConnection(t *testing.T) {
 	w := httptest.NewRecorder()
-	if side, err := NewHTTP1(w, &Request{}).Accept(&Answer{Status: 101}); err == nil || side.Conn != nil {
+	if side, err := NewHTTP1Client(w, &Request{}).Accept(&Answer{Status: 101}); err == nil || side.Conn != nil {
 		t.Errorf("Accept = %+v, %v; want an error", side, err)
 	}
 }
@@ -128,7 +128,7 @@ func TestRefuse(t *testing.T) {
 			body := &closing{Reader: tt.body}
 			tt.answer.Body = body
 			refused := make(chan error, 1)
-			c := serve(t, false, func(c *HTTP1) { refused <- c.Refuse(&tt.answer) })()
+			c := serve(t, false, func(c *HTTP1Client) { refused <- c.Refuse(&tt.answer) })()
 			io.WriteString(c, wstest.Handshake("/"))
 			if err := <-refused; !errors.Is(err, tt.err) || body.closed != 1 {
 				t.Errorf("Refuse = %v with the body closed %d times; want %v, once", err, body.closed, tt.err)
@@ -160,7 +160,7 @@ func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 // The client gets each piece of a refusal while the backend still sends.
 func TestRefuseStreams(t *testing.T) {
 	r, w := io.Pipe()
-	c := serve(t, false, func(c *HTTP1) {
+	c := serve(t, false, func(c *HTTP1Client) {
 		defer r.Close()
 		c.Refuse(&Answer{Status: 401, Header: http.Header{}, Body: r})
 	})()

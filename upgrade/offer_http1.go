@@ -69,7 +69,7 @@ func (q *Request) exchange(c net.Conn, key string) (*Answer, error) {
 		case resp.StatusCode < 100:
 			return nil, &backendError{fmt.Sprintf("the answer to the handshake has the status %d", resp.StatusCode)}
 		case resp.StatusCode == http.StatusSwitchingProtocols:
-			return q.verify(resp, br, accept(key))
+			return q.verify(resp, br, acceptKey(key))
 		case resp.StatusCode >= 200:
 			limit.N = 1<<63 - 1
 			return refused(c, resp), nil
@@ -111,12 +111,12 @@ func (q *Request) encode(key string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n", q.Path, q.Host)
 	fmt.Fprintf(&b, "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n", key)
-	writeNegotiation(&b, strings.Join(q.Protocols, ", "), q.Extensions)
+	writeHandshakeFields(&b, strings.Join(q.Protocols, ", "), q.Extensions)
 	writeHeader(&b, q.Header)
 	return b.Bytes()
 }
 
-func writeNegotiation(b *bytes.Buffer, protocol, extensions string) {
+func writeHandshakeFields(b *bytes.Buffer, protocol, extensions string) {
 	if protocol != "" {
 		fmt.Fprintf(b, "Sec-WebSocket-Protocol: %s\r\n", protocol)
 	}
@@ -139,7 +139,7 @@ func newKey() string {
 }
 
 // accept returns the Sec-WebSocket-Accept for key (RFC 6455, section 4.2.2).
-func accept(key string) string {
+func acceptKey(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.EncodeToString(sum[:])
 }

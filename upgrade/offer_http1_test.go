@@ -37,7 +37,7 @@ func script(t testing.TB, c net.Conn, pieces ...string) {
 		return
 	}
 	for _, p := range pieces {
-		p = strings.ReplaceAll(p, "ACCEPT", accept(r.Header.Get("Sec-WebSocket-Key")))
+		p = strings.ReplaceAll(p, "ACCEPT", acceptKey(r.Header.Get("Sec-WebSocket-Key")))
 		if _, err := io.WriteString(c, p); err != nil {
 			return
 		}
@@ -287,7 +287,7 @@ func TestOfferLeavesTheConnectionToTheSession(t *testing.T) {
 		go func() {
 			defer s.Close()
 			r, _ := http.ReadRequest(bufio.NewReader(s))
-			fmt.Fprint(s, strings.Replace(switching, "ACCEPT", accept(r.Header.Get("Sec-WebSocket-Key")), 1)+"\r\n")
+			fmt.Fprint(s, strings.Replace(switching, "ACCEPT", acceptKey(r.Header.Get("Sec-WebSocket-Key")), 1)+"\r\n")
 			<-answered
 			<-time.After(time.Hour)
 			io.WriteString(s, "late")
@@ -357,7 +357,7 @@ func FuzzOffer(f *testing.F) {
 		q := offered()
 		// The key is random: ACCEPT stands for the value that fits it.
 		key := newKey()
-		said = strings.ReplaceAll(said, "ACCEPT", accept(key))
+		said = strings.ReplaceAll(said, "ACCEPT", acceptKey(key))
 		c := &canned{said: strings.NewReader(said)}
 		a, err := q.exchange(c, key)
 		switch {
@@ -378,7 +378,7 @@ func FuzzOffer(f *testing.F) {
 					t.Fatalf("accepted without %q: %q", want, head)
 				}
 			}
-			if !strings.Contains(head, accept(key)) {
+			if !strings.Contains(head, acceptKey(key)) {
 				t.Fatalf("accepted with a wrong key: %q", head)
 			}
 			if a.Protocol != "" && !slices.Contains(q.Protocols, a.Protocol) {
@@ -406,7 +406,7 @@ func FuzzOffer(f *testing.F) {
 
 func BenchmarkOffer(b *testing.B) {
 	q, key := offered(), newKey()
-	said := strings.Replace(switching, "ACCEPT", accept(key), 1) + "\r\n"
+	said := strings.Replace(switching, "ACCEPT", acceptKey(key), 1) + "\r\n"
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := q.exchange(&canned{said: strings.NewReader(said)}, key); err != nil {

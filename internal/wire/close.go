@@ -86,15 +86,17 @@ func (c *Conn) linger() {
 }
 
 // Cut closes the socket at once, even if the peer still sends. It ends what depends on
-// the socket: it drops the capture, gives back the memory of a head, and releases what
-// [Conn.OnClose] was given.
+// the socket: it drops the capture, tells the [Meter], and releases what [Conn.OnClose] was
+// given.
 func (c *Conn) Cut() error {
 	err := c.Conn.Close()
 	if c.tracker != nil {
 		c.tracker.set(false, true)
 	}
 	c.DropCapture()
-	c.EndHead()
+	if c.meter != nil {
+		c.meter.SocketClosed()
+	}
 	if r := c.TakeOnClose(); r != nil {
 		r.Release()
 	}

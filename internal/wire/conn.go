@@ -1,9 +1,9 @@
-// Package wire is the sockets of the gateway. A [Conn] is a stream socket under TLS and
-// HTTP: it knows its peer's address, reads ahead, gives crypto/tls whole records only,
-// bounds what its peer may send, captures what an engine needs to continue a TLS
-// connection, closes without destroying the last answer, and can be detached from the Go
-// runtime. [Listen] opens the sockets that accept them. The package knows no frames and
-// does not parse HTTP.
+// Package wire is a connection of a client or of a backend as bytes. A [Conn] is a stream
+// socket under TLS and HTTP: it knows its peer's address, reads ahead, gives crypto/tls
+// whole records only, tells a [Meter] what its peer sends, captures what an engine needs to
+// continue a TLS connection, closes without destroying the last answer, and can be
+// detached from the Go runtime. The package opens no sockets, knows no frames and does not
+// parse HTTP.
 package wire
 
 import (
@@ -28,10 +28,7 @@ type Conn struct {
 	progress progress
 	early    earlyAnswer
 	tracker  *readTracker // nil unless TrackReads was called
-
-	// Bounds on Reads.
-	allowance allowance
-	head      head
+	meter    Meter        // nil unless SetMeter was called
 
 	// Read-ahead.
 	byRecord bool    // the bytes are TLS records, and are returned whole
@@ -65,20 +62,18 @@ func Of(c net.Conn) *Conn {
 
 // Read returns bytes that were read ahead, or reads from the socket. It fails with
 // [net.ErrClosed] after [Conn.EndReads]. It cuts the connection and fails when the peer
-// has sent more than [Conn.Allow] or the memory of [Conn.BeginHead] permits.
+// has sent more than the [Meter] permits.
 func (c *Conn) Read(p []byte) (n int, err error) {
 	if c.closing.readsEnded.Load() {
 		return 0, net.ErrClosed
 	}
 	n, err = c.readCounted(p)
 	c.progress.in.Add(int64(n))
-	if flood := c.allowance.spend(n); flood != nil {
-		c.Cut()
-		return 0, flood
-	}
-	if full := c.head.add(n); full != nil {
-		c.Cut()
-		return 0, full
+	if c.meter != nil {
+		if tooMuch := c.meter.CountRead(n); tooMuch != nil {
+			c.Cut()
+			return 0, tooMuch
+		}
 	}
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.closing.peerDone.Store(true)

@@ -62,7 +62,10 @@ func setUserTimeout(c *net.TCPConn, d time.Duration) error {
 		return err
 	}
 	ms := int(min((d-1)/time.Millisecond+1, math.MaxInt32))
-	return control(raw, func(socket int) error {
-		return unix.SetsockoptInt(socket, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
-	})
+	if ctl := raw.Control(func(s uintptr) {
+		err = unix.SetsockoptInt(int(s), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
+	}); ctl != nil {
+		return ctl
+	}
+	return err
 }

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// outcome is how an endpoint has served.
-type outcome uint8
+// useResult is how one use of an endpoint went.
+type useResult uint8
 
 const (
-	served    outcome = iota
-	unreached         // it failed before a byte of the request was sent, which no client can cause
-	failed            // it failed later, which the request itself may cause
-	outcomes          // number of outcomes
+	served     useResult = iota
+	unreached            // it failed before a byte of the request was sent, which no client can cause
+	failed               // it failed later, which the request itself may cause
+	useResults           // number of results
 )
 
 // history is what the work of an endpoint says about it.
@@ -27,14 +27,14 @@ type history struct {
 	tallyStart   time.Time // when this window began
 }
 
-// tally is the outcomes of one window, and the clients of the failed ones.
+// tally is the results of one window, and the clients of the failed ones.
 type tally struct {
-	count   [outcomes]int
+	count   [useResults]int
 	clients clients
 }
 
-// count returns how often an outcome was seen in this window and the one before.
-func (h *history) count(o outcome) int { return h.tallies[0].count[o] + h.tallies[1].count[o] }
+// count returns how often a result was seen in this window and the one before.
+func (h *history) count(o useResult) int { return h.tallies[0].count[o] + h.tallies[1].count[o] }
 
 // clients is the first two different clients of many. All unknown addresses are
 // one client.
@@ -80,7 +80,7 @@ func shift[T any](pair *[2]T, n int) {
 }
 
 // report counts how e has served a client, and ejects it if it fails too often.
-func (p *Pool) report(e *endpoint, o outcome, from netip.Addr) {
+func (p *Pool) report(e *endpoint, o useResult, from netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()

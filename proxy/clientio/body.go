@@ -72,7 +72,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.credit.endWait()
 	if b.streams {
-		b.conn.Wire.Allow(int64(n) * FloodFactor)
+		b.conn.Allow(int64(n) * FloodFactor)
 	}
 	switch {
 	case err == io.EOF:

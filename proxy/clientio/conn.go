@@ -1,6 +1,7 @@
 // Package clientio moves the bytes of HTTP requests and answers between a client and
 // the gateway within bounds: how long a client is waited for, how much it may send
-// without need, and how its connection ends. It knows no routes and no backends.
+// without need, how much memory the heads of requests may take, and how its connection
+// ends. It knows no routes and no backends.
 package clientio
 
 import (
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/internal/limit"
 	"sluice/internal/wire"
 )
 
@@ -23,16 +25,41 @@ const (
 	FloodFactor = 8
 )
 
-// Conn is a client's connection over all its requests.
+// Conn is a client's connection over all its requests. It is the [wire.Meter] of its
+// bytes.
 type Conn struct {
 	net.Conn // as net/http has it: a *wire.Conn, or a *tls.Conn above one
 	Wire     *wire.Conn
 
+	allowance allowance
+	head      head
+
 	requests, abandoned atomic.Int32
 }
 
-// NewConn returns a connection that net/http serves.
-func NewConn(c net.Conn) *Conn { return &Conn{Conn: c, Wire: wire.Of(c)} }
+// NewConn returns a connection that net/http serves: c is a *wire.Conn, or a *tls.Conn
+// above one, and nothing was read from it but a PROXY header. The heads of its requests
+// take their memory from heads.
+func NewConn(c net.Conn, heads *HeadBudget) *Conn {
+	w := wire.Of(c)
+	conn := &Conn{Conn: c, Wire: w, head: head{budget: heads, client: limit.Key(w.Peer().Addr())}}
+	w.SetMeter(conn)
+	return conn
+}
+
+// Of returns the Conn that [NewConn] has made of c.
+func Of(c net.Conn) *Conn { return wire.Of(c).Meter().(*Conn) }
+
+// CountRead implements [wire.Meter].
+func (c *Conn) CountRead(n int) error {
+	if err := c.allowance.spend(n); err != nil {
+		return err
+	}
+	return c.head.add(n)
+}
+
+// SocketClosed implements [wire.Meter].
+func (c *Conn) SocketClosed() { c.EndHead() }
 
 // connKey is the context key of a *Conn.
 type connKey struct{}
@@ -51,14 +78,14 @@ func ConnOf(r *http.Request) *Conn { return r.Context().Value(connKey{}).(*Conn)
 func (c *Conn) start(r *http.Request, headSize int64) {
 	c.requests.Add(1)
 	if r.ProtoMajor == 1 {
-		c.Wire.AllowAll()
+		c.allowAll()
 		return
 	}
 	ahead := int64(StreamBuffer)
 	if r.ContentLength >= 0 {
 		ahead = min(ahead, r.ContentLength)
 	}
-	c.Wire.Allow(FloodFactor*headSize + 2*ahead)
+	c.Allow(FloodFactor*headSize + 2*ahead)
 }
 
 // taken and received return how many bytes the client has taken and sent so far.
@@ -79,7 +106,7 @@ func (c *Conn) Abandoned() {
 
 // LimitNextRequest sets the deadlines for what net/http reads and answers on an
 // HTTP/1 connection without a handler. [Begin] takes them away.
-func LimitNextRequest(c net.Conn) {
+func (c *Conn) LimitNextRequest() {
 	now := time.Now()
 	c.SetReadDeadline(now.Add(initialCredit))
 	c.SetWriteDeadline(now.Add(flushTime))

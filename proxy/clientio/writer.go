@@ -28,7 +28,7 @@ type Writer struct {
 	Status     int   // of the final answer; 0 until it begins
 	Written    int64 // bytes of the body
 	CloseAfter bool  // the connection must close after the answer (HTTP/1)
-	Detached   bool  // the connection does not belong to HTTP any more
+	Hijacked   bool  // the connection does not belong to HTTP any more
 
 	control *http.ResponseController
 	body    *body   // of the request; nil without one
@@ -75,9 +75,9 @@ func (w *Writer) Multiplexed() bool { return w.streams }
 
 // Finish must be called when the handler has returned or panicked. It bounds what
 // net/http still has to send, and reads or refuses the rest of the request's body.
-// Completed is false after a panic. It does nothing once the connection is Detached.
+// Completed is false after a panic. It does nothing once the connection is hijacked.
 func (w *Writer) Finish(completed bool) {
-	if w.Detached {
+	if w.Hijacked {
 		return
 	}
 	w.control.SetWriteDeadline(time.Now().Add(flushTime))
@@ -125,7 +125,7 @@ func (w *Writer) writePiece(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
 	w.Written += int64(n)
 	if w.streams {
-		w.Conn.Wire.Allow(int64(n)) // for the updates of windows
+		w.Conn.Allow(int64(n)) // for the updates of windows
 	}
 	return n, err
 }

@@ -2,8 +2,6 @@ package listen
 
 import (
 	"context"
-	"net/netip"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -40,41 +38,4 @@ func (c *connectionCount) awaitNone(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// headBudget is the memory for request heads that are under way, beyond the first
-// bytes of each. One client may have half of it.
-type headBudget struct {
-	most     int64 // bytes
-	used     atomic.Int64
-	byClient *limit.Sums
-}
-
-// headShare is the share of the memory limit that heads may take, in bytes as they
-// came: what is made of them takes several times as much.
-const headShare = 16
-
-func newHeadBudget() *headBudget {
-	return &headBudget{most: debug.SetMemoryLimit(-1) / headShare, byClient: limit.NewSums()}
-}
-
-// clientHeads is the budget as one client may use it.
-type clientHeads struct {
-	*headBudget
-	client netip.Addr
-}
-
-// Acquire implements [wire.HeadMemory].
-func (h clientHeads) Acquire(n int) bool {
-	if h.used.Add(int64(n)) <= h.most && h.byClient.Acquire(h.client, n, h.most/2) {
-		return true
-	}
-	h.used.Add(-int64(n))
-	return false
-}
-
-// Release implements [wire.HeadMemory].
-func (h clientHeads) Release(n int) {
-	h.byClient.Release(h.client, n)
-	h.used.Add(-int64(n))
 }

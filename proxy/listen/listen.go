@@ -18,6 +18,7 @@ import (
 
 	"sluice/internal/limit"
 	"sluice/internal/telemetry"
+	"sluice/proxy/clientio"
 )
 
 // Env is what listeners need of the gateway.
@@ -83,7 +84,7 @@ type ServerSettings struct {
 type Set struct {
 	env         Env
 	connections connectionCount
-	heads       *headBudget
+	heads       *clientio.HeadBudget
 
 	open    map[string]*Listener // by key
 	closing []*Listener          // another listener has taken their port over; closed soon
@@ -92,7 +93,7 @@ type Set struct {
 
 // NewSet returns a set without listeners.
 func NewSet(env Env) *Set {
-	return &Set{env: env, connections: connectionCount{sessions: env.Sessions}, heads: newHeadBudget()}
+	return &Set{env: env, connections: connectionCount{sessions: env.Sessions}, heads: clientio.NewHeadBudget()}
 }
 
 // All returns the listeners in order of their addresses.

@@ -26,7 +26,7 @@ type Listener struct {
 	mode     fs.FileMode // of a unix socket, as configured
 	net      net.Listener
 	settings atomic.Pointer[inForce]
-	tls      *tls.Config // asks Env.TLSConfig for each handshake, which net/http runs
+	tls      *tls.Config // calls handshakeConfig
 
 	accepted chan net.Conn // received by Accept of the server that serves now
 	changed  chan struct{} // holds one element when the connection limit must be checked again
@@ -34,7 +34,7 @@ type Listener struct {
 	close    func()
 
 	headers sync.WaitGroup // goroutines that read PROXY headers
-	count   atomic.Int64   // of connections, until their session ends
+	count   atomic.Int64   // of connections, until their sockets are closed, those of sessions too
 	clients *limit.Counts  // the same by address
 	server  *server        // for the settings in force; nil before it first serves
 }
@@ -209,7 +209,8 @@ func (l *Listener) begin(raw net.Conn) {
 	})
 }
 
-// admit counts the client and passes its connection to the server.
+// admit counts the client and passes its connection to the server, over TLS where the
+// listener says so.
 func (l *Listener) admit(c *wire.Conn, s *inForce) {
 	key := limit.Key(c.Peer().Addr())
 	if _, ok := s.connections.Take(key, time.Now()); !ok {
@@ -231,6 +232,16 @@ func (l *Listener) admit(c *wire.Conn, s *inForce) {
 	case <-l.closed:
 		c.Close()
 	}
+}
+
+// handshakeConfig returns the configuration of one TLS handshake. The server runs the
+// handshake before it reads the first request of a connection.
+func (l *Listener) handshakeConfig(h *tls.ClientHelloInfo) (*tls.Config, error) {
+	c, err := l.set.env.TLSConfig(h, l.settings.Load().HTTP2)
+	if err != nil {
+		return nil, err
+	}
+	return wire.Of(h.Conn).HandshakeConfig(c), nil
 }
 
 // listenError says why an address could not be listened on.

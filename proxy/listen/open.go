@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"sluice/internal/limit"
-	"sluice/internal/wire"
 )
 
 // keyed yields the listeners of a configuration, each with a key that is the same in
@@ -207,14 +206,14 @@ func (c *Change) changeMode(l *Listener, at candidate) {
 	if before == now || len(c.problems) > 0 {
 		return
 	}
-	if err := wire.SetSocketMode(l.path(), now); err != nil {
+	if err := setSocketMode(l.path(), now); err != nil {
 		c.fail(at, fmt.Errorf("the mode of %s cannot be changed: %w", l.name, err))
 		return
 	}
 	l.mode = now
 	c.undo = append(c.undo, func() {
 		l.mode = before
-		_ = wire.SetSocketMode(l.path(), before) // that worked a moment ago
+		_ = setSocketMode(l.path(), before) // that worked a moment ago
 	})
 }
 
@@ -228,11 +227,11 @@ func (s *Set) listen(o *Options, others []*Listener) (*Listener, error) {
 			return nil, err
 		}
 	}
-	how := wire.ListenOptions{Mode: o.Mode}
+	how := socketOptions{mode: o.Mode}
 	for _, l := range others {
-		how.Replaces = append(how.Replaces, l.net)
+		how.replaces = append(how.replaces, l.net)
 	}
-	ln, err := wire.Listen(network, address, how)
+	ln, err := openSocket(network, address, how)
 	if err != nil {
 		return nil, err
 	}
@@ -245,15 +244,7 @@ func (s *Set) listen(o *Options, others []*Listener) (*Listener, error) {
 		ln.Close()
 	})
 	l.configure(o.Settings)
-	l.tls = &tls.Config{
-		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-			c, err := s.env.TLSConfig(h, l.settings.Load().HTTP2)
-			if err != nil {
-				return nil, err
-			}
-			return wire.Of(h.Conn).HandshakeConfig(c), nil
-		},
-	}
+	l.tls = &tls.Config{GetConfigForClient: l.handshakeConfig}
 	return l, nil
 }
 

@@ -13,8 +13,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"sluice/internal/limit"
-	"sluice/internal/wire"
 	"sluice/proxy/clientio"
 )
 
@@ -78,7 +76,7 @@ func newServer(set *Set, l *Listener, s ServerSettings) *server {
 		},
 		ErrorLog: log.New(serverLog{set.env.Log}, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return clientio.WithConn(ctx, clientio.NewConn(c))
+			return clientio.WithConn(ctx, clientio.NewConn(c, set.heads))
 		},
 	}
 	return v
@@ -116,39 +114,34 @@ func (v *server) run() {
 // send unasked bytes without a request, and window bytes of bodies besides while it has
 // streams open.
 func (v *server) connState(unasked, window int64) func(net.Conn, http.ConnState) {
-	return func(c net.Conn, s http.ConnState) {
-		w := wire.Of(c)
+	return func(served net.Conn, s http.ConnState) {
+		c := clientio.Of(served)
 		switch s {
 		case http.StateNew:
 			v.starting.Add(1)
-			v.unused.Store(c, nil)
-			w.Allow(unasked)
-			w.BeginHead(v.heads(w))
+			v.unused.Store(served, nil)
+			c.Allow(unasked)
+			c.BeginHead()
 		case http.StateActive:
-			w.EndHead()
-			if v.multiplexed(c) {
-				w.AllowAtLeast(unasked + window)
+			c.EndHead()
+			if v.multiplexed(served) {
+				c.AllowAtLeast(unasked + window)
 			} else {
-				clientio.LimitNextRequest(c)
+				c.LimitNextRequest()
 			}
 		case http.StateIdle:
-			w.AllowAtMost(unasked + window) // bodies of streams that are over may still come
-			if _, unused := v.unused.Load(c); unused {
-				w.AllowAtMost(unasked)
+			c.AllowAtMost(unasked + window) // bodies of streams that are over may still come
+			if _, unused := v.unused.Load(served); unused {
+				c.AllowAtMost(unasked)
 			}
-			w.BeginHead(v.heads(w))
+			c.BeginHead()
 		case http.StateClosed:
-			v.started(c)
-			if w.Flooded() {
-				v.set.env.Refused(Refusal{Listener: v.listener.name, Client: w.Peer().Addr(), Reason: Flood})
+			v.started(served)
+			if c.Flooded() {
+				v.set.env.Refused(Refusal{Listener: v.listener.name, Client: c.Wire.Peer().Addr(), Reason: Flood})
 			}
 		}
 	}
-}
-
-// heads returns the memory for the heads of requests on a connection.
-func (v *server) heads(c *wire.Conn) clientHeads {
-	return clientHeads{v.set.heads, limit.Key(c.Peer().Addr())}
 }
 
 // multiplexed reports whether c, whose TLS handshake is done, carries HTTP/2.

@@ -4,8 +4,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"sluice/internal/wire"
 )
 
 // takeoverTime is how long a listener whose port another one takes over still accepts
@@ -35,7 +33,7 @@ func (s *Set) closeOld(old map[string]*Listener, timeout time.Duration) {
 // handOver closes a listener whose port another one has taken over, once the
 // connections that were on their way to it have come.
 func (s *Set) handOver(l *Listener, timeout time.Duration) {
-	if err := wire.StopNewConnections(l.net); err != nil {
+	if err := stopNewConnections(l.net); err != nil {
 		s.env.Log().Warn().Err(err).Str("listener", l.name).Msg(
 			"connections that came to this listener while it was closed may be lost: the system cannot hand its port over without a gap")
 		l.Close()

@@ -21,53 +21,53 @@ func (x *exchange) attempts(t *Target, k backend.Kind) *attempts {
 	return &attempts{t, x.need(t, k), backend.Tried{Began: x.started, From: x.clientKey()}}
 }
 
-// outcome is how an endpoint has served an exchange.
-type outcome struct {
-	verdict verdict
-	err     error // of the attempt; with served, an answer that counts as a failure
-	keep    bool  // the lease belongs to the caller now
+// attemptResult is how an endpoint has served an exchange.
+type attemptResult struct {
+	status attemptStatus
+	err    error // of the attempt; with served, an answer that counts as a failure
+	keep   bool  // the lease belongs to the caller now
 }
 
-// A verdict is what an outcome says about the endpoint.
-type verdict uint8
+// An attemptStatus is what an attempt says about the endpoint.
+type attemptStatus uint8
 
 const (
-	unknown verdict = iota // nothing: the client left, or was wrong
-	served                 // it has answered
-	failed                 // it has failed
-	lost                   // it has failed, and another endpoint may be asked
+	unknown attemptStatus = iota // nothing: the client left, or was wrong
+	served                       // it has answered
+	failed                       // it has failed
+	lost                         // it has failed, and another endpoint may be asked
 )
 
 // run calls ask with one endpoint after the other until one has not lost the exchange,
-// and returns that outcome. It returns an error if there is no endpoint to ask.
-func (a *attempts) run(ctx context.Context, ask func(*backend.Lease) outcome) (outcome, error) {
+// and returns that result. It returns an error if there is no endpoint to ask.
+func (a *attempts) run(ctx context.Context, ask func(*backend.Lease) attemptResult) (attemptResult, error) {
 	for {
-		o, err := a.once(ctx, ask)
-		if err != nil || o.verdict != lost {
-			return o, err
+		r, err := a.once(ctx, ask)
+		if err != nil || r.status != lost {
+			return r, err
 		}
 	}
 }
 
-// once calls ask with one endpoint, and tells its pool of the outcome.
-func (a *attempts) once(ctx context.Context, ask func(*backend.Lease) outcome) (o outcome, err error) {
+// once calls ask with one endpoint, and tells its pool of the result.
+func (a *attempts) once(ctx context.Context, ask func(*backend.Lease) attemptResult) (r attemptResult, err error) {
 	lease, err := a.target.Pool.Acquire(ctx, a.need, &a.tried)
 	if err != nil {
-		return o, err
+		return r, err
 	}
-	defer func() { // after a panic too
-		if !o.keep {
+	defer func() { // after a panic too; after Fail this does nothing
+		if !r.keep {
 			lease.Release()
 		}
 	}()
-	o = ask(lease)
-	switch o.verdict {
+	r = ask(lease)
+	switch r.status {
 	case served, failed:
-		lease.Report(&a.tried, o.err)
+		lease.Report(&a.tried, r.err)
 	case lost:
-		lease.Fail(&a.tried, o.err)
+		lease.Fail(&a.tried, r.err)
 	}
-	return o, nil
+	return r, nil
 }
 
 // errFailureStatus is an answer that the backend's settings count as a failure.

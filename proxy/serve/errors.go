@@ -56,7 +56,7 @@ func (x *exchange) refuse(r *upgrade.Refusal) {
 // abandon gives up a request whose client has left.
 func (x *exchange) abandon(err error) {
 	x.record.Error = err.Error()
-	x.client.Status = statusClientGone
+	x.out.Status = statusClientGone
 	panic(http.ErrAbortHandler)
 }
 
@@ -106,14 +106,14 @@ func (x *exchange) failForwarded(result *forward.Result) {
 	switch {
 	case result.Status != 0:
 		x.record.Error = result.Err.Error()
-		x.client.FlushError() // what came of the answer reaches the client
+		x.out.FlushError() // what came of the answer reaches the client
 		panic(http.ErrAbortHandler)
 	case errors.Is(result.Err, forward.ErrTooLarge):
 		x.fail(http.StatusRequestEntityTooLarge, "The request's body is too large.", result.Err)
 	case !errors.As(result.Err, &e) || !e.Client:
 		x.failBackend(result.Err)
 	case errors.Is(result.Err, os.ErrDeadlineExceeded): // net/http has ended the request's context too
-		if !x.client.Multiplexed() {
+		if !x.out.Multiplexed() {
 			x.answer.Header().Set("Connection", "close")
 		}
 		x.fail(http.StatusRequestTimeout, "The request's body came too slowly.", result.Err)

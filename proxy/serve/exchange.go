@@ -31,16 +31,16 @@ type exchange struct {
 
 	r       message.Request
 	conn    *wire.Conn       // of the client
-	client  *clientio.Writer // writes to it; what sets its own headers writes here
-	answer  *headerWriter    // above client, and above compression: edits the headers of answers
+	out     *clientio.Writer // to the client; what sets its own headers writes here
+	answer  *headers.Writer  // above out, and above compression: edits the headers of answers
 	origin  forward.Origin
 	matched route.Request // r as routes match it
 	rest    string        // what the '*' of the route's path matched
 
-	started time.Time
-	number  uint64        // ID of the session that it may become
-	room    limit.Reading // by which it was admitted
-	cookies []pendingCookie
+	started  time.Time
+	number   uint64        // ID of the session that it may become
+	headroom limit.Reading // by which it was admitted
+	cookies  []pendingCookie
 
 	selfAnswered bool // the answer is the gateway's own
 	completed    bool // the handler did not panic
@@ -56,9 +56,9 @@ func (s *Server) newExchange(l *listen.Listener, w http.ResponseWriter, r *http.
 	}
 	x.conn = clientio.ConnOf(r).Wire
 	x.r = message.FromHTTP(r, x.conn.Peer())
-	x.client = clientio.Begin(w, r, x.r.HeadSize())
-	x.client.CloseAfter = forward.Ambiguous(&x.r)
-	x.answer = &headerWriter{ResponseWriter: x.client, change: x.editResponseHeader}
+	x.out = clientio.Begin(w, r, x.r.HeadSize())
+	x.out.CloseAfter = forward.Ambiguous(&x.r)
+	x.answer = &headers.Writer{ResponseWriter: x.out, Change: x.editResponseHeader}
 	x.origin = forward.NewOrigin(&x.r, x.snap.trustsPeer(x.conn), x.snap.Trusts)
 	id := x.origin.ID
 	if id == "" {
@@ -86,9 +86,9 @@ func (x *exchange) clientKey() netip.Addr { return limit.Key(x.origin.Client) }
 
 // end is called when the handler has returned or panicked.
 func (x *exchange) end() {
-	x.client.Finish(x.completed)
+	x.out.Finish(x.completed)
 	if x.r.ProtoMajor == 2 && x.r.Context().Err() != nil {
-		x.client.Conn.Abandoned()
+		x.out.Conn.Abandoned()
 	}
 	x.log()
 }
@@ -97,11 +97,11 @@ func (x *exchange) end() {
 // gateway's own is a warning, and is logged even without access log, unless it comes
 // from a shortage, which fails all requests alike.
 func (x *exchange) log() {
-	failed := x.selfAnswered && x.client.Status >= 500 && !x.shortage
-	if x.client.Detached || x.unlogged || !x.snap.AccessLog && !failed {
+	failed := x.selfAnswered && x.out.Status >= 500 && !x.shortage
+	if x.out.Hijacked || x.unlogged || !x.snap.AccessLog && !failed {
 		return
 	}
-	x.record.Status, x.record.Out = x.client.Status, x.client.Written
+	x.record.Status, x.record.Out = x.out.Status, x.out.Written
 	x.record.Duration = time.Since(x.started)
 	x.record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
 	level := zerolog.InfoLevel
@@ -157,30 +157,4 @@ func (x *exchange) variable(name string) string {
 		return headers.TLSVariable(name, s)
 	}
 	return ""
-}
-
-// headerWriter is the ResponseWriter next to the handler. It changes the header of an
-// answer before the layers below see it.
-type headerWriter struct {
-	http.ResponseWriter // the clientio.Writer, or compression above it
-	change              func(h http.Header, status int)
-	begun               bool
-}
-
-// Unwrap is for http.ResponseController.
-func (w *headerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *headerWriter) WriteHeader(status int) {
-	if status >= 200 && !w.begun {
-		w.begun = true
-		w.change(w.Header(), status)
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *headerWriter) Write(p []byte) (int, error) {
-	if !w.begun {
-		w.WriteHeader(http.StatusOK)
-	}
-	return w.ResponseWriter.Write(p)
 }

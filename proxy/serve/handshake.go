@@ -26,11 +26,11 @@ var (
 )
 
 // handshake turns a request into a session (docs/architecture.md, section 3, steps 5 to
-// 10).
+// 9).
 func (x *exchange) handshake(path string) {
 	x.server.handshakes.Add(1)
 	defer x.server.handshakes.Done()
-	q, refusal := x.check(path) // 5
+	q, refusal := x.check() // 5
 	if refusal != nil {
 		x.refuse(refusal)
 		return
@@ -43,13 +43,14 @@ func (x *exchange) handshake(path string) {
 	defer seat.release() // does nothing once joined
 	ctx, cancel := x.handshakeContext()
 	defer cancel(nil)
+	x.prepare(q, path)
 	up, err := x.reach(ctx, q) // 6 and 7
 	if err != nil {
 		x.failHandshake(ctx, err)
 		return
 	}
 	defer up.release() // does nothing once joined
-	client := upgrade.NewHTTP1(x.answer, q)
+	client := upgrade.NewHTTP1Client(x.answer, q)
 	if !up.accepted() {
 		x.passOn(up, client)
 		return
@@ -58,8 +59,9 @@ func (x *exchange) handshake(path string) {
 	x.join(seat, up, side)       // 9
 }
 
-// check reads the handshake and applies the route's policy.
-func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
+// check reads the handshake, unless the gateway stops or the client is over a rate, and
+// applies the route's policy.
+func (x *exchange) check() (*upgrade.Request, *upgrade.Refusal) {
 	if x.server.Stopping.Err() != nil {
 		return nil, &upgrade.Refusal{
 			Status: http.StatusServiceUnavailable,
@@ -78,6 +80,11 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 	if refusal := x.service.Policy.Apply(q, site); refusal != nil {
 		return nil, refusal
 	}
+	return q, nil
+}
+
+// prepare makes the handshake the one for the backend, with that path.
+func (x *exchange) prepare(q *upgrade.Request, path string) {
 	q.Path = x.r.WithQuery(path)
 	x.origin.Set(q.Header)
 	q.Header["X-Request-Id"] = []string{x.record.ID}
@@ -89,7 +96,6 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 		q.Host = host
 		q.Header.Del("Host")
 	}
-	return q, nil
 }
 
 // handshakeContext returns a context that ends with the route's timeout, or when the
@@ -97,7 +103,7 @@ func (x *exchange) check(path string) (*upgrade.Request, *upgrade.Refusal) {
 func (x *exchange) handshakeContext() (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(x.r.Context())
 	end := x.started.Add(x.service.HandshakeTimeout)
-	var mu sync.Mutex // orders the making of poll before its use
+	var mu sync.Mutex // the function waits with it until poll is set
 	mu.Lock()
 	defer mu.Unlock()
 	var poll *time.Timer
@@ -157,25 +163,31 @@ func (u *upstream) take() (*backend.Lease, net.Conn) {
 func (x *exchange) reach(ctx context.Context, q *upgrade.Request) (up *upstream, err error) {
 	t := x.chooseTarget()
 	a := x.attempts(t, backend.Sessions)
-	o, err := a.run(ctx, func(l *backend.Lease) outcome {
+	r, err := a.run(ctx, func(l *backend.Lease) attemptResult {
 		x.noteEndpoint(l)
 		conn, answer, err := offerInTime(ctx, t.TryTimeout, l, q)
-		switch {
-		case err == nil:
-			x.stickTo(l, t, a.need.Sticky)
-			up = &upstream{l, conn, answer}
-			return outcome{verdict: served, err: t.checkStatus(answer.Status), keep: true}
-		case x.r.Context().Err() != nil || errors.Is(context.Cause(ctx), errClientGone):
-			return outcome{verdict: unknown, err: err}
-		case ctx.Err() != nil || isOurs(err) || !isUnanswered(err):
-			return outcome{verdict: failed, err: err}
+		if err != nil {
+			return attemptResult{status: x.blame(ctx, err), err: err}
 		}
-		return outcome{verdict: lost, err: err}
+		x.stickTo(l, t, a.need.Sticky)
+		up = &upstream{l, conn, answer}
+		return attemptResult{status: served, err: t.checkStatus(answer.Status), keep: true}
 	})
-	if err == nil && o.verdict != served {
-		err = o.err
+	if err == nil && r.status != served {
+		err = r.err
 	}
 	return up, err
+}
+
+// blame returns what a failed offer says about its endpoint.
+func (x *exchange) blame(ctx context.Context, err error) attemptStatus {
+	switch {
+	case x.r.Context().Err() != nil || errors.Is(context.Cause(ctx), errClientGone):
+		return unknown
+	case ctx.Err() != nil || isOurs(err) || !isUnanswered(err):
+		return failed
+	}
+	return lost
 }
 
 // offerInTime offers the handshake to one endpoint. Unless it is the last one, the
@@ -201,7 +213,7 @@ func isUnanswered(err error) bool {
 }
 
 // passOn passes the backend's refusal of a handshake on to the client.
-func (x *exchange) passOn(up *upstream, client *upgrade.HTTP1) {
+func (x *exchange) passOn(up *upstream, client *upgrade.HTTP1Client) {
 	if x.snap.Via {
 		forward.AddVia(up.answer.Header, 1, 1)
 	}
@@ -215,7 +227,7 @@ func (x *exchange) passOn(up *upstream, client *upgrade.HTTP1) {
 
 // accept takes the client's connection over from HTTP and sends the 101. The connection
 // is the caller's.
-func (x *exchange) accept(up *upstream, client *upgrade.HTTP1) wire.Side {
+func (x *exchange) accept(up *upstream, client *upgrade.HTTP1Client) wire.Side {
 	if x.snap.Via {
 		forward.AddVia(up.answer.Header, 1, 1)
 	}
@@ -223,10 +235,10 @@ func (x *exchange) accept(up *upstream, client *upgrade.HTTP1) wire.Side {
 	if x.clientGone() {
 		x.abandon(errClientGone)
 	}
-	x.client.Detached = true
+	x.out.Hijacked = true
 	side, err := client.Accept(up.answer)
 	if err != nil {
-		x.client.Detached = false
+		x.out.Hijacked = false
 		x.abandon(err)
 	}
 	return side

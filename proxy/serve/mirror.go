@@ -112,7 +112,7 @@ func (m *Mirror) copy(x *exchange, path string) (send func()) {
 func (x *exchange) sendCopy(a *attempts, r *http.Request, path string) {
 	ctx, cancel := context.WithTimeout(r.Context(), x.service.Forward.Response)
 	defer cancel()
-	a.once(ctx, func(l *backend.Lease) outcome {
+	a.once(ctx, func(l *backend.Lease) attemptResult {
 		e := x.outgoing(l, path)
 		result := e.Do(discardWriter{make(http.Header)}, r.WithContext(ctx))
 		return a.target.judge(&result, false)

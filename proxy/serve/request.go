@@ -20,7 +20,7 @@ func (x *exchange) forward(path string) {
 		defer send()
 	}
 	var result forward.Result
-	_, err := a.run(x.r.Context(), func(l *backend.Lease) outcome {
+	_, err := a.run(x.r.Context(), func(l *backend.Lease) attemptResult {
 		x.noteEndpoint(l)
 		x.stickTo(l, t, a.need.Sticky)
 		e := x.outgoing(l, path)
@@ -30,7 +30,7 @@ func (x *exchange) forward(path string) {
 		result = e.Do(x.answer, x.r.HTTP())
 		x.record.In = result.In
 		if x.r.Context().Err() != nil {
-			return outcome{verdict: unknown}
+			return attemptResult{status: unknown}
 		}
 		return t.judge(&result, repeatable)
 	})
@@ -51,17 +51,17 @@ func (x *exchange) outgoing(l *backend.Lease, path string) forward.Exchange {
 }
 
 // judge returns how an endpoint has served a request.
-func (t *Target) judge(r *forward.Result, repeatable bool) outcome {
+func (t *Target) judge(r *forward.Result, repeatable bool) attemptResult {
 	var e *forward.Error
 	switch fromBackend := errors.As(r.Err, &e) && !e.Client; {
 	case r.Err == nil:
-		return outcome{verdict: served, err: t.checkStatus(r.Status)}
+		return attemptResult{status: served, err: t.checkStatus(r.Status)}
 	case isLost(r, repeatable && fromBackend):
-		return outcome{verdict: lost, err: r.Err}
+		return attemptResult{status: lost, err: r.Err}
 	case fromBackend:
-		return outcome{verdict: failed, err: r.Err}
+		return attemptResult{status: failed, err: r.Err}
 	}
-	return outcome{verdict: unknown}
+	return attemptResult{status: unknown}
 }
 
 // isLost reports whether a request failed at an endpoint and can go to another one: it
@@ -87,12 +87,12 @@ func isRepeatable(r *message.Request) bool {
 // sent none, where its method seldom has one: servers of HTTP/1.1 do not expect chunks
 // there.
 func (x *exchange) dropEmptyBody() {
-	if !x.client.HasBody() || !x.client.Multiplexed() || x.r.ContentLength >= 0 {
+	if !x.out.HasBody() || !x.out.Multiplexed() || x.r.ContentLength >= 0 {
 		return
 	}
 	switch x.r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodDelete:
-		if x.client.BodyIsEmpty() {
+		if x.out.BodyIsEmpty() {
 			x.r.DropBody()
 		}
 	}

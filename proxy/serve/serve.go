@@ -32,7 +32,7 @@ type Server struct {
 	Copies *Budget // of requests to mirrors
 	engine *relay.Engine
 
-	room       limit.Headroom
+	headroom   limit.Headroom
 	requests   atomic.Int64   // in work, handshakes among them
 	clients    *limit.Counts  // the same by client address
 	sessions   atomic.Int64   // from the handshake on

@@ -46,7 +46,7 @@ func (x *exchange) screen() bool {
 	if wrong == "" {
 		return true
 	}
-	x.client.CloseAfter = x.r.ProtoMajor == 1 // it is not certain where the next request begins
+	x.out.CloseAfter = x.r.ProtoMajor == 1 // it is not certain where the next request begins
 	x.fail(status, wrong, nil)
 	return false
 }
@@ -132,7 +132,7 @@ func (x *exchange) match(websocket bool) bool {
 	switch miss {
 	case route.None:
 		x.service, x.rest = m.Value, m.Rest
-		x.client.SetRate(m.Value.MinRate)
+		x.out.SetRate(m.Value.MinRate)
 		x.record.Route = m.Value.Group.Name
 		return true
 	case route.MethodNotAllowed:
@@ -187,7 +187,7 @@ func (x *exchange) preflight(q *route.Request) bool {
 		return false
 	}
 	x.record.Route = m.Value.Group.Name
-	return m.Value.CORS.Preflight(x.client, &x.r)
+	return m.Value.CORS.Preflight(x.out, &x.r)
 }
 
 // dispatch hands the request to what its route says.
@@ -197,11 +197,11 @@ func (x *exchange) dispatch(websocket bool) {
 		x.handshake(path)
 		return
 	}
-	if x.service.CORS != nil && x.service.CORS.Preflight(x.client, &x.r) {
+	if x.service.CORS != nil && x.service.CORS.Preflight(x.out, &x.r) {
 		return
 	}
 	if x.service.Compress != nil {
-		compressed, finish := x.service.Compress.Wrap(x.client, &x.r)
+		compressed, finish := x.service.Compress.Wrap(x.out, &x.r)
 		x.answer.ResponseWriter = compressed
 		defer x.finishCompressed(finish)
 	}

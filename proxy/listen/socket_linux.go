@@ -1,4 +1,4 @@
-package wire
+package listen
 
 import (
 	"context"
@@ -12,30 +12,32 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/internal/wire"
 )
 
-// Listen is [net.Listen] with options. Accepted connections have TCP keep-alive as Go sets
-// it, but inherit it from the listening socket, which saves four system calls for each. The
-// caller owns the listener.
-func Listen(network, address string, o ListenOptions) (net.Listener, error) {
-	l, err := listen(network, address, o.Mode, false)
-	if errors.Is(err, unix.EADDRINUSE) && network == "tcp" && len(o.Replaces) > 0 {
-		l, err = listenOverlapping(address, o.Replaces)
+// openSocket is [net.Listen] with options. Accepted connections have TCP keep-alive as Go
+// sets it, but inherit it from the listening socket, which saves four system calls for
+// each. The caller owns the listener.
+func openSocket(network, address string, o socketOptions) (net.Listener, error) {
+	l, err := bindSocket(network, address, o.mode, false)
+	if errors.Is(err, unix.EADDRINUSE) && network == "tcp" && len(o.replaces) > 0 {
+		l, err = bindOverlapping(address, o.replaces)
 	}
-	if err != nil || o.Mode == 0 {
+	if err != nil || o.mode == 0 {
 		return l, err
 	}
-	if err := SetSocketMode(address, o.Mode); err != nil {
+	if err := setSocketMode(address, o.mode); err != nil {
 		l.Close()
 		return nil, err
 	}
 	return l, nil
 }
 
-// listen opens an address, with SO_REUSEPORT if share is set. If mode is not 0, the file of
-// a unix socket never has a bit more than mode, whatever the umask is: the file gets the
-// mode that the socket has when it is bound.
-func listen(network, address string, mode fs.FileMode, share bool) (net.Listener, error) {
+// bindSocket opens an address, with SO_REUSEPORT if share is set. If mode is not 0, the
+// file of a unix socket never has a bit more than mode, whatever the umask is: the file
+// gets the mode that the socket has when it is bound.
+func bindSocket(network, address string, mode fs.FileMode, share bool) (net.Listener, error) {
 	prepare := func(socket int) error {
 		switch {
 		case network == "tcp" && share:
@@ -51,19 +53,19 @@ func listen(network, address string, mode fs.FileMode, share bool) (net.Listener
 	return l.Listen(context.Background(), network, address)
 }
 
-// listenOverlapping opens a TCP address that overlaps those of other listeners of this
+// bindOverlapping opens a TCP address that overlaps those of other listeners of this
 // process. The kernel allows it while all of them have SO_REUSEPORT, so they have it for
 // this moment alone: later nothing else can share the address.
-func listenOverlapping(address string, others []net.Listener) (net.Listener, error) {
+func bindOverlapping(address string, others []net.Listener) (net.Listener, error) {
 	share := func(all []net.Listener, on int) {
 		for _, l := range all {
-			// If it cannot be set, listen fails; if it cannot be reset, l is closed.
+			// If it cannot be set, bindSocket fails; if it cannot be reset, l is closed.
 			_ = setOption(l, unix.SO_REUSEPORT, on)
 		}
 	}
 	share(others, 1)
 	defer share(others, 0)
-	l, err := listen("tcp", address, 0, true)
+	l, err := bindSocket("tcp", address, 0, true)
 	if err == nil {
 		share([]net.Listener{l}, 0)
 	}
@@ -73,11 +75,11 @@ func listenOverlapping(address string, others []net.Listener) (net.Listener, err
 // noInterface is the index of a network interface that does not exist.
 const noInterface = 1 << 30
 
-// StopNewConnections makes the kernel give no new connections to l, a TCP listener of
-// [Listen]: one that overlaps it gets them all. Connections that wait to be accepted, and
-// those whose TCP handshake has begun, still come, so that unlike Close it loses none. It
-// cannot be undone. It needs Linux 5.7.
-func StopNewConnections(l net.Listener) error {
+// stopNewConnections makes the kernel give no new connections to l, a TCP listener of
+// [openSocket]: one that overlaps it gets them all. Connections that wait to be accepted,
+// and those whose TCP handshake has begun, still come, so that unlike Close it loses none.
+// It cannot be undone. It needs Linux 5.7.
+func stopNewConnections(l net.Listener) error {
 	return setOption(l, unix.SO_BINDTOIFINDEX, noInterface)
 }
 
@@ -102,8 +104,8 @@ func control(c syscall.RawConn, f func(socket int) error) (err error) {
 	return err
 }
 
-// SetSocketMode changes the mode of the file of a unix socket; 0 means 0777 less the umask.
-func SetSocketMode(file string, mode fs.FileMode) error {
+// setSocketMode changes the mode of the file of a unix socket; 0 means 0777 less the umask.
+func setSocketMode(file string, mode fs.FileMode) error {
 	if mode == 0 {
 		mask, err := umask()
 		if err != nil {
@@ -129,7 +131,7 @@ func umask() (fs.FileMode, error) {
 
 // setKeepAliveOptions gives a listening socket the keep-alive that Go gives to connections.
 func setKeepAliveOptions(socket int) error {
-	const seconds, count = int(DefaultKeepAlive / time.Second), 9
+	const seconds, count = int(wire.DefaultKeepAlive / time.Second), 9
 	for _, o := range [...]struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds},

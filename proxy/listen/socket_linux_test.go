@@ -1,4 +1,4 @@
-package wire
+package listen
 
 import (
 	"errors"
@@ -47,7 +47,9 @@ func TestAcceptedConnectionsHaveKeepAlive(t *testing.T) {
 		defer s.Close()
 		return options(s)
 	}
-	listen := func(network, address string) (net.Listener, error) { return Listen(network, address, ListenOptions{}) }
+	listen := func(network, address string) (net.Listener, error) {
+		return openSocket(network, address, socketOptions{})
+	}
 	if got, want := accept(listen), accept(net.Listen); got != want || got[0] != 1 {
 		t.Errorf("keep-alive of an accepted connection: %v; with net.Listen: %v", got, want)
 	}
@@ -56,7 +58,7 @@ func TestAcceptedConnectionsHaveKeepAlive(t *testing.T) {
 // open listens until the test ends.
 func open(t *testing.T, address string, replaces ...net.Listener) net.Listener {
 	t.Helper()
-	l, err := Listen("tcp", address, ListenOptions{Replaces: replaces})
+	l, err := openSocket("tcp", address, socketOptions{replaces: replaces})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +104,7 @@ func TestAddressInUseByOthersIsRefused(t *testing.T) {
 	defer theirs.Close()
 	ours := open(t, fmt.Sprintf("[::1]:%d", portOf(theirs)))
 	address := fmt.Sprintf(":%d", portOf(theirs))
-	if l, err := Listen("tcp", address, ListenOptions{Replaces: []net.Listener{ours}}); !errors.Is(err, unix.EADDRINUSE) {
+	if l, err := openSocket("tcp", address, socketOptions{replaces: []net.Listener{ours}}); !errors.Is(err, unix.EADDRINUSE) {
 		l.Close()
 		t.Errorf("%s can be opened while another has its port: %v", address, err)
 	}
@@ -125,7 +127,7 @@ func TestStopNewConnectionsLosesNone(t *testing.T) {
 				address := net.JoinHostPort(host, fmt.Sprint(portOf(old)))
 				before := connect(t, address)
 				next := open(t, overlapping(portOf(old))[j], old)
-				if err := StopNewConnections(old); err != nil {
+				if err := stopNewConnections(old); err != nil {
 					t.Skip(err)
 				}
 				after := connect(t, address)
@@ -151,7 +153,7 @@ func TestStopNewConnectionsFinishesHandshakes(t *testing.T) {
 	}
 	begun := connect(t, old.Addr().String())
 	next := open(t, fmt.Sprintf(":%d", portOf(old)), old)
-	if err := StopNewConnections(old); err != nil {
+	if err := stopNewConnections(old); err != nil {
 		t.Skip(err)
 	}
 	if _, err := begun.Write([]byte{1}); err != nil {
@@ -200,7 +202,7 @@ func TestSocketModes(t *testing.T) {
 		for _, mode := range []fs.FileMode{0, 0o600, 0o660, 0o666, 0o777} {
 			file := filepath.Join(t.TempDir(), "s")
 			// The file is made with no more than its mode.
-			first, err := listen("unix", file, mode, false)
+			first, err := bindSocket("unix", file, mode, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -213,7 +215,7 @@ func TestSocketModes(t *testing.T) {
 			}
 			first.Close()
 
-			l, err := Listen("unix", file, ListenOptions{Mode: mode})
+			l, err := openSocket("unix", file, socketOptions{mode: mode})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -223,8 +225,8 @@ func TestSocketModes(t *testing.T) {
 			if got := modeOf(file); got != want {
 				t.Errorf("umask %03o, mode %03o: listens with %03o, want %03o", mask, mode, got, want)
 			}
-			if err := SetSocketMode(file, 0); err != nil || modeOf(file) != 0o777&^fs.FileMode(mask) {
-				t.Errorf("umask %03o: SetSocketMode(0) = %v, and the mode is %03o", mask, err, modeOf(file))
+			if err := setSocketMode(file, 0); err != nil || modeOf(file) != 0o777&^fs.FileMode(mask) {
+				t.Errorf("umask %03o: setSocketMode(0) = %v, and the mode is %03o", mask, err, modeOf(file))
 			}
 			l.Close()
 		}

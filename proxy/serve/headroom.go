@@ -12,33 +12,33 @@ import (
 // gets all the room. leave gives it back.
 func (x *exchange) enter() bool {
 	s := x.server
-	x.room = s.room.Acquire(x.started, s.engine.Memory())
-	if x.room.Exhausted != 0 {
-		x.refuseShort(x.room.Exhausted)
+	x.headroom = s.headroom.Acquire(x.started, s.engine.Memory())
+	if x.headroom.Exhausted != 0 {
+		x.refuseShort(x.headroom.Exhausted)
 		return false
 	}
-	share := x.room.MaxRequests
+	share := x.headroom.MaxRequests
 	if x.origin.Client.IsValid() {
 		share = max(share/2, 1)
 	}
 	switch {
-	case s.requests.Add(1) > x.room.MaxRequests:
-		x.refuseShort(x.room.Scarcest)
+	case s.requests.Add(1) > x.headroom.MaxRequests:
+		x.refuseShort(x.headroom.Scarcest)
 	case !s.clients.Acquire(x.clientKey(), int(min(share, math.MaxInt))):
-		s.overShare.Count(x.room.Scarcest.String())
-		x.refuseForRoom(fmt.Errorf("limit: the process is short of %s for more requests of one address", x.room.Scarcest))
+		s.overShare.Count(x.headroom.Scarcest.String())
+		x.refuseForRoom(fmt.Errorf("limit: the process is short of %s for more requests of one address", x.headroom.Scarcest))
 	default:
 		return true
 	}
 	s.requests.Add(-1)
-	s.room.Release(x.room)
+	s.headroom.Release(x.headroom)
 	return false
 }
 
 // leave gives back what enter took.
 func (x *exchange) leave() {
 	x.sendEnd()
-	x.server.room.Release(x.room)
+	x.server.headroom.Release(x.headroom)
 	x.server.requests.Add(-1)
 	x.server.clients.Release(x.clientKey())
 }
@@ -47,8 +47,8 @@ func (x *exchange) leave() {
 // Otherwise net/http sends it after the handler and may wait for the client then, while
 // the request does not count any more.
 func (x *exchange) sendEnd() {
-	if x.client.Multiplexed() && !x.client.Detached && x.completed && x.server.requests.Load() > x.room.MaxRequests/8 {
-		x.client.FlushError()
+	if x.out.Multiplexed() && !x.out.Hijacked && x.completed && x.server.requests.Load() > x.headroom.MaxRequests/8 {
+		x.out.FlushError()
 	}
 }
 
@@ -64,7 +64,7 @@ func (x *exchange) refuseShort(of limit.Shortage) {
 func (x *exchange) refuseForRoom(err error) {
 	x.record.Error = err.Error()
 	x.selfAnswered, x.shortage = true, true
-	x.client.CloseAfter = x.client.CloseAfter || x.client.HasBody() && !x.client.Multiplexed()
+	x.out.CloseAfter = x.out.CloseAfter || x.out.HasBody() && !x.out.Multiplexed()
 	h := x.answer.Header()
 	h.Set("Retry-After", roomRetryAfter)
 	h.Set("Content-Length", "0")
