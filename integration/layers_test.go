@@ -12,8 +12,9 @@ import (
 )
 
 // layers says which packages outside the standard library each package of the
-// module may import. Imports only go down, and packages of one row never
-// import each other. A permission that is not used is removed.
+// module may import. Imports only go down. Packages of one row of the picture in
+// docs/architecture.md never import each other, except for a few in internal. A
+// permission that is not used is removed.
 var layers = map[string][]string{
 	"cmd/sluice": {
 		"sluice/cmd/sluice/demo", "sluice/config", "sluice/internal/httpsyntax", "sluice/internal/telemetry", "sluice/proxy",
