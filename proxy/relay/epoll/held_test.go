@@ -118,9 +118,9 @@ func TestAnEndWaitsBehindWhatIsHeldForASlowReader(t *testing.T) {
 		}
 		l.ensurePending(k)[core.Backend].out = bytes.Clone(sealed) // as if the socket had not taken it
 		now := l.Now()
-		l.SetNow(now + int64(2*time.Minute))
+		l.driver().SetNow(now + int64(2*time.Minute))
 		l.advance(k)
-		l.SetNow(now)
+		l.driver().SetNow(now)
 		if k.pending[core.Client].readErr == nil || len(k.pending[core.Client].held) == 0 {
 			t.Error("the end was told in front of what is held")
 		}
