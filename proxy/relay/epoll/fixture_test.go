@@ -54,6 +54,19 @@ func (h *engineFixture) advanceTime(d time.Duration) {
 	}
 }
 
+// pauseLoops makes the loops read nothing until resume is called. They have stopped when it
+// returns.
+func (h *engineFixture) pauseLoops() (resume func()) {
+	released := make(chan struct{})
+	for _, l := range h.engine.loops {
+		paused := make(chan struct{})
+		if l.Post(func() { close(paused); <-released }) {
+			<-paused
+		}
+	}
+	return func() { close(released) }
+}
+
 // until waits until ok holds for the session of an ID, on its loop.
 func (h *engineFixture) until(id uint64, what string, ok func(l *loopSessions, k handle) bool) {
 	h.T.Helper()
