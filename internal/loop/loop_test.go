@@ -154,7 +154,7 @@ func TestEventsReachTheHandlerOfTheirKind(t *testing.T) {
 		t.Errorf("Load() = %d; want 1200", n)
 	}
 	l.Call(func() {
-		if n := l.Handled(); n < 24 {
+		if n := DriverOf(l).Handled(); n < 24 {
 			t.Errorf("Handled() = %d; want 24 or more", n)
 		}
 	})
@@ -177,19 +177,19 @@ func TestTimersAndEventsOfConnectionsThatAreGone(t *testing.T) {
 			l.SetTimer(&p.Entry, start+int64(time.Hour)+after)
 		}
 		p, fds, _ := h.slots.At(ids[2])
-		l.SetNow(start + int64(time.Hour) + 9)
-		l.FireTimers()
+		DriverOf(l).SetNow(start + int64(time.Hour) + 9)
+		DriverOf(l).FireTimers()
 		expect(t, "before all moments", h.calls, nil)
-		l.SetNow(start + int64(time.Hour) + 15)
-		l.FireTimers()
+		DriverOf(l).SetNow(start + int64(time.Hour) + 15)
+		DriverOf(l).FireTimers()
 		expect(t, "behind the first moment", h.calls, []string{fmt.Sprintf("due 1 at %d, timer 0", l.Now())})
-		if n := l.Timers(); n != 2 {
+		if n := DriverOf(l).Timers(); n != 2 {
 			t.Errorf("Timers() = %d; want 2", n)
 		}
 		h.close(p, fds)
 		h.calls = nil
-		l.SetNow(start + int64(2*time.Hour))
-		l.FireTimers()
+		DriverOf(l).SetNow(start + int64(2*time.Hour))
+		DriverOf(l).FireTimers()
 		h.Ready(ids[2], 0, unix.EPOLLIN)
 		h.Due(ids[2])
 		expect(t, "behind all moments", h.calls, []string{fmt.Sprintf("due 0 at %d, timer 0", l.Now()), "ready: nothing there", "due: nothing there"})
@@ -303,8 +303,8 @@ func TestEventsAllocateNothing(t *testing.T) {
 		n := testing.AllocsPerRun(200, func() {
 			Write(far[1], []byte("x"))
 			l.SetTimer(&p.Entry, l.Now())
-			l.FireTimers()
-			if l.Poll() != 1 {
+			DriverOf(l).FireTimers()
+			if DriverOf(l).Poll() != 1 {
 				t.Error("no event")
 			}
 		})
