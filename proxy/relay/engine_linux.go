@@ -66,10 +66,10 @@ func (e *Engine) PlanEnd(id uint64, at time.Time, how Ending) bool {
 	return e.portable.PlanEnd(id, at, how) || e.loops.PlanEnd(id, at, how)
 }
 
-// Review applies the rules of the groups, which may have changed, to all sessions.
-func (e *Engine) Review() {
-	e.portable.Review()
-	e.loops.Review()
+// RulesChanged does what [Group.Set] says for the sessions of groups whose rules changed.
+func (e *Engine) RulesChanged(groups map[*Group]bool) {
+	e.portable.RulesChanged(groups)
+	e.loops.RulesChanged(groups)
 }
 
 // Memory returns how many bytes the engine holds that the Go runtime does not know of.

@@ -93,6 +93,9 @@ func New(state *State, refs *Refs, s *Session, now int64) Core {
 // ID returns the session's ID.
 func (c Core) ID() uint64 { return c.id }
 
+// Group returns the session's group.
+func (c Core) Group() *Group { return c.group }
+
 // Feed applies the rules to in, the next bytes of a side. It returns the bytes to forward,
 // which begin in, and how many bytes it consumed. Nothing else may be sent to the other
 // side until they are written. 0 consumed means: call again with more bytes behind the
@@ -141,8 +144,7 @@ func (c Core) Feed(from Side, in []byte, now int64) (out []byte, used int) {
 	return out, v.Take
 }
 
-// ResetRates forgets what the sides have used of their rates. It is called when the rules
-// of the group may have changed.
+// ResetRates forgets what the sides have used of their rates.
 func (c Core) ResetRates() {
 	for i := range c.sides {
 		c.sides[i].dir.ResetRates()

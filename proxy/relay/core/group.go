@@ -57,8 +57,10 @@ type compiledRules struct {
 	buffer                            int
 }
 
-// Set makes r the rules of the group's sessions, of those that are open too. It reports
-// whether the rules changed; then the engine has to Review the sessions.
+// Set makes r the rules of the group's sessions, of those that are open too: a session reads
+// the rules with every frame. It reports whether they changed. If so, the caller has to pass
+// the group to RulesChanged of the engine: the group's sessions then forget what they have
+// used of their rates, and set their timers again.
 func (g *Group) Set(r Rules) (changed bool) {
 	if old := g.rules.Load(); old != nil && old.Rules == r || old == nil && r == (Rules{}) {
 		return false

@@ -103,11 +103,14 @@ func (e *Engine) PlanEnd(id uint64, at time.Time, how core.Ending) (found bool) 
 	return found
 }
 
-// Review applies the rules of the groups, which may have changed, to all sessions.
-func (e *Engine) Review() {
+// RulesChanged does what [core.Group.Set] says for the sessions of groups whose rules
+// changed.
+func (e *Engine) RulesChanged(groups map[*core.Group]bool) {
 	e.scan(func(l *loopSessions, h handle) {
-		h.ResetRates()
-		l.advance(h)
+		if groups[h.Group()] {
+			h.ResetRates()
+			l.advance(h)
+		}
 	}, func() bool { return true })
 }
 

@@ -27,8 +27,7 @@ func TestAFullBufferOfDelayedMessages(t *testing.T) {
 	}{
 		{"shutdown", func(s timedSession) { s.End(relaytest.All, core.Ending{Cause: core.Shutdown}, 0) }, "close 1001"},
 		{"the rate is taken away", func(s timedSession) {
-			s.Group.Set(core.Rules{})
-			s.Review()
+			s.ChangeRules(core.Rules{})
 			for range 2999 {
 				s.B.Receive(one)
 			}

@@ -143,10 +143,13 @@ func (e *Engine) PlanEnd(id uint64, at time.Time, how core.Ending) (found bool) 
 	return false
 }
 
-// Review applies the rules of the groups, which may have changed, to all sessions.
-func (e *Engine) Review() {
+// RulesChanged does what [core.Group.Set] says for the sessions of groups whose rules
+// changed.
+func (e *Engine) RulesChanged(groups map[*core.Group]bool) {
 	for _, s := range e.unfinished() {
-		s.review()
+		if groups[s.Group()] {
+			s.rulesChanged()
+		}
 	}
 }
 
