@@ -65,17 +65,17 @@ type Direction struct {
 	ForwardedPing uint32 // mark of the last ping that went on; the caller sets it to 0
 	OwedPong      uint32 // mark of a ping that the sender has to answer, set by the caller; 0 once it has
 
-	left       int64 // bytes of the current data frame's payload that are still to come
-	size       int64 // bytes of payload of the current message's frames, the current one included
-	messages   int64 // bucket of Limits.Messages
-	bytes      int64 // bucket of Limits.Bytes
-	until      int64 // nothing goes on before this moment
-	masked     bool  // frames come from the client (RFC 6455, section 5.1)
-	deflate    bool  // permessage-deflate was negotiated (RFC 7692)
-	fin        bool  // the current data frame is its message's last
-	inside     bool  // a data frame is under way
-	fragmented bool  // a message is under way, between or inside its frames
-	over       bool  // a Close frame or a violation was seen
+	left           int64 // bytes of the current data frame's payload that are still to come
+	size           int64 // bytes of payload of the current message's frames, the current one included
+	messagesFullAt int64 // bucket of Limits.Messages
+	bytesFullAt    int64 // bucket of Limits.Bytes
+	until          int64 // nothing goes on before this moment
+	masked         bool  // frames come from the client (RFC 6455, section 5.1)
+	deflate        bool  // permessage-deflate was negotiated (RFC 7692)
+	fin            bool  // the current data frame is its message's last
+	inside         bool  // a data frame is under way
+	fragmented     bool  // a message is under way, between or inside its frames
+	over           bool  // a Close frame or a violation was seen
 }
 
 // FromClient returns the direction from a client to a backend.
@@ -97,7 +97,7 @@ func (d *Direction) Left() int64 { return d.left }
 func (d *Direction) Until() int64 { return d.until }
 
 // ResetRates forgets what the sender has used of its rates, because they have changed.
-func (d *Direction) ResetRates() { d.messages, d.bytes, d.until = 0, 0, 0 }
+func (d *Direction) ResetRates() { d.messagesFullAt, d.bytesFullAt, d.until = 0, 0, 0 }
 
 // Next returns the verdict about the bytes at the start of in, which follow those that earlier
 // verdicts covered. It covers as many frames as it can at once. L may be nil: no limits.
@@ -106,16 +106,16 @@ func (d *Direction) Next(in []byte, l *Limits, now int64) Verdict {
 		return Verdict{Do: Drop, Take: len(in)}
 	}
 	d.until = 0
-	if l == nil || l.Bytes.Unlimited() {
+	if l == nil || l.ByteRate.Unlimited() {
 		return d.walk(in, l, now)
 	}
 	before := *d
 	v := d.walk(in, l, now)
 	switch {
-	case !l.Close: // a debt counts whether or not anything was covered now
-		d.until = max(d.until, l.Bytes.Spend(&d.bytes, int64(v.Take), now))
+	case !l.EndOverRate: // a debt counts whether or not anything was covered now
+		d.until = max(d.until, l.ByteRate.Spend(&d.bytesFullAt, int64(v.Take), now))
 	case v.Take == 0:
-	case l.Bytes.Take(&d.bytes, int64(v.Take), now) != 0:
+	case l.ByteRate.Take(&d.bytesFullAt, int64(v.Take), now) != 0:
 		*d = before
 		return Verdict{Do: Excess, Violation: ByteRate}
 	}
@@ -214,7 +214,7 @@ func (d *Direction) walkMessages(in []byte, l *Limits, now int64) (pos int) {
 		case 127:
 			n = len(in) // left to parse
 		}
-		if len(in)-pos < size+n || l != nil && !l.allows(d, int64(n), now) {
+		if len(in)-pos < size+n || l != nil && !l.admitWhole(d, int64(n), now) {
 			break
 		}
 		pos += size + n
@@ -281,10 +281,10 @@ func (d *Direction) Passed(n int64, l *Limits, now int64) (excess bool) {
 	d.countPayload(n, now)
 	switch {
 	case l == nil:
-	case l.Close:
-		return l.Bytes.Take(&d.bytes, n, now) != 0
+	case l.EndOverRate:
+		return l.ByteRate.Take(&d.bytesFullAt, n, now) != 0
 	default:
-		d.until = l.Bytes.Spend(&d.bytes, n, now)
+		d.until = l.ByteRate.Spend(&d.bytesFullAt, n, now)
 	}
 	return false
 }

@@ -780,7 +780,7 @@ func randomRules(r *rand.Rand) Rules {
 			Frame: []int64{0, 0, 5, 126}[r.IntN(4)], Message: []int64{0, 0, 20, 200}[r.IntN(4)],
 			MessageRate: []float64{0, 0, 0.3, 5}[r.IntN(4)], MessageBurst: 1 + r.Int64N(3),
 			ByteRate: []float64{0, 0, 5, 300}[r.IntN(4)], ByteBurst: 1 + r.Int64N(300),
-			Close: r.IntN(2) == 0,
+			EndOverRate: r.IntN(2) == 0,
 		}
 	}
 	return Rules{
@@ -861,7 +861,7 @@ func (p *coreFixture) brokenLimit(from Side) string {
 		return fmt.Sprintf("a frame of %d bytes and a message of %d bytes came from the %s", frame, message, from)
 	case of.MessageRate > 0 && float64(begun) > float64(of.MessageBurst)+of.MessageRate*passing+1e-6:
 		return fmt.Sprintf("%d messages came from the %s in %v s", begun, from, passing)
-	case of.ByteRate > 0 && of.Close && float64(len(p.passed[from.Other()])) > float64(of.ByteBurst)+of.ByteRate*passing+1e-6:
+	case of.ByteRate > 0 && of.EndOverRate && float64(len(p.passed[from.Other()])) > float64(of.ByteBurst)+of.ByteRate*passing+1e-6:
 		return fmt.Sprintf("%d bytes came from the %s in %v s", len(p.passed[from.Other()]), from, passing)
 	}
 	return ""

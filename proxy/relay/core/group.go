@@ -46,7 +46,7 @@ type Traffic struct {
 	MessageBurst   int64
 	ByteRate       float64 // bytes a second, headers and control frames too; 0 means any
 	ByteBurst      int64
-	Close          bool // a side over a rate ends the session; without, it is read more slowly
+	EndOverRate    bool // a side over a rate ends the session; without, it is read more slowly
 }
 
 // compiledRules are Rules in the units that a Core calculates in.
@@ -74,9 +74,9 @@ func (g *Group) Set(r Rules) (changed bool) {
 			continue
 		}
 		c.limits[side] = &frame.Limits{
-			Frame: of.Frame, Message: of.Message, Close: of.Close,
-			Messages: limit.NewBucket(of.MessageRate, of.MessageBurst),
-			Bytes:    limit.NewBucket(of.ByteRate, of.ByteBurst),
+			Frame: of.Frame, Message: of.Message, EndOverRate: of.EndOverRate,
+			MessageRate: limit.NewBucket(of.MessageRate, of.MessageBurst),
+			ByteRate:    limit.NewBucket(of.ByteRate, of.ByteBurst),
 		}
 	}
 	g.rules.Store(c)

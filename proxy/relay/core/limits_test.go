@@ -21,8 +21,8 @@ func TestCoreUnderLimits(t *testing.T) {
 	bye := wstest.Close(1001, "")
 	frames, messages := Traffic{Frame: 10}, Traffic{Message: 10}
 	both := Rules{Client: frames, Backend: frames}
-	few := Traffic{MessageRate: 1, MessageBurst: 2, Close: true}
-	bytesOf := func(burst int64) Traffic { return Traffic{ByteRate: 1, ByteBurst: burst, Close: true} }
+	few := Traffic{MessageRate: 1, MessageBurst: 2, EndOverRate: true}
+	bytesOf := func(burst int64) Traffic { return Traffic{ByteRate: 1, ByteBurst: burst, EndOverRate: true} }
 	const (
 		bigFrame   = "a frame over the size limit"
 		bigMessage = "a message over the size limit"

@@ -541,7 +541,7 @@ func TestTLSFramesOfOneRecordAreHeldToARate(t *testing.T) {
 	}{
 		{"delayed", core.Traffic{MessageRate: 500, MessageBurst: 2}, false},
 		{"bytes, delayed", core.Traffic{ByteRate: 10_000, ByteBurst: 50}, false},
-		{"closed", core.Traffic{MessageRate: 0.001, MessageBurst: 2, Close: true}, true},
+		{"closed", core.Traffic{MessageRate: 0.001, MessageBurst: 2, EndOverRate: true}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
