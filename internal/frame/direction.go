@@ -10,8 +10,8 @@ import (
 type Action uint8
 
 const (
-	// Wait: keep all of in, at most [MaxControl] bytes. Call Next again with more bytes
-	// behind them.
+	// Wait: keep all of in, at most [MaxControl] bytes. Call Next again when more bytes have
+	// come after them.
 	Wait Action = iota
 	// Hold: keep all of in, and call Next again at the moment [Direction.Until].
 	Hold
@@ -20,7 +20,7 @@ const (
 	// Close: the bytes are one whole, valid Close frame. They go on to the other side as
 	// the last ones; [ParseClose] reads them.
 	Close
-	// Drop: the bytes go nowhere. They came behind a Close frame or a violation, or are the
+	// Drop: the bytes go nowhere. They came after a Close frame or a violation, or are the
 	// answer to a ping of the gateway's own.
 	Drop
 	// Excess: the first frame of in is over a limit. Nothing has changed; Next goes on if
@@ -67,8 +67,8 @@ type Direction struct {
 
 	left           int64 // bytes of the current data frame's payload that are still to come
 	size           int64 // bytes of payload of the current message's frames, the current one included
-	messagesFullAt int64 // bucket of Limits.Messages
-	bytesFullAt    int64 // bucket of Limits.Bytes
+	messagesFullAt int64 // the moment at which the bucket Limits.MessageRate is full again
+	bytesFullAt    int64 // the moment at which the bucket Limits.ByteRate is full again
 	until          int64 // nothing goes on before this moment
 	masked         bool  // frames come from the client (RFC 6455, section 5.1)
 	deflate        bool  // permessage-deflate was negotiated (RFC 7692)
@@ -84,7 +84,7 @@ func FromClient(deflate bool) Direction { return Direction{masked: true, deflate
 // FromBackend returns the direction from a backend to a client.
 func FromBackend(deflate bool) Direction { return Direction{deflate: deflate} }
 
-// Boundary reports whether a control frame may be put into the stream behind the bytes that
+// Boundary reports whether a control frame may be put into the stream after the bytes that
 // went on so far.
 func (d *Direction) Boundary() bool { return !d.inside }
 
@@ -112,7 +112,7 @@ func (d *Direction) Next(in []byte, l *Limits, now int64) Verdict {
 	before := *d
 	v := d.walk(in, l, now)
 	switch {
-	case !l.EndOverRate: // a debt counts whether or not anything was covered now
+	case !l.EndOverRate: // until is set also when Take is 0: the side may still be over its rate
 		d.until = max(d.until, l.ByteRate.Spend(&d.bytesFullAt, int64(v.Take), now))
 	case v.Take == 0:
 	case l.ByteRate.Take(&d.bytesFullAt, int64(v.Take), now) != 0:
@@ -140,9 +140,14 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 			}
 		}
 		h, broken := d.parse(in[pos:])
-		whole := h.size > 0 && len(in)-pos >= h.size+int(h.length)
-		if broken == None && whole && h.op == ws.OpClose {
-			broken = checkClose(in[pos+h.size:pos+h.size+int(h.length)], h.mask)
+		// Of a valid control frame only: the length of a data frame may be near 2^63.
+		size, whole := 0, false
+		if broken == None && h.size > 0 && h.op.IsControl() {
+			size = h.size + int(h.length)
+			whole = len(in)-pos >= size
+			if whole && h.op == ws.OpClose {
+				broken = checkClose(in[pos+h.size:pos+size], h.mask)
+			}
 		}
 		switch {
 		case broken != None:
@@ -168,7 +173,6 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 		case !whole:
 			return forward(pos)
 		}
-		size := h.size + int(h.length)
 		if h.op == ws.OpClose || d.Ping != 0 && d.answers(&h, in[pos+h.size:pos+size]) {
 			if pos > 0 {
 				return forward(pos)
@@ -187,7 +191,7 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 }
 
 // walkMessages walks what most streams consist of: whole messages of one frame with less than
-// 64 KiB, one behind the other. It stops in front of everything else, and of what is over a
+// 64 KiB, one after the other. It stops in front of everything else, and of what is over a
 // limit, and returns how many bytes it has covered.
 func (d *Direction) walkMessages(in []byte, l *Limits, now int64) (pos int) {
 	mask, key := byte(0), 0
@@ -209,12 +213,12 @@ func (d *Direction) walkMessages(in []byte, l *Limits, now int64) (pos int) {
 		switch n {
 		case 126:
 			if size, n = size+2, int(b[2])<<8|int(b[3]); n < 126 {
-				n = len(in) // parse refuses it
+				n = len(in) // too large for the check below: the loop stops here, and parse refuses it
 			}
 		case 127:
-			n = len(in) // left to parse
+			n = len(in) // too large for the check below: the loop stops here, and parse decides
 		}
-		if len(in)-pos < size+n || l != nil && !l.admitWhole(d, int64(n), now) {
+		if len(in)-pos < size+n || l != nil && !d.admitWhole(l, int64(n), now) {
 			break
 		}
 		pos += size + n

@@ -15,10 +15,14 @@ type Limits struct {
 	Message     int64        // bytes of a data message; 0 means any
 	MessageRate limit.Bucket // of data messages
 	ByteRate    limit.Bucket // of everything on the wire, headers and control frames too
-	EndOverRate bool         // a side over a rate is over a limit; without, it is read more slowly
+
+	// EndOverRate: if true, a side over a rate is refused (Excess), as over a size. If false,
+	// it has to wait (Hold, [Direction.Until]).
+	EndOverRate bool
 }
 
-// admit decides about a data frame by its header. Do is Forward, Hold or Excess.
+// admit decides about a data frame by its header and, at the first frame of a message, takes a
+// token of the message rate. Do is Forward, Hold or Excess.
 func (d *Direction) admit(h *header, l *Limits, now int64) (do Action, limit Violation) {
 	switch {
 	case l.Frame > 0 && h.length > l.Frame:
@@ -39,8 +43,9 @@ func (d *Direction) admit(h *header, l *Limits, now int64) (do Action, limit Vio
 	return Hold, None
 }
 
-// admitWhole reports whether a message of one frame with n bytes may go on, and counts it if so.
-func (l *Limits) admitWhole(d *Direction, n, now int64) bool {
+// admitWhole is admit for a message of one frame with n bytes, on the fast way: it reports
+// whether admit would say Forward, and takes the token only then. The two must agree.
+func (d *Direction) admitWhole(l *Limits, n, now int64) bool {
 	return (l.Frame == 0 || n <= l.Frame) && (l.Message == 0 || n <= l.Message) &&
 		(l.MessageRate.Unlimited() || l.MessageRate.Take(&d.messagesFullAt, 1, now) == 0)
 }

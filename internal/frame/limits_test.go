@@ -176,7 +176,7 @@ func TestSizesAtEverySplit(t *testing.T) {
 				}
 				want := reference(stream, client, tt.deflate, tt.rules)
 				if want.violation != tt.want || !bytes.Equal(want.forwarded, before) {
-					t.Fatalf("the reference says %v behind %d bytes; want %v behind %d", want.violation, len(want.forwarded), tt.want, len(before))
+					t.Fatalf("the reference says %v after %d bytes; want %v after %d", want.violation, len(want.forwarded), tt.want, len(before))
 				}
 				l := &Limits{Frame: tt.rules.frame, Message: tt.rules.message, MessageRate: limit.NewBucket(float64(tt.rules.messages)/1e6, int64(tt.rules.messages)), EndOverRate: true}
 				for at := range min(len(stream), 400) {
@@ -218,7 +218,7 @@ func TestLimitsSetInTheMiddleOfAMessage(t *testing.T) {
 		{"over the size", build(false, text, "abcd"), 0, Limits{Message: 5}, build(false, fin|continuation, "ef"), Verdict{Do: Excess, Violation: MessageSize}},
 		{"over the size already, and nothing more", build(false, text, "abcd"), 0, Limits{Message: 3}, build(false, fin|continuation, ""), Verdict{Do: Excess, Violation: MessageSize}},
 		{"the frame under way goes on", build(false, fin|text, "abcd")[:4], 0, Limits{Frame: 1, Message: 1}, []byte("cd"), Verdict{Do: Forward, Take: 2}},
-		{"but nothing behind it", build(false, fin|text, "abcd")[:4], 2, Limits{Frame: 1}, build(false, fin|text, "ab"), Verdict{Do: Excess, Violation: FrameSize}},
+		{"but nothing after it", build(false, fin|text, "abcd")[:4], 2, Limits{Frame: 1}, build(false, fin|text, "ab"), Verdict{Do: Excess, Violation: FrameSize}},
 		{"the message before does not count", build(false, fin|text, "abcd"), 0, Limits{Message: 1}, build(false, fin|text, "a"), Verdict{Do: Forward, Take: 3}},
 		{
 			"lengths that are too long to add", append([]byte{bin, 127}, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), math.MaxInt64,
@@ -371,7 +371,7 @@ func TestByteRate(t *testing.T) {
 		})
 		runSteps(t, &d, nil, []step{{name: "without limits", at: 2, in: long[1001:], want: forwards(len(long) - 1001)}})
 	})
-	t.Run("behind a Close frame nothing counts", func(t *testing.T) {
+	t.Run("after a Close frame nothing counts", func(t *testing.T) {
 		d := FromBackend(false)
 		runSteps(t, &d, &Limits{ByteRate: limit.NewBucket(1, 4), EndOverRate: true}, []step{
 			{name: "the Close frame", at: 1, in: build(false, fin|closing, close4(1000, "")), want: Verdict{Do: Close, Take: 4}},
@@ -428,7 +428,7 @@ func TestTheAnswerToAnOwnPingIsSwallowed(t *testing.T) {
 					want = Verdict{Do: Drop, Take: len(frame)}
 				}
 				counts := d.Counts
-				for range 2 { // a late pong may be behind another
+				for range 2 { // a late pong may be after another
 					if v := d.Next(frame, nil, 0); v != want {
 						t.Errorf("Next(%x) = %+v; want %+v", frame, v, want)
 					}
@@ -451,7 +451,7 @@ func TestTheAnswerToAnOwnPingIsSwallowed(t *testing.T) {
 			{name: "before", in: slices.Concat(before, answer, before), want: forwards(len(before))},
 			{name: "part of it", in: answer[:10], want: Verdict{Do: Wait}},
 			{name: "the pong", in: slices.Concat(answer, before), want: Verdict{Do: Drop, Take: len(answer)}},
-			{name: "behind", in: before, want: forwards(len(before))},
+			{name: "after", in: before, want: forwards(len(before))},
 		})
 	})
 }
