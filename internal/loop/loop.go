@@ -42,7 +42,7 @@ type Handler interface {
 	Ready(slot SlotID, side uint8, events uint32)
 	// Due is called when the timer of a slot fires. The timer is stopped then.
 	Due(slot SlotID)
-	// BatchDone is called behind each batch of events, timers and posted functions.
+	// BatchDone is called after each batch of events, timers and posted functions.
 	BatchDone()
 	// Stop is called once, when Run is to end. It makes the handler close its
 	// connections; Run returns when the last one has left.
@@ -112,7 +112,7 @@ func (l *Loop) Stopping() bool { return l.stopping }
 // goroutine may call it.
 func (l *Loop) Load() int64 { return l.load.Load() }
 
-// Handled returns how many events of sockets were handled.
+// Handled returns how many events of sockets were handled. For tests.
 func (l *Loop) Handled() uint64 { return l.handled }
 
 // open opens the epoll set and reports whether there is one. It is called with the lock
@@ -227,8 +227,8 @@ func (l *Loop) fetch() int {
 	return n
 }
 
-// SetNow makes now the moment of the loop until the next batch of events: tests decide what
-// time it is.
+// SetNow makes now the moment of the loop until the next batch of events. For tests, which
+// decide what time it is.
 func (l *Loop) SetNow(now int64) { l.now = now }
 
 // FireTimers calls Due for every timer that has fired by now.
@@ -244,7 +244,8 @@ func (l *Loop) FireTimers() {
 }
 
 // Poll handles the events of sockets that there are at this moment, without waiting, and
-// returns their number. Tests call it in posted functions, with a moment of their own.
+// returns their number. For tests, which call it in posted functions with a moment of their
+// own.
 func (l *Loop) Poll() (handled int) {
 	n := l.fetch()
 	for i := range l.events[:n] {

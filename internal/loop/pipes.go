@@ -127,7 +127,7 @@ func (s *Pipes) Return(p *Pipe) {
 	p.close()
 }
 
-// Count returns how many pipes are open and how many of them are spare.
+// Count returns how many pipes are open and how many of them are spare. For tests.
 func (s *Pipes) Count() (open, spare int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

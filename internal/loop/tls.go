@@ -63,7 +63,7 @@ func (s *TLSStates) Remove(cell int32) {
 func (s *TLSStates) Mapped() int64 { return s.cells.Mapped() }
 
 // Secrets counts what is kept of secrets: the bytes of cells that are not zero, and the
-// cache entries with ciphers. Both are 0 when all states were removed.
+// cache entries with ciphers. Both are 0 when all states were removed. For tests.
 func (s *TLSStates) Secrets() (bytes, ciphers int) {
 	for _, k := range s.cells.chunks {
 		if k == nil {
