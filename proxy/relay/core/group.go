@@ -46,15 +46,13 @@ type Traffic struct {
 	MessageBurst   int64
 	ByteRate       float64 // bytes a second, headers and control frames too; 0 means any
 	ByteBurst      int64
-	EndOverRate    bool // a side over a rate ends the session; without, it is read more slowly
+	EndOverRate    bool // true: a side over a rate ends the session; false: it is read more slowly
 }
 
-// compiledRules are Rules in the units that a Core calculates in.
+// compiledRules are Rules, with what a frame.Direction asks of them.
 type compiledRules struct {
 	Rules
-	limits                            [2]*frame.Limits // by Side; nil means none
-	idle, lifetime, ping, pong, stall int64            // nanoseconds; 0 means none
-	buffer                            int
+	limits [2]*frame.Limits // by Side; nil means none
 }
 
 // Set makes r the rules of the group's sessions, of those that are open too: a session reads
@@ -65,10 +63,7 @@ func (g *Group) Set(r Rules) (changed bool) {
 	if old := g.rules.Load(); old != nil && old.Rules == r || old == nil && r == (Rules{}) {
 		return false
 	}
-	c := &compiledRules{
-		Rules: r, idle: int64(r.Idle), lifetime: int64(r.Lifetime), ping: int64(r.Ping), pong: int64(r.Pong), stall: int64(r.Stall),
-		buffer: r.Buffer,
-	}
+	c := &compiledRules{Rules: r}
 	for side, of := range [...]Traffic{Client: r.Client, Backend: r.Backend} {
 		if of == (Traffic{}) {
 			continue
@@ -110,8 +105,8 @@ func (g *Group) sessionEnded(c Core) {
 // direction holds as many at most while its reader does not take them.
 func (c Core) ReadSize(from Side, most int) int {
 	r := c.group.rules.Load()
-	if r == nil || r.buffer == 0 {
+	if r == nil || r.Buffer == 0 {
 		return most
 	}
-	return min(most, r.buffer)
+	return min(most, r.Buffer)
 }

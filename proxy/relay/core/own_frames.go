@@ -11,12 +11,17 @@ import (
 // frame, a ping, or nothing. It is called when all that Feed returned for the side is
 // written.
 func (c Core) AppendOwn(to Side, dst []byte, now int64) []byte {
-	e := &c.sides[to]
-	switch {
-	case e.pendingClose.code == 0 && !e.pingDue, !c.atBoundary(to), e.pendingClose.afterPeer && !c.closeReady(to):
+	if !c.ownFrameReady(to) {
 		return dst
 	}
 	return c.appendOwnFrame(to, dst, now)
+}
+
+// ownFrameReady reports whether a frame of the gateway's own waits for a side and may go now.
+func (c Core) ownFrameReady(to Side) bool {
+	e := &c.sides[to]
+	waits := e.pendingClose.code != 0 || e.pingDue
+	return waits && c.atBoundary(to) && (!e.pendingClose.afterPeer || c.closeReady(to))
 }
 
 // appendOwnFrame appends the frame that waits for a side.
@@ -61,7 +66,8 @@ func (c Core) checkSilence(of Side, r *compiledRules, now int64, blocked [2]int6
 		c.End(Ending{Cause: Unanswered}, of)
 	default:
 		// A side may answer only the last of several pings (RFC 6455, section
-		// 5.5.3): while it owes the other side an answer, that ping serves.
+		// 5.5.3). While it still has to answer a ping of the other side, the
+		// gateway sends none and waits for that answer.
 		e.silentSince, e.pingSent = now, e.owesPong(r, now)
 		e.pingDue = !e.pingSent
 	}
@@ -71,19 +77,19 @@ func (c Core) checkSilence(of Side, r *compiledRules, now int64, blocked [2]int6
 // or has not answered the last one. 0 means that the rules ask for no pings.
 func (e *side) silenceLimit(r *compiledRules) int64 {
 	switch {
-	case r.ping == 0:
+	case r.Ping == 0:
 		return 0
 	case e.pingDue || e.pingSent:
-		return e.silentSince + r.pong
+		return e.silentSince + int64(r.Pong)
 	case e.dir.OwedPong != 0 && e.peerPingAt < e.silentSince: // it sends, and may still answer
-		return max(e.silentSince+r.ping, e.peerPingAt+r.pong)
+		return max(e.silentSince+int64(r.Ping), e.peerPingAt+int64(r.Pong))
 	}
-	return e.silentSince + r.ping
+	return e.silentSince + int64(r.Ping)
 }
 
 // owesPong reports whether a side may still answer the last ping of the other side.
 func (e *side) owesPong(r *compiledRules, now int64) bool {
-	return e.dir.OwedPong != 0 && e.peerPingAt+r.pong > now
+	return e.dir.OwedPong != 0 && e.peerPingAt+int64(r.Pong) > now
 }
 
 // noteRead notes that something came from a side.
