@@ -235,7 +235,7 @@ func TestViewsOfASessionThatCloses(t *testing.T) {
 		check("still closing")
 		<-time.After(core.CloseTimeout / 2)
 		synctest.Wait()
-		s.Each(func(v View) bool { t.Errorf("%+v is seen behind its end", v); return true })
+		s.Each(func(v View) bool { t.Errorf("%+v is seen after its end", v); return true })
 		if r := s.AwaitReport(); r.Reason != "enough" || r.Duration != 2*time.Minute+core.CloseTimeout {
 			t.Errorf("report = %q after %v", r.Reason, r.Duration)
 		}

@@ -96,7 +96,7 @@ func TestAnEndWaitsBehindWhatIsHeld(t *testing.T) {
 }
 
 // If the time of held bytes comes while the other side still takes the bytes before them, they
-// go on waiting, and so does the end of the stream behind them.
+// go on waiting, and so does the end of the stream after them.
 func TestAnEndWaitsBehindWhatIsHeldForASlowReader(t *testing.T) {
 	s := newTimedSession(t, relaytest.OverTLS(t, relaytest.Loopback), core.Rules{Client: core.Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
 	release := make(chan struct{})

@@ -65,7 +65,7 @@ func (s *session) fire() {
 	now := s.engine.clock.Now()
 	s.timerAt = 0
 	switch {
-	case s.gone:
+	case s.closed:
 		return
 	case s.endedAt == 0:
 		s.noteProgress(now)

@@ -101,7 +101,7 @@ func TimedScenarios() []Scenario {
 			Cause: core.Closed, By: core.Client, Code: 1000,
 		},
 		{
-			Name: "a ping comes behind the frame that is under way", Rules: core.Rules{Ping: time.Hour, Pong: time.Minute},
+			Name: "a ping comes after the frame that is under way", Rules: core.Rules{Ping: time.Hour, Pong: time.Minute},
 			Run: func(s *TimedSession) {
 				whole := frametest.Encode(core.Backend, frametest.Binary(RandomPayload(300_000)))
 				go s.B.Write(whole[:200_000])
