@@ -231,7 +231,7 @@ func (l *Loop) fetch() int {
 // decide what time it is.
 func (l *Loop) SetNow(now int64) { l.now = now }
 
-// FireTimers calls Due for every timer that has fired by now.
+// FireTimers calls Due for every timer that has fired by now. Exported for tests.
 func (l *Loop) FireTimers() {
 	for {
 		e := l.timers.due(l.now)

@@ -193,6 +193,16 @@ func (c Core) Until(from Side) int64 {
 	return c.sides[from].dir.Until()
 }
 
+// ReadSize returns how many bytes of a side may be read at once: at most most. A
+// direction holds as many at most while its reader does not take them.
+func (c Core) ReadSize(from Side, most int) int {
+	r := c.group.rules.Load()
+	if r == nil || r.Buffer == 0 {
+		return most
+	}
+	return min(most, r.Buffer)
+}
+
 // PayloadAhead returns how many of the next bytes of a side are payload that may go to the
 // other side without Feed.
 func (c Core) PayloadAhead(from Side) int64 {

@@ -100,13 +100,3 @@ func (g *Group) sessionEnded(c Core) {
 	g.past.FromClient.Add(&c.sides[Client].dir.Counts)
 	g.past.FromBackend.Add(&c.sides[Backend].dir.Counts)
 }
-
-// ReadSize returns how many bytes of a side may be read at once: at most most. A
-// direction holds as many at most while its reader does not take them.
-func (c Core) ReadSize(from Side, most int) int {
-	r := c.group.rules.Load()
-	if r == nil || r.Buffer == 0 {
-		return most
-	}
-	return min(most, r.Buffer)
-}

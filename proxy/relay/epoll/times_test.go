@@ -83,7 +83,7 @@ func TestDelayedBytesThroughPipesComeAtTheirRate(t *testing.T) {
 }
 
 // The timer of a session is right although the rules have changed since it was set.
-func TestRulesThatMoveAnAlarm(t *testing.T) {
+func TestRulesThatMoveATimer(t *testing.T) {
 	s := newTimedSession(t, relaytest.Loopback, core.Rules{Idle: time.Hour})
 	s.ChangeRules(core.Rules{Idle: 3 * time.Hour})
 	for range 2 {
