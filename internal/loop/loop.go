@@ -42,7 +42,7 @@ type Handler interface {
 	Ready(slot SlotID, side uint8, events uint32)
 	// Due is called when the timer of a slot fires. The timer is stopped then.
 	Due(slot SlotID)
-	// BatchDone is called behind each batch of events, timers and posted functions.
+	// BatchDone is called after each batch of events, timers and posted functions.
 	BatchDone()
 	// Stop is called once, when Run is to end. It makes the handler close its
 	// connections; Run returns when the last one has left.

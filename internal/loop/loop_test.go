@@ -182,7 +182,7 @@ func TestTimersAndEventsOfConnectionsThatAreGone(t *testing.T) {
 		expect(t, "before all moments", h.calls, nil)
 		DriverOf(l).SetNow(start + int64(time.Hour) + 15)
 		DriverOf(l).FireTimers()
-		expect(t, "behind the first moment", h.calls, []string{fmt.Sprintf("due 1 at %d, timer 0", l.Now())})
+		expect(t, "after the first moment", h.calls, []string{fmt.Sprintf("due 1 at %d, timer 0", l.Now())})
 		if n := DriverOf(l).Timers(); n != 2 {
 			t.Errorf("Timers() = %d; want 2", n)
 		}
@@ -192,7 +192,7 @@ func TestTimersAndEventsOfConnectionsThatAreGone(t *testing.T) {
 		DriverOf(l).FireTimers()
 		h.Ready(ids[2], 0, unix.EPOLLIN)
 		h.Due(ids[2])
-		expect(t, "behind all moments", h.calls, []string{fmt.Sprintf("due 0 at %d, timer 0", l.Now()), "ready: nothing there", "due: nothing there"})
+		expect(t, "after all moments", h.calls, []string{fmt.Sprintf("due 0 at %d, timer 0", l.Now()), "ready: nothing there", "due: nothing there"})
 	})
 }
 
@@ -252,10 +252,10 @@ func TestALoopThatStops(t *testing.T) {
 	if !called || h.stopped != 1 || l.Load() != 0 {
 		t.Errorf("called %t, Stop called %d times, load %d; want true, 1 and 0", called, h.stopped, l.Load())
 	}
-	if l.Post(func() { t.Error("called behind the end") }) || l.Reserve() {
+	if l.Post(func() { t.Error("called after the end") }) || l.Reserve() {
 		t.Error("a loop that is over takes functions or connections")
 	}
-	l.Call(func() { t.Error("called behind the end") })
+	l.Call(func() { t.Error("called after the end") })
 }
 
 // A loop on which nothing was reserved has no descriptors, and ends at once.

@@ -93,7 +93,7 @@ func TestSocketsWithNothingToDoAreQuiet(t *testing.T) {
 			b.Reset()
 			h.until(h.LastID, "ended", func(_ *loopSessions, k handle) bool { return k.sockets[core.Backend].is(readEnded) })
 		}},
-		{"the client was reset behind its end", func(h *engineFixture, c, b *relaytest.Peer) {
+		{"the client was reset after its end", func(h *engineFixture, c, b *relaytest.Peer) {
 			c.CloseWrite()
 			h.until(h.LastID, "ended", func(_ *loopSessions, k handle) bool { return k.sockets[core.Client].is(readEnded) })
 			c.Reset()

@@ -27,8 +27,7 @@ func TestAFullBufferOfDelayedMessages(t *testing.T) {
 	}{
 		{"shutdown", func(s timedSession) { s.End(relaytest.All, core.Ending{Cause: core.Shutdown}, 0) }, "close 1001"},
 		{"the rate is taken away", func(s timedSession) {
-			s.Group.Set(core.Rules{})
-			s.Review()
+			s.ChangeRules(core.Rules{})
 			for range 2999 {
 				s.B.Receive(one)
 			}
@@ -91,7 +90,7 @@ func TestAnEndWaitsBehindWhatIsHeld(t *testing.T) {
 }
 
 // If the time of held bytes comes while the other side still takes the bytes before them, they
-// go on waiting, and so does the end of the stream behind them.
+// go on waiting, and so does the end of the stream after them.
 func TestAnEndWaitsBehindWhatIsHeldForASlowReader(t *testing.T) {
 	s := newTimedSession(t, relaytest.OverTLS(t, relaytest.Loopback), core.Rules{Client: core.Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
 	resume := s.h.pauseLoops() // so that one read brings everything
