@@ -116,16 +116,18 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	}
 	next.Log, next.HTTPSPort = g.newLogger(cfg.Log), opened.HTTPSPort()
 	closeOld := opened.Commit()
-	changed := false
+	changed := make(map[*relay.Group]bool)
 	for _, svc := range next.Services {
-		changed = svc.Group.Set(svc.Rules) || changed
+		if svc.Group.Set(svc.Rules) {
+			changed[svc.Group] = true
+		}
 	}
 	g.current.Store(next)
 	for name, p := range next.pools {
 		p.Configure(next.settings[name])
 	}
-	if changed {
-		g.server.Engine().Review()
+	if len(changed) > 0 {
+		g.server.Engine().RulesChanged(changed)
 	}
 	if g.running {
 		g.run(next)

@@ -206,6 +206,34 @@ routes:
 	g.await(`"cause":"backend removed"`)
 }
 
+// New limits of one route begin with nothing used, and leave the sessions of other routes
+// what they have used of theirs.
+func TestReloadWithOtherLimitsForOneRoute(t *testing.T) {
+	first := fmt.Sprintf(`
+listeners: [{address: "127.0.0.1:0"}]
+routes:
+  - {path: /a, backend: "%[1]s", websocket: {limits: {message_rate: 1/h, message_burst: 1, on_excess: close}}}
+  - {path: /b, backend: "%[1]s", websocket: {limits: {message_rate: 1/h, message_burst: 2, on_excess: close}}}
+`, echo(t))
+	g, address := start(t, first)
+	a, b := dial(t, address, "/a"), dial(t, address, "/b")
+	exchange1(t, a)
+	exchange1(t, b)
+	exchange1(t, b)
+	g.apply(strings.Replace(first, "message_burst: 2", "message_burst: 3", 1))
+	for range 3 {
+		exchange1(t, b)
+	}
+	for name, c := range map[string]net.Conn{"/a": a, "/b": b} {
+		if err := wsutil.WriteClientText(c, []byte("one too many")); err != nil {
+			t.Fatal(err)
+		}
+		if code := closeCode(t, c); code != 1008 {
+			t.Errorf("%s: the session got %d; want 1008", name, code)
+		}
+	}
+}
+
 func TestApplyDoesAllOrNothing(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

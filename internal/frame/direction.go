@@ -10,8 +10,8 @@ import (
 type Action uint8
 
 const (
-	// Wait: keep all of in, at most [MaxControl] bytes. Call Next again with more bytes
-	// behind them.
+	// Wait: keep all of in, at most [MaxControl] bytes. Call Next again when more bytes have
+	// come after them.
 	Wait Action = iota
 	// Hold: keep all of in, and call Next again at the moment [Direction.Until].
 	Hold
@@ -20,7 +20,7 @@ const (
 	// Close: the bytes are one whole, valid Close frame. They go on to the other side as
 	// the last ones; [ParseClose] reads them.
 	Close
-	// Drop: the bytes go nowhere. They came behind a Close frame or a violation, or are the
+	// Drop: the bytes go nowhere. They came after a Close frame or a violation, or are the
 	// answer to a ping of the gateway's own.
 	Drop
 	// Excess: the first frame of in is over a limit. Nothing has changed; Next goes on if
@@ -65,17 +65,17 @@ type Direction struct {
 	ForwardedPing uint32 // mark of the last ping that went on; the caller sets it to 0
 	OwedPong      uint32 // mark of a ping that the sender has to answer, set by the caller; 0 once it has
 
-	left       int64 // bytes of the current data frame's payload that are still to come
-	size       int64 // bytes of payload of the current message's frames, the current one included
-	messages   int64 // bucket of Limits.Messages
-	bytes      int64 // bucket of Limits.Bytes
-	until      int64 // nothing goes on before this moment
-	masked     bool  // frames come from the client (RFC 6455, section 5.1)
-	deflate    bool  // permessage-deflate was negotiated (RFC 7692)
-	fin        bool  // the current data frame is its message's last
-	inside     bool  // a data frame is under way
-	fragmented bool  // a message is under way, between or inside its frames
-	over       bool  // a Close frame or a violation was seen
+	left           int64 // bytes of the current data frame's payload that are still to come
+	size           int64 // bytes of payload of the current message's frames, the current one included
+	messagesFullAt int64 // the moment at which the bucket Limits.MessageRate is full again
+	bytesFullAt    int64 // the moment at which the bucket Limits.ByteRate is full again
+	until          int64 // nothing goes on before this moment
+	masked         bool  // frames come from the client (RFC 6455, section 5.1)
+	deflate        bool  // permessage-deflate was negotiated (RFC 7692)
+	fin            bool  // the current data frame is its message's last
+	inside         bool  // a data frame is under way
+	fragmented     bool  // a message is under way, between or inside its frames
+	over           bool  // a Close frame or a violation was seen
 }
 
 // FromClient returns the direction from a client to a backend.
@@ -84,7 +84,7 @@ func FromClient(deflate bool) Direction { return Direction{masked: true, deflate
 // FromBackend returns the direction from a backend to a client.
 func FromBackend(deflate bool) Direction { return Direction{deflate: deflate} }
 
-// Boundary reports whether a control frame may be put into the stream behind the bytes that
+// Boundary reports whether a control frame may be put into the stream after the bytes that
 // went on so far.
 func (d *Direction) Boundary() bool { return !d.inside }
 
@@ -97,7 +97,7 @@ func (d *Direction) Left() int64 { return d.left }
 func (d *Direction) Until() int64 { return d.until }
 
 // ResetRates forgets what the sender has used of its rates, because they have changed.
-func (d *Direction) ResetRates() { d.messages, d.bytes, d.until = 0, 0, 0 }
+func (d *Direction) ResetRates() { d.messagesFullAt, d.bytesFullAt, d.until = 0, 0, 0 }
 
 // Next returns the verdict about the bytes at the start of in, which follow those that earlier
 // verdicts covered. It covers as many frames as it can at once. L may be nil: no limits.
@@ -106,16 +106,16 @@ func (d *Direction) Next(in []byte, l *Limits, now int64) Verdict {
 		return Verdict{Do: Drop, Take: len(in)}
 	}
 	d.until = 0
-	if l == nil || l.Bytes.Unlimited() {
+	if l == nil || l.ByteRate.Unlimited() {
 		return d.walk(in, l, now)
 	}
 	before := *d
 	v := d.walk(in, l, now)
 	switch {
-	case !l.Close: // a debt counts whether or not anything was covered now
-		d.until = max(d.until, l.Bytes.Spend(&d.bytes, int64(v.Take), now))
+	case !l.EndOverRate: // until is set also when Take is 0: the side may still be over its rate
+		d.until = max(d.until, l.ByteRate.Spend(&d.bytesFullAt, int64(v.Take), now))
 	case v.Take == 0:
-	case l.Bytes.Take(&d.bytes, int64(v.Take), now) != 0:
+	case l.ByteRate.Take(&d.bytesFullAt, int64(v.Take), now) != 0:
 		*d = before
 		return Verdict{Do: Excess, Violation: ByteRate}
 	}
@@ -140,9 +140,14 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 			}
 		}
 		h, broken := d.parse(in[pos:])
-		whole := h.size > 0 && len(in)-pos >= h.size+int(h.length)
-		if broken == None && whole && h.op == ws.OpClose {
-			broken = checkClose(in[pos+h.size:pos+h.size+int(h.length)], h.mask)
+		// Of a valid control frame only: the length of a data frame may be near 2^63.
+		size, whole := 0, false
+		if broken == None && h.size > 0 && h.op.IsControl() {
+			size = h.size + int(h.length)
+			whole = len(in)-pos >= size
+			if whole && h.op == ws.OpClose {
+				broken = checkClose(in[pos+h.size:pos+size], h.mask)
+			}
 		}
 		switch {
 		case broken != None:
@@ -168,7 +173,6 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 		case !whole:
 			return forward(pos)
 		}
-		size := h.size + int(h.length)
 		if h.op == ws.OpClose || d.Ping != 0 && d.answers(&h, in[pos+h.size:pos+size]) {
 			if pos > 0 {
 				return forward(pos)
@@ -187,7 +191,7 @@ func (d *Direction) walk(in []byte, l *Limits, now int64) Verdict {
 }
 
 // walkMessages walks what most streams consist of: whole messages of one frame with less than
-// 64 KiB, one behind the other. It stops in front of everything else, and of what is over a
+// 64 KiB, one after the other. It stops in front of everything else, and of what is over a
 // limit, and returns how many bytes it has covered.
 func (d *Direction) walkMessages(in []byte, l *Limits, now int64) (pos int) {
 	mask, key := byte(0), 0
@@ -209,12 +213,12 @@ func (d *Direction) walkMessages(in []byte, l *Limits, now int64) (pos int) {
 		switch n {
 		case 126:
 			if size, n = size+2, int(b[2])<<8|int(b[3]); n < 126 {
-				n = len(in) // parse refuses it
+				n = len(in) // too large for the check below: the loop stops here, and parse refuses it
 			}
 		case 127:
-			n = len(in) // left to parse
+			n = len(in) // too large for the check below: the loop stops here, and parse decides
 		}
-		if len(in)-pos < size+n || l != nil && !l.allows(d, int64(n), now) {
+		if len(in)-pos < size+n || l != nil && !d.admitWhole(l, int64(n), now) {
 			break
 		}
 		pos += size + n
@@ -281,10 +285,10 @@ func (d *Direction) Passed(n int64, l *Limits, now int64) (excess bool) {
 	d.countPayload(n, now)
 	switch {
 	case l == nil:
-	case l.Close:
-		return l.Bytes.Take(&d.bytes, n, now) != 0
+	case l.EndOverRate:
+		return l.ByteRate.Take(&d.bytesFullAt, n, now) != 0
 	default:
-		d.until = l.Bytes.Spend(&d.bytes, n, now)
+		d.until = l.ByteRate.Spend(&d.bytesFullAt, n, now)
 	}
 	return false
 }

@@ -86,7 +86,7 @@ func walk(t *testing.T, d *Direction, stream []byte, piece func() int, skip func
 				t.Fatalf("Next(%x) = %+v with %d bytes of the frame left", held, v, d.Left())
 			}
 			if over && v.Do != Drop {
-				t.Fatalf("Next(%x) = %+v behind the end; want Drop", held, v)
+				t.Fatalf("Next(%x) = %+v after the end; want Drop", held, v)
 			}
 			switch v.Do {
 			case Wait:
@@ -252,16 +252,16 @@ func TestViolationsAtEverySplit(t *testing.T) {
 					continue
 				}
 				before := valid(client, tt.open)
-				for _, behind := range [][]byte{nil, build(client, fin|text, "never")} {
+				for _, after := range [][]byte{nil, build(client, fin|text, "never")} {
 					bad := tt.bad(client)
 					for _, prefix := range [][]byte{before, nil} {
 						if prefix == nil && tt.open {
 							continue
 						}
-						stream := slices.Concat(prefix, bad, behind)
+						stream := slices.Concat(prefix, bad, after)
 						want := reference(stream, client, tt.deflate, gatewayRules{})
 						if want.violation != tt.want || !bytes.Equal(want.forwarded, prefix) {
-							t.Fatalf("the reference says %v behind %d bytes of %x; want %v behind %d", want.violation, len(want.forwarded), stream, tt.want, len(prefix))
+							t.Fatalf("the reference says %v after %d bytes of %x; want %v after %d", want.violation, len(want.forwarded), stream, tt.want, len(prefix))
 						}
 						everySplit(t, client, tt.deflate, stream, want)
 					}
@@ -306,7 +306,7 @@ func TestValidFramesPassAtEverySplit(t *testing.T) {
 		{"the longest Close", false, func(c bool) []byte {
 			return build(c, fin|closing, close4(4999, strings.Repeat("€", 41)))
 		}, Counts{Controls: 1}, true},
-		{"anything behind a Close", false, func(c bool) []byte {
+		{"anything after a Close", false, func(c bool) []byte {
 			return append(build(c, fin|closing, close4(3000, "bye")), "\xff\xff\xff\xff and more"...)
 		}, Counts{Controls: 1}, true},
 	}

@@ -11,14 +11,18 @@ import (
 // Limits is what one side may send. Sizes are of payload as it is on the wire: compressed
 // where permessage-deflate was negotiated. The zero value limits nothing.
 type Limits struct {
-	Frame    int64        // bytes of a data frame; 0 means any
-	Message  int64        // bytes of a data message; 0 means any
-	Messages limit.Bucket // of data messages
-	Bytes    limit.Bucket // of everything on the wire, headers and control frames too
-	Close    bool         // a side over a rate is over a limit; without, it is read more slowly
+	Frame       int64        // bytes of a data frame; 0 means any
+	Message     int64        // bytes of a data message; 0 means any
+	MessageRate limit.Bucket // of data messages
+	ByteRate    limit.Bucket // of everything on the wire, headers and control frames too
+
+	// EndOverRate: if true, a side over a rate is refused (Excess), as over a size. If false,
+	// it has to wait (Hold, [Direction.Until]).
+	EndOverRate bool
 }
 
-// admit decides about a data frame by its header. Do is Forward, Hold or Excess.
+// admit decides about a data frame by its header and, at the first frame of a message, takes a
+// token of the message rate. Do is Forward, Hold or Excess.
 func (d *Direction) admit(h *header, l *Limits, now int64) (do Action, limit Violation) {
 	switch {
 	case l.Frame > 0 && h.length > l.Frame:
@@ -28,21 +32,22 @@ func (d *Direction) admit(h *header, l *Limits, now int64) (do Action, limit Vio
 	case h.op == ws.OpContinuation:
 		return Forward, None
 	}
-	when := l.Messages.Take(&d.messages, 1, now)
+	when := l.MessageRate.Take(&d.messagesFullAt, 1, now)
 	switch {
 	case when == 0:
 		return Forward, None
-	case l.Close:
+	case l.EndOverRate:
 		return Excess, MessageRate
 	}
 	d.until = when
 	return Hold, None
 }
 
-// allows reports whether a message of one frame with n bytes may go on, and counts it if so.
-func (l *Limits) allows(d *Direction, n, now int64) bool {
+// admitWhole is admit for a message of one frame with n bytes, on the fast way: it reports
+// whether admit would say Forward, and takes the token only then. The two must agree.
+func (d *Direction) admitWhole(l *Limits, n, now int64) bool {
 	return (l.Frame == 0 || n <= l.Frame) && (l.Message == 0 || n <= l.Message) &&
-		(l.Messages.Unlimited() || l.Messages.Take(&d.messages, 1, now) == 0)
+		(l.MessageRate.Unlimited() || l.MessageRate.Take(&d.messagesFullAt, 1, now) == 0)
 }
 
 // total returns the bytes of payload of the message under way, the frame of h included.

@@ -24,17 +24,17 @@ func walkUnderLimits(t *testing.T, d *Direction, l *Limits, stream []byte, piece
 	wait := func() {
 		switch until := d.Until(); {
 		case until == 0:
-		case l.Close:
+		case l.EndOverRate:
 			t.Fatalf("Until() = %d under limits that close", until)
 		case until > now:
 			now = until
 		}
 	}
 	spent := func() { // the law of a token bucket
-		if l.Messages.Unlimited() {
+		if l.MessageRate.Unlimited() {
 			return
 		}
-		if most := allowed(l.Messages, now-start); float64(d.Messages) > most {
+		if most := allowed(l.MessageRate, now-start); float64(d.Messages) > most {
 			t.Fatalf("%d messages in %d ns; want at most %v", d.Messages, now-start, most)
 		}
 	}
@@ -94,7 +94,7 @@ func walkUnderLimits(t *testing.T, d *Direction, l *Limits, stream []byte, piece
 
 // settled returns d as it is at a moment, without until.
 func settled(d Direction, now int64) Direction {
-	d.bytes, d.messages, d.until = max(d.bytes, now), max(d.messages, now), 0
+	d.bytesFullAt, d.messagesFullAt, d.until = max(d.bytesFullAt, now), max(d.messagesFullAt, now), 0
 	return d
 }
 
@@ -176,9 +176,9 @@ func TestSizesAtEverySplit(t *testing.T) {
 				}
 				want := reference(stream, client, tt.deflate, tt.rules)
 				if want.violation != tt.want || !bytes.Equal(want.forwarded, before) {
-					t.Fatalf("the reference says %v behind %d bytes; want %v behind %d", want.violation, len(want.forwarded), tt.want, len(before))
+					t.Fatalf("the reference says %v after %d bytes; want %v after %d", want.violation, len(want.forwarded), tt.want, len(before))
 				}
-				l := &Limits{Frame: tt.rules.frame, Message: tt.rules.message, Messages: limit.NewBucket(float64(tt.rules.messages)/1e6, int64(tt.rules.messages)), Close: true}
+				l := &Limits{Frame: tt.rules.frame, Message: tt.rules.message, MessageRate: limit.NewBucket(float64(tt.rules.messages)/1e6, int64(tt.rules.messages)), EndOverRate: true}
 				for at := range min(len(stream), 400) {
 					next := at
 					d := direction(client, tt.deflate)
@@ -218,7 +218,7 @@ func TestLimitsSetInTheMiddleOfAMessage(t *testing.T) {
 		{"over the size", build(false, text, "abcd"), 0, Limits{Message: 5}, build(false, fin|continuation, "ef"), Verdict{Do: Excess, Violation: MessageSize}},
 		{"over the size already, and nothing more", build(false, text, "abcd"), 0, Limits{Message: 3}, build(false, fin|continuation, ""), Verdict{Do: Excess, Violation: MessageSize}},
 		{"the frame under way goes on", build(false, fin|text, "abcd")[:4], 0, Limits{Frame: 1, Message: 1}, []byte("cd"), Verdict{Do: Forward, Take: 2}},
-		{"but nothing behind it", build(false, fin|text, "abcd")[:4], 2, Limits{Frame: 1}, build(false, fin|text, "ab"), Verdict{Do: Excess, Violation: FrameSize}},
+		{"but nothing after it", build(false, fin|text, "abcd")[:4], 2, Limits{Frame: 1}, build(false, fin|text, "ab"), Verdict{Do: Excess, Violation: FrameSize}},
 		{"the message before does not count", build(false, fin|text, "abcd"), 0, Limits{Message: 1}, build(false, fin|text, "a"), Verdict{Do: Forward, Take: 3}},
 		{
 			"lengths that are too long to add", append([]byte{bin, 127}, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), math.MaxInt64,
@@ -288,7 +288,7 @@ func TestMessageRate(t *testing.T) {
 		ping := build(kind.client, fin|ping, "p")
 		t.Run("delay "+kind.name, func(t *testing.T) {
 			d := direction(kind.client, false)
-			runSteps(t, &d, &Limits{Messages: limit.NewBucket(10, 2)}, []step{
+			runSteps(t, &d, &Limits{MessageRate: limit.NewBucket(10, 2)}, []step{
 				{name: "the burst", at: 1, in: three, want: forwards(2 * n), until: 1.1},
 				{name: "the third", at: 1, in: one, want: Verdict{Do: Hold}, until: 1.1},
 				{name: "too early", at: 1.0999, in: one, want: Verdict{Do: Hold}, until: 1.1},
@@ -306,7 +306,7 @@ func TestMessageRate(t *testing.T) {
 		})
 		t.Run("close "+kind.name, func(t *testing.T) {
 			d := direction(kind.client, false)
-			l := &Limits{Messages: limit.NewBucket(10, 2), Close: true}
+			l := &Limits{MessageRate: limit.NewBucket(10, 2), EndOverRate: true}
 			runSteps(t, &d, l, []step{
 				{name: "the burst goes first", at: 1, in: three, want: forwards(2 * n)},
 				{name: "the third", at: 1, in: one, want: Verdict{Do: Excess, Violation: MessageRate}},
@@ -326,7 +326,7 @@ func TestMessageRate(t *testing.T) {
 // A message that began goes on: its frames cost nothing more.
 func TestARateDoesNotHoldTheMessageUnderWay(t *testing.T) {
 	d := FromBackend(false)
-	runSteps(t, &d, &Limits{Messages: limit.NewBucket(1, 1)}, []step{
+	runSteps(t, &d, &Limits{MessageRate: limit.NewBucket(1, 1)}, []step{
 		{name: "half a frame", at: 1, in: build(false, text, "abcd")[:4], want: forwards(4)},
 		{name: "the rest, and more frames", at: 1, in: slices.Concat([]byte("cd"), build(false, continuation, "x"), build(false, fin|continuation, "y")), want: forwards(8)},
 		{name: "the next message", at: 1, in: build(false, text, ""), want: Verdict{Do: Hold}, until: 2},
@@ -339,7 +339,7 @@ func TestByteRate(t *testing.T) {
 	control := build(false, fin|ping, strings.Repeat("p", 98)) // 100 bytes
 	t.Run("delay", func(t *testing.T) {
 		d := FromBackend(false)
-		runSteps(t, &d, &Limits{Bytes: limit.NewBucket(1000, 2000)}, []step{
+		runSteps(t, &d, &Limits{ByteRate: limit.NewBucket(1000, 2000)}, []step{
 			{name: "the burst", at: 1, in: slices.Concat(frame, frame), want: forwards(2000)},
 			{name: "what is over goes, and is waited for", at: 1, in: frame, want: forwards(1000), until: 2},
 			{name: "control frames count", at: 2, in: control, want: forwards(100), until: 2.1},
@@ -353,7 +353,7 @@ func TestByteRate(t *testing.T) {
 	})
 	t.Run("close", func(t *testing.T) {
 		d := FromBackend(false)
-		l := &Limits{Bytes: limit.NewBucket(1000, 2000), Close: true}
+		l := &Limits{ByteRate: limit.NewBucket(1000, 2000), EndOverRate: true}
 		runSteps(t, &d, l, []step{{name: "the burst", at: 1, in: slices.Concat(frame, frame), want: forwards(2000)}})
 		for _, in := range [][]byte{frame, control, long[:10], slices.Concat(control, build(false, text, "")), build(false, fin|closing, "")} {
 			before := d
@@ -371,9 +371,9 @@ func TestByteRate(t *testing.T) {
 		})
 		runSteps(t, &d, nil, []step{{name: "without limits", at: 2, in: long[1001:], want: forwards(len(long) - 1001)}})
 	})
-	t.Run("behind a Close frame nothing counts", func(t *testing.T) {
+	t.Run("after a Close frame nothing counts", func(t *testing.T) {
 		d := FromBackend(false)
-		runSteps(t, &d, &Limits{Bytes: limit.NewBucket(1, 4), Close: true}, []step{
+		runSteps(t, &d, &Limits{ByteRate: limit.NewBucket(1, 4), EndOverRate: true}, []step{
 			{name: "the Close frame", at: 1, in: build(false, fin|closing, close4(1000, "")), want: Verdict{Do: Close, Take: 4}},
 			{name: "anything", at: 1, in: frame, want: Verdict{Do: Drop, Take: 1000}},
 		})
@@ -384,13 +384,13 @@ func TestByteRate(t *testing.T) {
 func TestBothRatesHold(t *testing.T) {
 	one := build(false, fin|bin, strings.Repeat("x", 96)) // 98 bytes
 	d := FromBackend(false)
-	runSteps(t, &d, &Limits{Messages: limit.NewBucket(10, 1), Bytes: limit.NewBucket(49, 98)}, []step{
+	runSteps(t, &d, &Limits{MessageRate: limit.NewBucket(10, 1), ByteRate: limit.NewBucket(49, 98)}, []step{
 		{name: "the burst of both", at: 1, in: slices.Concat(one, one), want: forwards(98), until: 1.1},
 		{name: "a message in its time", at: 1.1, in: slices.Concat(one, one), want: forwards(98), until: 2.9 + 0.1},
 		{name: "is its bytes' debt too", at: 1.1, in: one, want: Verdict{Do: Hold}, until: 3},
 	})
 	d = FromBackend(false)
-	runSteps(t, &d, &Limits{Messages: limit.NewBucket(1, 1), Bytes: limit.NewBucket(980, 98)}, []step{
+	runSteps(t, &d, &Limits{MessageRate: limit.NewBucket(1, 1), ByteRate: limit.NewBucket(980, 98)}, []step{
 		{name: "the burst of both", at: 1, in: slices.Concat(one, one), want: forwards(98), until: 2},
 		{name: "the message waits longer", at: 1.1, in: one, want: Verdict{Do: Hold}, until: 2},
 	})
@@ -428,7 +428,7 @@ func TestTheAnswerToAnOwnPingIsSwallowed(t *testing.T) {
 					want = Verdict{Do: Drop, Take: len(frame)}
 				}
 				counts := d.Counts
-				for range 2 { // a late pong may be behind another
+				for range 2 { // a late pong may be after another
 					if v := d.Next(frame, nil, 0); v != want {
 						t.Errorf("Next(%x) = %+v; want %+v", frame, v, want)
 					}
@@ -451,7 +451,7 @@ func TestTheAnswerToAnOwnPingIsSwallowed(t *testing.T) {
 			{name: "before", in: slices.Concat(before, answer, before), want: forwards(len(before))},
 			{name: "part of it", in: answer[:10], want: Verdict{Do: Wait}},
 			{name: "the pong", in: slices.Concat(answer, before), want: Verdict{Do: Drop, Take: len(answer)}},
-			{name: "behind", in: before, want: forwards(len(before))},
+			{name: "after", in: before, want: forwards(len(before))},
 		})
 	})
 }
@@ -492,10 +492,10 @@ func TestLastIsTheMomentOfTheLastDataFrame(t *testing.T) {
 func TestLimitsAllocateNothing(t *testing.T) {
 	stream := bytes.Repeat(valid(true, false), 20)
 	for _, l := range []Limits{
-		{Frame: 1 << 20, Message: 1 << 20, Messages: limit.NewBucket(1e6, 1e6), Bytes: limit.NewBucket(1e9, 1e9), Close: true},
-		{Messages: limit.NewBucket(1, 1), Bytes: limit.NewBucket(1, 1)},
-		{Messages: limit.NewBucket(1, 1), Close: true},
-		{Bytes: limit.NewBucket(1, 1), Close: true},
+		{Frame: 1 << 20, Message: 1 << 20, MessageRate: limit.NewBucket(1e6, 1e6), ByteRate: limit.NewBucket(1e9, 1e9), EndOverRate: true},
+		{MessageRate: limit.NewBucket(1, 1), ByteRate: limit.NewBucket(1, 1)},
+		{MessageRate: limit.NewBucket(1, 1), EndOverRate: true},
+		{ByteRate: limit.NewBucket(1, 1), EndOverRate: true},
 	} {
 		d := FromClient(false)
 		now := second
@@ -530,8 +530,8 @@ func FuzzLimits(f *testing.F) {
 		rules := gatewayRules{frame: int64(frame), message: int64(message), messages: int(messages), ping: own}
 		closes, skips := how&1 == 1, how&2 == 2
 		l := &Limits{
-			Frame: rules.frame, Message: rules.message, Close: closes,
-			Messages: limit.NewBucket(float64(messages)/1e6, int64(messages)), Bytes: limit.NewBucket(float64(burst)/1e6, int64(burst)),
+			Frame: rules.frame, Message: rules.message, EndOverRate: closes,
+			MessageRate: limit.NewBucket(float64(messages)/1e6, int64(messages)), ByteRate: limit.NewBucket(float64(burst)/1e6, int64(burst)),
 		}
 		if !closes {
 			rules.messages = 0
@@ -579,7 +579,7 @@ func BenchmarkWalkUnderLimits(b *testing.B) {
 		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
 			frame := build(true, fin|bin, strings.Repeat("x", size))
 			stream := bytes.Repeat(frame, max(64<<10/len(frame), 1))
-			l := &Limits{Frame: 1 << 20, Message: 1 << 20, Messages: limit.NewBucket(1e9, 1<<40), Bytes: limit.NewBucket(1e12, 1<<50)}
+			l := &Limits{Frame: 1 << 20, Message: 1 << 20, MessageRate: limit.NewBucket(1e9, 1<<40), ByteRate: limit.NewBucket(1e12, 1<<50)}
 			d := FromClient(false)
 			b.ReportAllocs()
 			b.SetBytes(int64(len(stream)))

@@ -13,22 +13,22 @@ import (
 // chunkSize is how many cells are mapped at once.
 const chunkSize = 256
 
-// Cells is memory for values of T, which hold no pointers, outside the Go heap: the
+// cells is memory for values of T, which hold no pointers, outside the Go heap: the
 // collector does not scan it, and does not let garbage of the same size pile up because of
 // it. A cell does not move while it is taken. Cells are not in core dumps.
-type Cells[T any] struct {
-	chunks []*chunk[T] // nil where a chunk was unmapped
-	mapped atomic.Int64
+type cells[T any] struct {
+	chunks []*chunk[T]  // nil where a chunk was unmapped
+	mapped atomic.Int64 // bytes; any goroutine may load it
 }
 
 type chunk[T any] struct {
 	memory []byte
-	cells  []T
+	values []T
 	free   []uint8 // numbers of free cells; the last one is taken next
 }
 
-// Alloc returns a free cell, which is zero, and its number.
-func (c *Cells[T]) Alloc() (n int32, cell *T) {
+// alloc returns a free cell, which is zero, and its number.
+func (c *cells[T]) alloc() (n int32, cell *T) {
 	hole := len(c.chunks)
 	for i, k := range c.chunks {
 		switch {
@@ -37,7 +37,7 @@ func (c *Cells[T]) Alloc() (n int32, cell *T) {
 		case len(k.free) > 0:
 			last := k.free[len(k.free)-1]
 			k.free = k.free[:len(k.free)-1]
-			return int32(i*chunkSize) + int32(last), &k.cells[last]
+			return int32(i*chunkSize) + int32(last), &k.values[last]
 		}
 	}
 	if hole == len(c.chunks) {
@@ -45,33 +45,30 @@ func (c *Cells[T]) Alloc() (n int32, cell *T) {
 	}
 	c.chunks[hole] = newChunk[T]()
 	c.mapped.Add(int64(len(c.chunks[hole].memory)))
-	return c.Alloc()
+	return c.alloc()
 }
 
-// At returns a cell, taken or free; nil where none is mapped.
-func (c *Cells[T]) At(n int32) *T {
+// at returns a cell, taken or free; nil if it is not mapped.
+func (c *cells[T]) at(n int32) *T {
 	i := int(n / chunkSize)
 	if i >= len(c.chunks) || c.chunks[i] == nil {
 		return nil
 	}
-	return &c.chunks[i].cells[n%chunkSize]
+	return &c.chunks[i].values[n%chunkSize]
 }
 
-// Release makes a cell zero and free. A chunk is unmapped with its last cell, except for the
+// release makes a cell zero and free. A chunk is unmapped with its last cell, except for the
 // first chunk.
-func (c *Cells[T]) Release(n int32) {
+func (c *cells[T]) release(n int32) {
 	i := n / chunkSize
 	k := c.chunks[i]
-	clear(k.cells[n%chunkSize : n%chunkSize+1])
+	clear(k.values[n%chunkSize : n%chunkSize+1])
 	if k.free = append(k.free, uint8(n%chunkSize)); len(k.free) == chunkSize && i > 0 {
 		c.chunks[i] = nil
 		c.mapped.Add(-int64(len(k.memory)))
 		unix.Munmap(k.memory)
 	}
 }
-
-// Mapped returns how many bytes are mapped. Any goroutine may call it.
-func (c *Cells[T]) Mapped() int64 { return c.mapped.Load() }
 
 func newChunk[T any]() *chunk[T] {
 	size := chunkSize * int(unsafe.Sizeof(*new(T)))
@@ -82,7 +79,7 @@ func newChunk[T any]() *chunk[T] {
 	unix.Madvise(memory, unix.MADV_DONTDUMP) // best effort
 	k := &chunk[T]{
 		memory: memory,
-		cells:  unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(memory))), chunkSize),
+		values: unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(memory))), chunkSize),
 		free:   make([]uint8, 0, chunkSize),
 	}
 	for n := range chunkSize {

@@ -42,7 +42,7 @@ type Handler interface {
 	Ready(slot SlotID, side uint8, events uint32)
 	// Due is called when the timer of a slot fires. The timer is stopped then.
 	Due(slot SlotID)
-	// BatchDone is called behind each batch of events, timers and posted functions.
+	// BatchDone is called after each batch of events, timers and posted functions.
 	BatchDone()
 	// Stop is called once, when Run is to end. It makes the handler close its
 	// connections; Run returns when the last one has left.
@@ -86,7 +86,7 @@ type Loop struct {
 	ready       int                // number of events that were fetched
 	fetchReady  func(uintptr) bool // fetches them
 	parkedUntil int64              // the moment at which the wait for events ends; 0 means never
-	handled     uint64
+	handled     uint64             // events of sockets
 }
 
 // New returns a loop without handlers. It opens its descriptors with the first
@@ -111,9 +111,6 @@ func (l *Loop) Stopping() bool { return l.stopping }
 // Load returns the number of connections on the loop, reserved ones included. Any
 // goroutine may call it.
 func (l *Loop) Load() int64 { return l.load.Load() }
-
-// Handled returns how many events of sockets were handled.
-func (l *Loop) Handled() uint64 { return l.handled }
 
 // open opens the epoll set and reports whether there is one. It is called with the lock
 // held.
@@ -188,7 +185,7 @@ func (l *Loop) Run(ctx context.Context) {
 		for i := range l.events[:n] {
 			l.dispatch(&l.events[i])
 		}
-		l.FireTimers()
+		l.fireTimers()
 		l.callPosted()
 		for _, h := range l.handlers {
 			h.BatchDone()
@@ -227,12 +224,8 @@ func (l *Loop) fetch() int {
 	return n
 }
 
-// SetNow makes now the moment of the loop until the next batch of events: tests decide what
-// time it is.
-func (l *Loop) SetNow(now int64) { l.now = now }
-
-// FireTimers calls Due for every timer that has fired by now.
-func (l *Loop) FireTimers() {
+// fireTimers calls Due for every timer that has fired by now.
+func (l *Loop) fireTimers() {
 	for {
 		e := l.timers.due(l.now)
 		if e == nil {
@@ -241,17 +234,4 @@ func (l *Loop) FireTimers() {
 		l.timers.stop(e)
 		l.handlers[e.kind].Due(e.SlotID())
 	}
-}
-
-// Poll handles the events of sockets that there are at this moment, without waiting, and
-// returns their number. Tests call it in posted functions, with a moment of their own.
-func (l *Loop) Poll() (handled int) {
-	n := l.fetch()
-	for i := range l.events[:n] {
-		if e := &l.events[i]; e.Fd != wakeData { // that event comes again
-			handled++
-			l.dispatch(e)
-		}
-	}
-	return handled
 }

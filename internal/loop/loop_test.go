@@ -154,7 +154,7 @@ func TestEventsReachTheHandlerOfTheirKind(t *testing.T) {
 		t.Errorf("Load() = %d; want 1200", n)
 	}
 	l.Call(func() {
-		if n := l.Handled(); n < 24 {
+		if n := DriverOf(l).Handled(); n < 24 {
 			t.Errorf("Handled() = %d; want 24 or more", n)
 		}
 	})
@@ -177,22 +177,22 @@ func TestTimersAndEventsOfConnectionsThatAreGone(t *testing.T) {
 			l.SetTimer(&p.Entry, start+int64(time.Hour)+after)
 		}
 		p, fds, _ := h.slots.At(ids[2])
-		l.SetNow(start + int64(time.Hour) + 9)
-		l.FireTimers()
+		DriverOf(l).SetNow(start + int64(time.Hour) + 9)
+		DriverOf(l).FireTimers()
 		expect(t, "before all moments", h.calls, nil)
-		l.SetNow(start + int64(time.Hour) + 15)
-		l.FireTimers()
-		expect(t, "behind the first moment", h.calls, []string{fmt.Sprintf("due 1 at %d, timer 0", l.Now())})
-		if n := l.Timers(); n != 2 {
+		DriverOf(l).SetNow(start + int64(time.Hour) + 15)
+		DriverOf(l).FireTimers()
+		expect(t, "after the first moment", h.calls, []string{fmt.Sprintf("due 1 at %d, timer 0", l.Now())})
+		if n := DriverOf(l).Timers(); n != 2 {
 			t.Errorf("Timers() = %d; want 2", n)
 		}
 		h.close(p, fds)
 		h.calls = nil
-		l.SetNow(start + int64(2*time.Hour))
-		l.FireTimers()
+		DriverOf(l).SetNow(start + int64(2*time.Hour))
+		DriverOf(l).FireTimers()
 		h.Ready(ids[2], 0, unix.EPOLLIN)
 		h.Due(ids[2])
-		expect(t, "behind all moments", h.calls, []string{fmt.Sprintf("due 0 at %d, timer 0", l.Now()), "ready: nothing there", "due: nothing there"})
+		expect(t, "after all moments", h.calls, []string{fmt.Sprintf("due 0 at %d, timer 0", l.Now()), "ready: nothing there", "due: nothing there"})
 	})
 }
 
@@ -252,10 +252,10 @@ func TestALoopThatStops(t *testing.T) {
 	if !called || h.stopped != 1 || l.Load() != 0 {
 		t.Errorf("called %t, Stop called %d times, load %d; want true, 1 and 0", called, h.stopped, l.Load())
 	}
-	if l.Post(func() { t.Error("called behind the end") }) || l.Reserve() {
+	if l.Post(func() { t.Error("called after the end") }) || l.Reserve() {
 		t.Error("a loop that is over takes functions or connections")
 	}
-	l.Call(func() { t.Error("called behind the end") })
+	l.Call(func() { t.Error("called after the end") })
 }
 
 // A loop on which nothing was reserved has no descriptors, and ends at once.
@@ -303,8 +303,8 @@ func TestEventsAllocateNothing(t *testing.T) {
 		n := testing.AllocsPerRun(200, func() {
 			Write(far[1], []byte("x"))
 			l.SetTimer(&p.Entry, l.Now())
-			l.FireTimers()
-			if l.Poll() != 1 {
+			DriverOf(l).FireTimers()
+			if DriverOf(l).Poll() != 1 {
 				t.Error("no event")
 			}
 		})

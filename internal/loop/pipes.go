@@ -127,13 +127,6 @@ func (s *Pipes) Return(p *Pipe) {
 	p.close()
 }
 
-// Count returns how many pipes are open and how many of them are spare.
-func (s *Pipes) Count() (open, spare int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.open, len(s.spare)
-}
-
 // Close closes the spare pipes.
 func (s *Pipes) Close() {
 	s.mu.Lock()

@@ -39,7 +39,7 @@ type Slots[T, R any, P interface {
 }] struct {
 	Kind Kind // of the handler; set before the first Alloc
 
-	cells      Cells[T]
+	cells      cells[T]
 	refs       []*[chunkSize]R // beside the chunks of cells
 	generation int32           // of the last connection
 	retired    []int32         // numbers
@@ -47,7 +47,7 @@ type Slots[T, R any, P interface {
 
 // Alloc returns a free slot.
 func (s *Slots[T, R, P]) Alloc() (*T, *R) {
-	number, cell := s.cells.Alloc()
+	number, cell := s.cells.alloc()
 	if i := int(number / chunkSize); i == len(s.refs) {
 		s.refs = append(s.refs, new([chunkSize]R))
 	} else if s.refs[i] == nil {
@@ -66,7 +66,7 @@ func (s *Slots[T, R, P]) ref(number int32) *R { return &s.refs[number/chunkSize]
 // At returns the slot of an ID. It is false when the slot is retired, free, or has another
 // connection.
 func (s *Slots[T, R, P]) At(id SlotID) (*T, *R, bool) {
-	cell := s.cells.At(id.number)
+	cell := s.cells.at(id.number)
 	if cell == nil {
 		return nil, nil, false
 	}
@@ -89,7 +89,7 @@ func (s *Slots[T, R, P]) Retire(cell *T) {
 func (s *Slots[T, R, P]) FreeRetired() (n int) {
 	for _, number := range s.retired {
 		*s.ref(number) = *new(R)
-		if s.cells.Release(number); s.cells.chunks[number/chunkSize] == nil {
+		if s.cells.release(number); s.cells.chunks[number/chunkSize] == nil {
 			s.refs[number/chunkSize] = nil
 		}
 	}
@@ -115,7 +115,7 @@ func (s *Slots[T, R, P]) EachInChunk(i int, f func(*T, *R)) {
 			return
 		}
 		number := int32(i*chunkSize) + n
-		cell := s.cells.At(number)
+		cell := s.cells.at(number)
 		if e := P(cell).entry(); e.generation != 0 && !e.retired {
 			f(cell, s.ref(number))
 		}
@@ -124,4 +124,4 @@ func (s *Slots[T, R, P]) EachInChunk(i int, f func(*T, *R)) {
 
 // Mapped returns how many bytes the slots take outside the Go heap. Any goroutine may call
 // it.
-func (s *Slots[T, R, P]) Mapped() int64 { return s.cells.Mapped() }
+func (s *Slots[T, R, P]) Mapped() int64 { return s.cells.mapped.Load() }

@@ -71,7 +71,7 @@ func TestTimersFireInOrder(t *testing.T) {
 func TestCellsAreAllocatedAndReleased(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 2))
-		var c Cells[[5]uint64]
+		var c cells[[5]uint64]
 		type holder struct {
 			n    int32
 			mark uint64
@@ -80,8 +80,8 @@ func TestCellsAreAllocatedAndReleased(t *testing.T) {
 		most := 1 + r.IntN(5*chunkSize)
 		for step := range uint64(6000) {
 			if grow := step/1500%2 == 0; (grow || len(held) == 0) && len(held) < most {
-				n, cell := c.Alloc()
-				if *cell != [5]uint64{} || cell != c.At(n) {
+				n, cell := c.alloc()
+				if *cell != [5]uint64{} || cell != c.at(n) {
 					t.Fatalf("seed %d: cell %d holds %v", seed, n, *cell)
 				}
 				cell[0], cell[4] = step+1, step+1
@@ -89,10 +89,10 @@ func TestCellsAreAllocatedAndReleased(t *testing.T) {
 			} else if len(held) > 0 {
 				i := r.IntN(len(held))
 				h := held[i]
-				if cell := c.At(h.n); cell[0] != h.mark || cell[4] != h.mark {
+				if cell := c.at(h.n); cell[0] != h.mark || cell[4] != h.mark {
 					t.Fatalf("seed %d: cell %d holds %v; want %d", seed, h.n, *cell, h.mark)
 				}
-				c.Release(h.n)
+				c.release(h.n)
 				held = slices.Delete(held, i, i+1)
 			}
 		}
@@ -105,13 +105,13 @@ func TestCellsAreAllocatedAndReleased(t *testing.T) {
 			t.Errorf("seed %d: %d bytes mapped for %d chunks", seed, got, len(chunks))
 		}
 		for _, h := range held {
-			c.Release(h.n)
+			c.release(h.n)
 		}
 		if got := c.mapped.Load(); got != one {
 			t.Errorf("seed %d: %d bytes are mapped for nothing; want %d", seed, got, int64(one))
 		}
 		for _, n := range []int32{chunkSize, 100 * chunkSize} {
-			if c.At(n) != nil {
+			if c.at(n) != nil {
 				t.Errorf("seed %d: there is a cell %d", seed, n)
 			}
 		}

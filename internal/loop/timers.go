@@ -9,9 +9,6 @@ func (l *Loop) SetTimer(e *Entry, moment int64) { l.timers.set(e, moment) }
 // StopTimer stops the timer of a slot.
 func (l *Loop) StopTimer(e *Entry) { l.timers.stop(e) }
 
-// Timers returns how many timers are set.
-func (l *Loop) Timers() int { return len(l.timers) }
-
 // timers is the slots whose timer is set, as a heap: the next one comes first.
 type timers []*Entry
 

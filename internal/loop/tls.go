@@ -2,11 +2,7 @@
 
 package loop
 
-import (
-	"reflect"
-
-	"sluice/internal/record"
-)
+import "sluice/internal/record"
 
 // cipherCacheSize is how many TLS states of a loop have their ciphers ready.
 const cipherCacheSize = 256
@@ -15,7 +11,7 @@ const cipherCacheSize = 256
 // direct-mapped cache of ciphers, indexed by cell mod 256: a miss replaces the entry, and
 // the ciphers are built again when they are needed.
 type TLSStates struct {
-	cells Cells[record.State]
+	cells cells[record.State]
 	cache *[cipherCacheSize]cipherEntry // nil until there is a state
 }
 
@@ -26,7 +22,7 @@ type cipherEntry struct {
 
 // Add takes a state over and returns its cell. The caller's copy is wiped.
 func (s *TLSStates) Add(state *record.State) (cell int32) {
-	n, p := s.cells.Alloc()
+	n, p := s.cells.alloc()
 	*p = *state
 	state.Wipe()
 	if s.cache == nil {
@@ -48,39 +44,16 @@ func (s *TLSStates) entry(cell int32) *cipherEntry {
 // At returns the state of a cell and its ciphers. The ciphers are those of the state until
 // At is called for another cell.
 func (s *TLSStates) At(cell int32) (*record.State, *record.Ciphers) {
-	return s.cells.At(cell), &s.entry(cell).ciphers
+	return s.cells.at(cell), &s.entry(cell).ciphers
 }
 
 // Remove wipes the state of a cell and frees it.
 func (s *TLSStates) Remove(cell int32) {
 	s.entry(cell).ciphers = record.Ciphers{}
-	s.cells.At(cell).Wipe()
-	s.cells.Release(cell)
+	s.cells.at(cell).Wipe()
+	s.cells.release(cell)
 }
 
 // Mapped returns how many bytes the states take outside the Go heap. Any goroutine may
 // call it.
-func (s *TLSStates) Mapped() int64 { return s.cells.Mapped() }
-
-// Secrets counts what is kept of secrets: the bytes of cells that are not zero, and the
-// cache entries with ciphers. Both are 0 when all states were removed.
-func (s *TLSStates) Secrets() (bytes, ciphers int) {
-	for _, k := range s.cells.chunks {
-		if k == nil {
-			continue
-		}
-		for _, b := range k.memory {
-			if b != 0 {
-				bytes++
-			}
-		}
-	}
-	if s.cache != nil {
-		for i := range s.cache {
-			if !reflect.ValueOf(&s.cache[i].ciphers).Elem().IsZero() {
-				ciphers++
-			}
-		}
-	}
-	return bytes, ciphers
-}
+func (s *TLSStates) Mapped() int64 { return s.cells.mapped.Load() }

@@ -95,7 +95,7 @@ func BenchmarkHandshake(b *testing.B) {
 	for _, bench := range []struct {
 		name           string
 		remember, take bool
-	}{{"crypto/tls", false, false}, {"remembered", true, false}, {"taken", true, true}} {
+	}{{"crypto/tls", false, false}, {"captured", true, false}, {"taken", true, true}} {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

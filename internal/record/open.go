@@ -9,7 +9,7 @@ const (
 	More    Kind = iota // the record is not complete
 	Data                // application data
 	Nothing             // nothing for the caller
-	Closed              // the peer's close_notify; everything behind it is ignored
+	Closed              // the peer's close_notify; everything after it is ignored
 )
 
 // A Record is the first record of some input.

@@ -112,8 +112,8 @@ func TestHostilePeer(t *testing.T) {
 		{"a key update that asks for neither", []uint16{v13}, false, func(p sender) []byte { return p.rec(typeHandshake, 24, 0, 0, 1, 2) }, IllegalParameter},
 		{"an empty key update", []uint16{v13}, false, func(p sender) []byte { return p.rec(typeHandshake, 24, 0, 0, 0) }, DecodeError},
 		{"a long key update", []uint16{v13}, false, func(p sender) []byte { return p.rec(typeHandshake, 24, 0, 0, 2, 0, 0) }, DecodeError},
-		{"a message behind a key update", []uint16{v13}, false, func(p sender) []byte { return p.rec(typeHandshake, 24, 0, 0, 1, 0, 24) }, UnexpectedMessage},
-		{"the old key behind a key update", []uint16{v13}, false, func(p sender) []byte {
+		{"a message after a key update", []uint16{v13}, false, func(p sender) []byte { return p.rec(typeHandshake, 24, 0, 0, 1, 0, 24) }, UnexpectedMessage},
+		{"the old key after a key update", []uint16{v13}, false, func(p sender) []byte {
 			return append(p.rec(typeHandshake, 24, 0, 0, 1, 0), p.rec(typeData, 1)...)
 		}, BadRecordMAC},
 		{"data inside a message", []uint16{v13}, false, func(p sender) []byte {
@@ -239,7 +239,7 @@ func TestEveryAlertIsUnderstood(t *testing.T) {
 					// Nothing follows a fatal alert, in neither direction.
 					last := server.Alert(&server.Ciphers, nil, CloseNotify)
 					if data, err := server.Seal(&server.Ciphers, nil, []byte("x")); len(last) > 0 || len(data) > 0 || err == nil {
-						t.Errorf("%s: behind alert %d, level %d, %d bytes of an alert and %d of data, %v; want none", tls.CipherSuiteName(id), code, level, len(last), len(data), err)
+						t.Errorf("%s: after alert %d, level %d, %d bytes of an alert and %d of data, %v; want none", tls.CipherSuiteName(id), code, level, len(last), len(data), err)
 					}
 				}
 			}
@@ -312,7 +312,7 @@ func TestPeerWithinItsRights(t *testing.T) {
 		{"user_canceled and the end", all, false, func(p sender) []byte {
 			return append(p.rec(typeAlert, 1, 90), p.rec(typeAlert, 1, 0)...)
 		}, ""},
-		{"data behind the end", all, false, func(p sender) []byte {
+		{"data after the end", all, false, func(p sender) []byte {
 			return append(p.rec(typeAlert, 1, 0), p.rec(typeData, 'a')...)
 		}, ""},
 	}

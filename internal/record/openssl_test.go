@@ -189,7 +189,7 @@ func TestOpenSSLClient(t *testing.T) {
 			updates(t, p, x)
 			p.say(t, "Q")
 			if n, err := x.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-				t.Errorf("behind Q: %d, %v; want EOF", n, err)
+				t.Errorf("after Q: %d, %v; want EOF", n, err)
 			}
 		})
 	}
@@ -219,7 +219,7 @@ func TestOpenSSLServer(t *testing.T) {
 			x.finish()
 			p.hear(t, "DONE")
 			if n, err := x.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-				t.Errorf("behind the end: %d, %v; want EOF", n, err)
+				t.Errorf("after the end: %d, %v; want EOF", n, err)
 			}
 		})
 	}

@@ -93,7 +93,6 @@ const (
 	IllegalParameter  Alert = 47
 	DecodeError       Alert = 50
 	ProtocolVersion   Alert = 70
-	InternalError     Alert = 80
 	UserCanceled      Alert = 90
 	NoRenegotiation   Alert = 100
 )

@@ -37,7 +37,7 @@ func (s *State) Seal(h *Ciphers, dst, plain []byte) ([]byte, error) {
 }
 
 // Alert appends an alert: [CloseNotify] before the end of what this side sends, or the alert of
-// an [*AlertError]. Nothing can be sealed behind it. A second alert, or one behind a fatal alert
+// an [*AlertError]. Nothing can be sealed after it. A second alert, or one after a fatal alert
 // of the peer, appends nothing.
 func (s *State) Alert(h *Ciphers, dst []byte, a Alert) []byte {
 	if s.ended {
@@ -79,12 +79,12 @@ func (s *State) encrypt(h *directionCipher, dst []byte, typ byte, plain []byte) 
 		n := len(plain) + 1 + tagSize
 		dst = append(dst, typeData, 3, 3, byte(n>>8), byte(n))
 		body := len(dst)
-		if n := len(plain); n < cap(plain) { // the type is written behind plain for a moment, which saves a copy
-			behind := &plain[:n+1][n]
-			was := *behind
-			*behind = typ
+		if n := len(plain); n < cap(plain) { // the type is written after plain for a moment, which saves a copy
+			next := &plain[:n+1][n]
+			was := *next
+			*next = typ
 			dst = h.aead.Seal(dst, h.nonce[:], plain[:n+1], dst[start:body])
-			*behind = was
+			*next = was
 		} else {
 			dst = append(append(dst, plain...), typ)
 			dst = h.aead.Seal(dst[:body], h.nonce[:], dst[body:], dst[start:body])

@@ -46,19 +46,20 @@ func TestSealSplitsAndFits(t *testing.T) {
 }
 
 func TestNothingFollowsAnAlert(t *testing.T) {
+	const internalError Alert = 80 // RFC 8446, section 6.2
 	eachSuite(t, func(t *testing.T, client, server *end) {
 		end := client.Alert(&client.Ciphers, []byte("x"), CloseNotify)
 		if r, err := server.open(end[1:]); err != nil || r.Kind != Closed {
 			t.Errorf("Open = %+v, %v; want Closed", r, err)
 		}
-		if again := client.Alert(&client.Ciphers, nil, InternalError); again != nil {
+		if again := client.Alert(&client.Ciphers, nil, internalError); again != nil {
 			t.Errorf("a second Alert appended %d bytes", len(again))
 		}
 		if b, err := client.Seal(&client.Ciphers, nil, []byte("more")); !errors.Is(err, errClosed) || b != nil {
-			t.Errorf("Seal behind an Alert = %d bytes, %v; want errClosed", len(b), err)
+			t.Errorf("Seal after an Alert = %d bytes, %v; want errClosed", len(b), err)
 		}
 		if r, err := server.open([]byte("whatever follows")); err != nil || r.Kind != Closed || r.Used != 16 {
-			t.Errorf("Open behind the end = %+v, %v; want Closed and all used", r, err)
+			t.Errorf("Open after the end = %+v, %v; want Closed and all used", r, err)
 		}
 	})
 }

@@ -17,17 +17,19 @@ const (
 )
 
 // Take takes the records of t over from crypto/tls. T must lie directly on a [wire.Conn] that
-// was told to Remember, its handshake must be over, it must have sent and received application
-// data, and no other goroutine may use it.
+// captures ([wire.Conn.StartCapture]), its handshake must be over, it must have sent and received
+// application data, and no other goroutine may use it.
 //
-// Early is the plaintext that t had received and not handed out. It comes before what the State
-// opens, and it is the caller's whether ok is true or not. If ok is true, the State is proven:
-// with its keys and sequence numbers the last record of each direction is authentic. What the
-// connection has read and not given to t stays there for [wire.Conn.Detach]. If Detach fails, t
-// still works; once the State was used, t must not be used any more.
+// Early is the plaintext that t has decrypted and that no Read has returned. It comes before the
+// first bytes that the State opens, and it is the caller's whether ok is true or not.
+//
+// If ok is true, the State is proven: with its keys and sequence numbers the last record of each
+// direction is authentic. What the connection has read and not given to t stays there for
+// [wire.Conn.Detach]. If Detach fails, t still works; once the State was used, t must not be used
+// any more.
 //
 // If ok is false, t works as before, except that early was read from it. In every case the
-// connection forgets what it remembered.
+// connection drops what it has captured.
 func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	c, ok := t.NetConn().(*wire.Conn)
 	if !ok {
@@ -53,7 +55,7 @@ func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	s = State{Version: about.Version, Suite: about.CipherSuite, client: capture.Client, in: in}
 	peer := State{Version: about.Version, Suite: about.CipherSuite, client: !capture.Client, in: out}
 	fromClient, fromServer, in, out = directionKeys{}, directionKeys{}, directionKeys{}, directionKeys{}
-	last := capture.In.LastIndex+1 == capture.In.Count // what came behind it could have changed everything
+	last := capture.In.LastIndex+1 == capture.In.Count // what came after it could have changed everything
 	if !last || !s.locate(suite, &capture.In) || !peer.locate(suite, &capture.Out) || peer.received {
 		s.Wipe()
 		peer.Wipe()
@@ -127,8 +129,8 @@ func (s suite) expand12(master, seed []byte, n int) (out []byte) {
 }
 
 // locate finds the keys and the sequence number with which the last record of what s receives
-// is authentic, and moves on behind everything that passed. It is false if there are none, or if
-// that record leaves open what comes next.
+// is authentic, and moves on past all records that passed by. It is false if there are none, or
+// if that record leaves open what comes next.
 func (s *State) locate(suite suite, p *wire.Records) bool {
 	var h Ciphers
 	record := make([]byte, len(p.Last))

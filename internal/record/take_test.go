@@ -77,17 +77,17 @@ func TestTakeOver(t *testing.T) {
 						t.Fatalf("connection %d: resumed is %v", run, c.ConnectionState().DidResume)
 					}
 					request(t, c, "body", requests)
-					upgrade(t, c, "behind the request")
+					upgrade(t, c, "after the request")
 					if err := <-ours.taken; err != nil {
-						t.Fatalf("the server, behind %d requests, connection %d: %v", requests, run, err)
+						t.Fatalf("the server, after %d requests, connection %d: %v", requests, run, err)
 					}
-					expect(t, c, "behind the request")
+					expect(t, c, "after the request")
 					converse(t, c)
 					if err := c.CloseWrite(); err != nil {
 						t.Fatal(err)
 					}
 					if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-						t.Fatalf("behind the end: %d, %v; want EOF", n, err)
+						t.Fatalf("after the end: %d, %v; want EOF", n, err)
 					}
 				}
 				if tt.resumed && client.MaxVersion == tls.VersionTLS12 {
@@ -105,7 +105,7 @@ func TestTakeOver(t *testing.T) {
 					converse(t, x)
 					x.finish()
 					if n, err := x.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-						t.Fatalf("behind the end: %d, %v; want EOF", n, err)
+						t.Fatalf("after the end: %d, %v; want EOF", n, err)
 					}
 				}
 			}
@@ -114,9 +114,9 @@ func TestTakeOver(t *testing.T) {
 }
 
 // upgrade asks for a session, and reads the answer only.
-func upgrade(t testing.TB, c io.ReadWriter, behind string) {
+func upgrade(t testing.TB, c io.ReadWriter, after string) {
 	t.Helper()
-	if _, err := c.Write([]byte(upgradeRequest + behind)); err != nil {
+	if _, err := c.Write([]byte(upgradeRequest + after)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, c, upgradeResponse)
@@ -256,7 +256,7 @@ func TestTakeOverInTheMiddle(t *testing.T) {
 						x.finish()
 					}
 					if n, err := x.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-						t.Fatalf("%s: behind the end: %d, %v; want EOF", tls.VersionName(version), n, err)
+						t.Fatalf("%s: after the end: %d, %v; want EOF", tls.VersionName(version), n, err)
 					}
 				}
 			}
@@ -300,9 +300,9 @@ func TestTakeRefuses(t *testing.T) {
 // loses nothing.
 func TestTakeLeavesWhatIsNotClear(t *testing.T) {
 	tests := []struct {
-		name        string
-		now, behind func(t *testing.T, x *session) []byte
-		echo        string
+		name       string
+		now, after func(t *testing.T, x *session) []byte
+		echo       string
 	}{
 		{"a ChangeCipherSpec, which crypto/tls ignores", func(t *testing.T, x *session) []byte {
 			return append(x.seal(t, []byte(upgradeRequest+"early")), 20, 3, 3, 0, 1, 1)
@@ -336,8 +336,8 @@ func TestTakeLeavesWhatIsNotClear(t *testing.T) {
 			if err := <-s.taken; !errors.Is(err, errTaken) {
 				t.Fatalf("the server: %v; want %v", err, errTaken)
 			}
-			if tt.behind != nil {
-				if _, err := x.Conn.Write(tt.behind(t, x)); err != nil {
+			if tt.after != nil {
+				if _, err := x.Conn.Write(tt.after(t, x)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -358,7 +358,7 @@ func TestTakeAfterTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s, _, ok := Take(c); ok || s != (State{}) {
-			t.Errorf("%s: taken over behind a close_notify of our own", tls.VersionName(version))
+			t.Errorf("%s: taken over after a close_notify of our own", tls.VersionName(version))
 		}
 	}
 }
@@ -389,7 +389,7 @@ func TestPlaceNeedsAWholeRecord(t *testing.T) {
 		p := wire.Records{Whole: true, Count: 6, FirstSealed: 3, Last: client.seal(t, []byte("two")), LastIndex: 4}
 		s := server.State
 		if !s.locate(suite, &p) || s.in.sequence != 3 {
-			t.Errorf("%s: not placed behind the third record: %d", tls.CipherSuiteName(id), s.in.sequence)
+			t.Errorf("%s: not placed after the third record: %d", tls.CipherSuiteName(id), s.in.sequence)
 		}
 		p.Whole = false
 		if s := server.State; s.locate(suite, &p) {

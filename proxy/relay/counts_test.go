@@ -89,7 +89,7 @@ func TestTheSinkIsToldTwice(t *testing.T) {
 			b.AnswerClose("close 1001", wstest.Close(1001, ""))
 			c.AnswerClose(`close 1009 "a frame over the size limit"`, wstest.Close(1009, ""))
 		}, TooLarge},
-		{"a rate", Rules{Backend: Traffic{MessageRate: 1e-3, MessageBurst: 1, Close: true}}, func(h *relaytest.Fixture, c, b *relaytest.Peer) {
+		{"a rate", Rules{Backend: Traffic{MessageRate: 1e-3, MessageBurst: 1, EndOverRate: true}}, func(h *relaytest.Fixture, c, b *relaytest.Peer) {
 			b.Send(wstest.Text("too many"))
 			b.AnswerClose(`close 1008 "messages over the rate limit"`, wstest.Close(1008, ""))
 			c.AnswerClose("close 1001", wstest.Close(1001, ""))
@@ -235,7 +235,7 @@ func TestViewsOfASessionThatCloses(t *testing.T) {
 		check("still closing")
 		<-time.After(core.CloseTimeout / 2)
 		synctest.Wait()
-		s.Each(func(v View) bool { t.Errorf("%+v is seen behind its end", v); return true })
+		s.Each(func(v View) bool { t.Errorf("%+v is seen after its end", v); return true })
 		if r := s.AwaitReport(); r.Reason != "enough" || r.Duration != 2*time.Minute+core.CloseTimeout {
 			t.Errorf("report = %q after %v", r.Reason, r.Duration)
 		}

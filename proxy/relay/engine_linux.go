@@ -41,13 +41,13 @@ func (e *Engine) Run(ctx context.Context) {
 // stopped, the session is aborted: both sides get their Close frames, and the session is
 // reported like any other.
 func (e *Engine) Join(s Session) {
-	remembered := s.Capturing()
+	captured := s.Capturing()
 	why := e.loops.Join(&s)
 	if why == "" {
 		return
 	}
 	s.DropCapture()
-	if remembered {
+	if captured {
 		e.sink.Stayed(why)
 	}
 	e.portable.Join(s)
@@ -59,17 +59,17 @@ func (e *Engine) End(match func(View) bool, how Ending, spread time.Duration) in
 	return e.portable.End(match, how, spread) + e.loops.End(match, how, spread)
 }
 
-// PlanEnd makes the session of an ID end at a time, for example when the client's
-// credential expires, unless the session is to end sooner. It reports whether there is
-// such a session, and looks at one session after the other to find it.
+// PlanEnd makes the session of an ID end at a time, unless it is to end sooner. It reports
+// whether there is such a session, and looks at one session after the other to find it. It
+// is planned for credentials that expire (docs/roadmap.md): only tests call it yet.
 func (e *Engine) PlanEnd(id uint64, at time.Time, how Ending) bool {
 	return e.portable.PlanEnd(id, at, how) || e.loops.PlanEnd(id, at, how)
 }
 
-// Review applies the rules of the groups, which may have changed, to all sessions.
-func (e *Engine) Review() {
-	e.portable.Review()
-	e.loops.Review()
+// RulesChanged does what [Group.Set] says for the sessions of groups whose rules changed.
+func (e *Engine) RulesChanged(groups map[*Group]bool) {
+	e.portable.RulesChanged(groups)
+	e.loops.RulesChanged(groups)
 }
 
 // Memory returns how many bytes the engine holds that the Go runtime does not know of.

@@ -129,14 +129,14 @@ func TestEarlyBytesThatEndTheSession(t *testing.T) {
 		code            ws.StatusCode
 	}{
 		{
-			name: "a Close frame behind the request",
+			name: "a Close frame after the request",
 			o: func(o *Session) {
 				o.Client.Early = frametest.Encode(Client, wstest.Text("hi"), wstest.Close(1000, ""))
 			},
 			backend: `text "hi", close 1000`, client: `close 1000`, cause: Closed, by: Client, code: 1000,
 		},
 		{
-			name: "a violation behind the 101",
+			name: "a violation after the 101",
 			o: func(o *Session) {
 				o.Backend.Early = append(frametest.Encode(Backend, wstest.Text("hi")), "HTTP/1.1 400"...)
 			},

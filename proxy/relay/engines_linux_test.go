@@ -106,7 +106,7 @@ func runDialogue(t *testing.T, start func(Sink) relaytest.Engine, kind [2]relayt
 	traffic := func() Traffic {
 		return Traffic{
 			Frame: []int64{0, 0, 5, 200}[rules.IntN(4)], Message: []int64{0, 0, 20, 1000}[rules.IntN(4)],
-			MessageRate: 1e-6 * float64(rules.IntN(2)), MessageBurst: 1 + rules.Int64N(5), Close: true,
+			MessageRate: 1e-6 * float64(rules.IntN(2)), MessageBurst: 1 + rules.Int64N(5), EndOverRate: true,
 		}
 	}
 	limits := [2]Traffic{traffic(), traffic()}

@@ -17,7 +17,7 @@ import (
 )
 
 // FuzzRelay sends two streams, cut at random places, through a session. A side gets the
-// beginning of what the other one sent, up to what must not pass, and behind it at most one
+// beginning of what the other one sent, up to what must not pass, and after it at most one
 // Close frame of the gateway's own, between frames. A side whose own stream does not end the
 // session misses nothing, and a client that breaks the rules misses nothing of the backend.
 func FuzzRelay(f *testing.F) {
@@ -85,9 +85,9 @@ func FuzzRelay(f *testing.F) {
 				own := frametest.Parse(from, deflate, got[to][n:])
 				switch at := frametest.Parse(from, deflate, got[to][:n]); {
 				case n < len(got[to]) && (len(own.Frames) != 1 || !own.Closed || own.Broken || own.Pass != len(got[to])-n):
-					t.Errorf("behind the %s's bytes the %s got %x", from, to, got[to][n:])
+					t.Errorf("after the %s's bytes the %s got %x", from, to, got[to][n:])
 				case n < len(got[to]) && at.Closed:
-					t.Errorf("the %s got a Close frame of the gateway's behind %s", to, &at)
+					t.Errorf("the %s got a Close frame of the gateway's after %s", to, &at)
 				case n < len(pass) && (!may[to].Ends() || to == Client && !may[to].Closed && !may[from].Closed):
 					t.Errorf("the %s missed %d bytes of the %s", to, len(pass)-n, from)
 				}

@@ -35,11 +35,11 @@ func TestWhoIsOverALimitReadsWhyWhileItSends(t *testing.T) {
 			[]ws.Frame{wstest.Part(ws.OpText, x(1<<20))}, TooLarge, 1009, "a message over the size limit",
 		},
 		{
-			"messages", Traffic{MessageRate: 1e-3, MessageBurst: 2, Close: true}, []ws.Frame{wstest.Text("a"), wstest.Text("b"), wstest.Text("c"), frametest.Binary(x(size))},
+			"messages", Traffic{MessageRate: 1e-3, MessageBurst: 2, EndOverRate: true}, []ws.Frame{wstest.Text("a"), wstest.Text("b"), wstest.Text("c"), frametest.Binary(x(size))},
 			[]ws.Frame{wstest.Text("a"), wstest.Text("b")}, TooFast, 1008, "messages over the rate limit",
 		},
 		{
-			"bytes, inside a frame that goes on to its end", Traffic{ByteRate: 1e-3, ByteBurst: 1 << 20, Close: true}, []ws.Frame{frametest.Binary(x(size)), frametest.Binary(x(size))},
+			"bytes, inside a frame that goes on to its end", Traffic{ByteRate: 1e-3, ByteBurst: 1 << 20, EndOverRate: true}, []ws.Frame{frametest.Binary(x(size)), frametest.Binary(x(size))},
 			[]ws.Frame{frametest.Binary(x(size))}, TooFast, 1008, "bytes over the rate limit",
 		},
 	}

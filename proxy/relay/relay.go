@@ -48,6 +48,6 @@ const (
 	BackendRemoved = core.BackendRemoved
 	Drained        = core.Drained
 	Rebalanced     = core.Rebalanced
-	Expired        = core.Expired
-	Operator       = core.Operator
+	Expired        = core.Expired  // planned, like Engine.PlanEnd
+	Operator       = core.Operator // planned
 )

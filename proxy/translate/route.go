@@ -187,6 +187,6 @@ func traffic(c *config.Traffic) relay.Traffic {
 		Frame: int64(c.FrameSize), Message: int64(c.MessageSize),
 		MessageRate: float64(c.MessageRate), MessageBurst: int64(c.MessageBurst),
 		ByteRate: float64(c.ByteRate), ByteBurst: int64(c.ByteBurst),
-		Close: c.OnExcess == "close",
+		EndOverRate: c.OnExcess == "close",
 	}
 }

@@ -46,8 +46,10 @@ const (
 	BackendRemoved
 	Drained    // the endpoint gets rid of its sessions
 	Rebalanced // other endpoints have fewer sessions
-	Expired    // the credential of the client is no longer valid
-	Operator   // an operator ended the session
+
+	// Planned (docs/roadmap.md): only tests use them yet.
+	Expired  // the credential of the client is no longer valid
+	Operator // an operator ended the session
 )
 
 func (c Cause) String() string {

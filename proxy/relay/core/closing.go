@@ -31,7 +31,7 @@ func (c Core) overLimit(by Side, v frame.Violation) {
 }
 
 // blame ends the session because of what a side sent. The other side gets its Close frame
-// at once. A client that is to blame gets its Close frame behind what the backend still
+// at once. A client that is to blame gets its Close frame after what the backend still
 // sends: that can be answers to what the client sent before.
 func (c Core) blame(by Side, cause Cause, v frame.Violation) {
 	c.setCause(cause, by, v.Code(), v.String(), fmt.Sprintf("the %s sent %s", by, v))
@@ -179,8 +179,9 @@ func (c Core) answerClose(to Side) {
 	c.queueClose(to, pendingClose{code: code})
 }
 
-// stopWaitingForPeer gives up a side behind whose last bytes a Close frame waits for the
-// other side. It reports whether there was such a frame.
+// stopWaitingForPeer stops waiting for the rest of what a side sends, so that the Close frame
+// that has to go after it to the other side can go out. It reports whether there was such a
+// Close frame.
 func (c Core) stopWaitingForPeer() bool {
 	for i := range c.sides {
 		if x := &c.sides[Side(i).Other()]; c.sides[i].pendingClose.afterPeer && !x.readDone {

@@ -15,6 +15,16 @@ import (
 // the same session. Its caller makes one call at a time, moves the bytes that Feed and
 // AppendOwn return, and calls Tick when the moment of NextDue has come.
 //
+// The life of a session has these phases, in this order:
+//
+//   - open: bytes go on under the rules;
+//   - closing ([Core.Closing]): a cause is known, or a side takes no more bytes; Close frames
+//     go out and are waited for;
+//   - over ([Core.Over]): nothing more is expected from or sent to either side;
+//   - finished ([Core.Finished]): it is reported, and its sockets linger;
+//   - closed: its sockets are closed. Only the engine knows this phase: epoll retires the
+//     session's slot.
+//
 // Moments are nanoseconds of the caller's clock, which does not go back; 0 means none.
 type Core struct {
 	*State
@@ -23,11 +33,15 @@ type Core struct {
 
 // State is the part of a Core without pointers: engines may keep it outside the Go heap.
 type State struct {
-	id       uint64
-	opened   int64
-	sides    [2]side // by Side
-	deadline int64   // the moment of the planned end while the session is open; then the end of the wait for answers to Close frames, then for the peers to close; 0 means none
-	planned  Cause   // of the planned end; 0 means none is planned
+	id     uint64
+	opened int64
+	sides  [2]side // by Side
+
+	// deadline is a moment that depends on the phase: while the session is open, that of
+	// the planned end; while it is closing, the end of the wait for answers to Close
+	// frames; when it is finished, the end of lingering. 0 means none.
+	deadline int64
+	planned  Cause // of the planned end; 0 means none is planned
 
 	cause      Cause // 0 while the session is open
 	by         Side
@@ -44,16 +58,20 @@ type Refs struct {
 
 // side is one side of a session.
 type side struct {
-	dir          frame.Direction // of what comes from it
-	silentSince  int64           // its silence counts from here: from the last bytes that were of use, or from what excuses it
-	peerPingAt   int64           // the last ping of the other side went to it then
-	pendingClose pendingClose    // a Close frame of the gateway's own that waits to be sent
-	pingDue      bool            // a ping is to be sent to it
-	pingSent     bool            // a ping was sent, of the gateway or of the other side, and nothing has come since
-	readDone     bool            // nothing more is expected from it: its Close frame or its last byte has come
-	writeDone    bool            // nothing more goes to it: a Close frame did, or nothing can
-	writeBroken  bool            // a write to it failed
-	unreachable  bool            // it cannot learn that the session is over, or did not answer in time
+	dir frame.Direction // of what comes from it
+
+	// silentSince is the moment from which its silence counts: the last bytes from it, or
+	// the last time when it could not send or be asked.
+	silentSince int64
+
+	peerPingAt   int64        // the last ping of the other side went to it then
+	pendingClose pendingClose // a Close frame of the gateway's own that waits to be sent
+	pingDue      bool         // a ping is to be sent to it
+	pingSent     bool         // a ping was sent, of the gateway or of the other side, and nothing has come since
+	readDone     bool         // nothing more is expected from it: its Close frame or its last byte has come
+	writeDone    bool         // nothing more goes to it: a Close frame did, or nothing can
+	writeBroken  bool         // a write to it failed
+	unreachable  bool         // it cannot learn that the session is over, or did not answer in time
 }
 
 // pendingClose is a Close frame of the gateway's own that waits for its turn.
@@ -61,7 +79,7 @@ type pendingClose struct {
 	code       ws.StatusCode   // 0 means there is none
 	violation  frame.Violation // what the reason says; None means it does not name one
 	explained  bool            // the reason is the outcome's
-	afterPeer  bool            // it goes behind all that the other side still sends
+	afterPeer  bool            // it goes after all that the other side still sends
 	atBoundary bool            // the stream to the side is between frames, and nothing goes there before the Close frame
 }
 
@@ -93,15 +111,21 @@ func New(state *State, refs *Refs, s *Session, now int64) Core {
 // ID returns the session's ID.
 func (c Core) ID() uint64 { return c.id }
 
+// Group returns the session's group.
+func (c Core) Group() *Group { return c.group }
+
 // Feed applies the rules to in, the next bytes of a side. It returns the bytes to forward,
 // which begin in, and how many bytes it consumed. Nothing else may be sent to the other
-// side until they are written. 0 consumed means: call again with more bytes behind the
-// same ones or, while [Core.Until] is in the future, with the same bytes then.
+// side until they are written.
+//
+// If it consumed 0 bytes, out is empty, and the caller keeps in. If [Core.Until] is in the
+// future, it calls again with the same bytes at that moment. Otherwise it calls again when
+// more bytes have come after them.
 func (c Core) Feed(from Side, in []byte, now int64) (out []byte, used int) {
 	x, y := &c.sides[from], &c.sides[from.Other()]
 	discard, counts := y.writeDone, x.dir.Counts
 	if c.closeReady(from.Other()) {
-		// The frame under way goes first, and nothing behind it.
+		// The frame under way goes first, and nothing after it.
 		if y.pendingClose.atBoundary = y.pendingClose.atBoundary || x.dir.Boundary(); y.pendingClose.atBoundary {
 			discard = true
 		} else if left := x.dir.Left(); int64(len(in)) > left {
@@ -141,8 +165,7 @@ func (c Core) Feed(from Side, in []byte, now int64) (out []byte, used int) {
 	return out, v.Take
 }
 
-// ResetRates forgets what the sides have used of their rates. It is called when the rules
-// of the group may have changed.
+// ResetRates forgets what the sides have used of their rates.
 func (c Core) ResetRates() {
 	for i := range c.sides {
 		c.sides[i].dir.ResetRates()
@@ -168,6 +191,16 @@ func (c Core) Until(from Side) int64 {
 		return 0
 	}
 	return c.sides[from].dir.Until()
+}
+
+// ReadSize returns how many bytes of a side may be read at once: at most most. A
+// direction holds as many at most while its reader does not take them.
+func (c Core) ReadSize(from Side, most int) int {
+	r := c.group.rules.Load()
+	if r == nil || r.Buffer == 0 {
+		return most
+	}
+	return min(most, r.Buffer)
 }
 
 // PayloadAhead returns how many of the next bytes of a side are payload that may go to the

@@ -130,7 +130,7 @@ func (p *coreFixture) advanceTime(d time.Duration) {
 			p.receive(Side(side), nil, false)
 		}
 		if again := p.NextDue(p.now, p.blockedSince, p.recordSince); again != 0 && again <= p.now && !p.expired && !p.Over() {
-			panic(fmt.Sprintf("what was due at %d is due at %d behind it", p.now, again))
+			panic(fmt.Sprintf("what was due at %d is due at %d after it", p.now, again))
 		}
 	}
 	p.now = end
@@ -590,7 +590,7 @@ func TestCore(t *testing.T) {
 			client: `text- "abc", close 1001 "shutdown"`, backend: `text "0123456789", close 1001`, report: "shutdown gateway 1001 shutdown",
 		},
 		{
-			name: "an end inside a frame: the bytes behind it in the same piece do not pass",
+			name: "an end inside a frame: the bytes after it in the same piece do not pass",
 			events: []event{
 				part(Client, 0, 9, ten), ends(Shutdown),
 				raw(Client, string(frametest.Encode(Client, ten)[9:])+string(frametest.Encode(Client, ten, bye))), eof(Backend),
@@ -687,7 +687,7 @@ func playRandomSession(seed uint64) (script []string, wrong string) {
 	}
 	for range 40 {
 		side := Side(r.IntN(2))
-		early := p.Until(side) > p.now // bytes that wait for their time hide what is behind them
+		early := p.Until(side) > p.now // bytes that wait for their time hide what is after them
 		switch n := r.IntN(26); {
 		case n < 10:
 			if ended[side] {
@@ -707,7 +707,7 @@ func playRandomSession(seed uint64) (script []string, wrong string) {
 		case n == 15 && !ended[side] && !early:
 			step("%s eof", side)
 			ended[side] = true
-			// The bytes behind a write that waits are read first.
+			// The bytes after a write that waits are read first.
 			p.written(side.Other())
 			p.receive(side, nil, false)
 			p.ReadEnded(side, io.EOF)
@@ -780,7 +780,7 @@ func randomRules(r *rand.Rand) Rules {
 			Frame: []int64{0, 0, 5, 126}[r.IntN(4)], Message: []int64{0, 0, 20, 200}[r.IntN(4)],
 			MessageRate: []float64{0, 0, 0.3, 5}[r.IntN(4)], MessageBurst: 1 + r.Int64N(3),
 			ByteRate: []float64{0, 0, 5, 300}[r.IntN(4)], ByteBurst: 1 + r.Int64N(300),
-			Close: r.IntN(2) == 0,
+			EndOverRate: r.IntN(2) == 0,
 		}
 	}
 	return Rules{
@@ -808,11 +808,11 @@ func (p *coreFixture) brokenPromise() string {
 			case before.Inside():
 				return fmt.Sprintf("the %s got a frame of the gateway's inside a frame", to)
 			case before.Closed:
-				return fmt.Sprintf("the %s got a frame of the gateway's behind a Close frame", to)
+				return fmt.Sprintf("the %s got a frame of the gateway's after a Close frame", to)
 			case op == ws.OpPing && len(own.frame.Payload) != 8, op == ws.OpClose && !frametest.ValidCloseBody(own.frame.Payload), op != ws.OpPing && op != ws.OpClose:
 				return fmt.Sprintf("the %s got %+v of the gateway's own", to, own.frame)
 			case op == ws.OpClose && (i < len(p.own[to])-1 || own.at < len(p.passed[to])):
-				return fmt.Sprintf("the %s got bytes behind the gateway's Close frame", to)
+				return fmt.Sprintf("the %s got bytes after the gateway's Close frame", to)
 			}
 		}
 		if wrong := p.brokenLimit(from); wrong != "" {
@@ -824,18 +824,18 @@ func (p *coreFixture) brokenPromise() string {
 		return ""
 	}
 	switch {
-	case p.cause == Unanswered && p.endedAt < p.lastFed[p.by]+rules.pong:
+	case p.cause == Unanswered && p.endedAt < p.lastFed[p.by]+int64(rules.Pong):
 		return fmt.Sprintf("no answer of the %s at %d: it was heard at %d", p.by, p.endedAt, p.lastFed[p.by])
 	case p.cause == Unanswered && len(p.own[p.by]) == 0 && p.blockedAtEnd[p.by] == 0 && !strings.Contains(passed(p, p.by), "ping"):
 		return fmt.Sprintf("no answer of the %s, which had no ping", p.by)
-	case p.cause == Stalled && (rules.stall == 0 || p.blockedAtEnd[p.by] == 0 || p.endedAt != p.blockedAtEnd[p.by]+rules.stall) &&
-		(rules.stall == 0 || p.recordSince[p.by] == 0 || p.endedAt != p.recordSince[p.by]+rules.stall):
+	case p.cause == Stalled && (rules.Stall == 0 || p.blockedAtEnd[p.by] == 0 || p.endedAt != p.blockedAtEnd[p.by]+int64(rules.Stall)) &&
+		(rules.Stall == 0 || p.recordSince[p.by] == 0 || p.endedAt != p.recordSince[p.by]+int64(rules.Stall)):
 		return fmt.Sprintf("the %s stalled at %d: it took nothing since %d", p.by, p.endedAt, p.blockedAtEnd[p.by])
-	case !p.Closing() && rules.stall > 0 && (p.blockedSince[Client] != 0 && p.blockedSince[Client]+rules.stall < p.now || p.blockedSince[Backend] != 0 && p.blockedSince[Backend]+rules.stall < p.now):
+	case !p.Closing() && rules.Stall > 0 && (p.blockedSince[Client] != 0 && p.blockedSince[Client]+int64(rules.Stall) < p.now || p.blockedSince[Backend] != 0 && p.blockedSince[Backend]+int64(rules.Stall) < p.now):
 		return fmt.Sprintf("the session is open at %d: its sides took nothing since %d", p.now, p.blockedSince)
-	case p.cause == Lifetime && p.endedAt != 1+rules.lifetime:
+	case p.cause == Lifetime && p.endedAt != 1+int64(rules.Lifetime):
 		return fmt.Sprintf("the life of the session ended at %d", p.endedAt)
-	case p.cause == Idle && (p.endedAt < 1+rules.idle || rules.idle == 0):
+	case p.cause == Idle && (p.endedAt < 1+int64(rules.Idle) || rules.Idle == 0):
 		return fmt.Sprintf("the session was idle at %d", p.endedAt)
 	}
 	return ""
@@ -861,7 +861,7 @@ func (p *coreFixture) brokenLimit(from Side) string {
 		return fmt.Sprintf("a frame of %d bytes and a message of %d bytes came from the %s", frame, message, from)
 	case of.MessageRate > 0 && float64(begun) > float64(of.MessageBurst)+of.MessageRate*passing+1e-6:
 		return fmt.Sprintf("%d messages came from the %s in %v s", begun, from, passing)
-	case of.ByteRate > 0 && of.Close && float64(len(p.passed[from.Other()])) > float64(of.ByteBurst)+of.ByteRate*passing+1e-6:
+	case of.ByteRate > 0 && of.EndOverRate && float64(len(p.passed[from.Other()])) > float64(of.ByteBurst)+of.ByteRate*passing+1e-6:
 		return fmt.Sprintf("%d bytes came from the %s in %v s", len(p.passed[from.Other()]), from, passing)
 	}
 	return ""

@@ -46,35 +46,32 @@ type Traffic struct {
 	MessageBurst   int64
 	ByteRate       float64 // bytes a second, headers and control frames too; 0 means any
 	ByteBurst      int64
-	Close          bool // a side over a rate ends the session; without, it is read more slowly
+	EndOverRate    bool // true: a side over a rate ends the session; false: it is read more slowly
 }
 
-// compiledRules are Rules in the units that a Core calculates in.
+// compiledRules are Rules, with what a frame.Direction asks of them.
 type compiledRules struct {
 	Rules
-	limits                            [2]*frame.Limits // by Side; nil means none
-	idle, lifetime, ping, pong, stall int64            // nanoseconds; 0 means none
-	buffer                            int
+	limits [2]*frame.Limits // by Side; nil means none
 }
 
-// Set makes r the rules of the group's sessions, of those that are open too. It reports
-// whether the rules changed; then the engine has to Review the sessions.
+// Set makes r the rules of the group's sessions, of those that are open too: a session reads
+// the rules with every frame. It reports whether they changed. If so, the caller has to pass
+// the group to RulesChanged of the engine: the group's sessions then forget what they have
+// used of their rates, and set their timers again.
 func (g *Group) Set(r Rules) (changed bool) {
 	if old := g.rules.Load(); old != nil && old.Rules == r || old == nil && r == (Rules{}) {
 		return false
 	}
-	c := &compiledRules{
-		Rules: r, idle: int64(r.Idle), lifetime: int64(r.Lifetime), ping: int64(r.Ping), pong: int64(r.Pong), stall: int64(r.Stall),
-		buffer: r.Buffer,
-	}
+	c := &compiledRules{Rules: r}
 	for side, of := range [...]Traffic{Client: r.Client, Backend: r.Backend} {
 		if of == (Traffic{}) {
 			continue
 		}
 		c.limits[side] = &frame.Limits{
-			Frame: of.Frame, Message: of.Message, Close: of.Close,
-			Messages: limit.NewBucket(of.MessageRate, of.MessageBurst),
-			Bytes:    limit.NewBucket(of.ByteRate, of.ByteBurst),
+			Frame: of.Frame, Message: of.Message, EndOverRate: of.EndOverRate,
+			MessageRate: limit.NewBucket(of.MessageRate, of.MessageBurst),
+			ByteRate:    limit.NewBucket(of.ByteRate, of.ByteBurst),
 		}
 	}
 	g.rules.Store(c)
@@ -102,14 +99,4 @@ func (g *Group) sessionEnded(c Core) {
 	g.past.Sessions++
 	g.past.FromClient.Add(&c.sides[Client].dir.Counts)
 	g.past.FromBackend.Add(&c.sides[Backend].dir.Counts)
-}
-
-// ReadSize returns how many bytes of a side may be read at once: at most most. A
-// direction holds as many at most while its reader does not take them.
-func (c Core) ReadSize(from Side, most int) int {
-	r := c.group.rules.Load()
-	if r == nil || r.buffer == 0 {
-		return most
-	}
-	return min(most, r.buffer)
 }

@@ -21,8 +21,8 @@ func TestCoreUnderLimits(t *testing.T) {
 	bye := wstest.Close(1001, "")
 	frames, messages := Traffic{Frame: 10}, Traffic{Message: 10}
 	both := Rules{Client: frames, Backend: frames}
-	few := Traffic{MessageRate: 1, MessageBurst: 2, Close: true}
-	bytesOf := func(burst int64) Traffic { return Traffic{ByteRate: 1, ByteBurst: burst, Close: true} }
+	few := Traffic{MessageRate: 1, MessageBurst: 2, EndOverRate: true}
+	bytesOf := func(burst int64) Traffic { return Traffic{ByteRate: 1, ByteBurst: burst, EndOverRate: true} }
 	const (
 		bigFrame   = "a frame over the size limit"
 		bigMessage = "a message over the size limit"
@@ -108,18 +108,18 @@ func TestCoreUnderLimits(t *testing.T) {
 			report: "too large backend 1009 " + bigFrame, detail: "the backend sent " + bigFrame,
 		},
 		{
-			name: "behind the other side's Close frame everything passes", rules: both,
+			name: "after the other side's Close frame everything passes", rules: both,
 			events: []event{receives(Backend, wstest.Close(1000, "")), receives(Client, over, wstest.Close(1000, ""))},
 			client: `close 1000`, backend: `text "0123456789x", close 1000`, report: "close backend 1000",
 		},
 		{
-			name: "and behind the end of its stream", rules: both,
+			name: "and after the end of its stream", rules: both,
 			events: []event{eof(Client), receives(Backend, over, bye)},
 			client: `text "0123456789x", close 1001`, backend: `close 1001`, report: "lost client 1001",
 			detail: "the client closed the connection without a Close frame",
 		},
 		{
-			name: "a violation behind what is over changes nothing", rules: both,
+			name: "a violation after what is over changes nothing", rules: both,
 			events: []event{receives(Client, over), raw(Client, "\xff\xff"), eof(Backend)},
 			client: `close 1009 "a frame over the size limit"`, backend: `close 1001`,
 			report: "too large client 1009 " + bigFrame, detail: "the client sent " + bigFrame,

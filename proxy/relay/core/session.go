@@ -11,7 +11,7 @@ import (
 	"sluice/internal/wire"
 )
 
-// A Session is what an engine takes over: two open connections behind the handshake.
+// A Session is what an engine takes over: two open connections after the handshake.
 // From Join on the engine owns both connections and closes them.
 //
 // A connection need not be a socket: it may be a stream of another connection. What
@@ -65,13 +65,13 @@ type Sink struct {
 	Closed func(owner any)
 
 	// Stayed is called when crypto/tls keeps the TLS records of a new session,
-	// although a connection of it was told to Remember. The reason is one of few
-	// sentences.
+	// although a connection of it captures (wire.Conn.StartCapture). The reason is one
+	// of few sentences.
 	Stayed func(why string)
 }
 
-// Capturing reports whether a connection of the session was told to Remember, so that an
-// engine can take its TLS records over.
+// Capturing reports whether a connection of the session captures (wire.Conn.StartCapture),
+// so that an engine can take its TLS records over.
 func (s *Session) Capturing() bool {
 	for _, c := range [...]net.Conn{s.Client.Conn, s.Backend.Conn} {
 		if w := wire.Of(c); w != nil && w.Capturing() {
@@ -81,7 +81,8 @@ func (s *Session) Capturing() bool {
 	return false
 }
 
-// DropCapture makes the connections drop what they remember: crypto/tls keeps their records.
+// DropCapture makes the connections drop what they have captured: crypto/tls keeps their
+// records.
 func (s *Session) DropCapture() {
 	for _, c := range [...]net.Conn{s.Client.Conn, s.Backend.Conn} {
 		if w := wire.Of(c); w != nil {

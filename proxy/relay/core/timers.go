@@ -4,7 +4,7 @@ import "time"
 
 const (
 	// CloseTimeout is how long a side may take to answer a Close frame, and how long a
-	// Close frame waits behind what the other side still sends.
+	// Close frame waits for what has to go before it, which the other side still sends.
 	CloseTimeout = 5 * time.Second
 	// LingerTime is how long a peer may take to close its end of the connection when
 	// the session is over.
@@ -74,19 +74,19 @@ func (c Core) NextDue(now int64, blocked, partial [2]int64) int64 {
 	if r == nil {
 		return when
 	}
-	if r.lifetime > 0 {
+	if r.Lifetime > 0 {
 		sooner(c.lifetimeEnd(r))
 	}
-	if r.idle > 0 {
-		sooner(c.lastData() + r.idle)
+	if r.Idle > 0 {
+		sooner(c.lastData() + int64(r.Idle))
 	}
 	for i := range c.sides {
 		if t := c.sides[i].silenceLimit(r); t != 0 {
 			sooner(t)
 		}
 		for _, since := range [...]int64{blocked[i], partial[i]} {
-			if since != 0 && r.stall > 0 {
-				sooner(since + r.stall)
+			if since != 0 && r.Stall > 0 {
+				sooner(since + int64(r.Stall))
 			}
 		}
 	}
@@ -120,16 +120,16 @@ func (c Core) Tick(now int64, blocked, partial [2]int64) (expired bool) {
 	switch {
 	case r == nil:
 		return false
-	case r.lifetime > 0 && c.lifetimeEnd(r) <= now:
+	case r.Lifetime > 0 && c.lifetimeEnd(r) <= now:
 		c.End(Ending{Cause: Lifetime}, Gateway)
 		return false
-	case r.idle > 0 && c.lastData()+r.idle <= now:
+	case r.Idle > 0 && c.lastData()+int64(r.Idle) <= now:
 		c.End(Ending{Cause: Idle}, Gateway)
 		return false
 	}
 	for _, stalls := range [...][2]int64{blocked, partial} {
 		for i, since := range stalls {
-			if since != 0 && r.stall > 0 && since+r.stall <= now {
+			if since != 0 && r.Stall > 0 && since+int64(r.Stall) <= now {
 				c.End(Ending{Cause: Stalled}, Side(i))
 				return false
 			}
@@ -147,5 +147,5 @@ func (c Core) lastData() int64 { return max(c.sides[Client].dir.Last, c.sides[Ba
 // session has its own moment in the last tenth of what r allows, so that sessions that
 // began together do not end together.
 func (c Core) lifetimeEnd(r *compiledRules) int64 {
-	return c.opened + r.lifetime - int64(float64(r.lifetime/10)*float64(uint32(c.id))/(1<<32))
+	return c.opened + int64(r.Lifetime) - int64(float64(int64(r.Lifetime)/10)*float64(uint32(c.id))/(1<<32))
 }

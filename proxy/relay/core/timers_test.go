@@ -162,7 +162,7 @@ func TestCoreByTheClock(t *testing.T) {
 			report: "ping unanswered backend 1001 ping unanswered", at: 15 * s,
 		},
 		{
-			name: "whatever comes behind a ping is an answer", rules: pings,
+			name: "whatever comes after a ping is an answer", rules: pings,
 			events: []event{wait(10 * s), wait(3 * s), receives(Client, ten), part(Backend, 0, 2, ten), wait(10*s - instant)},
 			client: `ping "gateway!" +2 bytes`, backend: `ping "gateway!", text "0123456789"`, report: "none client 0", open: true,
 		},
@@ -208,7 +208,7 @@ func TestCoreByTheClock(t *testing.T) {
 			backend: `close 1001`, report: "ping unanswered client 1001 ping unanswered", at: 15 * s, open: true,
 		},
 		{
-			name: "a reader that takes nothing behind its ping", rules: pings,
+			name: "a reader that takes nothing after its ping", rules: pings,
 			events:  []event{wait(10 * s), wait(s), pongs(Backend), stalls(Backend, ten), wait(5 * s)},
 			client:  `ping "gateway!"`,
 			backend: `ping "gateway!", close 1001`, report: "ping unanswered client 1001 ping unanswered", at: 16 * s, open: true,
@@ -313,7 +313,7 @@ func TestCoreByTheClockOfStalls(t *testing.T) {
 			report: "none client 0", open: true,
 		},
 		{
-			name: "one that takes bytes again is told behind them", rules: stall,
+			name: "one that takes bytes again is told after them", rules: stall,
 			events: []event{stalls(Backend, ten), wait(10 * s), wait(CloseTimeout - instant), writesOn(Client), receives(Client, bye), receives(Backend, bye)},
 			client: `text "0123456789", close 1001 "stalled"`, backend: `close 1001`, report: "stalled client 1001 stalled", at: 10 * s,
 		},
@@ -358,7 +358,7 @@ func TestCoreByTheClockOfStalls(t *testing.T) {
 			backend: `pong, close 1001`, report: "stalled client 1001 stalled", at: 10 * s, open: true,
 		},
 		{
-			name: "behind a ping that is unanswered", rules: Rules{Stall: 20 * s, Ping: 10 * s, Pong: 5 * s},
+			name: "after a ping that is unanswered", rules: Rules{Stall: 20 * s, Ping: 10 * s, Pong: 5 * s},
 			events:  []event{stalls(Backend, ten), wait(15 * s)},
 			backend: `close 1001`, report: "ping unanswered client 1001 ping unanswered", at: 15 * s, open: true,
 		},
@@ -487,7 +487,7 @@ func TestCorePlans(t *testing.T) {
 			client: `text "a", close 4003 "go away"`, backend: `close 1001`, report: "ended by operator gateway 4003 go away", at: 10 * s,
 		},
 		{
-			name:   "an earlier end without, planned behind it",
+			name:   "an earlier end without, planned after it",
 			events: []event{plannedWith(Ending{Operator, 4003, "go away"}, 10*s), planned(Shutdown, 9*s), wait(9 * s), receives(Client, bye), receives(Backend, bye)},
 			client: `close 1001 "shutdown"`, backend: `close 1001`, report: "shutdown gateway 1001 shutdown", at: 9 * s,
 		},
@@ -650,7 +650,7 @@ func TestPingsAreUnpredictable(t *testing.T) {
 	}
 }
 
-// Pongs that come late, behind data or behind the next ping, do not reach the other side either.
+// Pongs that come late, after data or after the next ping, do not reach the other side either.
 func TestLatePongsGoNoFurther(t *testing.T) {
 	t.Parallel()
 	p := newCoreFixture(false, Rules{Ping: s, Pong: 10 * s})

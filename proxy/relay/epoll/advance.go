@@ -10,7 +10,7 @@ import (
 
 // advance does what the last change of a session has made possible: it sends the gateway's
 // own frames, finishes and closes the session when it is over, and tells epoll and the
-// timer what to wait for next. It is called behind everything that changes a session.
+// timer what to wait for next. It is called after everything that changes a session.
 func (l *loopSessions) advance(h handle) {
 	l.resume(h, core.Client)
 	l.resume(h, core.Backend)

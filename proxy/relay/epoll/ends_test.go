@@ -93,7 +93,7 @@ func TestSocketsWithNothingToDoAreQuiet(t *testing.T) {
 			b.Reset()
 			h.until(h.LastID, "ended", func(_ *loopSessions, k handle) bool { return k.sockets[core.Backend].is(readEnded) })
 		}},
-		{"the client was reset behind its end", func(h *engineFixture, c, b *relaytest.Peer) {
+		{"the client was reset after its end", func(h *engineFixture, c, b *relaytest.Peer) {
 			c.CloseWrite()
 			h.until(h.LastID, "ended", func(_ *loopSessions, k handle) bool { return k.sockets[core.Client].is(readEnded) })
 			c.Reset()
@@ -182,8 +182,8 @@ func TestAnEventOfAnOldSessionReachesNoNewOne(t *testing.T) {
 		for side := range uint8(2) {
 			old.l.Ready(old.id, side, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP)
 		}
-		old.l.SetNow(old.l.Now() + int64(2*time.Hour))
-		old.l.FireTimers()
+		old.l.driver().SetNow(old.l.Now() + int64(2*time.Hour))
+		old.l.driver().FireTimers()
 	})
 	c.Send(wstest.Text("still here"))
 	b.Receive(wstest.Text("still here"))
@@ -283,8 +283,8 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 		l.Call(func() {
 			live := 0
 			l.each(func(handle) { live++ })
-			if n := l.Load(); live != 0 || n != 0 || l.open.Load() != 0 || l.Timers() != 0 {
-				t.Errorf("%d sessions have a slot, %d and %d are counted, %d have a timer", live, n, l.open.Load(), l.Timers())
+			if n := l.Load(); live != 0 || n != 0 || l.open.Load() != 0 || l.driver().Timers() != 0 {
+				t.Errorf("%d sessions have a slot, %d and %d are counted, %d have a timer", live, n, l.open.Load(), l.driver().Timers())
 			}
 		})
 	}

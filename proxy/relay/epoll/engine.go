@@ -24,7 +24,7 @@ import (
 type Engine struct {
 	loops     []*loopSessions
 	pipes     *loop.Pipes
-	takenOver atomic.Uint64 // TLS connections whose records the loops protect
+	takenOver atomic.Uint64 // TLS connections whose records the loops have taken over; for tests, which alone read it
 }
 
 // New returns an engine that tells sink of every session's end. It is idle until Run.
@@ -50,8 +50,9 @@ func (e *Engine) Run(ctx context.Context) {
 }
 
 // Join takes a session over and returns at once. If the loops cannot have it, Join returns
-// why: one of few sentences, for [core.Sink.Stayed]. The session is then as it was, except
-// that some of what its connections had read may now be in Early.
+// why: one of few sentences, for [core.Sink.Stayed]. The session can then run on another
+// engine, and some of what its connections had read may be in Early. If the process ran out
+// of descriptors, its backend's connection may be closed already.
 func (e *Engine) Join(s *core.Session) (why string) {
 	l := slices.MinFunc(e.loops, func(a, b *loopSessions) int { return cmp.Compare(a.Load(), b.Load()) })
 	o := &handover{session: s}
@@ -91,7 +92,8 @@ func (l *loopSessions) endWithin(h handle, how core.Ending, spread time.Duration
 }
 
 // PlanEnd makes the session of an ID end at a time, unless it is to end sooner. It reports
-// whether there is such a session. It looks at one session after the other.
+// whether there is such a session. It looks at one session after the other. Only tests call
+// it yet (docs/roadmap.md).
 func (e *Engine) PlanEnd(id uint64, at time.Time, how core.Ending) (found bool) {
 	e.scan(func(l *loopSessions, h handle) {
 		if h.ID() == id {
@@ -103,11 +105,14 @@ func (e *Engine) PlanEnd(id uint64, at time.Time, how core.Ending) (found bool) 
 	return found
 }
 
-// Review applies the rules of the groups, which may have changed, to all sessions.
-func (e *Engine) Review() {
+// RulesChanged does what [core.Group.Set] says for the sessions of groups whose rules
+// changed.
+func (e *Engine) RulesChanged(groups map[*core.Group]bool) {
 	e.scan(func(l *loopSessions, h handle) {
-		h.ResetRates()
-		l.advance(h)
+		if groups[h.Group()] {
+			h.ResetRates()
+			l.advance(h)
+		}
 	}, func() bool { return true })
 }
 

@@ -44,11 +44,27 @@ func newFixtureWith(t testing.TB, pipes *loop.Pipes) *engineFixture {
 	return h
 }
 
+// driver returns what the tests decide the time of the loop with.
+func (l *loopSessions) driver() loop.TestDriver { return loop.DriverOf(l.Loop) }
+
 // advanceTime lets time pass for the loops: what is due within d from now happens.
 func (h *engineFixture) advanceTime(d time.Duration) {
 	for _, l := range h.engine.loops {
-		l.Call(func() { l.SetNow(l.Now() + int64(d)); l.FireTimers() })
+		l.Call(func() { l.driver().SetNow(l.Now() + int64(d)); l.driver().FireTimers() })
 	}
+}
+
+// pauseLoops makes the loops read nothing until resume is called. They have stopped when it
+// returns.
+func (h *engineFixture) pauseLoops() (resume func()) {
+	released := make(chan struct{})
+	for _, l := range h.engine.loops {
+		paused := make(chan struct{})
+		if l.Post(func() { close(paused); <-released }) {
+			<-paused
+		}
+	}
+	return func() { close(released) }
 }
 
 // until waits until ok holds for the session of an ID, on its loop.
@@ -101,11 +117,11 @@ func (h *engineFixture) expectQuiet() {
 	h.T.Helper()
 	for _, l := range h.engine.loops {
 		events := uint64(0)
-		l.Call(func() { events -= l.Handled() })
+		l.Call(func() { events -= l.driver().Handled() })
 		for range 50 {
 			l.Call(func() {})
 		}
-		l.Call(func() { events += l.Handled() })
+		l.Call(func() { events += l.driver().Handled() })
 		if events > 5 { // some may have been under way
 			h.T.Errorf("epoll reported %d events in 50 batches", events)
 		}
@@ -116,9 +132,9 @@ func (h *engineFixture) expectQuiet() {
 func (h *engineFixture) serve(d time.Duration) {
 	for _, l := range h.engine.loops {
 		l.Call(func() {
-			l.SetNow(l.Now() + int64(d))
-			l.FireTimers()
-			for l.Poll() > 0 {
+			l.driver().SetNow(l.Now() + int64(d))
+			l.driver().FireTimers()
+			for l.driver().Poll() > 0 {
 			}
 		})
 	}
@@ -129,13 +145,13 @@ func (h *engineFixture) settle() {
 	for quiet := 0; quiet < 10; {
 		before, after := uint64(0), uint64(0)
 		for _, l := range h.engine.loops {
-			l.Call(func() { before += l.Handled() })
+			l.Call(func() { before += l.driver().Handled() })
 		}
 		for range 10 {
 			runtime.Gosched()
 		}
 		for _, l := range h.engine.loops {
-			l.Call(func() { after += l.Handled() })
+			l.Call(func() { after += l.driver().Handled() })
 		}
 		if quiet++; before != after {
 			quiet = 0
@@ -173,7 +189,7 @@ type loopStats struct {
 func (h *engineFixture) loopStats() (x loopStats) {
 	for _, l := range h.engine.loops {
 		l.Call(func() {
-			x.events += l.Handled()
+			x.events += l.driver().Handled()
 			x.spliced += l.splicedBytes
 			l.each(func(k handle) {
 				for side := core.Client; side <= core.Backend; side++ {

@@ -30,7 +30,7 @@ type detachedSide struct {
 }
 
 // prepare detaches the session from the Go runtime and reserves a place for it on a loop.
-// If that fails it says why, and the session stays usable.
+// If that fails it says why: see [Engine.Join] for the state of the session then.
 func (o *handover) prepare(l *loopSessions) (why string) {
 	switch {
 	case !onSocket(o.session.Client.Conn) || !onSocket(o.session.Backend.Conn):
@@ -57,13 +57,13 @@ func (o *handover) takeRecords() (why string) {
 			continue
 		}
 		d := &o.sides[side]
-		remembered := wire.Of(t).Capturing()
+		captured := wire.Of(t).Capturing()
 		var early []byte
 		d.state, early, d.hasTLS = record.Take(t)
 		s.Early = append(s.Early, early...)
 		switch {
 		case d.hasTLS:
-		case !remembered:
+		case !captured:
 			return "a connection of the session began without 'records: sluice'"
 		case !record.Covers(t):
 			return "the cipher suite " + tls.CipherSuiteName(t.ConnectionState().CipherSuite) + " is left to crypto/tls"
@@ -74,9 +74,11 @@ func (o *handover) takeRecords() (why string) {
 	return ""
 }
 
-// detach takes both descriptors out of the Go runtime, or says why not. The client goes
-// last: if the process has no descriptors left, its connection still works, and the other
-// engine can send it a Close frame.
+// detach takes both descriptors out of the Go runtime, or says why not. Both connections are
+// open sockets, so the only thing that can fail is that a descriptor is duplicated. The
+// client goes last: if the process runs out of descriptors in between, the backend's
+// connection is closed already, but the other engine can still send the client its Close
+// frame.
 func (o *handover) detach() (why string) {
 	for _, side := range [...]core.Side{core.Backend, core.Client} {
 		s := &o.session.Client

@@ -27,8 +27,7 @@ func TestAFullBufferOfDelayedMessages(t *testing.T) {
 	}{
 		{"shutdown", func(s timedSession) { s.End(relaytest.All, core.Ending{Cause: core.Shutdown}, 0) }, "close 1001"},
 		{"the rate is taken away", func(s timedSession) {
-			s.Group.Set(core.Rules{})
-			s.Review()
+			s.ChangeRules(core.Rules{})
 			for range 2999 {
 				s.B.Receive(one)
 			}
@@ -40,12 +39,9 @@ func TestAFullBufferOfDelayedMessages(t *testing.T) {
 			s := newTimedSession(t, relaytest.Loopback, core.Rules{Client: core.Traffic{MessageRate: 1e-3, MessageBurst: 1}})
 			s.C.SendRaw(burst[:104])
 			s.B.Receive(one)
-			release := make(chan struct{})
-			for _, l := range s.h.engine.loops { // so that one read brings a full buffer
-				l.Post(func() { <-release })
-			}
+			resume := s.h.pauseLoops() // so that one read brings a full buffer
 			s.C.SendRaw(burst[104 : 104+2*loop.BufferSize])
-			close(release)
+			resume()
 			go s.C.Write(burst[104+2*loop.BufferSize:])
 			s.h.until(s.LastID, "held a full buffer", func(_ *loopSessions, k handle) bool {
 				return k.pending != nil && len(k.pending[core.Client].held) == loop.BufferSize
@@ -81,13 +77,10 @@ func TestAnEndWaitsBehindWhatIsHeld(t *testing.T) {
 	}{{"plain", relaytest.Loopback}, {"TLS", relaytest.OverTLS(t, relaytest.Loopback)}} {
 		t.Run(kind.name, func(t *testing.T) {
 			s := newTimedSession(t, kind.link, core.Rules{Client: core.Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
-			release := make(chan struct{})
-			for _, l := range s.h.engine.loops { // so that one read brings everything
-				l.Post(func() { <-release })
-			}
+			resume := s.h.pauseLoops() // so that one read brings everything
 			s.C.Send(wstest.Text("a"), wstest.Text("b"), wstest.Close(1000, "bye"))
 			s.C.CloseWrite()
-			close(release)
+			resume()
 			s.B.Receive(wstest.Text("a"))
 			s.h.until(s.LastID, "held", func(_ *loopSessions, k handle) bool { return k.pending != nil && len(k.pending[core.Client].held) > 0 })
 			s.AdvanceTime(2 * time.Minute)
@@ -97,16 +90,13 @@ func TestAnEndWaitsBehindWhatIsHeld(t *testing.T) {
 }
 
 // If the time of held bytes comes while the other side still takes the bytes before them, they
-// go on waiting, and so does the end of the stream behind them.
+// go on waiting, and so does the end of the stream after them.
 func TestAnEndWaitsBehindWhatIsHeldForASlowReader(t *testing.T) {
 	s := newTimedSession(t, relaytest.OverTLS(t, relaytest.Loopback), core.Rules{Client: core.Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
-	release := make(chan struct{})
-	for _, l := range s.h.engine.loops { // so that one read brings everything
-		l.Post(func() { <-release })
-	}
+	resume := s.h.pauseLoops() // so that one read brings everything
 	s.C.Send(wstest.Text("a"), wstest.Text("b"), wstest.Close(1000, "bye"))
 	s.C.CloseWrite()
-	close(release)
+	resume()
 	s.B.Receive(wstest.Text("a"))
 	s.h.until(s.LastID, "held", func(l *loopSessions, k handle) bool {
 		if k.pending == nil || k.pending[core.Client].readErr == nil {
@@ -118,9 +108,9 @@ func TestAnEndWaitsBehindWhatIsHeldForASlowReader(t *testing.T) {
 		}
 		l.ensurePending(k)[core.Backend].out = bytes.Clone(sealed) // as if the socket had not taken it
 		now := l.Now()
-		l.SetNow(now + int64(2*time.Minute))
+		l.driver().SetNow(now + int64(2*time.Minute))
 		l.advance(k)
-		l.SetNow(now)
+		l.driver().SetNow(now)
 		if k.pending[core.Client].readErr == nil || len(k.pending[core.Client].held) == 0 {
 			t.Error("the end was told in front of what is held")
 		}

@@ -64,12 +64,12 @@ func (l *loopSessions) read(h handle, from core.Side) {
 	if h.PayloadAhead(from) >= spliceMin && h.plain() && l.splice(h, from) {
 		return
 	}
-	plain, held := 0, 0
+	plaintext, kept := 0, 0 // bytes from before at the start of the buffer; kept counts ciphertext too
 	if h.pending != nil {
-		plain = copy(l.Buffer[:], h.pending[from].held)
-		held = plain + copy(l.Buffer[plain:], h.pending[from].partialRecord)
+		plaintext = copy(l.Buffer[:], h.pending[from].held)
+		kept = plaintext + copy(l.Buffer[plaintext:], h.pending[from].partialRecord)
 	}
-	n, err := loop.Read(s.fd, l.Buffer[held:min(held+h.ReadSize(from, loop.BufferSize), len(l.Buffer))])
+	n, err := loop.Read(s.fd, l.Buffer[kept:min(kept+h.ReadSize(from, loop.BufferSize), len(l.Buffer))])
 	switch {
 	case err == unix.EAGAIN:
 		return
@@ -80,7 +80,7 @@ func (l *loopSessions) read(h handle, from core.Side) {
 	case n == 0:
 		s.state |= readEnded
 		err = io.EOF
-		if held > plain {
+		if kept > plaintext {
 			err = io.ErrUnexpectedEOF
 		}
 		h.ReadEnded(from, err)
@@ -92,9 +92,9 @@ func (l *loopSessions) read(h handle, from core.Side) {
 		}
 	}
 	if s.tlsCell < 0 {
-		l.consume(h, from, l.Buffer[:held+n])
+		l.consume(h, from, l.Buffer[:kept+n])
 	} else {
-		l.consumeRecords(h, from, l.Buffer[:held+n], plain)
+		l.consumeRecords(h, from, l.Buffer[:kept+n], plaintext)
 	}
 }
 
@@ -196,7 +196,7 @@ func (l *loopSessions) writeFailed(h handle, side core.Side, err error) {
 }
 
 // resume passes on what was held for its time, if that has come, and then tells the
-// session of the end of the stream that came behind it.
+// session of the end of the stream that came after it.
 func (l *loopSessions) resume(h handle, from core.Side) {
 	if h.pending == nil || h.paused(from, l.Now()) {
 		return

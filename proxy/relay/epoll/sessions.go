@@ -26,7 +26,7 @@ type loopSessions struct {
 	ownFrame      [frame.MaxControl]byte // for a frame of the gateway's own
 	sparePendings []*pending             // empty
 	drainWaiters  []chan struct{}        // closed when there is no session
-	splicedBytes  uint64                 // that went through pipes
+	splicedBytes  uint64                 // that went through pipes; for tests, which alone read it
 }
 
 func newLoopSessions(sink core.Sink, c clock.Clock, pipes *loop.Pipes) *loopSessions {
@@ -44,7 +44,7 @@ func (l *loopSessions) reserve() bool {
 	return true
 }
 
-// unreserve gives the place of a session back that did not come.
+// unreserve takes back the reservation of a session that did not come.
 func (l *loopSessions) unreserve() {
 	l.open.Add(-1)
 	l.Leave(1)
@@ -64,8 +64,8 @@ func (l *loopSessions) Due(id loop.SlotID) {
 	}
 }
 
-// BatchDone frees the slots of closed sessions. Until now handlers may hold handles of
-// them.
+// BatchDone frees the slots of closed sessions. Handlers may use these slots until the batch
+// ends.
 func (l *loopSessions) BatchDone() {
 	if n := l.slots.FreeRetired(); n > 0 {
 		l.open.Add(-int64(n))

@@ -61,7 +61,7 @@ type pendingSide struct {
 	held          []byte     // came from it, and waits for more bytes or for its time
 	out           []byte     // goes to it, and was not taken by the socket yet
 	blockedSince  int64      // the moment since which the socket has taken nothing of out and pipe
-	readErr       error      // why nothing comes from it behind what is held
+	readErr       error      // why nothing comes from it after what is held
 	pipe          *loop.Pipe // has payload that goes to it; nil while there is none
 }
 

@@ -258,14 +258,14 @@ func TestTheLoopsAllocateNothing(t *testing.T) {
 					l.each(func(handle) {
 						for range rounds {
 							at = max(at, now) + int64(time.Minute)
-							l.SetNow(at)
-							l.FireTimers()
-							for pongs := 0; pongs < 2; pongs += l.Poll() {
+							l.driver().SetNow(at)
+							l.driver().FireTimers()
+							for pongs := 0; pongs < 2; pongs += l.driver().Poll() {
 								runtime.Gosched()
 							}
 						}
 					})
-					l.SetNow(now)
+					l.driver().SetNow(now)
 				})
 			}
 		}

@@ -83,18 +83,16 @@ func TestDelayedBytesThroughPipesComeAtTheirRate(t *testing.T) {
 }
 
 // The timer of a session is right although the rules have changed since it was set.
-func TestRulesThatMoveAnAlarm(t *testing.T) {
+func TestRulesThatMoveATimer(t *testing.T) {
 	s := newTimedSession(t, relaytest.Loopback, core.Rules{Idle: time.Hour})
-	s.Group.Set(core.Rules{Idle: 3 * time.Hour})
-	s.Review()
+	s.ChangeRules(core.Rules{Idle: 3 * time.Hour})
 	for range 2 {
 		s.AdvanceTime(time.Hour)
 	}
 	if v := s.View(); v.Cause != 0 {
 		t.Errorf("the session ended: %s", v.Cause)
 	}
-	s.Group.Set(core.Rules{Idle: time.Minute})
-	s.Review()
+	s.ChangeRules(core.Rules{Idle: time.Minute})
 	s.AdvanceTime(0)
 	s.AnswerCloses(`close 1001 "idle"`, "close 1001")
 	s.ExpectReport(core.Idle, core.Gateway, 1001)

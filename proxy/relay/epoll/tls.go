@@ -10,17 +10,17 @@ import (
 	"sluice/proxy/relay/core"
 )
 
-// consumeRecords is consume for a side with TLS. Buf begins with plain bytes of plaintext
-// that came before; ciphertext follows.
-func (l *loopSessions) consumeRecords(h handle, from core.Side, buf []byte, plain int) {
-	in, err := l.unseal(h, from, buf, plain)
+// consumeRecords is consume for a side with TLS: buf[:plaintext] is plaintext that came before,
+// buf[plaintext:] is ciphertext.
+func (l *loopSessions) consumeRecords(h handle, from core.Side, buf []byte, plaintext int) {
+	in, err := l.unseal(h, from, buf, plaintext)
 	l.consume(h, from, in)
 	if err == nil {
 		return
 	}
 	h.sockets[from].state |= readEnded
 	if h.Until(from) > l.Now() {
-		l.ensurePending(h)[from].readErr = err // behind what is held
+		l.ensurePending(h)[from].readErr = err // after what is held
 		return
 	}
 	h.ReadEnded(from, err)
@@ -29,9 +29,9 @@ func (l *loopSessions) consumeRecords(h handle, from core.Side, buf []byte, plai
 // unseal opens the records of a side in place. It keeps the beginning of a record that is
 // not complete, and returns the plaintext, which lies at the start of buf. With an error
 // nothing more comes from the side: io.EOF is its close_notify.
-func (l *loopSessions) unseal(h handle, from core.Side, buf []byte, plain int) ([]byte, error) {
+func (l *loopSessions) unseal(h handle, from core.Side, buf []byte, plaintext int) ([]byte, error) {
 	state, ciphers := l.tls.At(h.sockets[from].tlsCell)
-	in, opened := buf[plain:], false
+	in, opened := buf[plaintext:], false
 	for {
 		r, err := state.Open(ciphers, in, l.Now())
 		switch {
@@ -41,15 +41,15 @@ func (l *loopSessions) unseal(h handle, from core.Side, buf []byte, plain int) (
 			if errors.As(err, &alert) && !alert.Remote {
 				l.write(h, from, state.Alert(ciphers, l.sealed[:0], alert.Alert))
 			}
-			return buf[:plain], err
+			return buf[:plaintext], err
 		case r.Kind == record.Closed:
 			l.keepPartialRecord(h, from, nil, true)
-			return buf[:plain], io.EOF
+			return buf[:plaintext], io.EOF
 		case r.Used == 0:
 			l.keepPartialRecord(h, from, in, opened)
-			return buf[:plain], nil
+			return buf[:plaintext], nil
 		}
-		plain += copy(buf[plain:], r.Data)
+		plaintext += copy(buf[plaintext:], r.Data)
 		in, opened = in[r.Used:], true
 	}
 }

@@ -240,7 +240,7 @@ func TestHostileTLSPeer(t *testing.T) {
 	tests := []struct {
 		name   string
 		send   func(f *relaytest.Forger) []byte
-		closes bool   // the stream ends behind it
+		closes bool   // the stream ends after it
 		want   string // how the gateway's stream ends
 		detail string
 	}{
@@ -313,11 +313,11 @@ func TestTLSSessionThatBeginsInTheMiddle(t *testing.T) {
 	parts := func(f *relaytest.Forger) []byte {
 		return append(f.Seal(relaytest.TypeData, hello[:3]...), f.Seal(relaytest.TypeData, hello[3:]...)...)
 	}
-	behind := func(first func(f *relaytest.Forger) []byte) func(f *relaytest.Forger) []byte {
+	after := func(first func(f *relaytest.Forger) []byte) func(f *relaytest.Forger) []byte {
 		return func(f *relaytest.Forger) []byte { return append(first(f), data(f)...) }
 	}
-	told := behind(func(f *relaytest.Forger) []byte { return f.Rekey(0) })
-	asked := behind(func(f *relaytest.Forger) []byte { return f.Rekey(1) })
+	told := after(func(f *relaytest.Forger) []byte { return f.Rekey(0) })
+	asked := after(func(f *relaytest.Forger) []byte { return f.Rekey(1) })
 	tests := []struct {
 		name    string
 		send    func(f *relaytest.Forger) []byte
@@ -332,7 +332,7 @@ func TestTLSSessionThatBeginsInTheMiddle(t *testing.T) {
 		{"a record", data, -1, 0},
 		{"a record with half a frame", parts, 5 + 3 + 1 + 16, 0},
 		{"a frame in two records", parts, -1, 0},
-		{"an empty record", behind(func(f *relaytest.Forger) []byte { return f.Seal(relaytest.TypeData) }), 5 + 1 + 16, 0},
+		{"an empty record", after(func(f *relaytest.Forger) []byte { return f.Seal(relaytest.TypeData) }), 5 + 1 + 16, 0},
 		{"half a key update", told, 10, 0},
 		{"a key update", told, update, 0},
 		{"a key update and half a record", told, update + 10, 0},
@@ -541,7 +541,7 @@ func TestTLSFramesOfOneRecordAreHeldToARate(t *testing.T) {
 	}{
 		{"delayed", core.Traffic{MessageRate: 500, MessageBurst: 2}, false},
 		{"bytes, delayed", core.Traffic{ByteRate: 10_000, ByteBurst: 50}, false},
-		{"closed", core.Traffic{MessageRate: 0.001, MessageBurst: 2, Close: true}, true},
+		{"closed", core.Traffic{MessageRate: 0.001, MessageBurst: 2, EndOverRate: true}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -566,7 +566,7 @@ func TestTLSFramesOfOneRecordAreHeldToARate(t *testing.T) {
 	}
 }
 
-// The end of a stream counts behind the bytes that are held for their time, also if one read
+// The end of a stream counts after the bytes that are held for their time, also if one read
 // brings both.
 func TestTLSEndsBehindWhatIsHeldToARate(t *testing.T) {
 	h := newFixture(t)
@@ -612,8 +612,8 @@ func TestTLSPingsOfTheGateway(t *testing.T) {
 	}
 	b.Send(wstest.Last("hind"))
 	c.Receive(wstest.Last("hind"))
-	c.Send(wstest.Text("behind the pong"))
-	b.Receive(wstest.Text("behind the pong"))
+	c.Send(wstest.Text("after the pong"))
+	b.Receive(wstest.Text("after the pong"))
 	h.advanceTime(2 * time.Hour)
 	for _, p := range []*relaytest.Peer{c, b} {
 		p.ReadPing()

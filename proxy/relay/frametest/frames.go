@@ -45,7 +45,7 @@ type Stream struct {
 	Pass   int      // bytes that a gateway may let through
 	Whole  int      // of them, bytes up to the end of the last whole frame
 	Closed bool     // the last frame is a valid Close frame
-	Broken bool     // a violation stands behind the bytes that may pass
+	Broken bool     // a violation stands after the bytes that may pass
 }
 
 // Inside reports whether what may pass ends inside a data frame.
@@ -65,7 +65,7 @@ func (r *Stream) String() string {
 	return strings.TrimSpace(s)
 }
 
-// Parse reads what a side sent. Bytes behind a Close frame are broken ones.
+// Parse reads what a side sent. Bytes after a Close frame are broken ones.
 func Parse[S ~uint8](from S, deflate bool, stream []byte) (r Stream) {
 	in := bytes.NewReader(stream)
 	message := false

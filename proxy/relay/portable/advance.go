@@ -65,7 +65,7 @@ func (s *session) fire() {
 	now := s.engine.clock.Now()
 	s.timerAt = 0
 	switch {
-	case s.gone:
+	case s.closed:
 		return
 	case s.endedAt == 0:
 		s.noteProgress(now)
@@ -144,8 +144,9 @@ func (s *session) endAt(how core.Ending, moment int64) {
 	s.advance()
 }
 
-// review applies the rules of the session's group as they are now.
-func (s *session) review() {
+// rulesChanged makes the session forget what it has used of its rates, and lets what waited
+// for them go on.
+func (s *session) rulesChanged() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ResetRates()

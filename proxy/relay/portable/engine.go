@@ -132,7 +132,8 @@ func (e *Engine) End(match func(core.View) bool, how core.Ending, spread time.Du
 }
 
 // PlanEnd makes the session of an ID end at a time, unless it is to end sooner. It reports
-// whether there is such a session. It looks at one session after the other.
+// whether there is such a session. It looks at one session after the other. Only tests call
+// it yet (docs/roadmap.md).
 func (e *Engine) PlanEnd(id uint64, at time.Time, how core.Ending) (found bool) {
 	for _, s := range e.unfinished() {
 		if s.ID() == id {
@@ -143,10 +144,13 @@ func (e *Engine) PlanEnd(id uint64, at time.Time, how core.Ending) (found bool) 
 	return false
 }
 
-// Review applies the rules of the groups, which may have changed, to all sessions.
-func (e *Engine) Review() {
+// RulesChanged does what [core.Group.Set] says for the sessions of groups whose rules
+// changed.
+func (e *Engine) RulesChanged(groups map[*core.Group]bool) {
 	for _, s := range e.unfinished() {
-		s.review()
+		if groups[s.Group()] {
+			s.rulesChanged()
+		}
 	}
 }
 

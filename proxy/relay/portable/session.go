@@ -24,8 +24,8 @@ type session struct {
 	note      string
 	conns     [2]net.Conn // by Side
 	engine    *Engine
-	concluded chan struct{}  // closed when nothing more is relayed, or waited for
-	ownWrites sync.WaitGroup // writers of the gateway's own frames; added to with mu held, before closed
+	concluded chan struct{}  // closed when the session is over or not waited for any more; it is finished next
+	ownWrites sync.WaitGroup // writers of the gateway's own frames; added to with mu held, before writesEnded
 
 	mu      sync.Mutex
 	changed sync.Cond // a direction that had to wait may be able to go on
@@ -36,8 +36,8 @@ type session struct {
 	writingSince [2]int64    // by Side: the moment since which it takes nothing of the bytes that are on their way to it; 0 while none are
 	writeClosed  [2]bool     // by Side: it was sent the end of the stream
 	alerted      [2]bool     // by Side: its TLS has ended with a fatal alert
-	closed       bool        // nothing is written any more
-	gone         bool        // the connections are closed, and no method of theirs is called any more
+	writesEnded  bool        // nothing is written any more
+	closed       bool        // the connections are closed, and no method of theirs is called any more
 	timer        *time.Timer // calls fire; nil until there is something to wait for
 	timerAt      int64       // the moment at which it does; 0 while it is not set
 	endedAt      int64       // the moment at which the session was concluded; 0 before
@@ -57,7 +57,7 @@ func (s *session) run(fromClient, fromBackend []byte) {
 	// The session is over; its connections linger.
 	both.Wait()
 	s.mu.Lock()
-	s.closed = true
+	s.writesEnded = true
 	conns := [...]net.Conn{s.connToClose(core.Client), s.connToClose(core.Backend)}
 	s.mu.Unlock()
 	s.ownWrites.Wait()
@@ -65,7 +65,7 @@ func (s *session) run(fromClient, fromBackend []byte) {
 		c.Close()
 	}
 	s.mu.Lock()
-	s.gone = true
+	s.closed = true
 	s.timer.Stop() // not before Close, which writes where there is TLS
 	s.mu.Unlock()
 	s.engine.remove(s)
@@ -160,7 +160,7 @@ func (s *session) write(to core.Side, b []byte) {
 // writeOwn writes b, or the end of the stream if b is nil, to a side in a goroutine of its
 // own. It is called with the lock held.
 func (s *session) writeOwn(to core.Side, b []byte) {
-	if s.closed {
+	if s.writesEnded {
 		return
 	}
 	s.writingSince[to] = s.engine.clock.Now()

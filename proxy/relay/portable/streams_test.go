@@ -26,7 +26,7 @@ type stream struct {
 
 func (s *stream) call(method string) {
 	if s.over.Load() {
-		s.t.Errorf("the engine calls %s of a stream behind Closed", method)
+		s.t.Errorf("the engine calls %s of a stream after Closed", method)
 	}
 }
 

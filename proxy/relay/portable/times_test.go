@@ -44,8 +44,7 @@ func TestAnEndWaitsForNoRate(t *testing.T) {
 		{"shutdown", func(s *relaytest.TimedSession) { s.End(relaytest.All, core.Ending{Cause: core.Shutdown}, 0) }, "close 1001"},
 		{"a Close frame of the backend", func(s *relaytest.TimedSession) { s.B.Send(wstest.Close(1001, "shutdown")) }, `text "b", text "c", close 1001`},
 		{"the rate is taken away", func(s *relaytest.TimedSession) {
-			s.Group.Set(core.Rules{})
-			s.Review()
+			s.ChangeRules(core.Rules{})
 			s.Settle()
 			s.End(relaytest.All, core.Ending{Cause: core.Shutdown}, 0)
 		}, `text "b", text "c", close 1001`},

@@ -27,7 +27,7 @@ type Engine interface {
 	Join(core.Session)
 	End(match func(core.View) bool, how core.Ending, spread time.Duration) int
 	PlanEnd(id uint64, at time.Time, how core.Ending) bool
-	Review()
+	RulesChanged(groups map[*core.Group]bool)
 	Each(yield func(core.View) bool)
 	Memory() int64
 	Drained(context.Context)
@@ -107,6 +107,12 @@ func (h *Fixture) StartSession(client, backend Link, o core.Session) (c, b *Peer
 	o.Backend.Conn, b.Conn = backend(h.T, core.Backend)
 	h.Join(o)
 	return c, b
+}
+
+// ChangeRules makes r the rules of the fixture's group, for its open sessions too.
+func (h *Fixture) ChangeRules(r core.Rules) {
+	h.Group.Set(r)
+	h.RulesChanged(map[*core.Group]bool{&h.Group: true})
 }
 
 // AwaitReport waits for the report of one session.

@@ -19,7 +19,7 @@ type memoryQueue struct {
 	changed sync.Cond
 	limit   int // bytes it holds before a writer waits
 	b       []byte
-	end     error // for the reader, behind b
+	end     error // for the reader, after b
 	refused error // for the writer
 	late    bool  // the writer's deadline is over
 	timer   *time.Timer

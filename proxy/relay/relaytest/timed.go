@@ -101,7 +101,7 @@ func TimedScenarios() []Scenario {
 			Cause: core.Closed, By: core.Client, Code: 1000,
 		},
 		{
-			Name: "a ping comes behind the frame that is under way", Rules: core.Rules{Ping: time.Hour, Pong: time.Minute},
+			Name: "a ping comes after the frame that is under way", Rules: core.Rules{Ping: time.Hour, Pong: time.Minute},
 			Run: func(s *TimedSession) {
 				whole := frametest.Encode(core.Backend, frametest.Binary(RandomPayload(300_000)))
 				go s.B.Write(whole[:200_000])
@@ -173,8 +173,7 @@ func TimedScenarios() []Scenario {
 				go s.B.Write(frametest.Encode(core.Backend, message))
 				s.AwaitFull(core.Client)
 				s.AdvanceTime(time.Hour)
-				s.Group.Set(core.Rules{Stall: time.Minute})
-				s.Review()
+				s.ChangeRules(core.Rules{Stall: time.Minute})
 				s.AdvanceTime(time.Nanosecond)
 				s.C.Receive(message)
 				s.AnswerCloses(`close 1001 "stalled"`, "close 1001")
@@ -216,8 +215,7 @@ func TimedScenarios() []Scenario {
 			Name: "rules for a session that is open",
 			Run: func(s *TimedSession) {
 				s.AdvanceTime(time.Hour)
-				s.Group.Set(core.Rules{Idle: 2 * time.Hour, Backend: core.Traffic{Frame: 3}})
-				s.Review()
+				s.ChangeRules(core.Rules{Idle: 2 * time.Hour, Backend: core.Traffic{Frame: 3}})
 				s.B.Send(wstest.Text("abc"))
 				s.C.Receive(wstest.Text("abc"))
 				s.B.Send(wstest.Text("abcd"))
@@ -229,8 +227,7 @@ func TimedScenarios() []Scenario {
 			Name: "a rule that ends sessions at once",
 			Run: func(s *TimedSession) {
 				s.AdvanceTime(time.Hour)
-				s.Group.Set(core.Rules{Lifetime: time.Minute})
-				s.Review()
+				s.ChangeRules(core.Rules{Lifetime: time.Minute})
 				s.AdvanceTime(time.Minute)
 				s.AnswerCloses(`close 1001 "lifetime over"`, "close 1001")
 			},
@@ -239,8 +236,7 @@ func TimedScenarios() []Scenario {
 		{
 			Name: "a rule that is taken back", Rules: core.Rules{Idle: time.Hour, Lifetime: time.Hour, Ping: time.Hour, Pong: time.Minute},
 			Run: func(s *TimedSession) {
-				s.Group.Set(core.Rules{})
-				s.Review()
+				s.ChangeRules(core.Rules{})
 				s.AdvanceTime(10 * time.Hour)
 				s.C.Send(wstest.Close(1000, ""))
 				s.AnswerCloses("close 1001", "close 1000")
@@ -269,6 +265,27 @@ func TimedScenarios() []Scenario {
 			Cause: core.Closed, By: core.Client, Code: 1000,
 		},
 		{
+			Name: "rules that change for another group, and for this one", Rules: core.Rules{Client: core.Traffic{MessageRate: 1.0 / 3600, MessageBurst: 1}},
+			Run: func(s *TimedSession) {
+				s.C.Send(wstest.Text("a"), wstest.Text("b"), wstest.Text("c"))
+				s.B.Receive(wstest.Text("a"))
+				s.Settle()
+				s.RulesChanged(map[*core.Group]bool{new(core.Group): true})
+				s.Settle()
+				if n := s.View().FromClient.Messages; n != 1 {
+					s.T.Errorf("%d messages passed; want 1: the session has to keep what it used of its rate", n)
+				}
+				s.ChangeRules(core.Rules{Client: core.Traffic{MessageRate: 1.0 / 7200, MessageBurst: 1}})
+				s.B.Receive(wstest.Text("b"))
+				s.Settle()
+				s.AdvanceTime(2 * time.Hour)
+				s.B.Receive(wstest.Text("c"))
+				s.B.Send(wstest.Close(1000, ""))
+				s.AnswerCloses("close 1000", "close 1001")
+			},
+			Cause: core.Closed, By: core.Backend, Code: 1000,
+		},
+		{
 			Name: "a side that is delayed gets no ping and is not blamed",
 			Rules: core.Rules{
 				Client: core.Traffic{MessageRate: 1.0 / 36000, MessageBurst: 1}, Ping: time.Hour, Pong: time.Minute,
@@ -282,8 +299,7 @@ func TimedScenarios() []Scenario {
 					s.B.Send(wstest.Pong(s.B.ReadPing()))
 					s.Settle()
 				}
-				s.Group.Set(core.Rules{Client: core.Traffic{MessageRate: 1.0 / 36000, MessageBurst: 1}})
-				s.Review()
+				s.ChangeRules(core.Rules{Client: core.Traffic{MessageRate: 1.0 / 36000, MessageBurst: 1}})
 				s.AdvanceTime(time.Hour)
 				s.B.Receive(wstest.Text("b"))
 				s.B.Send(wstest.Close(1000, ""))

@@ -36,7 +36,7 @@ type Forger struct {
 	Asked    []byte     // what the key updates of the gateway asked for
 	in, out  recordKeys // of what it reads and of what it writes
 	plain    []byte     // not read yet
-	end      error      // behind plain
+	end      error      // after plain
 }
 
 // recordKeys are the keys of one direction.
