@@ -540,38 +540,59 @@ routes: [{backend: app}]
 	}
 }
 
-// A session that begins while its endpoint begins to drain does not stay.
-func TestDrainDuringAHandshake(t *testing.T) {
-	asked, answer := make(chan struct{}), make(chan struct{})
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		close(asked)
-		<-answer
-		if c, _, _, err := ws.UpgradeHTTP(r, w); err == nil {
-			io.Copy(io.Discard, c)
-			c.Close()
-		}
-	}))
-	t.Cleanup(s.Close)
-	g, address := start(t, fmt.Sprintf(`
+// A session whose endpoint begins to drain during its handshake does not stay, nor does one
+// whose route or backend a reload removes then.
+func TestChangesDuringAHandshake(t *testing.T) {
+	const config = `
 listeners: [{address: "127.0.0.1:0"}]
 backends: {app: {endpoints: ["%s"], drain_time: 0s}}
-routes: [{backend: app}]
-`, s.Listener.Addr()))
-	c := send(t, address, wstest.Handshake("/"))
-	<-asked
-	if err := g.Drain("app", s.Listener.Addr().String(), true); err != nil {
-		t.Fatal(err)
+routes: [{name: chat, path: /chat, backend: app}]
+`
+	tests := []struct {
+		cause  string
+		change func(g *running, endpoint string)
+	}{
+		{"drained", func(g *running, endpoint string) {
+			if err := g.Drain("app", endpoint, true); err != nil {
+				t.Fatal(err)
+			}
+			g.await("endpoint is drained")
+		}},
+		{"route removed", func(g *running, endpoint string) {
+			g.apply(strings.Replace(fmt.Sprintf(config, endpoint), "name: chat", "name: talk", 1))
+		}},
+		{"backend removed", func(g *running, _ string) { g.apply(fmt.Sprintf(config, "127.0.0.1:1")) }},
 	}
-	g.await("endpoint is drained")
-	close(answer)
-	in := bufio.NewReader(c)
-	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 101 {
-		t.Fatalf("the handshake was answered with %v, %v", res, err)
+	for _, tt := range tests {
+		t.Run(tt.cause, func(t *testing.T) {
+			asked, answer := make(chan struct{}), make(chan struct{})
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				close(asked)
+				<-answer
+				if c, _, _, err := ws.UpgradeHTTP(r, w); err == nil {
+					io.Copy(io.Discard, c)
+					c.Close()
+				}
+			}))
+			t.Cleanup(s.Close)
+			endpoint := s.Listener.Addr().String()
+			g, address := start(t, fmt.Sprintf(config, endpoint))
+			c := send(t, address, wstest.Handshake("/chat"))
+			<-asked
+			tt.change(g, endpoint)
+			close(answer)
+			in := bufio.NewReader(c)
+			if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 101 {
+				t.Fatalf("the handshake was answered with %v, %v", res, err)
+			}
+			frame, err := ws.ReadFrame(in)
+			if code, _ := ws.ParseCloseFrameData(frame.Payload); err != nil || frame.Header.OpCode != ws.OpClose || code != 1012 {
+				t.Errorf("next frame = %+v, %v; want a Close with 1012", frame, err)
+			}
+			c.Close() // else its answer is waited for
+			g.await(fmt.Sprintf(`"cause":%q`, tt.cause))
+		})
 	}
-	if h, err := ws.ReadHeader(in); err != nil || h.OpCode != ws.OpClose {
-		t.Errorf("next frame = %+v, %v; want a Close", h, err)
-	}
-	g.await(`"cause":"drained"`)
 }
 
 // answering is a WebSocket backend for one message, and what it does next.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sluice/internal/wstest"
@@ -39,6 +40,25 @@ func waitForEndpoints(t *testing.T, p *Pool, want ...string) {
 			t.Fatalf("the endpoints are %q; want %q", got, want)
 		}
 	}
+}
+
+// A backend whose only name has no answer yet is waited for: 10 seconds, or until the
+// caller's time is up.
+func TestTheFirstAnswerIsAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pool(Settings{Endpoints: []Endpoint{{Name: "app.test", Network: "srv", Address: "app.test"}}})
+		began := time.Now()
+		_, err := p.Acquire(t.Context(), Need{Kind: Sessions}, &Tried{})
+		if none, ok := errors.AsType[*UnavailableError](err); !ok || time.Since(began) != 10*time.Second {
+			t.Errorf("Acquire = %v (%+v) after %v; want an UnavailableError after 10s", err, none, time.Since(began))
+		}
+		slow := errors.New("too slow")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, slow)
+		defer cancel()
+		if _, err := p.Acquire(ctx, Need{Kind: Sessions}, &Tried{}); err != slow {
+			t.Errorf("Acquire = %v; want the cause of its context", err)
+		}
+	})
 }
 
 func TestNamesAreLookedUpAgain(t *testing.T) {

@@ -29,7 +29,7 @@ type detachedSide struct {
 	unread []byte // as it came from the socket
 }
 
-// prepare detaches the session from the Go runtime and reserves a place for it on a loop.
+// prepare detaches the session from the Go runtime and reserves a slot for it on a loop.
 // If that fails it says why: see [Engine.Join] for the state of the session then.
 func (o *handover) prepare(l *loopSessions) (why string) {
 	switch {

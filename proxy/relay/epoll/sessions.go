@@ -35,7 +35,7 @@ func newLoopSessions(sink core.Sink, c clock.Clock, pipes *loop.Pipes) *loopSess
 	return l
 }
 
-// reserve reserves a place for a session; see [loop.Loop.Reserve].
+// reserve reserves a slot for a session; see [loop.Loop.Reserve].
 func (l *loopSessions) reserve() bool {
 	if !l.Reserve() {
 		return false
