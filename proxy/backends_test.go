@@ -570,7 +570,7 @@ routes: [{name: chat, path: /chat, backend: app}]
 				close(asked)
 				<-answer
 				if c, _, _, err := ws.UpgradeHTTP(r, w); err == nil {
-					io.Copy(io.Discard, c)
+					ws.ReadFrame(c) // the gateway's Close
 					c.Close()
 				}
 			}))
@@ -589,7 +589,7 @@ routes: [{name: chat, path: /chat, backend: app}]
 			if code, _ := ws.ParseCloseFrameData(frame.Payload); err != nil || frame.Header.OpCode != ws.OpClose || code != 1012 {
 				t.Errorf("next frame = %+v, %v; want a Close with 1012", frame, err)
 			}
-			c.Close() // else its answer is waited for
+			c.Close()
 			g.await(fmt.Sprintf(`"cause":%q`, tt.cause))
 		})
 	}
