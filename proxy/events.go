@@ -48,13 +48,17 @@ func (g *Gateway) logEndpoint(e backend.Event) {
 // logRefusal logs connections that listeners refuse: each at level debug, and some
 // reasons as a count.
 func (g *Gateway) logRefusal(r listen.Refusal) {
-	record := g.logger().Debug().Str("listener", r.Listener).Stringer("client", r.Client)
+	record := g.logger().Debug()
+	if r.Err != nil {
+		record.Err(r.Err)
+	}
+	record.Str("listener", r.Listener).Stringer("client", r.Client)
 	switch r.Reason {
 	case listen.UntrustedProxy:
 		record.Msg("connection of a proxy that is not trusted")
 		g.untrusted.Count(r.Listener)
 	case listen.BadProxyHeader:
-		record.Err(r.Err).Msg("no valid PROXY header")
+		record.Msg("no valid PROXY header")
 	case listen.ConnectionRate:
 		record.Msg("connection refused: its address is over 'connection_rate'")
 	case listen.ConnectionsPerIP:

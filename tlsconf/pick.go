@@ -17,7 +17,7 @@ import (
 type state struct {
 	pairs   []*certfile.Pair // as in Options.Files
 	client  *clientAuth      // nil when clients are not asked for certificates
-	sources []source         // in order of preference; the first is the fallback
+	sources []source         // in order of preference, also for names that none has
 	byName  map[string][]int // indexes into sources, in order of preference
 	http1   *tls.Config
 	http2   *tls.Config
@@ -51,11 +51,11 @@ func (st *state) candidates(name string) []int {
 
 // served returns the candidates for a server name whose certificates are valid
 // now, or all of them when none is. For a name that no source has it returns the
-// first source.
+// first source whose certificate is there, valid or not.
 func (st *state) served(name string, now time.Time) []int {
 	all := st.candidates(strings.TrimSuffix(strings.ToLower(name), "."))
 	if len(all) == 0 && len(st.sources) > 0 {
-		return []int{0}
+		return []int{st.fallback()}
 	}
 	invalid := func(i int) bool { return !st.sources[i].valid(now) }
 	if len(all) < 2 || !slices.ContainsFunc(all, invalid) {
@@ -67,11 +67,21 @@ func (st *state) served(name string, now time.Time) []int {
 	return all
 }
 
+// fallback returns the source for names that no source has: the first whose certificate is
+// there.
+func (st *state) fallback() int {
+	first := slices.IndexFunc(st.sources, func(s source) bool {
+		_, err := s.certificate()
+		return err == nil
+	})
+	return max(first, 0)
+}
+
 // pick returns the certificate for a handshake, as
 // [tls.Config.GetCertificate] asks for it: one for exactly this server name,
 // else one for the wildcard above it (a wildcard stands for one label, RFC
-// 9525, section 6.3), else the first of all. When several have the name, those
-// that are valid now come before the others; among them the first one that is
+// 9525, section 6.3), else the first of all that is there. When several have
+// the name, those that are valid now come before the others; among them the first one that is
 // there and whose key the client can verify is taken. A client that sends no
 // server name, as one that connects to an IP address does, gets the certificate
 // for the address it connected to.

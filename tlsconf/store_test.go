@@ -106,6 +106,30 @@ func TestCertificateIsPickedByNameAndKey(t *testing.T) {
 	}
 }
 
+// A client that asks for a name that no certificate has gets one that is there, while those
+// before it are still to come from a CA.
+func TestUnknownNamesDoNotWaitForTheCA(t *testing.T) {
+	s, err := New(Options{
+		ACME:       &ACME{Directory: fakeURL + "/dir", Cache: t.TempDir(), Hosts: []string{"a.test"}, Transport: newFakeCA(t)},
+		SelfSigned: []string{"localhost"}, StateDir: t.TempDir(),
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range []string{"unknown.test", ""} {
+		got, err := s.pick(hello(server, "", nil))
+		if err != nil {
+			t.Fatalf("pick(%q): %v", server, err)
+		}
+		if from := sourceOf(s, got); from != "local CA" {
+			t.Errorf("pick(%q) is %s; want that of the local CA", server, from)
+		}
+	}
+	if _, err := s.pick(hello("a.test", "", nil)); err == nil {
+		t.Error("pick(a.test) has a certificate before the CA has issued it")
+	}
+}
+
 // sourceOf returns the base name of the file that c was loaded from.
 func sourceOf(s *Store, c *tls.Certificate) string {
 	for _, p := range s.current.Load().pairs {

@@ -45,7 +45,7 @@ func (e *Unanswered) Unwrap() error { return e.Err }
 // A Stream sends an extended CONNECT to the backend (RFC 8441, section 4). It
 // returns the answer, and its stream as a connection whose bytes are the
 // answer's body. The connection is the caller's. Its error matches
-// [errors.ErrUnsupported] if the backend takes WebSockets over HTTP/1.1 alone;
+// [http.ErrNotSupported] if the backend takes WebSockets over HTTP/1.1 alone;
 // then nothing was sent.
 type Stream func(ctx context.Context, r *http.Request) (net.Conn, *http.Response, error)
 
@@ -61,7 +61,7 @@ type Dial func(ctx context.Context) (net.Conn, error)
 // begun to answer.
 func Offer(ctx context.Context, stream Stream, dial Dial, q *Request) (net.Conn, *Answer, error) {
 	c, a, err := q.offerHTTP2(ctx, stream)
-	if !errors.Is(err, errors.ErrUnsupported) {
+	if !errors.Is(err, http.ErrNotSupported) {
 		return c, a, err
 	}
 	if c, err = dial(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"testing"
 
 	"sluice/internal/wstest"
@@ -14,7 +15,7 @@ import (
 
 // The offer goes over HTTP/1.1 only if the backend takes nothing else.
 func TestOffer(t *testing.T) {
-	noStreams := fmt.Errorf("no streams: %w", errors.ErrUnsupported)
+	noStreams := fmt.Errorf("no streams: %w", http.ErrNotSupported)
 	broken, unreachable := errors.New("broken"), errors.New("unreachable")
 	tests := []struct {
 		name       string
@@ -28,6 +29,7 @@ func TestOffer(t *testing.T) {
 		{name: "over HTTP/2", status: 101},
 		{name: "over HTTP/1.1", streamErr: noStreams, dials: 1, status: 403},
 		{name: "a stream that fails", streamErr: broken, err: broken, unanswered: true},
+		{name: "a stream that the system cannot open", streamErr: syscall.EOPNOTSUPP, err: syscall.EOPNOTSUPP, unanswered: true},
 		{name: "a connection that fails", streamErr: noStreams, dialErr: unreachable, dials: 1, err: unreachable},
 	}
 	for _, tt := range tests {

@@ -23,7 +23,8 @@ const (
 	// Drop: the bytes go nowhere. They came after a Close frame or a violation, or are the
 	// answer to a ping of the gateway's own.
 	Drop
-	// Excess: the first frame of in is over a limit. Nothing has changed; Next goes on if
+	// Excess: the first frame of in is over a limit or, for the byte rate, the frames of in
+	// that could go on now are over it together. Nothing has changed; Next goes on if
 	// it is called without limits.
 	Excess
 	// End: the first frame of in breaks the protocol and must not go on.

@@ -30,7 +30,7 @@ type Request struct {
 	Peer netip.AddrPort       // of the connection; invalid on a unix socket
 	TLS  *tls.ConnectionState // of the connection; nil if it is plain
 
-	carrier *http.Request // nil in a request that came over no connection
+	carrier *http.Request // nil in a request that is not from FromHTTP
 }
 
 // FromHTTP returns r, which came from peer. The result shares r's header. Changes of it reach r
@@ -46,9 +46,12 @@ func FromHTTP(r *http.Request, peer netip.AddrPort) Request {
 }
 
 // HTTP returns r for code that needs net/http: with the body, and with the query as it is in r.
-// It is the same *http.Request each time.
+// It is the same *http.Request each time. R must come from [FromHTTP], for URI, Context and
+// DropBody too.
 func (r *Request) HTTP() *http.Request {
-	r.carrier.URL.RawQuery = r.RawQuery
+	if r.carrier.URL.RawQuery != r.RawQuery {
+		r.carrier.URL.RawQuery = r.RawQuery
+	}
 	return r.carrier
 }
 

@@ -13,7 +13,7 @@ import (
 type Settings struct {
 	Endpoints      []Endpoint
 	ConnectTimeout time.Duration // for one connection, TLS included; 0 means 5s
-	TakeRecords    bool          // connections of Dial record what is needed to take over their TLS records
+	TakeRecords    bool          // connections of Dial capture what it takes to take over their TLS records
 	Balance        Balance
 	SlowStart      time.Duration // from when an endpoint comes up until it gets its full share
 	DrainTime      time.Duration // over which the sessions of a drained endpoint end

@@ -12,7 +12,7 @@ import (
 
 const (
 	// The rest of a body may take drainTime and drainSize bytes after the answer, for
-	// the connection to be used again.
+	// the connection to be used again, or for a stream to end in good order.
 	drainTime = 5 * time.Second
 	drainSize = 256 << 10
 
@@ -44,7 +44,7 @@ func newBody(r *http.Request, conn *Conn, control *http.ResponseController) *bod
 	}
 	b := &body{
 		ReadCloser: r.Body, conn: conn, length: r.ContentLength, streams: r.ProtoMajor > 1,
-		expects: r.ProtoMajor == 1 && httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue"),
+		expects: httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue"),
 	}
 	b.credit = newCredit(DefaultRate, b.streams, conn.received, func() {
 		b.tooSlow.Store(true)
@@ -123,6 +123,19 @@ func (b *body) answerBegins() (closes bool) {
 		return false
 	}
 	return b.expects && !b.begun.Load() || b.length < 0 || b.length > drainSize
+}
+
+// drainStream sends what there is of the answer and reads the rest of a short body over
+// HTTP/2. Otherwise net/http resets the stream when the handler returns, and resets it again
+// with an error when more of the body arrives. To some clients, curl among them, the whole
+// exchange has failed then (RFC 9113, section 8.1).
+func (b *body) drainStream(control *http.ResponseController) {
+	ends := b.length > 0 && b.length <= drainSize && (b.begun.Load() || !b.expects)
+	if b.complete.Load() || !ends || control.Flush() != nil {
+		return
+	}
+	control.SetReadDeadline(time.Now().Add(drainTime))
+	io.CopyN(io.Discard, b, drainSize+1)
 }
 
 // drainRest reads the rest of an HTTP/1 request after its answer, within bounds, so

@@ -73,6 +73,16 @@ func (w *Writer) BodyIsEmpty() bool { return w.body == nil || w.body.empty() }
 // Multiplexed reports whether the connection has several streams.
 func (w *Writer) Multiplexed() bool { return w.streams }
 
+// FinishStream is called before [Writer.Finish], while the request still counts as one that
+// is in work. Over HTTP/2 it reads the rest of a short body of which the client has said the
+// length, so that the client hears an answer that came early.
+func (w *Writer) FinishStream() {
+	if w.streams && w.body != nil && w.Status != 0 {
+		w.control.SetWriteDeadline(time.Now().Add(flushTime))
+		w.body.drainStream(w.control)
+	}
+}
+
 // Finish must be called when the handler has returned or panicked. It bounds what
 // net/http still has to send, and reads or refuses the rest of the request's body.
 // Completed is false after a panic. It does nothing once the connection is hijacked.

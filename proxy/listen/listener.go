@@ -191,7 +191,7 @@ func (l *Listener) begin(raw net.Conn) {
 	}
 	l.count.Add(1)
 	l.set.connections.open.Add(1)
-	c.OnClose(uncounted{l})
+	c.OnClose(unadmitted{l})
 	if !s.ProxyProtocol {
 		l.admit(c, s)
 		return

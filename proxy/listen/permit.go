@@ -44,11 +44,11 @@ func (s *Permit) Release() {
 	l.release()
 }
 
-// uncounted is the permit of a connection whose client is not counted yet.
-type uncounted struct{ *Listener }
+// unadmitted is the permit of a connection that is counted, but not yet by its client.
+type unadmitted struct{ *Listener }
 
 // Release gives the permit back.
-func (u uncounted) Release() { u.release() }
+func (u unadmitted) Release() { u.release() }
 
 // release counts a connection as closed.
 func (l *Listener) release() {

@@ -38,6 +38,9 @@ func (x *exchange) enter() bool {
 // leave gives back what enter took.
 func (x *exchange) leave() {
 	x.sendEnd()
+	if x.completed && !x.out.Hijacked {
+		x.out.FinishStream()
+	}
 	x.server.headroom.Release(x.headroom)
 	x.server.requests.Add(-1)
 	x.server.clients.Release(x.clientKey())

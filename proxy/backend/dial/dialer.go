@@ -39,7 +39,7 @@ type Spec struct {
 	HTTP2             bool          // for requests: offered where there is TLS, else spoken without asking
 	Streams           bool          // WebSockets may go over HTTP/2; only with TLS or HTTP2, and without PROXY
 	PROXY             int           // version of the PROXY header to send; 0 for none
-	TakeRecords       bool          // connections of Dial record what is needed to take over their TLS records
+	TakeRecords       bool          // connections of Dial capture what it takes to take over their TLS records
 	Timeout           time.Duration // for one connection, TLS included
 }
 
@@ -123,7 +123,7 @@ func (d *Dialer) Dial(ctx context.Context, client *Addresses) (net.Conn, error) 
 // Stream opens a WebSocket over HTTP/2: it sends r, an extended CONNECT
 // (RFC 8441, section 4), and returns the answer and its stream as a connection,
 // which is the caller's. The answer's body is what is read from the stream. The
-// error matches [errors.ErrUnsupported] where the endpoint does not offer
+// error matches [http.ErrNotSupported] where the endpoint does not offer
 // WebSockets over HTTP/2, and is an *[Error] if it cannot be reached.
 func (d *Dialer) Stream(ctx context.Context, r *http.Request) (net.Conn, *http.Response, error) {
 	if d.streams == nil {

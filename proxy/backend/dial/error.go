@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"syscall"
 
 	"sluice/internal/limit"
@@ -32,7 +33,7 @@ func (e *Error) Shortage() limit.Shortage {
 
 // errNoStreams says that an endpoint takes WebSockets over HTTP/1.1 alone: by
 // the Spec, or because it does not offer RFC 8441.
-var errNoStreams = fmt.Errorf("the endpoint does not offer WebSockets over HTTP/2: %w", errors.ErrUnsupported)
+var errNoStreams = fmt.Errorf("the endpoint does not offer WebSockets over HTTP/2: %w", http.ErrNotSupported)
 
 // failure returns the error of a connection that failed with err, or because
 // ctx has ended.

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// takeoverTime is how long a listener whose port another one takes over still accepts
+// portChangeTime is how long a listener whose port another one takes over still accepts
 // the connections whose TCP handshake had begun: a client whose packet was lost sends
 // it again within this time.
-const takeoverTime = 5 * time.Second
+const portChangeTime = 5 * time.Second
 
 // closeOld closes the listeners of old that the set has no more. Their servers finish
 // what they have.
@@ -20,7 +20,7 @@ func (s *Set) closeOld(old map[string]*Listener, timeout time.Duration) {
 			continue
 		}
 		if l.server != nil && slices.ContainsFunc(kept, func(k *Listener) bool { return overlap(k.Address(), l.Address()) }) {
-			s.handOver(l, timeout)
+			s.closeReplaced(l, timeout)
 			continue
 		}
 		l.Close()
@@ -30,9 +30,9 @@ func (s *Set) closeOld(old map[string]*Listener, timeout time.Duration) {
 	}
 }
 
-// handOver closes a listener whose port another one has taken over, once the
+// closeReplaced closes a listener whose port another one has taken over, once the
 // connections that were on their way to it have come.
-func (s *Set) handOver(l *Listener, timeout time.Duration) {
+func (s *Set) closeReplaced(l *Listener, timeout time.Duration) {
 	if err := stopNewConnections(l.net); err != nil {
 		s.env.Log().Warn().Err(err).Str("listener", l.name).Msg(
 			"connections that came to this listener while it was closed may be lost: the system cannot hand its port over without a gap")
@@ -43,7 +43,7 @@ func (s *Set) handOver(l *Listener, timeout time.Duration) {
 	s.closing = append(s.closing, l)
 	s.running.Go(func() {
 		select {
-		case <-time.After(takeoverTime):
+		case <-time.After(portChangeTime):
 		case <-s.env.Stopping.Done():
 		}
 		l.Close()
