@@ -24,6 +24,7 @@ type soaked struct {
 	over   <-chan struct{}  // closed when it is time to end
 	left   [2]chan struct{} // by side: closed when it vanishes
 	logged chan record      // how it, or its handshake, ended
+	judged chan struct{}    // closed when it was judged
 	ends   [2]chan account  // by side
 }
 
@@ -39,13 +40,14 @@ var errNone = errors.New("no session")
 // play plays one session from its handshake to its record in the log, and returns what was
 // wrong with it.
 func (s *soak) play(ctx context.Context) error {
-	x := &soaked{number: s.count.Add(1), over: ctx.Done(), logged: make(chan record, 1)}
+	x := &soaked{number: s.count.Add(1), over: ctx.Done(), logged: make(chan record, 1), judged: make(chan struct{})}
 	x.fate = newFate(s.seed, x.number)
 	for side := range x.ends {
 		x.left[side], x.ends[side] = make(chan struct{}), make(chan account, 1)
 	}
 	s.live.Store(x.number, x)
 	defer s.live.Delete(x.number)
+	defer close(x.judged)
 	err := s.open(x)
 	if err == nil {
 		err = s.judge(x)
@@ -151,14 +153,16 @@ func (s *soak) speak(x *soaked, side side, c net.Conn, in *bufio.Reader) {
 		left: x.left[side], deserted: x.left[side.other()], wake: make(chan struct{}, 1),
 	}
 	vanished, err := p.run()
-	if vanished {
-		s.bury(c)
-	}
 	x.ends[side] <- account{p, err}
+	if vanished {
+		s.running.Go(func() { s.bury(x, c) })
+	}
 }
 
-// bury keeps the connection of a vanished peer open as long as there is room for more.
-func (s *soak) bury(c net.Conn) {
+// bury keeps the connection of a vanished peer open until its session was judged, and then
+// as long as there is room for more: the gateway must not learn from it that the peer left.
+func (s *soak) bury(x *soaked, c net.Conn) {
+	<-x.judged
 	for {
 		select {
 		case s.graves <- c:

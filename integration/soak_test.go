@@ -112,11 +112,11 @@ func newSoak(t *testing.T, seed uint64, scheme string, sessions int) *soak {
 	s.running.Go(s.accept)
 	t.Cleanup(func() {
 		l.Close()
+		s.running.Wait()
 		close(s.graves)
 		for c := range s.graves {
 			c.Close()
 		}
-		s.running.Wait()
 	})
 	s.idle = s.start().goroutines()
 	s.gateway = s.start()
