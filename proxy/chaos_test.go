@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 	"github.com/gobwas/ws/wsutil"
 
 	"sluice/internal/wstest"
+	"sluice/proxy/backend"
 )
 
 // flapping is an endpoint that comes and goes, is slow and resets connections.
@@ -304,21 +306,7 @@ routes: [{backend: app}]
 // settled waits until nothing is under way.
 func (g *running) settled() {
 	g.t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	timeout := time.After(wstest.Guard)
-	for {
-		busy := 0
-		for _, s := range g.Backends() {
-			busy += s.Sessions + s.Requests
-		}
-		if busy == 0 {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-timeout:
-			g.t.Fatalf("still counted: %+v", g.Backends())
-		}
-	}
+	g.awaitBackends("nothing under way", func(all []backend.Status) bool {
+		return !slices.ContainsFunc(all, func(s backend.Status) bool { return s.Sessions+s.Requests > 0 })
+	})
 }

@@ -23,6 +23,7 @@ import (
 
 	"sluice/config"
 	"sluice/internal/wstest"
+	"sluice/proxy/backend"
 )
 
 // running is a gateway that serves, and what it logs.
@@ -101,6 +102,25 @@ func (g *running) await(text string) {
 		case <-g.logged:
 		case <-timeout:
 			g.t.Fatalf("no %q in the log:\n%s", text, all)
+		}
+	}
+}
+
+// awaitBackends waits until all endpoints together are as ok wants them.
+func (g *running) awaitBackends(what string, ok func([]backend.Status) bool) {
+	g.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	timeout := time.After(wstest.Guard)
+	for {
+		all := g.Backends()
+		if ok(all) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-timeout:
+			g.t.Fatalf("no %s: %+v", what, all)
 		}
 	}
 }
