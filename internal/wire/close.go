@@ -28,7 +28,7 @@ type closing struct {
 // Linger makes Close send the end of the stream first and wait for the peer's end, in the
 // background and for a bounded time, if the peer still sends. After Linger(false) Close
 // closes at once again. A peer is known to send after [Conn.EndReads] and, on Linux,
-// while bytes wait to be read. Linger must not be called while Close may be.
+// while bytes wait to be read. Linger must not be called at the same time as Close.
 func (c *Conn) Linger(on bool) { c.closing.lingers = on }
 
 // EndReads stops reading in the middle of what the peer sends: Reads fail from now on,

@@ -14,7 +14,7 @@ import (
 
 // Edit is a change to a header section: first removals, then settings.
 type Edit struct {
-	names fieldname.Set // of the fields that are removed or set: they do not pass, whoever sent them
+	names fieldname.Set // of the fields that are removed or set: they do not pass from any sender
 	set   map[string]Template
 }
 

@@ -200,7 +200,8 @@ func (c *Change) sameFile(address string) *Listener {
 }
 
 // changeMode sets the mode of a listener's socket if another one is configured now. It
-// leaves a mode alone that somebody else has set.
+// If the configured mode stays the same it does not touch the socket, whose mode an
+// operator may have changed.
 func (c *Change) changeMode(l *Listener, at candidate) {
 	before, now := l.mode, at.Mode
 	if before == now || len(c.problems) > 0 {

@@ -17,12 +17,13 @@ import (
 )
 
 const (
-	// A stream whose backend does not read holds its own buffer and not those of the
-	// other streams: it takes many such streams to stop a connection.
+	// connectionBuffer is the window of an HTTP/2 connection, in bytes. It holds the
+	// buffers of 64 streams, so that one stream whose backend does not read does not stop
+	// the others.
 	connectionBuffer = 16 << 20
 
-	// Where memory is limited, all of it holds so many buffers of streams and of
-	// connections.
+	// Where memory is limited, windows are so small that it could hold this many of
+	// streams, or of connections.
 	streamsInMemory     = 8 << 10
 	connectionsInMemory = 64
 
