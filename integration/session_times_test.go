@@ -104,9 +104,7 @@ func spoken(p wstest.Peer) (ws.Frame, error) {
 		if err != nil || f.Header.OpCode != ws.OpPing || f.Header.Length != 8 {
 			return f, err
 		}
-		if err := p.Conn.Send(ws.NewPongFrame(f.Payload)); err != nil {
-			return f, err
-		}
+		_ = p.Conn.Send(ws.NewPongFrame(f.Payload)) // the gateway may be gone, and its last frames still to be read
 	}
 }
 

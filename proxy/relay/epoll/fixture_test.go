@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sluice/internal/clock"
 	"sluice/internal/loop"
 	"sluice/internal/wstest"
@@ -95,6 +97,17 @@ func (h *engineFixture) expectEmpty() {
 	}
 }
 
+// stuck reports whether data waits for a side and hardly goes on before its peer reads. A TCP
+// socket that takes nothing is not enough: what it holds still moves on to the peer, unless
+// the peer's window is closed and all that was sent is acknowledged.
+func (h handle) stuck(to core.Side) bool {
+	if !h.writePending(to) {
+		return false
+	}
+	info, err := unix.GetsockoptTCPInfo(int(h.sockets[to].fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err != nil || info.Snd_wnd == 0 && info.Unacked == 0
+}
+
 // awaitPiped waits until data waits for a side, in a pipe where there is no TLS, and no
 // more comes from the other side: the buffers on the way are full.
 func (h *engineFixture) awaitPiped(id uint64, to core.Side) {
@@ -174,7 +187,7 @@ func newTimedSession(t *testing.T, kind relaytest.Link, rules core.Rules) timedS
 	s.AdvanceTime = func(d time.Duration) { later += d; h.serve(later) }
 	s.Settle = h.settle
 	s.AwaitFull = func(side core.Side) {
-		h.until(s.LastID, "full", func(_ *loopSessions, k handle) bool { return k.writePending(side) })
+		h.until(s.LastID, "full", func(_ *loopSessions, k handle) bool { return k.stuck(side) })
 	}
 	s.Settle()
 	return timedSession{s, h}

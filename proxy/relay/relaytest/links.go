@@ -20,7 +20,7 @@ type Link func(t testing.TB, side core.Side) (gateway, peer net.Conn)
 func Loopback(t testing.TB, _ core.Side) (gateway, peer net.Conn) {
 	t.Helper()
 	peer, gateway = wstest.Sockets(t, "tcp")
-	return wire.New(gateway), peer
+	return wire.New(gateway), guarded(t, peer)
 }
 
 // Tight is a loopback connection with small buffers towards the peer.
@@ -56,7 +56,16 @@ func Small(t testing.TB, side core.Side) (gateway, peer net.Conn) {
 func UnixSocket(t testing.TB, _ core.Side) (gateway, peer net.Conn) {
 	t.Helper()
 	peer, gateway = wstest.Sockets(t, "unix")
-	return wire.New(gateway), peer
+	return wire.New(gateway), guarded(t, peer)
+}
+
+// guarded returns peer with a deadline for its whole life, so that no test waits for ever.
+func guarded(t testing.TB, peer net.Conn) net.Conn {
+	t.Helper()
+	if err := peer.SetDeadline(time.Now().Add(wstest.LongGuard)); err != nil {
+		t.Fatal(err)
+	}
+	return peer
 }
 
 // Stuck is a Unix socket that takes little from the gateway. Once it is full it stays full
