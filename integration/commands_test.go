@@ -221,6 +221,8 @@ func TestExplainRefuses(t *testing.T) {
 		{"no URL", nil, "URL"},
 		{"an empty URL", []string{""}, `""`},
 		{"a path alone", []string{"/ws/a"}, "https://host/path"},
+		{"a URL that is none", []string{"http://[a.test/"}, `"http://[a.test/" is not a URL: missing ']' in host: write it as https://host/path`},
+		{"no host", []string{"https:///ws"}, "https://host/path"},
 		{"another scheme", []string{"ftp://a.test/"}, "ftp://a.test/"},
 		{"a method with a space", []string{"https://a.test/", "--method", "B AD"}, `"B AD"`},
 		{"no method", []string{"https://a.test/", "--method", ""}, "method"},

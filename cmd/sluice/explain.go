@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -57,7 +58,10 @@ func explainCommand() *cobra.Command {
 func complete(q *proxy.Question, target, origin string, headers []string) error {
 	u, err := url.Parse(target)
 	if err != nil {
-		return err
+		if e, ok := errors.AsType[*url.Error](err); ok { // which repeats the target
+			err = e.Err
+		}
+		return fmt.Errorf("%q is not a URL: %w: write it as https://host/path", target, err)
 	}
 	switch u.Scheme {
 	case "ws", "wss":
@@ -67,7 +71,7 @@ func complete(q *proxy.Question, target, origin string, headers []string) error 
 		return fmt.Errorf("%q is not a URL with http, https, ws or wss: write it as https://host/path", target)
 	}
 	if u.Host == "" {
-		return fmt.Errorf("%q has no host", target)
+		return fmt.Errorf("%q has no host: write it as https://host/path", target)
 	}
 	switch {
 	case !httpsyntax.IsToken(q.Method):
