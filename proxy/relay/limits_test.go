@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -82,5 +83,28 @@ func TestWhoIsOverALimitReadsWhyWhileItSends(t *testing.T) {
 				h.ExpectReport(tt.cause, side, tt.code)
 			})
 		}
+	}
+}
+
+// A message that comes while a reload takes its rate away goes on, whatever comes first.
+func TestARateIsTakenAwayWhileAMessageComes(t *testing.T) {
+	for name, kind := range relaytest.Links(t) {
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t)
+			c, b := h.StartSession(kind, kind, Session{})
+			hang := time.AfterFunc(wstest.LongGuard, c.Reset)
+			defer hang.Stop()
+			for i := range 5000 {
+				first, second := wstest.Text(fmt.Sprint("first ", i)), wstest.Text(fmt.Sprint("second ", i))
+				h.ChangeRules(Rules{Client: Traffic{MessageRate: 1e-6, MessageBurst: 1}})
+				c.Send(first)
+				b.Receive(first)
+				var reload sync.WaitGroup
+				reload.Go(func() { h.ChangeRules(Rules{}) })
+				c.Send(second)
+				b.Receive(second)
+				reload.Wait()
+			}
+		})
 	}
 }

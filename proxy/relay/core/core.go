@@ -118,9 +118,9 @@ func (c Core) Group() *Group { return c.group }
 // which begin in, and how many bytes it consumed. Nothing else may be sent to the other
 // side until they are written.
 //
-// If it consumed 0 bytes, out is empty, and the caller keeps in. If [Core.Until] is in the
-// future, it calls again with the same bytes at that moment. Otherwise it calls again when
-// more bytes have come after them.
+// If it consumed 0 bytes, out is empty, and the caller keeps in. If [Core.Delayed] reports
+// so, it calls again with the same bytes at the moment of [Core.Until], and whenever the
+// rules have changed. Otherwise it calls again when more bytes have come after them.
 func (c Core) Feed(from Side, in []byte, now int64) (out []byte, used int) {
 	x, y := &c.sides[from], &c.sides[from.Other()]
 	discard, counts := y.writeDone, x.dir.Counts
@@ -192,6 +192,11 @@ func (c Core) Until(from Side) int64 {
 	}
 	return c.sides[from].dir.Until()
 }
+
+// Delayed reports whether the last Feed of a side, if it consumed 0 bytes, was told to
+// hold them for a rate. Until alone does not tell: the rules that it asks may have changed
+// since.
+func (c Core) Delayed(from Side, now int64) bool { return c.sides[from].dir.Until() > now }
 
 // ReadSize returns how many bytes of a side may be read at once: at most most. A
 // direction holds as many at most while its reader does not take them.

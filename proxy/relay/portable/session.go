@@ -122,7 +122,7 @@ func (s *session) forward(from core.Side, in []byte) (held int, over bool) {
 		}
 		now := s.engine.clock.Now()
 		out, used := s.Feed(from, rest, now)
-		if used == 0 && s.Until(from) <= now {
+		if used == 0 && !s.Delayed(from, now) {
 			break
 		}
 		rest = rest[used:]
