@@ -199,9 +199,9 @@ func (c *Change) sameFile(address string) *Listener {
 	return c.leaving[i]
 }
 
-// changeMode sets the mode of a listener's socket if another one is configured now. It
-// If the configured mode stays the same it does not touch the socket, whose mode an
-// operator may have changed.
+// changeMode sets the mode of a listener's socket if another one is configured now. If the
+// configured mode stays the same, it does not touch the socket, whose mode an operator may
+// have changed.
 func (c *Change) changeMode(l *Listener, at candidate) {
 	before, now := l.mode, at.Mode
 	if before == now || len(c.problems) > 0 {
