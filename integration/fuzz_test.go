@@ -153,6 +153,7 @@ func FuzzResponseHeads(f *testing.F) {
 		"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\nConnection: X\r\nX: y\r\n\r\n",
 		"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\r\n",
 		"HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nContent-Length: 5\r\n\r\n",
+		"HTTP/1.1 703 Unknown\r\nContent-Length: 5\r\n\r\nhello",
 	}
 	for _, text := range append(mutated(150, seeds), seeds...) {
 		f.Add([]byte(text))
@@ -198,4 +199,5 @@ func FuzzResponseHeads(f *testing.F) {
 	})
 }
 
-var statusLine = regexp.MustCompile(`^HTTP/1\.1 [1-5][0-9][0-9] [\t -~\x80-\x{10ffff}]*$`)
+// A status above 599 goes on as it is: which class it belongs to is for the client to say (RFC 9110, section 15).
+var statusLine = regexp.MustCompile(`^HTTP/1\.1 [1-9][0-9][0-9] [\t -~\x80-\x{10ffff}]*$`)
