@@ -27,6 +27,7 @@ type ordering struct {
 
 	mu     sync.Mutex
 	events []Event
+	calls  map[string]func() // by the kind of event
 }
 
 // order runs a Store that orders certificates for hosts. It replaces old, which may
@@ -51,6 +52,9 @@ func order(t *testing.T, ca *fakeCA, cache string, old *ordering, hosts ...strin
 			o.mu.Lock()
 			defer o.mu.Unlock()
 			o.events = append(o.events, e)
+			if f := o.calls[e.What]; f != nil {
+				f()
+			}
 		})
 	}()
 	o.stop = sync.OnceFunc(func() {
@@ -58,6 +62,13 @@ func order(t *testing.T, ca *fakeCA, cache string, old *ordering, hosts ...strin
 		<-done
 	})
 	return o
+}
+
+// when makes f be called with the next events of that kind.
+func (o *ordering) when(what string, f func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.calls = map[string]func(){what: f}
 }
 
 // happened returns the events about host.
@@ -198,6 +209,31 @@ func TestChallengesThatTheCAOffers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// When a certificate is told of, a process that starts then finds it.
+func TestCertificateIsKeptBeforeItIsToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca, cache := newFakeCA(t), t.TempDir()
+		o := order(t, ca, cache, nil, "a.test")
+		defer o.stop()
+		looked := false
+		o.when("certificate issued", func() {
+			looked = true
+			next, err := New(Options{ACME: &ACME{Directory: fakeURL + "/dir", Cache: cache, Hosts: []string{"a.test"}, Transport: ca}}, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := next.pick(hello("a.test", "", nil)); err != nil {
+				t.Errorf("the next process has no certificate: %v", err)
+			}
+		})
+		time.Sleep(time.Minute)
+		if got := o.happened("a.test"); len(got) != 1 || !looked {
+			t.Errorf("reported %+v, looked: %t; want the certificate", got, looked)
+		}
+	})
 }
 
 // A certificate that cannot be written to the cache is used, and not ordered again.

@@ -240,6 +240,7 @@ func (a *Account) obtain(ctx context.Context, host string) error {
 	if err != nil {
 		return err
 	}
+	notKept := a.cache.Put(ctx, host, entry) // first: what is in use is not lost, whenever the process ends
 	a.mu.Lock()
 	s := a.known(host)
 	s.use(c)
@@ -252,8 +253,8 @@ func (a *Account) obtain(ctx context.Context, host string) error {
 		what = "certificate renewed"
 	}
 	a.tell(Event{What: what, Host: host, Expiry: c.Leaf.NotAfter})
-	if err := a.cache.Put(ctx, host, entry); err != nil {
-		a.tell(Event{What: "certificate is not kept over restarts", Host: host, Err: err})
+	if notKept != nil {
+		a.tell(Event{What: "certificate is not kept over restarts", Host: host, Err: notKept})
 	}
 	return nil
 }
