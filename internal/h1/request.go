@@ -1,0 +1,159 @@
+package h1
+
+import "strings"
+
+// ParseRequest reads the head of a request from in, which ends with it ([EndOfHead]). The
+// fields are appended to fields, an empty slice whose memory is used again.
+//
+// The error is a *Refusal. After it nothing is known of where the next request begins:
+// the connection has to be closed.
+func ParseRequest(in []byte, fields []Field, limits Limits) (Head, *Refusal) {
+	h := Head{Size: len(in), Fields: fields}
+	text := string(in)
+	for strings.HasPrefix(text, "\r\n") { // RFC 9112, section 2.2
+		text = text[2:]
+	}
+	first, rest, ok := line(text)
+	if !ok {
+		return h, errLineEnd
+	}
+	if refusal := h.requestLine(first); refusal != nil {
+		return h, refusal
+	}
+	switch {
+	case len(h.Target) > limits.Size:
+		return h, errTargetSize
+	case len(in) > limits.Size:
+		return h, errHeadSize
+	}
+	var refusal *Refusal
+	if h.Fields, refusal = parseFields(fields, rest, limits.Fields); refusal != nil {
+		return h, refusal
+	}
+	return h, h.requestFraming()
+}
+
+// requestLine reads the first line (RFC 9112, section 3).
+func (h *Head) requestLine(s string) *Refusal {
+	method, s, ok := strings.Cut(s, " ")
+	if !ok {
+		return errStartLine
+	}
+	target, version, ok := strings.Cut(s, " ")
+	if !ok {
+		return errStartLine
+	}
+	h.Method, h.Target = method, target
+	switch {
+	case method == "" || !all(method, inToken):
+		return errMethod
+	case target == "" || !all(target, inTarget):
+		return errTarget
+	}
+	return h.version(version)
+}
+
+// version reads the name of a version (RFC 9112, section 2.3). A later minor version is
+// taken for 1.1.
+func (h *Head) version(s string) *Refusal {
+	digits, ok := strings.CutPrefix(s, "HTTP/")
+	if !ok || len(digits) != 3 || digits[1] != '.' || digits[0] < '0' || digits[0] > '9' || digits[2] < '0' || digits[2] > '9' {
+		return errStartLine
+	}
+	if digits[0] != '1' {
+		return errVersion
+	}
+	h.Minor = min(int(digits[2]-'0'), 1)
+	return nil
+}
+
+// requestFraming reads what the fields say of the host, the body and the connection.
+func (h *Head) requestFraming() *Refusal {
+	hosts, lengths, codings := 0, 0, 0
+	var host, length, coding string
+	var keep bool
+	for i := range h.Fields {
+		switch f := &h.Fields[i]; f.ID {
+		case Host:
+			hosts, host = hosts+1, f.Value
+		case ContentLength:
+			lengths, length = lengths+1, f.Value
+		case TransferEncoding:
+			codings, coding = codings+1, f.Value
+		case Connection:
+			h.Close = h.Close || hasToken(f.Value, "close")
+			h.Upgrades = h.Upgrades || hasToken(f.Value, "upgrade")
+			keep = keep || hasToken(f.Value, "keep-alive")
+		case Expect:
+			if len(f.Value) != len("100-continue") || !equalFold(f.Value, "100-continue") {
+				return errExpect
+			}
+			h.Expects = h.Minor > 0
+		}
+	}
+	h.Close = h.Close || h.Minor == 0 && !keep
+	if refusal := h.setHost(hosts, host); refusal != nil {
+		return refusal
+	}
+	switch {
+	case codings > 0 && h.Minor == 0:
+		return errTEOld
+	case codings > 0 && lengths > 0:
+		return errLengthTE
+	case codings > 1 || codings == 1 && (len(coding) != len("chunked") || !equalFold(coding, "chunked")):
+		return errTE
+	case codings == 1:
+		h.Length = Chunks
+	case lengths > 1:
+		return errLength
+	case lengths == 1:
+		var ok bool
+		if h.Length, ok = parseLength(length); !ok {
+			return errLength
+		}
+	}
+	h.Expects = h.Expects && h.Length != 0
+	return nil
+}
+
+// setHost checks the Host field (RFC 9112, section 3.2) and finds the host of the request.
+func (h *Head) setHost(n int, host string) *Refusal {
+	switch {
+	case n > 1:
+		return errHostSeveral
+	case n == 0 && h.Minor > 0:
+		return errHostMissing
+	case host == "" && h.Minor > 0 || !all(host, inHost):
+		return errHost
+	}
+	h.Host = host
+	if h.Target[0] == '/' || h.Target == "*" {
+		return nil
+	}
+	if h.Method == "CONNECT" {
+		return nil // whose target is a host and a port
+	}
+	authority, ok := authorityOf(h.Target)
+	if !ok {
+		return errTarget
+	}
+	h.Host = authority // RFC 9112, section 3.2.2
+	return nil
+}
+
+// authorityOf returns the host and port of a target in absolute form, without user
+// information, which such a target must not have (RFC 9110, section 4.2.4).
+func authorityOf(target string) (authority string, ok bool) {
+	scheme, rest, ok := strings.Cut(target, "://")
+	if !ok || !isHTTP(scheme) {
+		return "", false
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return rest, rest != "" && all(rest, inHost)
+}
+
+func isHTTP(scheme string) bool {
+	return len(scheme) == 4 && equalFold(scheme, "http") || len(scheme) == 5 && equalFold(scheme, "https")
+}
