@@ -25,31 +25,32 @@ var layers = map[string][]string{
 		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/translate",
 		"sluice/proxy/backend", "sluice/proxy/compress", "sluice/proxy/relay",
-		"sluice/internal/cookie", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/telemetry", "github.com/rs/zerolog",
+		"sluice/internal/cookie", "sluice/internal/header", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/telemetry", "github.com/rs/zerolog",
 	},
 	"proxy/translate": {
 		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/tlsconf/certfile", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/headers", "sluice/proxy/probe",
 		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
-		"sluice/internal/limit", "github.com/gobwas/ws",
+		"sluice/internal/header", "sluice/internal/limit", "github.com/gobwas/ws",
 	},
 	"proxy/serve": {
 		"sluice/route", "sluice/tlsconf", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/clientio", "sluice/proxy/headers",
 		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
-		"sluice/internal/cookie", "sluice/internal/httpsyntax", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/telemetry", "sluice/internal/wire",
+		"sluice/internal/cookie", "sluice/internal/fieldname", "sluice/internal/header", "sluice/internal/httpsyntax", "sluice/internal/limit", "sluice/internal/message",
+		"sluice/internal/telemetry", "sluice/internal/wire",
 		"github.com/gobwas/ws", "github.com/rs/zerolog",
 	},
 	"proxy/listen": {
 		"sluice/proxy/clientio", "sluice/internal/limit", "sluice/internal/telemetry", "sluice/internal/wire",
 		"github.com/pires/go-proxyproto", "github.com/rs/zerolog", "golang.org/x/sys/unix",
 	},
-	"proxy/probe": {"sluice/upgrade", "sluice/proxy/backend", "github.com/gobwas/ws"},
+	"proxy/probe": {"sluice/upgrade", "sluice/proxy/backend", "sluice/internal/header", "github.com/gobwas/ws"},
 
 	"proxy/clientio": {"sluice/internal/limit", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},
-	"proxy/headers":  {"sluice/internal/fieldname", "sluice/internal/httpsyntax"},
+	"proxy/headers":  {"sluice/internal/fieldname", "sluice/internal/header", "sluice/internal/httpsyntax"},
 	"tlsconf":        {"sluice/internal/httpsyntax", "sluice/tlsconf/acme", "sluice/tlsconf/certfile", "sluice/tlsconf/localca", "sluice/internal/atomicfile"},
-	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/message", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},
+	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/header", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/message", "sluice/internal/wire"},
 	"proxy/backend":  {"sluice/internal/limit", "sluice/proxy/backend/balance", "sluice/proxy/backend/dial", "sluice/proxy/backend/dns"},
 	"config": {
 		"sluice/config/decode", "sluice/config/report", "sluice/config/schema", "sluice/config/spelling", "sluice/config/units",
@@ -61,10 +62,10 @@ var layers = map[string][]string{
 	"config/report":   {"sluice/internal/httpsyntax"},
 	"config/units":    {},
 
-	"route":          {"sluice/internal/httpsyntax", "sluice/internal/message"},
-	"proxy/answer":   {"sluice/internal/httpsyntax", "sluice/internal/message"},
-	"proxy/compress": {"sluice/internal/message", "github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
-	"proxy/forward":  {"sluice/internal/fieldname", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/message", "golang.org/x/net/http/httpguts"},
+	"route":          {"sluice/internal/header", "sluice/internal/httpsyntax"},
+	"proxy/answer":   {"sluice/internal/header", "sluice/internal/httpsyntax", "sluice/internal/message"},
+	"proxy/compress": {"sluice/internal/header", "sluice/internal/message", "github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
+	"proxy/forward":  {"sluice/internal/fieldname", "sluice/internal/header", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/message"},
 
 	"proxy/relay":           {"sluice/proxy/relay/core", "sluice/proxy/relay/epoll", "sluice/proxy/relay/portable", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/wire"},
 	"proxy/relay/epoll":     {"sluice/proxy/relay/core", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/loop", "sluice/internal/record", "sluice/internal/wire", "golang.org/x/sys/unix"},
@@ -77,7 +78,7 @@ var layers = map[string][]string{
 	"proxy/backend/dial":    {"sluice/internal/limit", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/http2"},
 	"proxy/backend/dns":     {"sluice/internal/limit", "golang.org/x/net/dns/dnsmessage"},
 
-	"internal/cookie":    {"sluice/internal/message"},
+	"internal/cookie":    {"sluice/internal/header", "sluice/internal/message"},
 	"internal/telemetry": {"sluice/internal/frame", "sluice/internal/limit", "github.com/gobwas/ws", "github.com/rs/zerolog"},
 	"tlsconf/acme":       {"sluice/tlsconf/certfile", "sluice/internal/atomicfile", "sluice/internal/pemfile", "golang.org/x/crypto/acme", "golang.org/x/crypto/acme/autocert"},
 	"tlsconf/certfile":   {"sluice/internal/pemfile"},
@@ -85,13 +86,15 @@ var layers = map[string][]string{
 
 	"internal/atomicfile":      {},
 	"internal/frame":           {"sluice/internal/limit", "github.com/gobwas/ws"},
-	"internal/fieldname":       {},
-	"internal/hop":             {},
+	"internal/fieldname":       {"sluice/internal/header"},
+	"internal/h1":              {"sluice/internal/header"},
+	"internal/header":          {"sluice/internal/httpsyntax"},
+	"internal/hop":             {"sluice/internal/header"},
 	"internal/httpsyntax":      {},
 	"internal/clock":           {},
 	"internal/limit":           {"golang.org/x/sys/unix"},
 	"internal/loop":            {"sluice/internal/clock", "sluice/internal/record", "golang.org/x/sys/unix"},
-	"internal/message":         {},
+	"internal/message":         {"sluice/internal/header"},
 	"internal/pemfile":         {},
 	"internal/record":          {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},
 	"internal/wire":            {"golang.org/x/sys/unix"},
@@ -102,7 +105,7 @@ var layers = map[string][]string{
 }
 
 // inTests is what the tests of any package may import besides.
-var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
+var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http/httpguts", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
 
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()

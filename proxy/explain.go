@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"sluice/config"
+	"sluice/internal/header"
 	"sluice/internal/message"
 	"sluice/proxy/serve"
 	"sluice/proxy/translate"
@@ -81,7 +82,7 @@ func Explain(cfg *config.Config, q Question) (*Explanation, error) {
 
 func (q *Question) message() *message.Request {
 	return &message.Request{
-		Method: q.Method, Host: q.URL.Host, Path: message.PathOf(q.URL), RawQuery: q.URL.RawQuery, Header: message.HeaderOf(q.Header),
+		Method: q.Method, Host: q.URL.Host, Path: message.PathOf(q.URL), RawQuery: q.URL.RawQuery, Header: header.FromHTTP(q.Header),
 	}
 }
 

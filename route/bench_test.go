@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/internal/message"
+	"sluice/internal/header"
 	"sluice/route"
 )
 
@@ -39,7 +39,7 @@ type namedRequest struct {
 }
 
 func manyRequests() []namedRequest {
-	header := message.HeaderOf(http.Header{"X-Version": {"1", "2"}, "Accept": {"*/*"}})
+	header := header.FromHTTP(http.Header{"X-Version": {"1", "2"}, "Accept": {"*/*"}})
 	return []namedRequest{
 		{"exact", route.Request{Method: "GET", Host: "h500.example.com", Path: "/api/v1/users"}},
 		{"prefix", route.Request{Method: "GET", Host: "h500.example.com", Path: "/static/app.js"}},

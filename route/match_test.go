@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/internal/message"
+	"sluice/internal/header"
 	"sluice/route"
 )
 
@@ -96,12 +96,12 @@ func TestMatchByConditions(t *testing.T) {
 	if len(conflicts) > 0 {
 		t.Fatal(conflicts)
 	}
-	header := func(kv ...string) message.Header {
+	header := func(kv ...string) header.Fields {
 		h := http.Header{}
 		for i := 0; i < len(kv); i += 2 {
 			h.Add(kv[i], kv[i+1])
 		}
-		return message.HeaderOf(h)
+		return header.FromHTTP(h)
 	}
 	tests := []struct {
 		name    string
@@ -233,7 +233,7 @@ func FuzzMatch(f *testing.F) {
 		if len(conflicts) > 0 {
 			return
 		}
-		q := route.Request{Method: "GET", Query: askedQuery, Header: message.HeaderOf(http.Header{http.CanonicalHeaderKey(name): {askedValue}})}
+		q := route.Request{Method: "GET", Query: askedQuery, Header: header.FromHTTP(http.Header{http.CanonicalHeaderKey(name): {askedValue}})}
 		var err1, err2 error
 		q.Host, err1 = route.CleanHost(askedHost)
 		q.Path, err2 = route.Clean(askedPath)

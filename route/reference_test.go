@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"sluice/internal/message"
+	"sluice/internal/header"
 	"sluice/route"
 )
 
@@ -99,7 +99,7 @@ func meets(p route.Pattern, r route.Request) (rest string, ok bool) {
 		return "", false
 	}
 	for name, want := range p.Headers {
-		values := r.Header.Values(http.CanonicalHeaderKey(name))
+		values := slices.Collect(r.Header.Named(name))
 		if len(values) == 0 || want != "*" && !slices.Contains(values, want) {
 			return "", false
 		}
@@ -134,7 +134,7 @@ var (
 )
 
 // headers returns all header sections of a few values, one of which is in no pattern.
-func headers() (list []message.Header) {
+func headers() (list []header.Fields) {
 	values := [][]string{nil, {"1"}, {"2"}, {"3"}, {"2", "1"}}
 	for _, x := range values {
 		for _, y := range values {
@@ -145,7 +145,7 @@ func headers() (list []message.Header) {
 			if y != nil {
 				h["Y"] = y
 			}
-			list = append(list, message.HeaderOf(h))
+			list = append(list, header.FromHTTP(h))
 		}
 	}
 	return list

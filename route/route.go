@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"sluice/internal/message"
+	"sluice/internal/header"
 )
 
 // Entry is a route to compile: what it matches, and the value that a match returns.
@@ -23,7 +23,7 @@ type Request struct {
 	Host      string // from [CleanHost]
 	Path      string // from [Clean]; a target that is no path, such as the "*" of OPTIONS, matches no route
 	Query     string // escaped, without '?'
-	Header    message.Header
+	Header    header.Fields
 	WebSocket bool // a WebSocket handshake; it counts as GET, also over HTTP/2, where its method is CONNECT
 }
 

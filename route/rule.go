@@ -2,11 +2,10 @@ package route
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 
+	"sluice/internal/header"
 	"sluice/internal/httpsyntax"
-	"sluice/internal/message"
 )
 
 // rule is a compiled route.
@@ -110,9 +109,13 @@ func (r *rule[T]) admits(q *Request) Miss {
 }
 
 // inHeader reports whether one of the values of the header is that of c. Case counts.
-func (c condition) inHeader(h message.Header) bool {
-	values := h.Values(c.name)
-	return c.value == anyValue && len(values) > 0 || slices.Contains(values, c.value)
+func (c condition) inHeader(h header.Fields) bool {
+	for i := range h {
+		if f := &h[i]; f.Is(c.name) && (c.value == anyValue || f.Value == c.value) {
+			return true
+		}
+	}
+	return false
 }
 
 // inQuery reports whether one of the parameters of an escaped query is c. A name or value with a

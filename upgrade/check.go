@@ -6,14 +6,13 @@ package upgrade
 
 import (
 	"encoding/base64"
+	"iter"
 	"net/http"
-	"net/textproto"
 	"slices"
 	"strings"
 
-	"golang.org/x/net/http/httpguts"
-
 	"sluice/internal/fieldname"
+	"sluice/internal/header"
 	"sluice/internal/hop"
 	"sluice/internal/httpsyntax"
 	"sluice/internal/message"
@@ -23,12 +22,12 @@ import (
 // what belongs to the client's own connection: the key, the version and the
 // hop-by-hop headers.
 type Request struct {
-	Host       string      // for the backend's Host header
-	Path       string      // request target: escaped path and query
-	Origin     string      // as sent; "" if there is none, as from clients that are no browsers
-	Protocols  []string    // subprotocols in the client's order
-	Extensions string      // the offers of permessage-deflate; other extensions are dropped
-	Header     http.Header // the other headers; owned by the Request
+	Host       string        // for the backend's Host header
+	Path       string        // request target: escaped path and query
+	Origin     string        // as sent; "" if there is none, as from clients that are no browsers
+	Protocols  []string      // subprotocols in the client's order
+	Extensions string        // the offers of permessage-deflate; other extensions are dropped
+	Header     header.Fields // the other headers; owned by the Request
 
 	key string // of the client
 }
@@ -49,41 +48,40 @@ func (r *Refusal) Error() string { return r.Reason }
 // as a plain request.
 func Wanted(r *message.Request) bool {
 	return r.ProtoMajor == 1 && r.ProtoMinor >= 1 &&
-		httpguts.HeaderValuesContainsToken(r.Header.Values("Connection"), "upgrade") &&
-		httpguts.HeaderValuesContainsToken(r.Header.Values("Upgrade"), "websocket")
+		r.Header.HasToken(header.Connection, "upgrade") && r.Header.HasToken(header.Upgrade, "websocket")
 }
 
 // Check reads and checks the handshake r (RFC 6455, section 4.2.1), which must be
 // [Wanted]. The Request's path is that of r; a caller that rewrites paths changes
 // it before the offer.
 func Check(r *message.Request) (*Request, *Refusal) {
-	key := r.Header.Get("Sec-Websocket-Key")
+	key := r.Header.Get(header.SecWebSocketKey)
 	switch {
 	case r.Method != http.MethodGet:
 		return nil, badRequest("A WebSocket handshake must be a GET request.")
 	case r.ContentLength != 0 || r.Chunked:
 		return nil, badRequest("A WebSocket handshake must not have a body.")
-	case len(r.Header.Values("Sec-Websocket-Version")) != 1 || r.Header.Get("Sec-Websocket-Version") != "13":
+	case r.Header.Count(header.SecWebSocketVersion) != 1 || r.Header.Get(header.SecWebSocketVersion) != "13":
 		return nil, UpgradeRequired("Only version 13 of the WebSocket protocol is spoken here (RFC 6455).")
-	case len(r.Header.Values("Sec-Websocket-Key")) != 1 || !validKey(key):
+	case r.Header.Count(header.SecWebSocketKey) != 1 || !validKey(key):
 		return nil, badRequest("The Sec-WebSocket-Key header must be there once, with 16 bytes in base64.")
-	case len(r.Header.Values("Origin")) > 1:
+	case r.Header.Count(header.Origin) > 1:
 		return nil, badRequest("The Origin header must be there at most once.")
 	case !strings.HasPrefix(r.Path, "/"):
 		return nil, badRequest("The request target must be a path or a URL with a host.")
 	}
-	protocols, ok := tokens(r.Header.Values("Sec-Websocket-Protocol"))
+	protocols, ok := tokens(r.Header.Elements(header.SecWebSocketProtocol))
 	if !ok {
 		return nil, badRequest("The Sec-WebSocket-Protocol header must be a list of different tokens.")
 	}
-	offers, ok := deflateOffers(r.Header.Values("Sec-Websocket-Extensions"))
+	offers, ok := deflateOffers(slices.Collect(r.Header.Values(header.SecWebSocketExtensions)))
 	if !ok {
 		return nil, badRequest("The Sec-WebSocket-Extensions header is malformed.")
 	}
 	q := &Request{
 		Host:       r.Host,
 		Path:       r.WithQuery(r.Path),
-		Origin:     r.Header.Get("Origin"),
+		Origin:     r.Header.Get(header.Origin),
 		Protocols:  protocols,
 		Extensions: offers,
 		Header:     endToEnd(r.Header.Clone()),
@@ -119,20 +117,13 @@ func validKey(key string) bool {
 	return err == nil && n == 16
 }
 
-// tokens reads a list of different tokens. It ignores empty elements (RFC 9110,
-// section 5.6.1.2).
-func tokens(values []string) (list []string, ok bool) {
-	for _, v := range values {
-		for t := range strings.SplitSeq(v, ",") {
-			t = textproto.TrimString(t)
-			switch {
-			case t == "":
-			case !httpsyntax.IsToken(t) || slices.Contains(list, t):
-				return nil, false
-			default:
-				list = append(list, t)
-			}
+// tokens returns the elements of a list that has to have different tokens.
+func tokens(elements iter.Seq[string]) (list []string, ok bool) {
+	for t := range elements {
+		if !httpsyntax.IsToken(t) || slices.Contains(list, t) {
+			return nil, false
 		}
+		list = append(list, t)
 	}
 	return list, true
 }
@@ -142,9 +133,9 @@ var handshakeFields = fieldname.NewSet("Sec-WebSocket-*")
 
 // endToEnd removes the hop-by-hop headers and the fields of the handshake from h,
 // and returns it.
-func endToEnd(h http.Header) http.Header {
-	hop.Strip(h)
-	delete(h, "Content-Length")
-	handshakeFields.Strip(h)
+func endToEnd(h header.Fields) header.Fields {
+	hop.Strip(&h)
+	h.Del(header.ContentLength)
+	handshakeFields.Strip(&h)
 	return h
 }

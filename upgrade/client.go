@@ -32,7 +32,7 @@ func NewHTTP1Client(w http.ResponseWriter, q *Request) *HTTP1Client { return &HT
 func (c *HTTP1Client) Refuse(a *Answer) error {
 	defer a.Body.Close()
 	h := c.w.Header()
-	maps.Copy(h, a.Header)
+	maps.Copy(h, a.Header.HTTP())
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // otherwise the server guesses one
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/header"
 	"sluice/internal/wire"
 	"sluice/internal/wstest"
 )
@@ -57,7 +58,7 @@ func TestAcceptReturnsTheConnectionAndItsEarlyBytes(t *testing.T) {
 			dial := serve(t, secure, func(c *HTTP1Client) {
 				side, err := c.Accept(&Answer{
 					Status: 101, Protocol: "v1", Extensions: "permessage-deflate",
-					Header: http.Header{"Set-Cookie": {"a=1"}, "X-A": {"1\r\nX-B: 2"}},
+					Header: header.FromHTTP(http.Header{"Set-Cookie": {"a=1"}, "X-A": {"1\r\nX-B: 2"}}),
 				})
 				if err != nil {
 					t.Errorf("Accept: %v", err)
@@ -112,15 +113,15 @@ func TestRefuse(t *testing.T) {
 		err    error
 		want   string // what the client gets, without Date
 	}{
-		{name: "401", answer: Answer{Status: 401, Header: http.Header{"Www-Authenticate": {"Basic"}, "Content-Type": {"text/plain"}, "Content-Length": {"3"}}}, body: strings.NewReader("who"),
+		{name: "401", answer: Answer{Status: 401, Header: header.FromHTTP(http.Header{"Www-Authenticate": {"Basic"}, "Content-Type": {"text/plain"}, "Content-Length": {"3"}})}, body: strings.NewReader("who"),
 			want: "HTTP/1.1 401 Unauthorized\r\nContent-Length: 3\r\nContent-Type: text/plain\r\nWww-Authenticate: Basic\r\n\r\nwho"},
-		{name: "no Content-Type is added", answer: Answer{Status: 404, Header: http.Header{"Content-Length": {"6"}}}, body: strings.NewReader("<html>"),
+		{name: "no Content-Type is added", answer: Answer{Status: 404, Header: header.FromHTTP(http.Header{"Content-Length": {"6"}})}, body: strings.NewReader("<html>"),
 			want: "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<html>"},
-		{name: "426", answer: Answer{Status: 426, Header: http.Header{"Sec-WebSocket-Version": {"8"}, "Upgrade": {"websocket"}, "Connection": {"Upgrade"}, "Content-Length": {"0"}}}, body: strings.NewReader(""),
+		{name: "426", answer: Answer{Status: 426, Header: header.FromHTTP(http.Header{"Sec-WebSocket-Version": {"8"}, "Upgrade": {"websocket"}, "Connection": {"Upgrade"}, "Content-Length": {"0"}})}, body: strings.NewReader(""),
 			want: "HTTP/1.1 426 Upgrade Required\r\nConnection: Upgrade\r\nContent-Length: 0\r\nSec-WebSocket-Version: 8\r\nUpgrade: websocket\r\n\r\n"},
-		{name: "204", answer: Answer{Status: 204, Header: http.Header{"Content-Length": {"0"}}}, body: strings.NewReader(""),
+		{name: "204", answer: Answer{Status: 204, Header: header.FromHTTP(http.Header{"Content-Length": {"0"}})}, body: strings.NewReader(""),
 			want: "HTTP/1.1 204 No Content\r\n\r\n"},
-		{name: "cut off", answer: Answer{Status: 500, Header: http.Header{"Content-Length": {"9"}, "Content-Type": {"x/y"}}}, body: io.MultiReader(strings.NewReader("half"), errReader{broken}), err: broken,
+		{name: "cut off", answer: Answer{Status: 500, Header: header.FromHTTP(http.Header{"Content-Length": {"9"}, "Content-Type": {"x/y"}})}, body: io.MultiReader(strings.NewReader("half"), errReader{broken}), err: broken,
 			want: "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 9\r\nContent-Type: x/y\r\n\r\nhalf"},
 	}
 	for _, tt := range tests {
@@ -162,7 +163,7 @@ func TestRefuseStreams(t *testing.T) {
 	r, w := io.Pipe()
 	c := serve(t, false, func(c *HTTP1Client) {
 		defer r.Close()
-		c.Refuse(&Answer{Status: 401, Header: http.Header{}, Body: r})
+		c.Refuse(&Answer{Status: 401, Header: header.FromHTTP(http.Header{}), Body: r})
 	})()
 	t.Cleanup(func() { w.Close() }) // before the server is closed
 	io.WriteString(c, wstest.Handshake("/"))

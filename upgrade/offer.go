@@ -8,8 +8,9 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
+
+	"sluice/internal/header"
 )
 
 // maxRefusalTime is how long the body of a refusal may take, from the backend
@@ -19,7 +20,7 @@ const maxRefusalTime = 30 * time.Second
 // An Answer is the answer of a backend to a handshake.
 type Answer struct {
 	Status     int           // 101, or that of a refusal
-	Header     http.Header   // the end-to-end headers
+	Header     header.Fields // the end-to-end headers
 	Protocol   string        // the subprotocol agreed on; "" for none
 	Extensions string        // the extensions agreed on; "" for none
 	Body       io.ReadCloser // of a refusal: reads from the backend; Close closes the connection
@@ -74,33 +75,35 @@ func Offer(ctx context.Context, stream Stream, dial Dial, q *Request) (net.Conn,
 	return c, a, nil
 }
 
-// accepted returns the answer of an acceptance with the headers h, after it has
-// checked that h chooses only what q offers.
-func (q *Request) accepted(h http.Header) (*Answer, error) {
-	protocol := h.Get("Sec-Websocket-Protocol")
-	agreed, fits := deflateAnswer(h["Sec-Websocket-Extensions"], q.Extensions)
+// accepted returns the answer of an acceptance with the headers h, which are its
+// own from then on, after it has checked that h chooses only what q offers.
+func (q *Request) accepted(h header.Fields) (*Answer, error) {
+	protocol, extensions := h.Get(header.SecWebSocketProtocol), slices.Collect(h.Values(header.SecWebSocketExtensions))
+	agreed, fits := deflateAnswer(extensions, q.Extensions)
 	switch {
-	case len(h["Sec-Websocket-Protocol"]) > 1 || protocol != "" && !slices.Contains(q.Protocols, protocol):
+	case h.Count(header.SecWebSocketProtocol) > 1 || protocol != "" && !slices.Contains(q.Protocols, protocol):
 		return nil, &backendError{fmt.Sprintf("the backend chose the subprotocol %q, which was not offered", protocol)}
 	case !fits:
-		return nil, &backendError{fmt.Sprintf("the backend chose the extensions %q, which were not offered", h["Sec-Websocket-Extensions"])}
+		return nil, &backendError{fmt.Sprintf("the backend chose the extensions %q, which were not offered", extensions)}
 	}
-	return &Answer{Status: http.StatusSwitchingProtocols, Header: endToEnd(h.Clone()), Protocol: protocol, Extensions: agreed}, nil
+	return &Answer{Status: http.StatusSwitchingProtocols, Header: endToEnd(h), Protocol: protocol, Extensions: agreed}, nil
 }
 
 // refused returns the answer of a refusal, whose body reads from c.
 func refused(c net.Conn, resp *http.Response) *Answer {
-	h := endToEnd(resp.Header.Clone())
-	for name, values := range resp.Header {
-		if rest, ok := strings.CutPrefix(name, "Sec-Websocket-"); ok && rest != "Accept" {
-			h["Sec-WebSocket-"+rest] = values // in a 426: the versions that the backend speaks
+	all := header.FromHTTP(resp.Header)
+	h := endToEnd(all.Clone())
+	for _, f := range all {
+		if handshakeFields.Has(f.Name) && f.ID != header.SecWebSocketAccept {
+			h = append(h, f) // in a 426: the versions that the backend speaks
 		}
 	}
 	if resp.StatusCode == http.StatusUpgradeRequired {
-		h["Upgrade"], h["Connection"] = []string{"websocket"}, []string{"Upgrade"}
+		h.Set(header.Upgrade, "websocket")
+		h.Set(header.Connection, "Upgrade")
 	}
 	if resp.ContentLength >= 0 {
-		h["Content-Length"] = []string{fmt.Sprint(resp.ContentLength)}
+		h.Set(header.ContentLength, fmt.Sprint(resp.ContentLength))
 	}
 	return &Answer{Status: resp.StatusCode, Header: h, Body: &body{resp.Body, c}}
 }

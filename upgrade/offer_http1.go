@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
+	"sluice/internal/header"
 )
 
 const (
@@ -86,15 +86,15 @@ func isNet(err error) bool {
 // verify checks a 101, whose Sec-WebSocket-Accept must be accept, and takes the
 // bytes that came with it.
 func (q *Request) verify(resp *http.Response, br *bufio.Reader, accept string) (*Answer, error) {
-	h := resp.Header
+	h := header.FromHTTP(resp.Header)
 	switch {
 	case resp.ProtoMajor != 1 || resp.ProtoMinor < 1:
 		return nil, &backendError{"the backend switches protocols over " + resp.Proto}
-	case !strings.EqualFold(h.Get("Upgrade"), "websocket") || len(h["Upgrade"]) != 1:
+	case !strings.EqualFold(h.Get(header.Upgrade), "websocket") || h.Count(header.Upgrade) != 1:
 		return nil, &backendError{"the backend's 101 does not say Upgrade: websocket"}
-	case !httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade"):
+	case !h.HasToken(header.Connection, "upgrade"):
 		return nil, &backendError{"the backend's 101 does not say Connection: Upgrade"}
-	case len(h["Sec-Websocket-Accept"]) != 1 || h.Get("Sec-Websocket-Accept") != accept:
+	case h.Count(header.SecWebSocketAccept) != 1 || h.Get(header.SecWebSocketAccept) != accept:
 		return nil, &backendError{"the backend's Sec-WebSocket-Accept is missing or does not fit the key"}
 	}
 	a, err := q.accepted(h)
@@ -127,8 +127,8 @@ func writeHandshakeFields(b *bytes.Buffer, protocol, extensions string) {
 
 // writeHeader writes h, without what would break a line, and the empty line
 // after it.
-func writeHeader(b *bytes.Buffer, h http.Header) {
-	h.Write(b) // sorted; writing to a bytes.Buffer does not fail
+func writeHeader(b *bytes.Buffer, h header.Fields) {
+	b.Write(h.Append(b.AvailableBuffer()))
 	b.WriteString("\r\n")
 }
 

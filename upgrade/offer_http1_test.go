@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sluice/internal/header"
 	"sluice/internal/wstest"
 )
 
@@ -23,7 +25,7 @@ import (
 func offered() *Request {
 	return &Request{
 		Host: "example.com", Path: "/chat", Protocols: []string{"v1", "v2"},
-		Extensions: "permessage-deflate; client_max_window_bits", Header: http.Header{"Cookie": {"a=1"}},
+		Extensions: "permessage-deflate; client_max_window_bits", Header: header.FromHTTP(http.Header{"Cookie": {"a=1"}}),
 	}
 }
 
@@ -97,7 +99,7 @@ func TestOfferAccepted(t *testing.T) {
 			if a.Status != 101 || a.Protocol != tt.protocol || a.Extensions != tt.agreed || a.Deflate() != (tt.agreed != "") || a.Body != nil {
 				t.Errorf("Offer = %+v; want protocol %q, extensions %q", a, tt.protocol, tt.agreed)
 			}
-			if len(a.Header) != len(tt.header) || !slices.Equal(a.Header["Set-Cookie"], tt.header["Set-Cookie"]) {
+			if !maps.EqualFunc(a.Header.HTTP(), tt.header, slices.Equal) {
 				t.Errorf("Offer = header %v; want %v", a.Header, tt.header)
 			}
 			rest, err := io.ReadAll(c)
@@ -201,12 +203,7 @@ func TestOfferRefused(t *testing.T) {
 			if a.Status != tt.status || string(body) != tt.body || err != nil {
 				t.Errorf("Offer = status %d, body of %d bytes %.20q, %v; want %d, %d bytes %.20q", a.Status, len(body), body, err, tt.status, len(tt.body), tt.body)
 			}
-			for name, values := range tt.header {
-				if !slices.Equal(a.Header[name], values) {
-					t.Errorf("header %s = %q; want %q", name, a.Header[name], values)
-				}
-			}
-			if len(a.Header) != len(tt.header) {
+			if !maps.EqualFunc(a.Header.HTTP(), tt.header, slices.Equal) {
 				t.Errorf("header = %v; want %v", a.Header, tt.header)
 			}
 			if err := a.Body.Close(); err != nil {

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"sluice/internal/header"
 )
 
 // offerHTTP2 offers the handshake over HTTP/2 (RFC 8441, section 5): a 2xx
@@ -38,16 +40,16 @@ func (q *Request) offerHTTP2(ctx context.Context, open Stream) (net.Conn, *Answe
 
 // verifyStream checks the head of the answer to an extended CONNECT.
 func (q *Request) verifyStream(c net.Conn, resp *http.Response) (*Answer, error) {
-	_, hasLength := resp.Header["Content-Length"]
+	h := header.FromHTTP(resp.Header)
 	switch {
 	case resp.StatusCode < 200 || resp.StatusCode > 999:
 		return nil, &backendError{fmt.Sprintf("the answer to the handshake has the status %d", resp.StatusCode)}
 	case resp.StatusCode >= 300:
 		return refused(c, resp), c.SetDeadline(time.Now().Add(maxRefusalTime))
-	case hasLength: // RFC 9110, section 9.3.6
+	case h.Has(header.ContentLength): // RFC 9110, section 9.3.6
 		return nil, &backendError{fmt.Sprintf("the backend's %d to the handshake has a Content-Length: the stream would end there", resp.StatusCode)}
 	}
-	return q.accepted(resp.Header)
+	return q.accepted(h)
 }
 
 // extendedConnect returns the extended CONNECT of the handshake, without the
@@ -57,8 +59,8 @@ func (q *Request) extendedConnect() (*http.Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the handshake's target %q cannot be sent over HTTP/2: %w", q.Path, err)
 	}
-	h := q.Header.Clone()
-	if _, ok := h["User-Agent"]; !ok {
+	h := q.Header.HTTP()
+	if !q.Header.Has(header.UserAgent) {
 		h["User-Agent"] = nil // otherwise Go sends its own
 	}
 	h[":protocol"] = []string{"websocket"}

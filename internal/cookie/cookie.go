@@ -5,6 +5,7 @@ package cookie
 import (
 	"net/http"
 
+	"sluice/internal/header"
 	"sluice/internal/message"
 )
 
@@ -32,9 +33,9 @@ func (c *Cookie) ID(r *message.Request) (id uint64, ok bool) {
 
 // Set adds a Set-Cookie field with an ID to the header of an answer. Secure says
 // that the client may send it back over TLS only.
-func (c *Cookie) Set(h http.Header, id uint64, secure bool) {
+func (c *Cookie) Set(h *header.Fields, id uint64, secure bool) {
 	next := c.Attrs
 	next.Value = c.Key.sign(c.Purpose, id)
 	next.Secure = secure
-	h.Add("Set-Cookie", next.String())
+	h.Add(header.SetCookie, next.String())
 }

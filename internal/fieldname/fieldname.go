@@ -4,8 +4,9 @@
 package fieldname
 
 import (
-	"net/http"
 	"strings"
+
+	"sluice/internal/header"
 )
 
 // Fold returns the one spelling that all names share which a program may take for name: lower case,
@@ -79,13 +80,9 @@ func begins(name, prefix string) bool {
 }
 
 // Strip removes from h the fields whose names are in the set.
-func (s *Set) Strip(h http.Header) {
+func (s *Set) Strip(h *header.Fields) {
 	if len(s.names) == 0 && len(s.prefixes) == 0 {
 		return
 	}
-	for name := range h {
-		if s.Has(name) {
-			delete(h, name)
-		}
-	}
+	h.DelFunc(func(f *header.Field) bool { return s.Has(f.Name) })
 }

@@ -1,11 +1,15 @@
 package h1
 
-import "strings"
+import (
+	"strings"
+
+	"sluice/internal/header"
+)
 
 // ParseAnswer is [ParseRequest] for the head of an answer to a request with that method.
 // Lines may end with a bare LF (RFC 9112, section 2.2): in must end with an empty line of
 // either kind ([EndOfAnswerHead]).
-func ParseAnswer(in []byte, fields []Field, method string, limits Limits) (Head, *Refusal) {
+func ParseAnswer(in []byte, fields header.Fields, method string, limits Limits) (Head, *Refusal) {
 	h := Head{Size: len(in), Fields: fields}
 	if len(in) > limits.Size {
 		return h, errAnswerSize
@@ -71,21 +75,21 @@ func (h *Head) answerFraming(method string) *Refusal {
 	var keep bool
 	for i := range h.Fields {
 		switch f := &h.Fields[i]; f.ID {
-		case ContentLength:
+		case header.ContentLength:
 			lengths, length = lengths+1, f.Value
-		case TransferEncoding:
+		case header.TransferEncoding:
 			codings, coding = codings+1, f.Value
-		case Connection:
-			h.Close = h.Close || hasToken(f.Value, "close")
-			h.Upgrades = h.Upgrades || hasToken(f.Value, "upgrade")
-			keep = keep || hasToken(f.Value, "keep-alive")
+		case header.Connection:
+			h.Close = h.Close || header.ListHas(f.Value, "close")
+			h.Upgrades = h.Upgrades || header.ListHas(f.Value, "upgrade")
+			keep = keep || header.ListHas(f.Value, "keep-alive")
 		}
 	}
 	h.Close = h.Close || h.Minor == 0 && !keep
 	switch {
 	case codings > 0 && lengths > 0:
 		return errAnswerFraming
-	case codings > 1 || codings == 1 && (h.Minor == 0 || len(coding) != len("chunked") || !equalFold(coding, "chunked")):
+	case codings > 1 || codings == 1 && (h.Minor == 0 || !header.EqualFold(coding, "chunked")):
 		return errAnswerTE
 	case lengths > 1:
 		return errAnswerLength

@@ -1,6 +1,10 @@
 package h1
 
-import "bytes"
+import (
+	"bytes"
+
+	"sluice/internal/header"
+)
 
 // Bounds of what surrounds the data of chunks.
 const (
@@ -14,8 +18,8 @@ const (
 type Body struct {
 	left    int64 // bytes of data to come; with chunks: of this chunk
 	state   bodyState
-	waste   int     // bytes of extensions so far
-	Trailer []Field // after the end of a body in chunks; belongs to the Body
+	waste   int           // bytes of extensions so far
+	Trailer header.Fields // after the end of a body in chunks; belongs to the Body
 }
 
 type bodyState uint8

@@ -1,8 +1,13 @@
+// Package h1 is HTTP/1.1 without I/O (RFC 9112): bytes in, the head of a message or a
+// refusal out, and the framing of bodies. It is strict where the RFC lets an intermediary
+// be strict: what it accepts has one meaning.
 package h1
 
 import (
 	"bytes"
 	"strings"
+
+	"sluice/internal/header"
 )
 
 // What a [Head] says of the length of a body, where it is no number of bytes.
@@ -21,10 +26,10 @@ type Head struct {
 	Status int    // of an answer
 	Reason string // of an answer; may be ""
 
-	Minor  int     // HTTP/1.Minor; 1 for later versions too
-	Fields []Field // in the order in which they were sent
-	Length int64   // of the body in bytes, or Chunks or UntilEnd
-	Size   int     // of the head in bytes
+	Minor  int           // HTTP/1.Minor; 1 for later versions too
+	Fields header.Fields // its strings are parts of the same string, except for known names
+	Length int64         // of the body in bytes, or Chunks or UntilEnd
+	Size   int           // of the head in bytes
 
 	Close    bool // the connection must not be used for another message
 	Expects  bool // the client waits for a 100 before it sends the body
@@ -35,16 +40,6 @@ type Head struct {
 type Limits struct {
 	Size   int // bytes, all of it
 	Fields int // lines of fields
-}
-
-// Get returns the first value of a known field, or "".
-func (h *Head) Get(id ID) string {
-	for i := range h.Fields {
-		if h.Fields[i].ID == id {
-			return h.Fields[i].Value
-		}
-	}
-	return ""
 }
 
 // EndOfHead returns the length of the head that in begins with, or 0 if its end has not
@@ -67,38 +62,27 @@ func line(s string) (first, rest string, ok bool) {
 	return s[:i-1], s[i+1:], true
 }
 
-// trim removes the white space that may stand around a value (RFC 9112, section 5).
-func trim(s string) string {
-	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
-	}
-	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
-		s = s[:len(s)-1]
-	}
-	return s
-}
-
 // parseField reads one line of a field.
-func parseField(text string) (Field, *Refusal) {
+func parseField(text string) (header.Field, *Refusal) {
 	if text[0] == ' ' || text[0] == '\t' {
-		return Field{}, errFold
+		return header.Field{}, errFold
 	}
 	name, value, ok := strings.Cut(text, ":")
 	if !ok || name == "" || !all(name, inToken) { // white space in front of the colon too
-		return Field{}, errName
+		return header.Field{}, errName
 	}
-	if value = trim(value); !all(value, inValue) {
-		return Field{}, errValue
+	if value = header.Trim(value); !all(value, inValue) {
+		return header.Field{}, errValue
 	}
-	f := Field{Name: name, Value: value, ID: Lookup(name)}
-	if f.ID != Other {
-		f.Name = names[f.ID]
+	f := header.Field{Name: name, Value: value, ID: header.Lookup(name)}
+	if f.ID != header.Other {
+		f.Name = f.ID.String()
 	}
 	return f, nil
 }
 
 // parseFields appends the fields in s, which ends with an empty line, to fields.
-func parseFields(fields []Field, s string, most int) ([]Field, *Refusal) {
+func parseFields(fields header.Fields, s string, most int) (header.Fields, *Refusal) {
 	for {
 		text, rest, ok := line(s)
 		switch {
@@ -116,18 +100,6 @@ func parseFields(fields []Field, s string, most int) ([]Field, *Refusal) {
 		fields = append(fields, f)
 		s = rest
 	}
-}
-
-// hasToken reports whether a list has a token, in any case (RFC 9110, section 5.6.1).
-func hasToken(list, token string) bool {
-	for list != "" {
-		var e string
-		e, list, _ = strings.Cut(list, ",")
-		if e = trim(e); len(e) == len(token) && equalFold(e, token) {
-			return true
-		}
-	}
-	return false
 }
 
 // parseLength reads a Content-Length: digits alone (RFC 9110, section 8.6).

@@ -1,13 +1,17 @@
 package h1
 
-import "strings"
+import (
+	"strings"
+
+	"sluice/internal/header"
+)
 
 // ParseRequest reads the head of a request from in, which ends with it ([EndOfHead]). The
 // fields are appended to fields, an empty slice whose memory is used again.
 //
 // The error is a *Refusal. After it nothing is known of where the next request begins:
 // the connection has to be closed.
-func ParseRequest(in []byte, fields []Field, limits Limits) (Head, *Refusal) {
+func ParseRequest(in []byte, fields header.Fields, limits Limits) (Head, *Refusal) {
 	h := Head{Size: len(in), Fields: fields}
 	text := string(in)
 	for strings.HasPrefix(text, "\r\n") { // RFC 9112, section 2.2
@@ -74,18 +78,18 @@ func (h *Head) requestFraming() *Refusal {
 	var keep bool
 	for i := range h.Fields {
 		switch f := &h.Fields[i]; f.ID {
-		case Host:
+		case header.Host:
 			hosts, host = hosts+1, f.Value
-		case ContentLength:
+		case header.ContentLength:
 			lengths, length = lengths+1, f.Value
-		case TransferEncoding:
+		case header.TransferEncoding:
 			codings, coding = codings+1, f.Value
-		case Connection:
-			h.Close = h.Close || hasToken(f.Value, "close")
-			h.Upgrades = h.Upgrades || hasToken(f.Value, "upgrade")
-			keep = keep || hasToken(f.Value, "keep-alive")
-		case Expect:
-			if len(f.Value) != len("100-continue") || !equalFold(f.Value, "100-continue") {
+		case header.Connection:
+			h.Close = h.Close || header.ListHas(f.Value, "close")
+			h.Upgrades = h.Upgrades || header.ListHas(f.Value, "upgrade")
+			keep = keep || header.ListHas(f.Value, "keep-alive")
+		case header.Expect:
+			if !header.EqualFold(f.Value, "100-continue") {
 				return errExpect
 			}
 			h.Expects = h.Minor > 0
@@ -100,7 +104,7 @@ func (h *Head) requestFraming() *Refusal {
 		return errTEOld
 	case codings > 0 && lengths > 0:
 		return errLengthTE
-	case codings > 1 || codings == 1 && (len(coding) != len("chunked") || !equalFold(coding, "chunked")):
+	case codings > 1 || codings == 1 && (!header.EqualFold(coding, "chunked")):
 		return errTE
 	case codings == 1:
 		h.Length = Chunks
@@ -155,5 +159,5 @@ func authorityOf(target string) (authority string, ok bool) {
 }
 
 func isHTTP(scheme string) bool {
-	return len(scheme) == 4 && equalFold(scheme, "http") || len(scheme) == 5 && equalFold(scheme, "https")
+	return header.EqualFold(scheme, "http") || header.EqualFold(scheme, "https")
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/internal/header"
 )
 
 var wide = Limits{Size: 1 << 20, Fields: 100}
@@ -154,24 +156,6 @@ func TestEndOfHead(t *testing.T) {
 	}
 }
 
-func TestLookup(t *testing.T) {
-	for id := Other + 1; id < known; id++ {
-		if names[id] == "" || http.CanonicalHeaderKey(names[id]) != names[id] {
-			t.Errorf("the name of %d is %q", id, names[id])
-		}
-		for _, name := range []string{names[id], strings.ToUpper(names[id]), strings.ToLower(names[id])} {
-			if got := Lookup(name); got != id {
-				t.Errorf("Lookup(%q) = %v; want %v", name, got, id)
-			}
-		}
-	}
-	for _, name := range []string{"", "X", "Hosts", "X-Forwarded-Fo", strings.Repeat("x", 100), "Content_Length"} {
-		if got := Lookup(name); got != Other {
-			t.Errorf("Lookup(%q) = %v; want none", name, got)
-		}
-	}
-}
-
 // What ParseRequest accepts, net/http reads as the same request.
 func FuzzParseRequest(f *testing.F) {
 	for _, seed := range []string{
@@ -213,9 +197,7 @@ func FuzzParseRequest(f *testing.F) {
 		want := make(http.Header)
 		for _, f := range h.Fields {
 			switch f.ID {
-			case Host, TransferEncoding:
-			case Connection:
-				want.Add(f.Name, f.Value)
+			case header.Host, header.TransferEncoding:
 			default:
 				want.Add(f.Name, f.Value)
 			}
@@ -229,7 +211,7 @@ func FuzzParseRequest(f *testing.F) {
 }
 
 func TestParseRequestAllocates(t *testing.T) {
-	fields := make([]Field, 0, 32)
+	fields := make(header.Fields, 0, 32)
 	if n := testing.AllocsPerRun(100, func() { ParseRequest(browserHead, fields, wide) }); n > 1 {
 		t.Errorf("ParseRequest allocates %v times; want 1", n)
 	}
@@ -241,7 +223,7 @@ var browserHead = crlf("GET /assets/app.js?v=3 HTTP/1.1\nHost: www.example.com\n
 	"Accept-Encoding: gzip, deflate, br\nAccept-Language: en-US,en;q=0.9\nCookie: session=0123456789abcdef\n\n")
 
 func BenchmarkParseRequest(b *testing.B) {
-	fields := make([]Field, 0, 32)
+	fields := make(header.Fields, 0, 32)
 	for name, head := range map[string][]byte{"browser": browserHead, "small": crlf("GET / HTTP/1.1\nHost: a.test\n\n")} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

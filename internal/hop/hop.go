@@ -2,24 +2,34 @@
 package hop
 
 import (
-	"net/http"
-	"net/textproto"
-	"strings"
+	"slices"
+
+	"sluice/internal/header"
 )
 
 // Strip removes from h the headers that belong to one connection (RFC 9110, section 7.6.1): those
 // that Connection names, and those that always do. It removes "Proxy" too, which CGI programs take
 // for the address of a proxy to use (CVE-2016-5385).
-func Strip(h http.Header) {
-	for _, v := range h["Connection"] {
-		for name := range strings.SplitSeq(v, ",") {
-			h.Del(textproto.TrimString(name))
+func Strip(h *header.Fields) {
+	named := namedByConnection(*h)
+	h.DelFunc(func(f *header.Field) bool {
+		switch f.ID {
+		case header.Connection, header.ProxyConnection, header.KeepAlive, header.TE, header.Trailer, header.TransferEncoding,
+			header.Upgrade, header.HTTP2Settings, header.Proxy, header.ProxyAuthenticate, header.ProxyAuthorization:
+			return true
+		}
+		return slices.ContainsFunc(named, f.Is)
+	})
+}
+
+// namedByConnection returns what Connection names, except for fields that never pass.
+func namedByConnection(h header.Fields) (names []string) {
+	for e := range h.Elements(header.Connection) {
+		switch header.Lookup(e) {
+		case header.KeepAlive, header.Upgrade, header.TE:
+		default:
+			names = append(names, e)
 		}
 	}
-	for _, name := range [...]string{
-		"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-		"Http2-Settings", "Proxy", "Proxy-Authenticate", "Proxy-Authorization",
-	} {
-		delete(h, name)
-	}
+	return names
 }

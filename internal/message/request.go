@@ -4,15 +4,21 @@
 package message
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+
+	"sluice/internal/header"
 )
 
 // A Request is the head of a request, and what is known of its connection. The fields with the
-// names of [http.Request]'s mean the same. It belongs to the one exchange that it is part of.
+// names of [http.Request]'s mean the same, but for Header. It belongs to the one exchange that it is
+// part of.
 type Request struct {
 	Method     string
 	RequestURI string // the request target as it was sent
@@ -20,7 +26,7 @@ type Request struct {
 	Path       string // of the target, escaped as it was sent; "/" where a URL ends with its host
 	RawQuery   string // of the target, escaped, without '?'
 	ForceQuery bool   // there is a '?' with nothing after it
-	Header     Header
+	Header     header.Fields
 
 	Proto                  string // such as "HTTP/1.1"
 	ProtoMajor, ProtoMinor int
@@ -33,33 +39,56 @@ type Request struct {
 	carrier *http.Request // nil in a request that is not from FromHTTP
 }
 
-// FromHTTP returns r, which came from peer. The result shares r's header. Changes of it reach r
-// with [Request.HTTP] at the latest.
+// FromHTTP returns r, which came from peer.
 func FromHTTP(r *http.Request, peer netip.AddrPort) Request {
 	return Request{
 		Method: r.Method, RequestURI: r.RequestURI, Host: r.Host,
-		Path: PathOf(r.URL), RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery, Header: HeaderOf(r.Header),
+		Path: PathOf(r.URL), RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery, Header: header.FromHTTP(r.Header),
 		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
 		ContentLength: r.ContentLength, Chunked: len(r.TransferEncoding) > 0,
 		Peer: peer, TLS: r.TLS, carrier: r,
 	}
 }
 
-// HTTP returns r for code that needs net/http: with the body, and with the query as it is in r.
-// It is the same *http.Request each time. R must come from [FromHTTP], for URI, Context and
-// DropBody too.
+// HTTP returns r for code that needs net/http: with the body, and with the header and the query as
+// they are in r. It is the same *http.Request each time. R must come from [FromHTTP], for URI, Body,
+// Trailer, Context and DropBody too.
 func (r *Request) HTTP() *http.Request {
-	if r.carrier.URL.RawQuery != r.RawQuery {
-		r.carrier.URL.RawQuery = r.RawQuery
-	}
+	r.carrier.Header = r.Header.HTTP()
+	r.carrier.URL.RawQuery = r.RawQuery
 	return r.carrier
 }
 
+// Body returns the body. It is never nil.
+func (r *Request) Body() io.ReadCloser { return r.carrier.Body }
+
+// SetBody replaces the body.
+func (r *Request) SetBody(b io.ReadCloser) { r.carrier.Body = b }
+
+// Trailer returns the names that the request announces for its trailer section, and their values
+// once the body was read to its end.
+func (r *Request) Trailer() http.Header { return r.carrier.Trailer }
+
+// Copy returns a copy of r with another body, which outlives the exchange. It has no trailers.
+func (r *Request) Copy(body []byte) *Request {
+	c := *r
+	c.Header, c.ContentLength, c.Chunked = r.Header.Clone(), int64(len(body)), false
+	c.carrier = r.carrier.Clone(context.WithoutCancel(r.carrier.Context()))
+	c.carrier.Body, c.carrier.Trailer = io.NopCloser(bytes.NewReader(body)), nil
+	return &c
+}
+
 // URI returns the target without scheme and host, escaped.
-func (r *Request) URI() string { return r.HTTP().URL.RequestURI() }
+func (r *Request) URI() string {
+	r.carrier.URL.RawQuery = r.RawQuery
+	return r.carrier.URL.RequestURI()
+}
 
 // Context returns a context that ends when the client has left.
 func (r *Request) Context() context.Context { return r.carrier.Context() }
+
+// SetContext replaces the context.
+func (r *Request) SetContext(ctx context.Context) { r.carrier = r.carrier.WithContext(ctx) }
 
 // DropBody makes r a request without a body.
 func (r *Request) DropBody() {
@@ -76,7 +105,7 @@ func (r *Request) ProtoAtLeast(major, minor int) bool {
 // differ by optional white space.
 func (r *Request) HeadSize() int64 {
 	n := len(r.Method) + len(" ") + len(r.RequestURI) + len(" HTTP/1.1\r\n") + len("Host: \r\n") + len(r.Host) + len("\r\n")
-	return int64(n) + r.Header.size()
+	return int64(n + r.Header.Size())
 }
 
 // WithQuery returns an escaped path with the query of r.
@@ -90,7 +119,8 @@ func (r *Request) WithQuery(path string) string {
 // Cookies returns the values of the cookies with that name, in the order in which they were sent.
 func (r *Request) Cookies(name string) []string {
 	var values []string
-	for _, c := range (&http.Request{Header: r.Header.fields}).CookiesNamed(name) {
+	lines := http.Header{"Cookie": slices.Collect(r.Header.Values(header.Cookie))}
+	for _, c := range (&http.Request{Header: lines}).CookiesNamed(name) {
 		values = append(values, c.Value)
 	}
 	return values

@@ -2,12 +2,16 @@ package message
 
 import (
 	"bufio"
+	"context"
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/internal/header"
 )
 
 // received returns the request that net/http's server reads from head.
@@ -32,7 +36,7 @@ func TestFromHTTP(t *testing.T) {
 	if m.Peer.Port() != 7 || m.TLS != nil || m.HTTP() != r || m.Context() != r.Context() {
 		t.Errorf("FromHTTP = %+v", m)
 	}
-	if got := m.Header.Values("Accept"); !slices.Equal(got, []string{"a", "b"}) || m.Header.Get("Accept") != "a" || m.Header.Get("X") != "" {
+	if got := slices.Collect(m.Header.Values(header.Accept)); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("Accept = %q", got)
 	}
 }
@@ -41,11 +45,9 @@ func TestFromHTTP(t *testing.T) {
 func TestChangesReachHTTP(t *testing.T) {
 	m, _ := received(t, "PUT /?a HTTP/1.1\nHost: a\nContent-Length: 4\nX-A: 1\nX-B: 2\nY: 3")
 	m.RawQuery = "b"
-	m.Header.Set("Y", "4")
-	m.Header.DelFunc(func(name string) bool { return strings.HasPrefix(name, "X-") })
-	m.Header.Del("Content-Length")
-	clone := m.Header.Clone()
-	clone.Set("Y", "5")
+	m.Header.SetName("Y", "4")
+	m.Header.DelFunc(func(f *header.Field) bool { return strings.HasPrefix(f.Name, "X-") })
+	m.Header.Del(header.ContentLength)
 	m.DropBody()
 	r := m.HTTP()
 	if r.URL.RawQuery != "b" || m.URI() != "/?b" || len(r.Header) != 1 || r.Header.Get("Y") != "4" {
@@ -100,12 +102,19 @@ func TestPathOf(t *testing.T) {
 	}
 }
 
-// The zero Header can be asked.
-func TestNoHeader(t *testing.T) {
-	var h Header
-	h.Del("X")
-	h.DelFunc(func(string) bool { return true })
-	if h.Get("X") != "" || h.Values("X") != nil {
-		t.Error("the zero Header has fields")
+// A copy has a body and a header of its own, and outlives the request.
+func TestCopy(t *testing.T) {
+	m, _ := received(t, "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\nTrailer: X\nY: 3")
+	ctx, cancel := context.WithCancel(t.Context())
+	m.SetContext(ctx)
+	c := m.Copy([]byte("abc"))
+	cancel()
+	m.Header.SetName("Y", "4")
+	body, err := io.ReadAll(c.Body())
+	if string(body) != "abc" || err != nil || c.ContentLength != 3 || c.Chunked || c.Trailer() != nil || c.Context().Err() != nil {
+		t.Errorf("the copy is %+v with %q, %v", c, body, err)
+	}
+	if y := slices.Collect(c.Header.Named("y")); !slices.Equal(y, []string{"3"}) {
+		t.Errorf("Y of the copy is %q", y)
 	}
 }

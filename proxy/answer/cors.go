@@ -1,12 +1,14 @@
 package answer
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"sluice/internal/header"
 	"sluice/internal/httpsyntax"
 	"sluice/internal/message"
 )
@@ -67,15 +69,16 @@ func NewCORS(o CORSOptions) *CORS {
 // browser itself compares its method and headers with the lists in the answer. [CORS.Apply] must not
 // change this answer.
 func (c *CORS) Preflight(w http.ResponseWriter, r *message.Request) bool {
-	if r.Method != http.MethodOptions || r.Header.Get("Origin") == "" || r.Header.Get("Access-Control-Request-Method") == "" {
+	if r.Method != http.MethodOptions || r.Header.Get(header.Origin) == "" || r.Header.Get(header.AccessControlRequestMethod) == "" {
 		return false
 	}
-	h := w.Header()
-	if c.allow(h, r) {
-		set(h, "Access-Control-Allow-Methods", c.methods)
-		set(h, "Access-Control-Allow-Headers", c.headers)
-		set(h, "Access-Control-Max-Age", c.maxAge)
+	var h header.Fields
+	if c.allow(&h, r) {
+		set(&h, "Access-Control-Allow-Methods", c.methods)
+		set(&h, "Access-Control-Allow-Headers", c.headers)
+		set(&h, "Access-Control-Max-Age", c.maxAge)
 	}
+	maps.Copy(w.Header(), h.HTTP())
 	w.WriteHeader(http.StatusNoContent)
 	return true
 }
@@ -89,10 +92,11 @@ func CORSFields() []string {
 }
 
 // Apply sets in h, the headers of the answer to r, which pages may read the answer.
-func (c *CORS) Apply(h http.Header, r *message.Request) {
-	for _, name := range CORSFields() {
-		delete(h, name)
-	}
+func (c *CORS) Apply(h *header.Fields, r *message.Request) {
+	fields := CORSFields()
+	h.DelFunc(func(f *header.Field) bool {
+		return f.ID == header.Other && slices.ContainsFunc(fields, func(name string) bool { return header.EqualFold(name, f.Name) })
+	})
 	if c.allow(h, r) {
 		set(h, "Access-Control-Expose-Headers", c.expose)
 	}
@@ -100,36 +104,31 @@ func (c *CORS) Apply(h http.Header, r *message.Request) {
 
 // allow names the origin of r in h if it is allowed, and reports whether it is. An answer that
 // depends on the origin has Vary even if r has no origin: a cache could keep it for all.
-func (c *CORS) allow(h http.Header, r *message.Request) bool {
+func (c *CORS) allow(h *header.Fields, r *message.Request) bool {
 	if c.any {
-		h["Access-Control-Allow-Origin"] = []string{"*"}
+		set(h, "Access-Control-Allow-Origin", "*")
 		return true
 	}
 	addVaryOrigin(h)
-	origins := r.Header.Values("Origin")
-	if len(origins) != 1 || !slices.ContainsFunc(c.origins, func(p httpsyntax.OriginPattern) bool { return p.MatchText(origins[0]) }) {
+	origin := r.Header.Get(header.Origin)
+	if r.Header.Count(header.Origin) != 1 || !slices.ContainsFunc(c.origins, func(p httpsyntax.OriginPattern) bool { return p.MatchText(origin) }) {
 		return false
 	}
-	h["Access-Control-Allow-Origin"] = []string{origins[0]}
+	set(h, "Access-Control-Allow-Origin", origin)
 	if c.credentials {
-		h["Access-Control-Allow-Credentials"] = []string{"true"}
+		set(h, "Access-Control-Allow-Credentials", "true")
 	}
 	return true
 }
 
-func addVaryOrigin(h http.Header) {
-	for _, line := range h["Vary"] {
-		for name := range strings.SplitSeq(line, ",") {
-			if name = strings.TrimSpace(name); name == "*" || strings.EqualFold(name, "Origin") {
-				return
-			}
-		}
+func addVaryOrigin(h *header.Fields) {
+	if !h.HasToken(header.Vary, "*") && !h.HasToken(header.Vary, "Origin") {
+		h.Add(header.Vary, "Origin")
 	}
-	h.Add("Vary", "Origin")
 }
 
-func set(h http.Header, name, value string) {
+func set(h *header.Fields, name, value string) {
 	if value != "" {
-		h.Set(name, value)
+		h.SetName(name, value)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/header"
 	"sluice/internal/message"
 )
 
@@ -45,12 +46,13 @@ func TestCORSOrigins(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			h := http.Header{}
-			r := &message.Request{Method: "GET", Header: message.HeaderOf(http.Header{})}
+			var fields header.Fields
+			r := &message.Request{Method: "GET"}
 			if tt.origin != "" {
-				r.Header.Set("Origin", tt.origin)
+				r.Header.Set(header.Origin, tt.origin)
 			}
-			NewCORS(CORSOptions{Origins: tt.origins}).Apply(h, r)
+			NewCORS(CORSOptions{Origins: tt.origins}).Apply(&fields, r)
+			h := fields.HTTP()
 			vary := ""
 			if tt.want != "*" {
 				vary = "Origin"
@@ -92,9 +94,9 @@ func TestCORSApply(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			h := http.Header{}
-			maps.Copy(h, tt.header)
-			NewCORS(tt.o).Apply(h, &message.Request{Method: "GET", Header: message.HeaderOf(http.Header{"Origin": tt.origin})})
+			fields := header.FromHTTP(tt.header)
+			NewCORS(tt.o).Apply(&fields, &message.Request{Method: "GET", Header: header.FromHTTP(http.Header{"Origin": tt.origin})})
+			h := fields.HTTP()
 			if !maps.EqualFunc(h, tt.want, slices.Equal) {
 				t.Errorf("headers are %v, want %v", h, tt.want)
 			}
@@ -129,7 +131,7 @@ func TestCORSPreflight(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			answered := NewCORS(tt.o).Preflight(w, &message.Request{Method: tt.method, Header: message.HeaderOf(tt.header)})
+			answered := NewCORS(tt.o).Preflight(w, &message.Request{Method: tt.method, Header: header.FromHTTP(tt.header)})
 			if answered != (tt.want != nil) {
 				t.Fatalf("Preflight = %v", answered)
 			}

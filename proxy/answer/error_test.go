@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/header"
 	"sluice/internal/message"
 )
 
@@ -33,7 +34,7 @@ func TestErrorFollowsAccept(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			(*Pages)(nil).Error(w, &message.Request{Method: "GET", Header: message.HeaderOf(http.Header{"Accept": tt.accept})}, 502, "", "")
+			(*Pages)(nil).Error(w, &message.Request{Method: "GET", Header: header.FromHTTP(http.Header{"Accept": tt.accept})}, 502, "", "")
 			if got := w.Header().Get("Content-Type"); got != tt.want {
 				t.Errorf("Accept %q gives %q, want %q", tt.accept, got, tt.want)
 			}
@@ -58,7 +59,7 @@ func TestErrorBodies(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			r := &message.Request{Method: "GET", Header: message.HeaderOf(http.Header{"Accept": {tt.accept}})}
+			r := &message.Request{Method: "GET", Header: header.FromHTTP(http.Header{"Accept": {tt.accept}})}
 			(*Pages)(nil).Error(w, r, http.StatusBadGateway, tt.id, tt.detail)
 			if w.Code != 502 || !strings.HasSuffix(w.Body.String(), tt.want) {
 				t.Errorf("got %d %q, want %q", w.Code, w.Body, tt.want)
@@ -70,7 +71,7 @@ func TestErrorBodies(t *testing.T) {
 	}
 	t.Run("JSON", func(t *testing.T) {
 		w := httptest.NewRecorder()
-		(*Pages)(nil).Error(w, &message.Request{Method: "GET", Header: message.HeaderOf(http.Header{"Accept": {"application/json"}})}, 502, id, detail)
+		(*Pages)(nil).Error(w, &message.Request{Method: "GET", Header: header.FromHTTP(http.Header{"Accept": {"application/json"}})}, 502, id, detail)
 		var got problem
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got != (problem{"Bad Gateway", 502, detail, id}) {
 			t.Errorf("%q is %+v, %v", w.Body, got, err)
@@ -80,7 +81,7 @@ func TestErrorBodies(t *testing.T) {
 
 func TestErrorToHEADHasNoBody(t *testing.T) {
 	w := httptest.NewRecorder()
-	(*Pages)(nil).Error(w, &message.Request{Method: "HEAD", Header: message.HeaderOf(http.Header{})}, 404, "", "")
+	(*Pages)(nil).Error(w, &message.Request{Method: "HEAD", Header: header.FromHTTP(http.Header{})}, 404, "", "")
 	if w.Body.Len() > 0 || w.Header().Get("Content-Length") != "14" {
 		t.Errorf("got %q, %v", w.Body, w.Header())
 	}
@@ -90,7 +91,7 @@ func TestErrorKeepsHeadersAndTakesAnyStatus(t *testing.T) {
 	for _, status := range []int{400, 403, 404, 405, 413, 414, 426, 429, 431, 502, 503, 504, 599} {
 		w := httptest.NewRecorder()
 		w.Header().Set("Retry-After", "5")
-		(*Pages)(nil).Error(w, &message.Request{Method: "GET", Header: message.HeaderOf(http.Header{})}, status, "", "")
+		(*Pages)(nil).Error(w, &message.Request{Method: "GET", Header: header.FromHTTP(http.Header{})}, status, "", "")
 		if w.Code != status || w.Header().Get("Retry-After") != "5" || len(strings.TrimSpace(w.Body.String())) < 5 {
 			t.Errorf("Error(%d) = %d %v %q", status, w.Code, w.Header(), w.Body)
 		}

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"sluice/internal/header"
 	"sluice/internal/message"
 )
 
@@ -63,7 +64,7 @@ func NewPages(files map[string]string) (*Pages, error) {
 // or text; without a preference it is text.
 func (p *Pages) Error(w http.ResponseWriter, r *message.Request, status int, id, detail string) {
 	e := problem{Title: title(status), Status: status, Detail: detail, RequestID: id}
-	kind, open := preferred(r.Header.Values("Accept"))
+	kind, open := preferred(slices.Collect(r.Header.Values(header.Accept)))
 	kind = cmp.Or(kind, typeText)
 	contentType, body := kind, ""
 	if custom := p.find(status, kind, open); custom != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/header"
 	"sluice/internal/message"
 )
 
@@ -75,9 +76,9 @@ func TestPages(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			r := &message.Request{Method: "GET", Header: message.HeaderOf(http.Header{})}
+			r := &message.Request{Method: "GET", Header: header.FromHTTP(http.Header{})}
 			if tt.accept != "" {
-				r.Header.Set("Accept", tt.accept)
+				r.Header.Set(header.Accept, tt.accept)
 			}
 			pages.Error(w, r, tt.status, id, detail)
 			if tt.want == "" {
@@ -150,7 +151,7 @@ func TestAPageIsReadOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	pages.Error(w, &message.Request{Method: "HEAD", Header: message.HeaderOf(http.Header{})}, 404, "", "")
+	pages.Error(w, &message.Request{Method: "HEAD", Header: header.FromHTTP(http.Header{})}, 404, "", "")
 	if w.Body.Len() > 0 || w.Header().Get("Content-Length") != "4" {
 		t.Errorf("got %q %v", w.Body, w.Header())
 	}
@@ -164,7 +165,7 @@ func FuzzPage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, detail string) {
 		for _, accept := range []string{"text/html", "application/json"} {
 			w := httptest.NewRecorder()
-			pages.Error(w, &message.Request{Method: "GET", Header: message.HeaderOf(http.Header{"Accept": {accept}})}, 404, "", detail)
+			pages.Error(w, &message.Request{Method: "GET", Header: header.FromHTTP(http.Header{"Accept": {accept}})}, 404, "", detail)
 			inner := w.Body.String()
 			if accept == "text/html" {
 				inner = strings.TrimSuffix(strings.TrimPrefix(inner, "<p>"), "</p>")

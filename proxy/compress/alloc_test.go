@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"sluice/internal/header"
 )
 
 // The race detector makes pools drop values at random, so it is off here.
@@ -22,7 +24,7 @@ func TestAllocations(t *testing.T) {
 	} {
 		t.Run(tt.coding, func(t *testing.T) {
 			c, w, r := compressor(t, Options{}), discardWriter{http.Header{}}, asMessage(httptest.NewRequest("GET", "/", nil))
-			r.Header.Set("Accept-Encoding", tt.coding)
+			r.Header.Set(header.AcceptEncoding, tt.coding)
 			if n := testing.AllocsPerRun(100, func() { respond(c, w, r, page) }); n > tt.most {
 				t.Errorf("an answer allocates %v times, want at most %v", n, tt.most)
 			}

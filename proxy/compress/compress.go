@@ -32,6 +32,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"sluice/internal/header"
 	"sluice/internal/message"
 )
 
@@ -116,7 +117,7 @@ func New(o Options) (*Compressor, error) {
 // means that the answer is cut although the handler has returned normally: the
 // caller must panic with [http.ErrAbortHandler].
 func (c *Compressor) Wrap(w http.ResponseWriter, r *message.Request) (wrapped http.ResponseWriter, finish func() error) {
-	x := &writer{ResponseWriter: w, c: c, r: r, coding: c.choose(r.Header.Values("Accept-Encoding"))}
+	x := &writer{ResponseWriter: w, c: c, r: r, coding: c.choose(slices.Collect(r.Header.Values(header.AcceptEncoding)))}
 	return x, x.finish
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"sluice/internal/header"
 	"sluice/internal/message"
 )
 
@@ -254,7 +255,7 @@ func BenchmarkAnswer(b *testing.B) {
 	for _, coding := range []string{"identity", "gzip", "zstd"} {
 		b.Run(coding, func(b *testing.B) {
 			c, w, r := compressor(b, Options{}), discardWriter{http.Header{}}, asMessage(httptest.NewRequest("GET", "/", nil))
-			r.Header.Set("Accept-Encoding", coding)
+			r.Header.Set(header.AcceptEncoding, coding)
 			b.SetBytes(int64(len(page)))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -2,11 +2,13 @@ package compress
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
 
+	"sluice/internal/header"
 	"sluice/internal/message"
 )
 
@@ -83,7 +85,7 @@ func (c *Compressor) setNotModified(h http.Header, r *message.Request) {
 	}
 	addVary(h)
 	tag := h.Get("ETag")
-	if strings.HasPrefix(tag, `"`) && strings.Contains(strings.Join(r.Header.Values("If-None-Match"), ","), "W/"+tag) {
+	if strings.HasPrefix(tag, `"`) && strings.Contains(strings.Join(slices.Collect(r.Header.Values(header.IfNoneMatch)), ","), "W/"+tag) {
 		h.Set("ETag", "W/"+tag) // the client has the compressed form
 	}
 }

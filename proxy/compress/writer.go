@@ -6,7 +6,9 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 
+	"sluice/internal/header"
 	"sluice/internal/message"
 )
 
@@ -83,7 +85,7 @@ func (w *writer) decide() state {
 	addVary(h)
 	w.left = length(h)
 	switch {
-	case w.coding == nil, w.status == http.StatusPartialContent, len(h["Content-Range"]) > 0, noTransform(w.r.Header.Values("Cache-Control")):
+	case w.coding == nil, w.status == http.StatusPartialContent, len(h["Content-Range"]) > 0, noTransform(slices.Collect(w.r.Header.Values(header.CacheControl))):
 		return plain
 	case w.left >= 0 && w.left < int64(w.c.minSize):
 		return plain

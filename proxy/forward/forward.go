@@ -6,27 +6,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
-
 	"sluice/internal/fieldname"
+	"sluice/internal/header"
 	"sluice/internal/hop"
+	"sluice/internal/message"
 )
 
 // An Exchange is how a request is forwarded.
 type Exchange struct {
 	Backend http.RoundTripper
-	Path    string            // for the backend; escaped
-	Origin  *Origin           // of the request
-	ID      string            // for the X-Request-Id header
-	Edit    func(http.Header) // changes the header for the backend; a Host in it becomes the request's host
-	Via     bool              // add Via headers, in both directions
-	Reuse   func(net.Conn)    // called before a kept connection is used again; may be nil
+	Path    string               // for the backend; escaped
+	Origin  *Origin              // of the request
+	ID      string               // for the X-Request-Id header
+	Edit    func(*header.Fields) // changes the header for the backend; a Host in it becomes the request's host
+	Via     bool                 // add Via headers, in both directions
+	Reuse   func(net.Conn)       // called before a kept connection is used again; may be nil
 	// Waiting returns how many bytes the backend has taken of a connection, and how
 	// many the system still holds for it. It may be nil.
 	Waiting func(net.Conn) (taken, waiting int64)
@@ -80,7 +81,7 @@ func (e errSlowAnswer) Timeout() bool { return true }
 // Do forwards r and copies the answer to w. If the Result has a status and an
 // error, the answer was cut off, and the client must see that it is incomplete:
 // the caller panics with [http.ErrAbortHandler].
-func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
+func (x *Exchange) Do(w http.ResponseWriter, r *message.Request) (result Result) {
 	if x.MaxBody > 0 && r.ContentLength > x.MaxBody {
 		return Result{Err: &Error{Client: true, Stage: "reading the request's head", Err: ErrTooLarge}}
 	}
@@ -143,7 +144,7 @@ func (x *Exchange) Do(w http.ResponseWriter, r *http.Request) (result Result) {
 // before its request has ended. Otherwise net/http would read and drop the rest of
 // the body when the answer begins, and could take a part of it for the next
 // request.
-func closeIfUnfinished(w http.ResponseWriter, r *http.Request, body *requestBody) {
+func closeIfUnfinished(w http.ResponseWriter, r *message.Request, body *requestBody) {
 	if r.ProtoMajor == 1 && r.ContentLength != 0 && body.unfinished() {
 		w.Header()["Connection"] = []string{"close"}
 	}
@@ -151,7 +152,7 @@ func closeIfUnfinished(w http.ResponseWriter, r *http.Request, body *requestBody
 
 // failure returns the error of an exchange that failed with err at the backend,
 // which may come from the client or from a timeout.
-func (x *Exchange) failure(ctx context.Context, r *http.Request, body *requestBody, err *Error) *Error {
+func (x *Exchange) failure(ctx context.Context, r *message.Request, body *requestBody, err *Error) *Error {
 	var slow errSlowAnswer
 	var silent errSilent
 	switch failed := body.failed(); {
@@ -168,18 +169,17 @@ func (x *Exchange) failure(ctx context.Context, r *http.Request, body *requestBo
 }
 
 // outgoing returns the request for the backend.
-func (x *Exchange) outgoing(ctx context.Context, r *http.Request, body *requestBody) *http.Request {
+func (x *Exchange) outgoing(ctx context.Context, r *message.Request, body *requestBody) *http.Request {
 	path, err := url.PathUnescape(x.Path)
 	if err != nil {
 		path = x.Path
 	}
 	out := &http.Request{
 		Method:        r.Method,
-		URL:           &url.URL{Path: path, RawPath: x.Path, RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery},
+		URL:           &url.URL{Path: path, RawPath: x.Path, RawQuery: r.RawQuery, ForceQuery: r.ForceQuery},
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Header:        r.Header.Clone(),
 		Host:          r.Host,
 		ContentLength: r.ContentLength,
 	}
@@ -188,41 +188,48 @@ func (x *Exchange) outgoing(ctx context.Context, r *http.Request, body *requestB
 	}
 	if r.ContentLength < 0 {
 		out.TransferEncoding = []string{"chunked"} // otherwise the transport probes the body in a goroutine of its own
-		if body.trailer = announcedTrailer(r.Trailer, &x.ToBackend); body.trailer == nil {
+		if body.trailer = announcedTrailer(r.Trailer(), &x.ToBackend); body.trailer == nil {
 			body.trailer = make(http.Header)
 		}
 		out.Trailer = body.trailer
 	}
-	hop.Strip(out.Header)
-	if httpguts.HeaderValuesContainsToken(r.Header["Te"], "trailers") {
-		out.Header["Te"] = []string{"trailers"}
-	}
-	x.Origin.Set(out.Header)
-	out.Header["X-Request-Id"] = []string{x.ID}
-	if x.Via {
-		AddVia(out.Header, r.ProtoMajor, r.ProtoMinor)
-	}
-	x.Edit(out.Header)
-	if _, ok := out.Header["User-Agent"]; !ok {
-		out.Header["User-Agent"] = nil // otherwise the transport sends its own
-	}
-	if host := out.Header.Get("Host"); host != "" {
+	h := x.header(r)
+	if host := h.Get(header.Host); host != "" {
 		out.Host = host
-		out.Header.Del("Host")
+		h.Del(header.Host)
+	}
+	out.Header = h.HTTP()
+	if !h.Has(header.UserAgent) {
+		out.Header["User-Agent"] = nil // otherwise the transport sends its own
 	}
 	return out.WithContext(ctx)
 }
 
+// header returns the header for the backend.
+func (x *Exchange) header(r *message.Request) header.Fields {
+	h := r.Header.Clone()
+	hop.Strip(&h)
+	if r.Header.HasToken(header.TE, "trailers") {
+		h.Add(header.TE, "trailers")
+	}
+	x.Origin.Set(&h)
+	h.Set(header.XRequestID, x.ID)
+	if x.Via {
+		AddVia(&h, r.ProtoMajor, r.ProtoMinor)
+	}
+	x.Edit(&h)
+	return h
+}
+
 // answer copies the backend's answer to the client.
 func (x *Exchange) answer(w http.ResponseWriter, res *http.Response) Result {
-	hop.Strip(res.Header)
+	fields := header.FromHTTP(res.Header)
+	hop.Strip(&fields)
 	if x.Via {
-		AddVia(res.Header, res.ProtoMajor, res.ProtoMinor)
+		AddVia(&fields, res.ProtoMajor, res.ProtoMinor)
 	}
 	h := w.Header()
-	for name, values := range res.Header {
-		h[name] = values
-	}
+	maps.Copy(h, fields.HTTP())
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // otherwise the server guesses one
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/header"
 	"sluice/internal/message"
 	"sluice/internal/wstest"
 )
@@ -45,12 +46,13 @@ func newGateway(t testing.TB, address string, edits ...func(*Exchange)) *gateway
 	g := &gateway{results: make(chan Result, 64)}
 	b := backendAt{address, &http.Transport{DisableCompression: true, ExpectContinueTimeout: wstest.Guard}}
 	g.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		origin := NewOrigin(from(r, netip.MustParseAddr("192.0.2.1")), false, func(netip.Addr) bool { return false })
-		x := &Exchange{Backend: b, Path: r.URL.EscapedPath(), Origin: &origin, ID: "id", Edit: func(http.Header) {}}
+		m := from(r, netip.MustParseAddr("192.0.2.1"))
+		origin := NewOrigin(m, false, func(netip.Addr) bool { return false })
+		x := &Exchange{Backend: b, Path: r.URL.EscapedPath(), Origin: &origin, ID: "id", Edit: func(*header.Fields) {}}
 		for _, edit := range edits {
 			edit(x)
 		}
-		result := x.Do(w, r)
+		result := x.Do(w, m)
 		g.results <- result
 		switch {
 		case result.Err == nil:
@@ -181,7 +183,7 @@ func TestRequestHead(t *testing.T) {
 	})
 	const host = "Host: a.test:81\r\n"
 	set := func(name, value string) func(*Exchange) {
-		return func(x *Exchange) { x.Edit = func(h http.Header) { h.Set(name, value) } }
+		return func(x *Exchange) { x.Edit = func(h *header.Fields) { h.SetName(name, value) } }
 	}
 	tests := []struct {
 		name, request string

@@ -1,10 +1,12 @@
 package forward
 
 import (
+	"iter"
 	"net/netip"
+	"slices"
 	"strings"
 
-	"sluice/internal/message"
+	"sluice/internal/header"
 )
 
 // proxyChain is the nodes that a request passed before the peer, as a trusted
@@ -18,8 +20,8 @@ type proxyChain struct {
 // readProxyChain reads the chain from X-Forwarded-For or, without that, from
 // Forwarded. It never mixes them: a proxy that writes one of them may pass the
 // other on as the client sent it.
-func readProxyChain(h message.Header) (c proxyChain) {
-	if c.hops = list(h.Values("X-Forwarded-For")); len(c.hops) > 0 {
+func readProxyChain(h header.Fields) (c proxyChain) {
+	if c.hops = slices.Collect(h.Elements(header.XForwardedFor)); len(c.hops) > 0 {
 		for _, hop := range c.hops {
 			node := "unknown"
 			if a, ok := address(hop); ok {
@@ -29,7 +31,7 @@ func readProxyChain(h message.Header) (c proxyChain) {
 		}
 		return c
 	}
-	elements := parseForwarded(h.Values("Forwarded"))
+	elements := parseForwarded(h.Values(header.Forwarded))
 	for _, e := range elements {
 		c.elements = append(c.elements, e.text)
 		if node, ok := e.pairs["for"]; ok {
@@ -66,8 +68,8 @@ type element struct {
 // parseForwarded reads the elements of a Forwarded header (RFC 7239, section 4).
 // It returns none if one of them is malformed: an element with an open quote would
 // swallow those that were added after it. Values may lack the quotes they need.
-func parseForwarded(values []string) (elements []element) {
-	for _, v := range values {
+func parseForwarded(values iter.Seq[string]) (elements []element) {
+	for v := range values {
 		if len(v) > maxForwarded {
 			return nil
 		}

@@ -2,14 +2,15 @@ package forward
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"sync"
 
-	"golang.org/x/net/http/httpguts"
-
 	"sluice/internal/fieldname"
+	"sluice/internal/header"
 	"sluice/internal/hop"
+	"sluice/internal/message"
 )
 
 // maxInformational is the most informational answers to one request.
@@ -30,13 +31,13 @@ type informational struct {
 	ended  bool
 }
 
-func newInformational(w http.ResponseWriter, r *http.Request, reserved *fieldname.Set) *informational {
+func newInformational(w http.ResponseWriter, r *message.Request, reserved *fieldname.Set) *informational {
 	return &informational{
 		w:        w,
 		reserved: reserved,
 		passes:   r.ProtoAtLeast(1, 1),
 		expects: r.ProtoMajor == 1 && r.ProtoMinor >= 1 && r.ContentLength != 0 &&
-			httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue"),
+			r.Header.HasToken(header.Expect, "100-continue"),
 	}
 }
 
@@ -51,7 +52,7 @@ func (i *informational) proceed() {
 }
 
 // pass passes one answer on.
-func (i *informational) pass(code int, header textproto.MIMEHeader) error {
+func (i *informational) pass(code int, fields textproto.MIMEHeader) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.passed++; i.passed > maxInformational {
@@ -60,12 +61,10 @@ func (i *informational) pass(code int, header textproto.MIMEHeader) error {
 	if i.ended || !i.passes || code == http.StatusContinue {
 		return nil
 	}
-	h := http.Header(header)
-	hop.Strip(h)
-	i.reserved.Strip(h)
-	for name, values := range h {
-		i.w.Header()[name] = values
-	}
+	h := header.FromHTTP(http.Header(fields))
+	hop.Strip(&h)
+	i.reserved.Strip(&h)
+	maps.Copy(i.w.Header(), h.HTTP())
 	i.w.WriteHeader(code)
 	clear(i.w.Header()) // they do not belong to the final answer
 	return nil

@@ -2,12 +2,12 @@ package forward
 
 import (
 	"net"
-	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
 
 	"sluice/internal/fieldname"
+	"sluice/internal/header"
 	"sluice/internal/httpsyntax"
 	"sluice/internal/message"
 )
@@ -44,15 +44,15 @@ func NewOrigin(r *message.Request, peerTrusted bool, trusted func(netip.Addr) bo
 	if o.Port == "" {
 		o.Port = portOf(o.Host, o.Proto)
 	}
-	r.Header.DelFunc(func(name string) bool {
-		return gatewayFields.Has(name) && !(peerTrusted && otherForwarded(name))
+	r.Header.DelFunc(func(f *header.Field) bool {
+		return gatewayFields.Has(f.Name) && !(peerTrusted && otherForwarded(f.Name))
 	})
 	return o
 }
 
 // readHeader reads what a trusted proxy reports. It ignores what is malformed: an
 // unknown word for the scheme must not turn https into http.
-func (o *Origin) readHeader(h message.Header, trusted func(netip.Addr) bool) {
+func (o *Origin) readHeader(h header.Fields, trusted func(netip.Addr) bool) {
 	o.chain = readProxyChain(h)
 	for i := len(o.chain.hops) - 1; i >= 0; i-- {
 		a, ok := address(o.chain.hops[i])
@@ -64,7 +64,7 @@ func (o *Origin) readHeader(h message.Header, trusted func(netip.Addr) bool) {
 			break
 		}
 	}
-	for _, word := range [...]string{o.chain.proto, lastOf(h.Values("X-Forwarded-Proto"))} {
+	for _, word := range [...]string{o.chain.proto, lastOf(h, header.XForwardedProto)} {
 		switch strings.ToLower(word) {
 		case "https", "wss": // some proxies report the scheme of a WebSocket URL
 			o.Proto = "https"
@@ -72,40 +72,45 @@ func (o *Origin) readHeader(h message.Header, trusted func(netip.Addr) bool) {
 			o.Proto = "http"
 		}
 	}
-	for _, host := range [...]string{o.chain.host, lastOf(h.Values("X-Forwarded-Host"))} {
+	for _, host := range [...]string{o.chain.host, lastOf(h, header.XForwardedHost)} {
 		if validHost(host) {
 			o.Host = strings.ToLower(host)
 		}
 	}
-	if p := lastOf(h.Values("X-Forwarded-Port")); validPort(p) {
+	if p := lastOf(h, header.XForwardedPort); validPort(p) {
 		o.Port, o.ProxyPort = p, p
 	}
-	if ids := h.Values("X-Request-Id"); len(ids) == 1 && validID(ids[0]) {
-		o.ID = ids[0]
+	if id := h.Get(header.XRequestID); h.Count(header.XRequestID) == 1 && validID(id) {
+		o.ID = id
 	}
 }
 
 // Set writes the origin into the header for a backend. X-Forwarded-For and
 // Forwarded have the same nodes, whichever of them was received.
-func (o *Origin) Set(h http.Header) {
+func (o *Origin) Set(h *header.Fields) {
 	hops, node := o.chain.hops, "unknown"
 	if o.peer.IsValid() {
 		hops, node = append(hops[:len(hops):len(hops)], o.peer.String()), nodeOf(o.peer)
 	}
 	element := "for=" + node + ";proto=" + o.Proto
-	delete(h, "X-Forwarded-For")
+	h.DelFunc(func(f *header.Field) bool {
+		switch f.ID {
+		case header.XForwardedFor, header.XForwardedHost, header.Forwarded, header.XForwardedProto, header.XForwardedPort:
+			return true
+		}
+		return false
+	})
 	if len(hops) > 0 {
-		h["X-Forwarded-For"] = []string{strings.Join(hops, ", ")}
+		h.Add(header.XForwardedFor, strings.Join(hops, ", "))
 	}
-	delete(h, "X-Forwarded-Host")
 	if validHost(o.Host) {
-		h["X-Forwarded-Host"] = []string{o.Host}
+		h.Add(header.XForwardedHost, o.Host)
 		element += `;host="` + o.Host + `"`
 	}
 	elements := o.chain.elements
-	h["Forwarded"] = []string{strings.Join(append(elements[:len(elements):len(elements)], element), ", ")}
-	h["X-Forwarded-Proto"] = []string{o.Proto}
-	h["X-Forwarded-Port"] = []string{o.Port}
+	h.Add(header.Forwarded, strings.Join(append(elements[:len(elements):len(elements)], element), ", "))
+	h.Add(header.XForwardedProto, o.Proto)
+	h.Add(header.XForwardedPort, o.Port)
 }
 
 // otherForwarded reports whether name is a field like X-Forwarded-Prefix, in its
@@ -114,24 +119,12 @@ func otherForwarded(name string) bool {
 	return strings.HasPrefix(name, "X-Forwarded-") && only(name, letters+"-")
 }
 
-// list returns the elements of a comma-separated header, without empty ones.
-func list(values []string) (all []string) {
-	for _, v := range values {
-		for e := range strings.SplitSeq(v, ",") {
-			if e = strings.TrimSpace(e); e != "" {
-				all = append(all, e)
-			}
-		}
-	}
-	return all
-}
-
 // lastOf returns the last element of a comma-separated header, or "".
-func lastOf(values []string) string {
-	if all := list(values); len(all) > 0 {
-		return all[len(all)-1]
+func lastOf(h header.Fields, id header.ID) (last string) {
+	for e := range h.Elements(id) {
+		last = e
 	}
-	return ""
+	return last
 }
 
 // address parses a node of X-Forwarded-For or Forwarded: an address, which may have

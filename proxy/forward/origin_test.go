@@ -8,14 +8,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/internal/header"
 )
 
 // fields returns the header with the "name: value" lines.
-func fields(lines string) http.Header {
-	h := make(http.Header)
+func fields(lines string) (h header.Fields) {
 	for line := range strings.Lines(lines) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
-		h[name] = append(h[name], value)
+		h.AddName(name, value)
 	}
 	return h
 }
@@ -82,11 +83,12 @@ func TestOriginFromATrustedProxy(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			scheme := map[bool]string{true: "https", false: "http"}[tt.overTLS]
-			r := httptest.NewRequest("GET", scheme+"://a.test/", nil)
+			r := from(httptest.NewRequest("GET", scheme+"://a.test/", nil), proxy)
 			r.Header = fields(tt.in)
-			o := NewOrigin(from(r, proxy), true, func(a netip.Addr) bool { return a == proxy })
-			h := make(http.Header)
-			o.Set(h)
+			o := NewOrigin(r, true, func(a netip.Addr) bool { return a == proxy })
+			var out header.Fields
+			o.Set(&out)
+			h := out.HTTP()
 			or := func(s, otherwise string) string {
 				if s == "" {
 					return otherwise
@@ -123,12 +125,12 @@ func TestOriginRemovesTheFieldsOfTheGateway(t *testing.T) {
 		false: {"Accept", "X-Client", "X-Forwarder"},
 		true:  {"Accept", "X-Client", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarder"},
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := from(httptest.NewRequest("GET", "/", nil), netip.MustParseAddr("192.0.2.1"))
 		for _, name := range sent {
-			r.Header[name] = []string{"evil"}
+			r.Header.AddName(name, "evil")
 		}
-		NewOrigin(from(r, netip.MustParseAddr("192.0.2.1")), trusted, func(netip.Addr) bool { return false })
-		if got := slices.Sorted(maps.Keys(r.Header)); !slices.Equal(got, want) {
+		NewOrigin(r, trusted, func(netip.Addr) bool { return false })
+		if got := slices.Sorted(maps.Keys(r.Header.HTTP())); !slices.Equal(got, want) {
 			t.Errorf("trusted %t: the fields left are %q; want %q", trusted, got, want)
 		}
 	}
@@ -139,15 +141,15 @@ func TestOriginOnAUnixSocket(t *testing.T) {
 		"":                           `, for=unknown;proto=http`,
 		"X-Forwarded-For: 192.0.2.1": `192.0.2.1, for=192.0.2.1, for=unknown;proto=http`,
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := from(httptest.NewRequest("GET", "/", nil), netip.Addr{})
 		r.Host, r.Header = "", fields(in)
-		o := NewOrigin(from(r, netip.Addr{}), true, func(netip.Addr) bool { return false })
-		o.Set(r.Header)
-		if got := r.Header.Get("X-Forwarded-For") + ", " + r.Header.Get("Forwarded"); got != want {
+		o := NewOrigin(r, true, func(netip.Addr) bool { return false })
+		o.Set(&r.Header)
+		if got := r.Header.Get(header.XForwardedFor) + ", " + r.Header.Get(header.Forwarded); got != want {
 			t.Errorf("%q is sent as %q; want %q", in, got, want)
 		}
-		if values, ok := r.Header["X-Forwarded-Host"]; ok {
-			t.Errorf("X-Forwarded-Host = %q without a host; want none", values)
+		if r.Header.Has(header.XForwardedHost) {
+			t.Errorf("X-Forwarded-Host = %q without a host; want none", r.Header.Get(header.XForwardedHost))
 		}
 	}
 }
@@ -159,16 +161,16 @@ func FuzzForwarded(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		r := httptest.NewRequest("GET", "/", nil)
-		r.Header["Forwarded"] = []string{in}
-		o := NewOrigin(from(r, netip.MustParseAddr("192.0.2.1")), true, func(netip.Addr) bool { return true })
-		o.Set(r.Header)
+		r := from(httptest.NewRequest("GET", "/", nil), netip.MustParseAddr("192.0.2.1"))
+		r.Header.Add(header.Forwarded, in)
+		o := NewOrigin(r, true, func(netip.Addr) bool { return true })
+		o.Set(&r.Header)
 		if strings.ContainsAny(in, "\r\n") || len(in) > maxForwarded-100 {
 			return // net/http does not read such a header
 		}
-		before, after := len(parseForwarded([]string{in})), parseForwarded(r.Header["Forwarded"])
+		before, after := len(parseForwarded(slices.Values([]string{in}))), parseForwarded(r.Header.Values(header.Forwarded))
 		if len(after) != before+1 {
-			t.Fatalf("Forwarded %q is sent as %q: %d elements after %d", in, r.Header["Forwarded"], len(after), before)
+			t.Fatalf("Forwarded %q is sent as %q: %d elements after %d", in, r.Header.Get(header.Forwarded), len(after), before)
 		}
 		var nodes []string
 		for _, e := range after {
@@ -180,8 +182,8 @@ func FuzzForwarded(f *testing.F) {
 				nodes = append(nodes, hop)
 			}
 		}
-		if got := list(r.Header["X-Forwarded-For"]); !slices.Equal(got, nodes) {
-			t.Errorf("Forwarded %q is sent as %q, but X-Forwarded-For as %q", in, r.Header["Forwarded"], got)
+		if got := slices.Collect(r.Header.Elements(header.XForwardedFor)); !slices.Equal(got, nodes) {
+			t.Errorf("Forwarded %q is sent as %q, but X-Forwarded-For as %q", in, r.Header.Get(header.Forwarded), got)
 		}
 	})
 }

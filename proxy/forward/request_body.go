@@ -7,13 +7,14 @@ import (
 	"sync/atomic"
 
 	"sluice/internal/fieldname"
+	"sluice/internal/message"
 )
 
 // requestBody is the body of a client's request, for the transport. The transport
 // may still read when the exchange is over; after end it gets nothing more,
 // because the body belongs to the server again.
 type requestBody struct {
-	request  *http.Request
+	request  *message.Request
 	limit    int64          // bytes; 0 for none
 	trailer  http.Header    // of the request for the backend, filled at the end of the body; nil for none
 	reserved *fieldname.Set // names that must not be in trailer
@@ -41,7 +42,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.proceed()
 	}
 	b.slow.pause()
-	n, err := b.request.Body.Read(p) // net/http allows this while the handler returns
+	n, err := b.request.Body().Read(p) // net/http allows this while the handler returns
 	total := b.read.Add(int64(n))
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -56,7 +57,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		b.complete = true
 		if b.trailer != nil {
-			copyTrailer(b.trailer, b.request.Trailer, b.reserved)
+			copyTrailer(b.trailer, b.request.Trailer(), b.reserved)
 		}
 	case err != nil:
 		b.err = err

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -82,7 +83,7 @@ func TestAnswerBeforeTheBodyHasEnded(t *testing.T) {
 // The transport may read a body after its exchange; then it gets nothing.
 func TestTheBodyBelongsToTheServerAfterTheExchange(t *testing.T) {
 	r := httptest.NewRequest("POST", "/", strings.NewReader("body"))
-	b := &requestBody{request: r}
+	b := &requestBody{request: from(r, netip.Addr{})}
 	got := make([]byte, 2)
 	if n, err := b.Read(got); n != 2 || err != nil {
 		t.Fatalf("Read = %d, %v; want 2", n, err)

@@ -3,10 +3,10 @@ package forward
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
+	"sluice/internal/header"
 	"sluice/internal/httpsyntax"
 	"sluice/internal/message"
 )
@@ -38,9 +38,9 @@ func Screen(r *message.Request, maxHead int) (status int, wrong string) {
 		return http.StatusBadRequest, "The request's headers contradict each other."
 	}
 	// Over HTTP/2, net/http leaves Host in the header.
-	r.Header.Del("Host")
+	r.Header.Del(header.Host)
 	if r.ContentLength == 0 {
-		r.Header.Del("Expect") // a 100 is for the body (RFC 9110, section 10.1.1)
+		r.Header.Del(header.Expect) // a 100 is for the body (RFC 9110, section 10.1.1)
 	}
 	r.RawQuery = cleanQuery(r.RawQuery)
 	return 0, ""
@@ -63,19 +63,20 @@ func validTarget(r *message.Request) bool {
 // request agree with its pseudo-headers and frames (RFC 9113, sections 8.1.1 and
 // 8.3.1).
 func fieldsAgree(r *message.Request) bool {
-	for _, host := range r.Header.Values("Host") {
+	for host := range r.Header.Values(header.Host) {
 		if !strings.EqualFold(host, r.Host) {
 			return false
 		}
 	}
-	lengths := r.Header.Values("Content-Length")
-	if len(r.Header.Values("Host")) > 1 || len(lengths) > 1 {
+	if r.Header.Count(header.Host) > 1 || r.Header.Count(header.ContentLength) > 1 {
 		return false
 	}
-	return !slices.ContainsFunc(lengths, func(v string) bool {
-		n, err := strconv.ParseUint(v, 10, 63)
-		return err != nil || int64(n) != r.ContentLength
-	})
+	for length := range r.Header.Values(header.ContentLength) {
+		if n, err := strconv.ParseUint(length, 10, 63); err != nil || int64(n) != r.ContentLength {
+			return false
+		}
+	}
+	return true
 }
 
 // Ambiguous reports whether the request may end in another place than net/http

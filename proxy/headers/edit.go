@@ -5,17 +5,23 @@ package headers
 
 import (
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 
 	"sluice/internal/fieldname"
+	"sluice/internal/header"
 )
 
 // Edit is a change to a header section: first removals, then settings.
 type Edit struct {
 	names fieldname.Set // of the fields that are removed or set: they do not pass from any sender
-	set   map[string]Template
+	set   []setting     // by name
+}
+
+// setting is a field that is set.
+type setting struct {
+	name  string
+	value Template
 }
 
 // A Template is the value of a field: the parts of it one after the other.
@@ -33,21 +39,25 @@ func Text(s string) Template { return Template{{Text: s}} }
 // NewEdit returns an edit that removes fields and sets others. The fields in also are
 // set by others later: no value of them may pass either.
 func NewEdit(remove []string, set map[string]Template, also ...string) Edit {
-	return Edit{fieldname.NewSet(slices.Concat(remove, slices.Collect(maps.Keys(set)), also)...), set}
+	e := Edit{names: fieldname.NewSet(slices.Concat(remove, slices.Collect(maps.Keys(set)), also)...)}
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		e.set = append(e.set, setting{name, set[name]})
+	}
+	return e
 }
 
 // Names returns the names of the fields that do not pass.
 func (e *Edit) Names() *fieldname.Set { return &e.names }
 
 // Apply changes h. Lookup returns the value of a variable.
-func (e *Edit) Apply(h http.Header, lookup func(variable string) string) {
+func (e *Edit) Apply(h *header.Fields, lookup func(variable string) string) {
 	e.names.Strip(h)
-	for name, t := range e.set {
-		h.Set(name, t.value(lookup))
+	for i := range e.set {
+		h.SetName(e.set[i].name, e.set[i].value.resolve(lookup))
 	}
 }
 
-func (t Template) value(lookup func(variable string) string) string {
+func (t Template) resolve(lookup func(variable string) string) string {
 	if len(t) == 1 && !t[0].Variable {
 		return t[0].Text
 	}

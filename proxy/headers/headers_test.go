@@ -5,19 +5,20 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/internal/header"
 )
 
 // lines writes a header as sorted lines.
-func lines(h http.Header) string {
+func lines(h header.Fields) string {
 	var all []string
-	for name, values := range h {
+	for name, values := range h.HTTP() {
 		all = append(all, fmt.Sprintf("%s: %s", name, strings.Join(values, " | ")))
 	}
 	slices.Sort(all)
@@ -31,10 +32,10 @@ func TestEdit(t *testing.T) {
 		"X-Set":   Text("{text}"),
 		"X-Value": {{Text: "a-"}, {Text: "host", Variable: true}, {Text: "-z"}},
 	}, "X-Later")
-	h := http.Header{
+	h := header.FromHTTP(http.Header{
 		"X-Removed": {"1"}, "x_removed": {"2"}, "X-Many-1": {"3"}, "X-Set": {"4"}, "X_set": {"5"}, "X-Later": {"6"}, "X-Kept": {"7"},
-	}
-	e.Apply(h, lookup)
+	})
+	e.Apply(&h, lookup)
 	if got, want := lines(h), "X-Kept: 7\nX-Set: {text}\nX-Value: a-<host>-z"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -43,8 +44,8 @@ func TestEdit(t *testing.T) {
 // The answer to a TRACE request shows what its backend got: nothing that is secret.
 func TestTraceGetsNoSecrets(t *testing.T) {
 	e := NewEdit(nil, map[string]Template{"X-Secret": Text("s")})
-	h := http.Header{"X-Secret": {"client's"}, "Authorization": {"a"}, "Cookie": {"c"}, "Accept": {"*/*"}}
-	e.ApplyToTrace(h)
+	h := header.FromHTTP(http.Header{"X-Secret": {"client's"}, "Authorization": {"a"}, "Cookie": {"c"}, "Accept": {"*/*"}})
+	e.ApplyToTrace(&h)
 	if got := lines(h); got != "Accept: */*" {
 		t.Errorf("got\n%s", got)
 	}
@@ -63,13 +64,13 @@ func TestResponse(t *testing.T) {
 		overTLS bool
 		want    string
 	}{
-		{"over TLS", 200, true, "Cache-Control: no-store\nDate: \nStrict-Transport-Security: max-age=1\nX-Frame-Options: DENY\nX-Route: <route>"},
-		{"plain", 200, false, "Cache-Control: no-store\nDate: \nX-Frame-Options: DENY\nX-Route: <route>"},
-		{"an error", 500, false, "Cache-Control: public\nDate: \nX-Frame-Options: DENY\nX-Route: <route>"},
+		{"over TLS", 200, true, "Cache-Control: no-store\nStrict-Transport-Security: max-age=1\nX-Frame-Options: DENY\nX-Route: <route>"},
+		{"plain", 200, false, "Cache-Control: no-store\nX-Frame-Options: DENY\nX-Route: <route>"},
+		{"an error", 500, false, "Cache-Control: public\nX-Frame-Options: DENY\nX-Route: <route>"},
 	}
 	for _, tt := range tests {
-		h := maps.Clone(backend)
-		e.Apply(h, tt.status, tt.overTLS, lookup)
+		h := header.FromHTTP(backend)
+		e.Apply(&h, tt.status, tt.overTLS, lookup)
 		if got := lines(h); got != tt.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", tt.name, got, tt.want)
 		}
@@ -94,8 +95,8 @@ func TestSetCertificate(t *testing.T) {
 			`X-Client-Subject: CN=%C3%A4nne\,%0A`},
 	}
 	for _, tt := range tests {
-		h := make(http.Header)
-		if SetCertificate(h, tt.state); lines(h) != tt.want {
+		var h header.Fields
+		if SetCertificate(&h, tt.state); lines(h) != tt.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", tt.name, lines(h), tt.want)
 		}
 	}

@@ -3,17 +3,17 @@ package headers
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"net/http"
 	"strings"
 
 	"sluice/internal/fieldname"
+	"sluice/internal/header"
 	"sluice/internal/httpsyntax"
 )
 
 // Fields that tell a backend which certificate a client has shown.
 const (
-	subjectField = "X-Client-Subject" // as RFC 2253 writes it
-	sanField     = "X-Client-San"     // DNS:name, IP:address, email:address, URI:uri
+	subjectField = header.XClientSubject // as RFC 2253 writes it
+	sanField     = header.XClientSAN     // DNS:name, IP:address, email:address, URI:uri
 )
 
 // credentials are the fields that a TRACE request does not carry on, as its answer
@@ -26,17 +26,17 @@ var forwarding = fieldname.NewSet("Forwarded", "X-Forwarded-*")
 
 // ApplyToTrace is [Edit.Apply] for a TRACE request: it sets nothing, and removes the
 // client's credentials.
-func (e *Edit) ApplyToTrace(h http.Header) {
+func (e *Edit) ApplyToTrace(h *header.Fields) {
 	e.names.Strip(h)
 	credentials.Strip(h)
 }
 
 // StripForwarding removes the fields that describe the way to this gateway.
-func StripForwarding(h http.Header) { forwarding.Strip(h) }
+func StripForwarding(h *header.Fields) { forwarding.Strip(h) }
 
 // SetCertificate sets the fields that describe the client's certificate, if the client
 // has shown one that was verified. S may be nil.
-func SetCertificate(h http.Header, s *tls.ConnectionState) {
+func SetCertificate(h *header.Fields, s *tls.ConnectionState) {
 	if s == nil || len(s.VerifiedChains) == 0 {
 		return
 	}

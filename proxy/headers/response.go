@@ -2,20 +2,18 @@ package headers
 
 import (
 	"maps"
-	"net/http"
 	"slices"
 
 	"sluice/internal/fieldname"
+	"sluice/internal/header"
 )
-
-const hstsField = "Strict-Transport-Security"
 
 // Response is what a route does to the headers of its answers.
 type Response struct {
 	Edit
 
 	cacheControl string
-	security     map[string]string
+	security     header.Fields
 	hsts         string
 }
 
@@ -30,9 +28,13 @@ type Security struct {
 func NewResponse(remove []string, set map[string]Template, cacheControl string, s Security, also ...string) Response {
 	names := slices.AppendSeq(slices.Clone(also), maps.Keys(s.Always))
 	if s.HSTS != "" {
-		names = append(names, hstsField)
+		names = append(names, header.StrictTransportSecurity.String())
 	}
-	return Response{NewEdit(remove, set, names...), cacheControl, s.Always, s.HSTS}
+	var security header.Fields
+	for _, name := range slices.Sorted(maps.Keys(s.Always)) {
+		security.AddName(name, s.Always[name])
+	}
+	return Response{NewEdit(remove, set, names...), cacheControl, security, s.HSTS}
 }
 
 // cacheControl is the field in every spelling.
@@ -40,21 +42,16 @@ var cacheControl = fieldname.NewSet("Cache-Control")
 
 // Apply changes the header of an answer before it goes out. OverTLS says that the
 // client came by TLS.
-func (e *Response) Apply(h http.Header, status int, overTLS bool, lookup func(variable string) string) {
+func (e *Response) Apply(h *header.Fields, status int, overTLS bool, lookup func(variable string) string) {
 	e.Edit.Apply(h, lookup)
-	for _, name := range [...]string{"Content-Type", "Date"} {
-		if _, ok := h[name]; !ok && e.names.Has(name) {
-			h[name] = nil // otherwise net/http adds its own
-		}
-	}
 	if e.cacheControl != "" && status < 400 {
 		cacheControl.Strip(h)
-		h.Set("Cache-Control", e.cacheControl)
+		h.Set(header.CacheControl, e.cacheControl)
 	}
-	for name, value := range e.security {
-		h.Set(name, value)
+	for _, f := range e.security {
+		h.SetName(f.Name, f.Value)
 	}
 	if e.hsts != "" && overTLS {
-		h.Set(hstsField, e.hsts)
+		h.Set(header.StrictTransportSecurity, e.hsts)
 	}
 }

@@ -1,12 +1,21 @@
 package headers
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+
+	"sluice/internal/fieldname"
+	"sluice/internal/header"
+)
 
 // A Writer is the ResponseWriter next to a handler. It changes the header of an answer
 // before the layers below see it.
 type Writer struct {
-	http.ResponseWriter                                 // what is below; it may change until the answer begins
-	Change              func(h http.Header, status int) // called once, when the answer begins
+	http.ResponseWriter // what is below; it may change until the answer begins
+
+	// Change is called once, when the answer begins. It returns the names of the fields
+	// that only the gateway sets.
+	Change func(h *header.Fields, status int) *fieldname.Set
 
 	begun bool
 }
@@ -18,7 +27,7 @@ func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w *Writer) WriteHeader(status int) {
 	if status >= 200 && !w.begun {
 		w.begun = true
-		w.Change(w.Header(), status)
+		w.change(status)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -28,4 +37,19 @@ func (w *Writer) Write(p []byte) (int, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	return w.ResponseWriter.Write(p)
+}
+
+// change calls Change with the header of the handler. Nil values in it, which keep
+// net/http from adding fields of its own, stay.
+func (w *Writer) change(status int) {
+	h := w.Header()
+	fields := header.FromHTTP(h)
+	names := w.Change(&fields, status)
+	maps.DeleteFunc(h, func(_ string, values []string) bool { return values != nil })
+	maps.Copy(h, fields.HTTP())
+	for _, id := range [...]header.ID{header.ContentType, header.Date} {
+		if !fields.Has(id) && names.Has(id.String()) {
+			h[id.String()] = nil
+		}
+	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/header"
 	"sluice/proxy/backend"
 	"sluice/upgrade"
 )
@@ -29,17 +30,17 @@ const (
 // HTTP is a GET request and the answer that a healthy endpoint gives.
 type HTTP struct {
 	Path   string
-	Host   string      // "" means the address of the endpoint
-	Header http.Header // of the request
-	Status []int       // that are well; nil means 200 to 299
-	Body   []byte      // that the first 64 KiB of the answer must contain
+	Host   string        // "" means the address of the endpoint
+	Header header.Fields // of the request
+	Status []int         // that are well; nil means 200 to 299
+	Body   []byte        // that the first 64 KiB of the answer must contain
 }
 
 // WebSocket is a session that a healthy endpoint accepts.
 type WebSocket struct {
 	Path        string
 	Host        string // "" means the address of the endpoint
-	Header      http.Header
+	Header      header.Fields
 	Subprotocol string // that the endpoint must agree to; "" means none
 }
 
@@ -58,7 +59,7 @@ func (p *HTTP) Ask(ctx context.Context, l *backend.Lease) error {
 	if err != nil {
 		return err
 	}
-	r.Header, r.Host = p.Header.Clone(), cmp.Or(p.Host, l.Authority())
+	r.Header, r.Host = p.Header.HTTP(), cmp.Or(p.Host, l.Authority())
 	res, err := l.RoundTrip(r)
 	if err != nil {
 		return err

@@ -10,6 +10,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"sluice/internal/fieldname"
+	"sluice/internal/header"
 	"sluice/internal/limit"
 	"sluice/internal/message"
 	"sluice/internal/telemetry"
@@ -113,7 +115,7 @@ func (x *exchange) log() {
 
 // editRequestHeader changes the header of a request, or of a handshake, for its backend. The
 // hop-by-hop fields are gone by then: Connection cannot name what is set here.
-func (x *exchange) editRequestHeader(h http.Header) {
+func (x *exchange) editRequestHeader(h *header.Fields) {
 	if x.r.Method == http.MethodTrace {
 		x.service.RequestHeaders.ApplyToTrace(h)
 		return
@@ -122,10 +124,11 @@ func (x *exchange) editRequestHeader(h http.Header) {
 	x.service.RequestHeaders.Apply(h, x.variable)
 }
 
-// editResponseHeader changes the header of an answer, once, when it begins.
-func (x *exchange) editResponseHeader(h http.Header, status int) {
+// editResponseHeader changes the header of an answer, once, when it begins. It returns
+// the names of the fields that only the gateway sets.
+func (x *exchange) editResponseHeader(h *header.Fields, status int) *fieldname.Set {
 	if x.service == nil {
-		return
+		return new(fieldname.Set)
 	}
 	x.service.ResponseHeaders.Apply(h, status, x.overTLS(), x.variable)
 	if !x.selfAnswered {
@@ -134,6 +137,7 @@ func (x *exchange) editResponseHeader(h http.Header, status int) {
 	if x.service.CORS != nil {
 		x.service.CORS.Apply(h, &x.r)
 	}
+	return x.service.ResponseHeaders.Names()
 }
 
 // variable returns the value of a variable in a header, or "" where the request has no

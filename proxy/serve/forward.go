@@ -27,7 +27,7 @@ func (x *exchange) forward(path string) {
 		if repeatable && t.TryTimeout > 0 && !l.Final() {
 			e.Response = min(e.Response, t.TryTimeout)
 		}
-		result = e.Do(x.answer, x.r.HTTP())
+		result = e.Do(x.answer, &x.r)
 		x.record.In = result.In
 		if x.r.Context().Err() != nil {
 			return attemptResult{status: unknown}

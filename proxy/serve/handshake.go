@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/internal/header"
 	"sluice/internal/wire"
 	"sluice/proxy/backend"
 	"sluice/proxy/forward"
@@ -86,15 +87,15 @@ func (x *exchange) check() (*upgrade.Request, *upgrade.Refusal) {
 // prepare makes the handshake the one for the backend, with that path.
 func (x *exchange) prepare(q *upgrade.Request, path string) {
 	q.Path = x.r.WithQuery(path)
-	x.origin.Set(q.Header)
-	q.Header["X-Request-Id"] = []string{x.record.ID}
+	x.origin.Set(&q.Header)
+	q.Header.Set(header.XRequestID, x.record.ID)
 	if x.snap.Via {
-		forward.AddVia(q.Header, x.r.ProtoMajor, x.r.ProtoMinor)
+		forward.AddVia(&q.Header, x.r.ProtoMajor, x.r.ProtoMinor)
 	}
-	x.editRequestHeader(q.Header)
-	if host := q.Header.Get("Host"); host != "" {
+	x.editRequestHeader(&q.Header)
+	if host := q.Header.Get(header.Host); host != "" {
 		q.Host = host
-		q.Header.Del("Host")
+		q.Header.Del(header.Host)
 	}
 }
 
@@ -215,7 +216,7 @@ func isUnanswered(err error) bool {
 // passOn passes the backend's refusal of a handshake on to the client.
 func (x *exchange) passOn(up *upstream, client *upgrade.HTTP1Client) {
 	if x.snap.Via {
-		forward.AddVia(up.answer.Header, 1, 1)
+		forward.AddVia(&up.answer.Header, 1, 1)
 	}
 	stop := context.AfterFunc(x.r.Context(), func() { up.conn.Close() })
 	defer stop()
@@ -229,9 +230,9 @@ func (x *exchange) passOn(up *upstream, client *upgrade.HTTP1Client) {
 // is the caller's.
 func (x *exchange) accept(up *upstream, client *upgrade.HTTP1Client) wire.Side {
 	if x.snap.Via {
-		forward.AddVia(up.answer.Header, 1, 1)
+		forward.AddVia(&up.answer.Header, 1, 1)
 	}
-	x.editResponseHeader(up.answer.Header, up.answer.Status)
+	x.editResponseHeader(&up.answer.Header, up.answer.Status)
 	if x.clientGone() {
 		x.abandon(errClientGone)
 	}

@@ -1,11 +1,11 @@
 package serve
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
 
+	"sluice/internal/header"
 	"sluice/internal/message"
 	"sluice/proxy/forward"
 	"sluice/proxy/headers"
@@ -70,7 +70,7 @@ func RouteRequest(r *message.Request, websocket bool) (q route.Request, wrong st
 // preflight answers a CORS preflight request for a method that a route has, where no
 // route has the method OPTIONS itself.
 func (x *exchange) preflight(q *route.Request) bool {
-	method := x.r.Header.Get("Access-Control-Request-Method")
+	method := x.r.Header.Get(header.AccessControlRequestMethod)
 	if q.Method != http.MethodOptions || method == "" {
 		return false
 	}
@@ -134,14 +134,12 @@ func (x *exchange) answerAsLast() {
 		return
 	}
 	h := x.r.Header.Clone()
-	x.editRequestHeader(h)
-	headers.StripForwarding(h)
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "TRACE %s %s\r\nHost: %s\r\n", x.r.URI(), x.r.Proto, x.r.Host)
-	h.Write(&b) // a bytes.Buffer does not fail
-	b.WriteString("\r\n")
+	x.editRequestHeader(&h)
+	headers.StripForwarding(&h)
+	b := fmt.Appendf(nil, "TRACE %s %s\r\nHost: %s\r\n", x.r.URI(), x.r.Proto, x.r.Host)
+	b = append(h.Append(b), "\r\n"...)
 	x.answer.Header().Set("Content-Type", "message/http")
-	x.answer.Write(b.Bytes())
+	x.answer.Write(b)
 }
 
 // allowedMethods returns the Allow header of an answer to q.

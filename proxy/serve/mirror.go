@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"math/rand/v2"
@@ -10,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"sluice/internal/message"
 	"sluice/proxy/backend"
 )
 
@@ -80,11 +80,10 @@ func (m *Mirror) copy(x *exchange, path string) (send func()) {
 		<-m.slots
 		return nil
 	}
-	original := x.r.HTTP()
-	body := &keptBody{ReadCloser: original.Body, limit: m.maxBody, budget: budget}
+	body := &keptBody{ReadCloser: x.r.Body(), limit: m.maxBody, budget: budget}
 	whole := x.r.ContentLength == 0
 	if !whole {
-		original.Body = body
+		x.r.SetBody(body)
 	}
 	a := x.attempts(m.target, backend.Requests)
 	return func() {
@@ -98,9 +97,7 @@ func (m *Mirror) copy(x *exchange, path string) (send func()) {
 			release()
 			return
 		}
-		r := original.Clone(x.server.Stopping) // the request itself is net/http's again after the handler
-		r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(kept)), int64(len(kept)), nil
-		r.Trailer = nil
+		r := x.r.Copy(kept)
 		x.server.mirrored.Go(func() {
 			defer release()
 			x.sendCopy(a, r, path)
@@ -109,12 +106,13 @@ func (m *Mirror) copy(x *exchange, path string) (send func()) {
 }
 
 // sendCopy sends a copy of the request to one endpoint and drops the answer.
-func (x *exchange) sendCopy(a *attempts, r *http.Request, path string) {
-	ctx, cancel := context.WithTimeout(r.Context(), x.service.Forward.Response)
+func (x *exchange) sendCopy(a *attempts, r *message.Request, path string) {
+	ctx, cancel := context.WithTimeout(x.server.Stopping, x.service.Forward.Response)
 	defer cancel()
+	r.SetContext(ctx)
 	a.once(ctx, func(l *backend.Lease) attemptResult {
 		e := x.outgoing(l, path)
-		result := e.Do(discardWriter{make(http.Header)}, r.WithContext(ctx))
+		result := e.Do(discardWriter{make(http.Header)}, r)
 		return a.target.judge(&result, false)
 	})
 }

@@ -53,7 +53,10 @@ func (x *exchange) screen() bool {
 // answerChallenge answers the request of a certificate authority (RFC 8555, section 8.3).
 func (x *exchange) answerChallenge() bool {
 	store := x.snap.Store
-	return store == nil || x.settings.TLS || !store.Challenge(x.answer, x.r.HTTP())
+	if store == nil || x.settings.TLS || !strings.HasPrefix(x.r.Path, "/.well-known/") {
+		return true
+	}
+	return !store.Challenge(x.answer, x.r.HTTP())
 }
 
 // answerServerOptions answers "OPTIONS *", which asks whether the server is there (RFC

@@ -3,7 +3,6 @@ package serve
 import (
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"sluice/internal/cookie"
+	"sluice/internal/header"
 	"sluice/internal/message"
 	"sluice/proxy/backend"
 )
@@ -37,9 +37,6 @@ type HashBy struct{ kind, name string }
 // NewHashBy returns what text stands for: client, header:NAME, cookie:NAME or query:NAME.
 func NewHashBy(text string) *HashBy {
 	kind, name, _ := strings.Cut(text, ":")
-	if kind == "header" {
-		name = http.CanonicalHeaderKey(name)
-	}
 	return &HashBy{kind, name}
 }
 
@@ -47,7 +44,10 @@ func (h *HashBy) hash(r *message.Request, client netip.Addr) uint64 {
 	value := ""
 	switch h.kind {
 	case "header":
-		value = r.Header.Get(h.name)
+		for v := range r.Header.Named(h.name) {
+			value = v
+			break
+		}
 	case "cookie":
 		if values := r.Cookies(h.name); len(values) > 0 {
 			value = values[0]
@@ -145,7 +145,7 @@ func (x *exchange) unsetCookie(c *cookie.Cookie) {
 }
 
 // setCookies adds the cookies to an answer.
-func (x *exchange) setCookies(h http.Header) {
+func (x *exchange) setCookies(h *header.Fields) {
 	for _, p := range x.cookies {
 		p.Set(h, p.id, x.overTLS())
 	}

@@ -7,12 +7,14 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 
 	"sluice/config"
+	"sluice/internal/header"
 	"sluice/proxy/backend"
 	"sluice/proxy/probe"
 	"sluice/proxy/serve"
@@ -77,12 +79,10 @@ func sameSite(name string) http.SameSite {
 
 // probeOf returns how a backend's endpoints are asked for their health.
 func probeOf(c *config.Health) backend.Probe {
-	h := make(http.Header)
-	for name, value := range c.Headers {
-		h.Set(name, value)
-	}
-	if _, ok := h["User-Agent"]; !ok {
-		h["User-Agent"] = []string{"sluice-health"}
+	h := header.Fields{}
+	h.Add(header.UserAgent, "sluice-health")
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+		h.SetName(name, c.Headers[name])
 	}
 	switch c.Check {
 	case "http":
