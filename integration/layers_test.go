@@ -42,12 +42,12 @@ var layers = map[string][]string{
 		"github.com/gobwas/ws", "github.com/rs/zerolog",
 	},
 	"proxy/listen": {
-		"sluice/proxy/clientio", "sluice/internal/limit", "sluice/internal/telemetry", "sluice/internal/wire",
+		"sluice/proxy/clientio", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/telemetry", "sluice/internal/wire",
 		"github.com/pires/go-proxyproto", "github.com/rs/zerolog", "golang.org/x/sys/unix",
 	},
 	"proxy/probe": {"sluice/upgrade", "sluice/proxy/backend", "sluice/internal/header", "github.com/gobwas/ws"},
 
-	"proxy/clientio": {"sluice/internal/limit", "sluice/internal/wire", "golang.org/x/net/http/httpguts"},
+	"proxy/clientio": {"sluice/internal/header", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/wire"},
 	"proxy/headers":  {"sluice/internal/fieldname", "sluice/internal/header", "sluice/internal/httpsyntax"},
 	"tlsconf":        {"sluice/internal/httpsyntax", "sluice/tlsconf/acme", "sluice/tlsconf/certfile", "sluice/tlsconf/localca", "sluice/internal/atomicfile"},
 	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/header", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/message", "sluice/internal/wire"},
@@ -94,7 +94,7 @@ var layers = map[string][]string{
 	"internal/clock":           {},
 	"internal/limit":           {"golang.org/x/sys/unix"},
 	"internal/loop":            {"sluice/internal/clock", "sluice/internal/record", "golang.org/x/sys/unix"},
-	"internal/message":         {"sluice/internal/header"},
+	"internal/message":         {"sluice/internal/h1", "sluice/internal/header"},
 	"internal/pemfile":         {},
 	"internal/record":          {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},
 	"internal/wire":            {"golang.org/x/sys/unix"},

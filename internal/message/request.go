@@ -12,7 +12,9 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 
+	"sluice/internal/h1"
 	"sluice/internal/header"
 )
 
@@ -36,7 +38,10 @@ type Request struct {
 	Peer netip.AddrPort       // of the connection; invalid on a unix socket
 	TLS  *tls.ConnectionState // of the connection; nil if it is plain
 
-	carrier *http.Request // nil in a request that is not from FromHTTP
+	ctx     context.Context
+	body    io.ReadCloser
+	trailer *http.Header
+	carrier *http.Request // for net/http; nil until it is needed
 }
 
 // FromHTTP returns r, which came from peer.
@@ -46,55 +51,96 @@ func FromHTTP(r *http.Request, peer netip.AddrPort) Request {
 		Path: PathOf(r.URL), RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery, Header: header.FromHTTP(r.Header),
 		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
 		ContentLength: r.ContentLength, Chunked: len(r.TransferEncoding) > 0,
-		Peer: peer, TLS: r.TLS, carrier: r,
+		Peer: peer, TLS: r.TLS, ctx: r.Context(), body: r.Body, trailer: &r.Trailer, carrier: r,
 	}
 }
 
+// FromHead returns the request with a head, which came from peer over a plain connection. Its
+// context ends when the client has left. The trailer has its values once the body, which must not
+// be nil, was read to its end.
+func FromHead(ctx context.Context, h *h1.Head, peer netip.AddrPort, body io.ReadCloser, trailer *http.Header) Request {
+	r := Request{
+		Method: h.Method, RequestURI: h.Target, Host: h.Host, Header: h.Fields,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: h.Minor, ContentLength: h.Length,
+		Peer: peer, ctx: ctx, body: body, trailer: trailer,
+	}
+	if h.Minor == 0 {
+		r.Proto = "HTTP/1.0"
+	}
+	if h.Length == h1.Chunks {
+		r.ContentLength, r.Chunked = -1, true
+	}
+	target := h.Target
+	if _, rest, ok := strings.Cut(target, "://"); ok && target[0] != '/' { // absolute form
+		target = "/"
+		if i := strings.IndexAny(rest, "/?"); i >= 0 {
+			if target = rest[i:]; target[0] == '?' {
+				target = "/" + target
+			}
+		}
+	}
+	var query bool
+	r.Path, r.RawQuery, query = strings.Cut(target, "?")
+	r.ForceQuery = query && r.RawQuery == ""
+	return r
+}
+
 // HTTP returns r for code that needs net/http: with the body, and with the header and the query as
-// they are in r. It is the same *http.Request each time. R must come from [FromHTTP], for URI, Body,
-// Trailer, Context and DropBody too.
+// they are in r. It is the same *http.Request each time. R must come from [FromHTTP] or [FromHead],
+// for Body, Trailer, Context and what changes them too.
 func (r *Request) HTTP() *http.Request {
-	r.carrier.Header = r.Header.HTTP()
-	r.carrier.URL.RawQuery = r.RawQuery
-	return r.carrier
+	if r.carrier == nil {
+		r.carrier = r.newCarrier()
+	}
+	c := r.carrier
+	c.Header, c.Body, c.ContentLength, c.URL.RawQuery = r.Header.HTTP(), r.body, r.ContentLength, r.RawQuery
+	return c
+}
+
+// newCarrier returns r as net/http would have read it.
+func (r *Request) newCarrier() *http.Request {
+	c := &http.Request{
+		Method: r.Method, URL: &url.URL{Path: r.Path, ForceQuery: r.ForceQuery}, RequestURI: r.RequestURI, Host: r.Host,
+		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor, RemoteAddr: r.Peer.String(), TLS: r.TLS, Trailer: *r.trailer,
+	}
+	if path, err := url.PathUnescape(r.Path); err == nil {
+		c.URL.Path, c.URL.RawPath = path, r.Path
+	}
+	if r.Chunked {
+		c.TransferEncoding = []string{"chunked"}
+	}
+	return c.WithContext(r.ctx)
 }
 
 // Body returns the body. It is never nil.
-func (r *Request) Body() io.ReadCloser { return r.carrier.Body }
+func (r *Request) Body() io.ReadCloser { return r.body }
 
 // SetBody replaces the body.
-func (r *Request) SetBody(b io.ReadCloser) { r.carrier.Body = b }
+func (r *Request) SetBody(b io.ReadCloser) { r.body = b }
+
+// DropBody makes r a request without a body.
+func (r *Request) DropBody() { r.ContentLength, r.body = 0, http.NoBody }
 
 // Trailer returns the names that the request announces for its trailer section, and their values
 // once the body was read to its end.
-func (r *Request) Trailer() http.Header { return r.carrier.Trailer }
+func (r *Request) Trailer() http.Header { return *r.trailer }
+
+// Context returns a context that ends when the client has left.
+func (r *Request) Context() context.Context { return r.ctx }
+
+// SetContext replaces the context.
+func (r *Request) SetContext(ctx context.Context) { r.ctx, r.carrier = ctx, nil }
 
 // Copy returns a copy of r with another body, which outlives the exchange. It has no trailers.
 func (r *Request) Copy(body []byte) *Request {
 	c := *r
 	c.Header, c.ContentLength, c.Chunked = r.Header.Clone(), int64(len(body)), false
-	c.carrier = r.carrier.Clone(context.WithoutCancel(r.carrier.Context()))
-	c.carrier.Body, c.carrier.Trailer = io.NopCloser(bytes.NewReader(body)), nil
+	c.ctx, c.body, c.trailer, c.carrier = context.WithoutCancel(r.ctx), io.NopCloser(bytes.NewReader(body)), new(http.Header), nil
 	return &c
 }
 
-// URI returns the target without scheme and host, escaped.
-func (r *Request) URI() string {
-	r.carrier.URL.RawQuery = r.RawQuery
-	return r.carrier.URL.RequestURI()
-}
-
-// Context returns a context that ends when the client has left.
-func (r *Request) Context() context.Context { return r.carrier.Context() }
-
-// SetContext replaces the context.
-func (r *Request) SetContext(ctx context.Context) { r.carrier = r.carrier.WithContext(ctx) }
-
-// DropBody makes r a request without a body.
-func (r *Request) DropBody() {
-	r.ContentLength = 0
-	r.carrier.ContentLength, r.carrier.Body = 0, http.NoBody
-}
+// URI returns the target without scheme and host, escaped as it was sent.
+func (r *Request) URI() string { return r.WithQuery(r.Path) }
 
 // ProtoAtLeast reports whether r came over that version of HTTP or a later one.
 func (r *Request) ProtoAtLeast(major, minor int) bool {

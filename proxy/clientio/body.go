@@ -7,7 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
+	"sluice/internal/header"
+	"sluice/internal/message"
 )
 
 const (
@@ -38,13 +39,13 @@ type body struct {
 }
 
 // newBody replaces the body of r. It returns nil where r has none.
-func newBody(r *http.Request, conn *Conn, control *http.ResponseController) *body {
+func newBody(r *message.Request, conn *Conn, control *http.ResponseController) *body {
 	if r.ContentLength == 0 {
 		return nil
 	}
 	b := &body{
-		ReadCloser: r.Body, conn: conn, length: r.ContentLength, streams: r.ProtoMajor > 1,
-		expects: httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue"),
+		ReadCloser: r.Body(), conn: conn, length: r.ContentLength, streams: r.ProtoMajor > 1,
+		expects: r.Header.HasToken(header.Expect, "100-continue"),
 	}
 	b.credit = newCredit(DefaultRate, b.streams, conn.received, func() {
 		b.tooSlow.Store(true)
@@ -57,7 +58,7 @@ func newBody(r *http.Request, conn *Conn, control *http.ResponseController) *bod
 		b.poll = time.AfterFunc(drainTime, b.checkClient)
 		b.poll.Reset(pollInterval) // orders the making of poll before its use
 	}
-	r.Body = b
+	r.SetBody(b)
 	return b
 }
 

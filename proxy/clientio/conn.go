@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/internal/limit"
+	"sluice/internal/message"
 	"sluice/internal/wire"
 )
 
@@ -73,9 +74,9 @@ func WithConn(ctx context.Context, c *Conn) context.Context {
 // from [WithConn].
 func ConnOf(r *http.Request) *Conn { return r.Context().Value(connKey{}).(*Conn) }
 
-// start counts a request whose head has a size of headSize bytes, and allows the
-// client to send what belongs to it: of its body as much as comes before it is read.
-func (c *Conn) start(r *http.Request, headSize int64) {
+// start counts a request, and allows the client to send what belongs to it: of its body
+// as much as comes before it is read.
+func (c *Conn) start(r *message.Request) {
 	c.requests.Add(1)
 	if r.ProtoMajor == 1 {
 		c.allowAll()
@@ -85,7 +86,7 @@ func (c *Conn) start(r *http.Request, headSize int64) {
 	if r.ContentLength >= 0 {
 		ahead = min(ahead, r.ContentLength)
 	}
-	c.Allow(FloodFactor*headSize + 2*ahead)
+	c.Allow(FloodFactor*r.HeadSize() + 2*ahead)
 }
 
 // taken and received return how many bytes the client has taken and sent so far.

@@ -3,6 +3,8 @@ package clientio
 import (
 	"net/http"
 	"time"
+
+	"sluice/internal/message"
 )
 
 const (
@@ -37,16 +39,16 @@ type Writer struct {
 	streams bool    // the connection is multiplexed
 }
 
-// Begin takes a request over from net/http: from now on its body is read, and its
-// answer written, within the bounds of [DefaultRate]. HeadSize is the size of the
-// request's head in bytes. The caller must call [Writer.Finish] at the end.
-func Begin(w http.ResponseWriter, r *http.Request, headSize int64) *Writer {
-	conn, control := ConnOf(r), http.NewResponseController(w)
+// Begin takes a request of conn over from what has read it: from now on its body is
+// read, and its answer written, within the bounds of [DefaultRate]. The caller must call
+// [Writer.Finish] at the end.
+func Begin(conn *Conn, w http.ResponseWriter, r *message.Request) *Writer {
+	control := http.NewResponseController(w)
 	out := &Writer{
 		ResponseWriter: w, Conn: conn, control: control, body: newBody(r, conn, control),
 		rate: DefaultRate, streams: r.ProtoMajor > 1,
 	}
-	conn.start(r, headSize)
+	conn.start(r)
 	if r.ProtoMajor == 1 { // the deadlines are those of the request before
 		control.SetReadDeadline(time.Time{})
 		control.SetWriteDeadline(time.Time{})

@@ -17,15 +17,15 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/internal/limit"
+	"sluice/internal/message"
 	"sluice/internal/telemetry"
 	"sluice/proxy/clientio"
 )
 
 // Env is what listeners need of the gateway.
 type Env struct {
-	// Handler answers the requests that come to a listener. [clientio.ConnOf]
-	// returns the connection of each.
-	Handler func(*Listener, http.ResponseWriter, *http.Request)
+	// Handler answers the requests that come to a listener, each with its connection.
+	Handler func(*Listener, *clientio.Conn, http.ResponseWriter, message.Request)
 
 	// TLSConfig returns the configuration for one TLS handshake. It must offer
 	// HTTP/2 if http2 is set.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"sluice/internal/message"
 	"sluice/proxy/clientio"
 )
 
@@ -58,8 +59,9 @@ func newServer(set *Set, l *Listener, s ServerSettings) *server {
 	stream, window := bufferSize(clientio.StreamBuffer, streamsInMemory), bufferSize(connectionBuffer, connectionsInMemory)
 	v.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			v.started(clientio.ConnOf(r).Conn)
-			set.env.Handler(l, w, r)
+			c := clientio.ConnOf(r)
+			v.started(c.Conn)
+			set.env.Handler(l, c, w, message.FromHTTP(r, c.Wire.Peer()))
 		}),
 		ConnState:         v.connState(unaskedBytes+headSlack*int64(s.MaxHeader), int64(window)),
 		ReadHeaderTimeout: s.HeaderTimeout,

@@ -51,14 +51,12 @@ type exchange struct {
 	record       telemetry.Request
 }
 
-func (s *Server) newExchange(l *listen.Listener, w http.ResponseWriter, r *http.Request) *exchange {
+func (s *Server) newExchange(l *listen.Listener, c *clientio.Conn, w http.ResponseWriter, r message.Request) *exchange {
 	x := &exchange{
 		server: s, snap: s.Current(), listener: l, settings: l.Settings(),
-		started: time.Now(), number: rand.Uint64(),
+		started: time.Now(), number: rand.Uint64(), r: r, conn: c.Wire,
 	}
-	x.conn = clientio.ConnOf(r).Wire
-	x.r = message.FromHTTP(r, x.conn.Peer())
-	x.out = clientio.Begin(w, r, x.r.HeadSize())
+	x.out = clientio.Begin(c, w, &x.r)
 	x.out.CloseAfter = forward.Ambiguous(&x.r)
 	x.answer = &headers.Writer{ResponseWriter: x.out, Change: x.editResponseHeader}
 	x.origin = forward.NewOrigin(&x.r, x.snap.trustsPeer(x.conn), x.snap.Trusts)

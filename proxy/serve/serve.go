@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/internal/limit"
+	"sluice/internal/message"
 	"sluice/internal/telemetry"
 	"sluice/proxy/clientio"
 	"sluice/proxy/listen"
@@ -64,13 +65,13 @@ func (s *Server) Wait() {
 	s.handshakes.Wait()
 }
 
-// Serve answers a request that came to l. It panics with [http.ErrAbortHandler] to
+// Serve answers a request that came to l over c. It panics with [http.ErrAbortHandler] to
 // cut an answer.
-func (s *Server) Serve(l *listen.Listener, w http.ResponseWriter, r *http.Request) {
-	if clientio.ConnOf(r).Wire.ReadsEnded() { // what looks like a request is the rest of the one before
+func (s *Server) Serve(l *listen.Listener, c *clientio.Conn, w http.ResponseWriter, r message.Request) {
+	if c.Wire.ReadsEnded() { // what looks like a request is the rest of the one before
 		panic(http.ErrAbortHandler)
 	}
-	x := s.newExchange(l, w, r)
+	x := s.newExchange(l, c, w, r)
 	defer x.end()
 	if x.enter() {
 		defer x.leave()
