@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"bytes"
 	"strings"
 
 	"sluice/internal/header"
@@ -35,6 +36,15 @@ func ParseRequest(in []byte, fields header.Fields, limits Limits) (Head, *Refusa
 		return h, refusal
 	}
 	return h, h.requestFraming()
+}
+
+// TooLarge returns why in, the beginning of a request whose end has not come within the limit,
+// is refused: for its target, if that has not ended yet, else for its head.
+func TooLarge(in []byte) *Refusal {
+	if bytes.IndexByte(in, '\n') < 0 {
+		return errTargetSize
+	}
+	return errHeadSize
 }
 
 // requestLine reads the first line (RFC 9112, section 3).

@@ -70,8 +70,15 @@ func FromHead(ctx context.Context, h *h1.Head, peer netip.AddrPort, body io.Read
 	if h.Length == h1.Chunks {
 		r.ContentLength, r.Chunked = -1, true
 	}
+	r.Header.DelFunc(func(f *header.Field) bool {
+		switch f.ID {
+		case header.Host, header.TransferEncoding, header.Trailer:
+			return true
+		}
+		return false
+	})
 	target := h.Target
-	if _, rest, ok := strings.Cut(target, "://"); ok && target[0] != '/' { // absolute form
+	if _, rest, ok := strings.Cut(target, "://"); ok && !strings.HasPrefix(target, "/") { // absolute form
 		target = "/"
 		if i := strings.IndexAny(rest, "/?"); i >= 0 {
 			if target = rest[i:]; target[0] == '?' {

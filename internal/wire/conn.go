@@ -81,6 +81,16 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// Received counts n bytes that were read from the socket without [Conn.Read], by an event
+// loop. If it returns an error, the connection must be cut: the [Meter] permits no more.
+func (c *Conn) Received(n int) error {
+	c.progress.in.Add(int64(n))
+	if c.meter == nil {
+		return nil
+	}
+	return c.meter.CountRead(n)
+}
+
 // readCounted counts the TLS records that it returns while they are captured.
 func (c *Conn) readCounted(p []byte) (n int, err error) {
 	m := c.activeCapture()

@@ -16,16 +16,25 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"sluice/internal/h1"
 	"sluice/internal/limit"
 	"sluice/internal/message"
 	"sluice/internal/telemetry"
 	"sluice/proxy/clientio"
+	"sluice/proxy/http1"
 )
 
 // Env is what listeners need of the gateway.
 type Env struct {
 	// Handler answers the requests that come to a listener, each with its connection.
 	Handler func(*Listener, *clientio.Conn, http.ResponseWriter, message.Request)
+
+	// Refuse answers what came to a listener and is no request.
+	Refuse func(*Listener, *clientio.Conn, http.ResponseWriter, message.Request, *h1.Refusal)
+
+	// OnLoops makes a server for plain connections on event loops. It is nil where there
+	// are none.
+	OnLoops func(http1.Options) Server
 
 	// TLSConfig returns the configuration for one TLS handshake. It must offer
 	// HTTP/2 if http2 is set.
@@ -77,6 +86,20 @@ type ServerSettings struct {
 	IdleTimeout   time.Duration
 	MaxHeader     int // bytes
 	MaxStreams    int // of an HTTP/2 connection
+}
+
+// A Server serves connections of clients.
+type Server interface {
+	// Serve takes a connection over.
+	Serve(*clientio.Conn)
+
+	// Drain makes every connection end with its next answer. It returns when all have had
+	// a request, or when ctx ends.
+	Drain(ctx context.Context)
+
+	// Shutdown returns when the requests are answered. When ctx ends, it cuts those that
+	// are left. No connection may come any more.
+	Shutdown(ctx context.Context)
 }
 
 // A Set is the open listeners of a gateway. Its methods, but for the counts, must not

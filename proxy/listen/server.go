@@ -7,14 +7,17 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
 
 	"github.com/rs/zerolog"
 
+	"sluice/internal/h1"
 	"sluice/internal/message"
 	"sluice/proxy/clientio"
+	"sluice/proxy/http1"
 )
 
 const (
@@ -31,6 +34,10 @@ const (
 	minWindow = 64 << 10 // bytes: the smallest window of HTTP/2
 	maxFrame  = 16 << 10 // bytes of an HTTP/2 frame, as every client expects
 
+	// maxFields is how many header fields a request may have. Every browser and library is
+	// far below it.
+	maxFields = 1000
+
 	// A head may exceed the limit by this factor and still get an answer.
 	headSlack = 4
 
@@ -46,6 +53,7 @@ type server struct {
 	listener *Listener
 	settings ServerSettings
 	http     *http.Server
+	loops    Server // serves instead of http, where it can; else nil
 	stopped  chan struct{}
 	stop     func()
 	ended    chan struct{}  // closed when no more connections come
@@ -56,6 +64,9 @@ type server struct {
 func newServer(set *Set, l *Listener, s ServerSettings) *server {
 	v := &server{set: set, listener: l, settings: s, stopped: make(chan struct{}), ended: make(chan struct{})}
 	v.stop = sync.OnceFunc(func() { close(v.stopped) })
+	if set.env.OnLoops != nil && !l.settings.Load().TLS && os.Getenv("SLUICE_HTTP_ENGINE") == "loops" {
+		v.loops = set.env.OnLoops(v.onLoops())
+	}
 	stream, window := bufferSize(clientio.StreamBuffer, streamsInMemory), bufferSize(connectionBuffer, connectionsInMemory)
 	v.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -99,6 +110,22 @@ func (v *server) Close() error { v.stop(); return nil }
 
 func (v *server) Addr() net.Addr { return v.listener.net.Addr() }
 
+// onLoops returns how plain connections are served on event loops.
+func (v *server) onLoops() http1.Options {
+	return http1.Options{
+		MaxHeader: v.settings.MaxHeader, MaxFields: maxFields, HeaderTimeout: v.settings.HeaderTimeout, IdleTimeout: v.settings.IdleTimeout,
+		Handler: func(c *clientio.Conn, w http.ResponseWriter, r message.Request) {
+			v.set.env.Handler(v.listener, c, w, r)
+		},
+		Refuse: func(c *clientio.Conn, w http.ResponseWriter, r message.Request, why *h1.Refusal) {
+			v.set.env.Refuse(v.listener, c, w, r, why)
+		},
+		Panicked: func(cause any, stack []byte) {
+			v.set.env.Log().Error().Str("listener", v.listener.name).Msgf("panic serving a request: %v\n%s", cause, stack)
+		},
+	}
+}
+
 // bufferSize returns size, or less where the memory limit does not hold number of
 // them, but at least the smallest window of HTTP/2.
 func bufferSize(size, number int) int {
@@ -108,6 +135,12 @@ func bufferSize(size, number int) int {
 // run serves connections until the server is shut down.
 func (v *server) run() {
 	defer close(v.ended)
+	if v.loops != nil {
+		for c, err := v.Accept(); err == nil; c, err = v.Accept() {
+			v.loops.Serve(clientio.NewConn(c, v.set.heads))
+		}
+		return
+	}
 	if err := v.http.Serve(v); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		v.set.env.Log().Error().Err(err).Str("listener", v.listener.name).Msg("server failed")
 	}
@@ -166,6 +199,22 @@ func (v *server) started(c net.Conn) {
 func (v *server) drain(ctx context.Context, hurry <-chan struct{}) {
 	v.stop()
 	<-v.ended
+	if v.loops != nil {
+		first, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			select {
+			case <-hurry:
+				cancel()
+			case <-stop:
+			}
+		}()
+		v.loops.Drain(first)
+		v.shutdown(ctx)
+		return
+	}
 	v.http.SetKeepAlivesEnabled(false)
 	started := make(chan struct{})
 	go func() { v.starting.Wait(); close(started) }() // ends with the connections
@@ -181,6 +230,11 @@ func (v *server) drain(ctx context.Context, hurry <-chan struct{}) {
 // When ctx ends, it cuts those that are left.
 func (v *server) shutdown(ctx context.Context) {
 	v.stop()
+	if v.loops != nil {
+		<-v.ended
+		v.loops.Shutdown(ctx)
+		return
+	}
 	if v.http.Shutdown(ctx) != nil {
 		v.http.Close()
 	}

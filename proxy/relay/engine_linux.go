@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/internal/clock"
+	"sluice/internal/loop"
 	"sluice/proxy/relay/epoll"
 	"sluice/proxy/relay/portable"
 )
@@ -27,6 +28,10 @@ func New(sink Sink) *Engine {
 	c := clock.New()
 	return &Engine{sink: sink, loops: epoll.New(sink, c), portable: portable.New(sink, c)}
 }
+
+// Loops returns the event loops of the engine, for other kinds of connections. These must be
+// added before the engine has its first session.
+func (e *Engine) Loops() []*loop.Loop { return e.loops.Loops() }
 
 // Run runs the engine until ctx ends. It then aborts the sessions that are left, and
 // returns when all of them are reported and their connections closed.

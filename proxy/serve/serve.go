@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"sluice/internal/h1"
 	"sluice/internal/limit"
 	"sluice/internal/message"
 	"sluice/internal/telemetry"
@@ -63,6 +64,18 @@ func (s *Server) Sessions() int64 { return s.sessions.Load() }
 func (s *Server) Wait() {
 	s.mirrored.Wait()
 	s.handshakes.Wait()
+}
+
+// Refuse answers what came to l over c and is no request. R has what could be read of it.
+func (s *Server) Refuse(l *listen.Listener, c *clientio.Conn, w http.ResponseWriter, r message.Request, why *h1.Refusal) {
+	x := s.newExchange(l, c, w, r)
+	defer x.end()
+	if x.enter() {
+		defer x.leave()
+		x.out.CloseAfter = true
+		x.fail(why.Status, why.Reason, nil)
+	}
+	x.completed = true
 }
 
 // Serve answers a request that came to l over c. It panics with [http.ErrAbortHandler] to

@@ -38,6 +38,16 @@ func newEngine(sink core.Sink, c clock.Clock, pipes *loop.Pipes) *Engine {
 	return e
 }
 
+// Loops returns the loops, for other kinds of connections. These must be added before the
+// engine has its first session.
+func (e *Engine) Loops() []*loop.Loop {
+	var all []*loop.Loop
+	for _, l := range e.loops {
+		all = append(all, l.Loop)
+	}
+	return all
+}
+
 // Run runs the loops until ctx ends, aborts the sessions that are left, and returns when
 // all of them are reported and their sockets closed.
 func (e *Engine) Run(ctx context.Context) {

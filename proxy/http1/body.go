@@ -1,0 +1,159 @@
+//go:build linux && !portable
+
+package http1
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+
+	"sluice/internal/h1"
+	"sluice/internal/header"
+)
+
+// chunkBuffer is how many bytes are read at once where a body has chunks.
+const chunkBuffer = 8 << 10
+
+var chunkBuffers = sync.Pool{New: func() any { return new([chunkBuffer]byte) }}
+
+// body is the body of a request.
+type body struct {
+	conn    *conn
+	frame   h1.Body
+	expects func() error // sends a 100 (Continue) before the first Read; nil where the client does not wait
+	trailer http.Header  // the names that are announced; with their values at the end
+
+	buf     *[chunkBuffer]byte // with chunks, while it is read
+	data    []byte             // in buf: of a chunk, not returned yet
+	rest    []byte             // in buf: not looked at yet
+	err     error
+	chunked bool
+}
+
+func (b *body) start(c *conn, h *h1.Head) {
+	b.conn, b.chunked = c, h.Length == h1.Chunks
+	b.frame.Start(h.Length)
+	if b.chunked {
+		b.trailer = announced(h.Fields)
+	}
+}
+
+// announced returns the names of the fields that the trailer section will have, or nil.
+func announced(h header.Fields) http.Header {
+	var names http.Header
+	for name := range h.Elements(header.Trailer) {
+		if names == nil {
+			names = make(http.Header)
+		}
+		names[http.CanonicalHeaderKey(name)] = nil
+	}
+	return names
+}
+
+// Read implements [io.Reader]. After a *h1.Refusal nothing is known of what follows.
+func (b *body) Read(p []byte) (int, error) {
+	switch {
+	case b.err != nil:
+		return 0, b.err
+	case b.frame.Done() && len(b.data) == 0:
+		return 0, io.EOF
+	case len(p) == 0:
+		return 0, nil
+	case b.expects != nil:
+		proceed := b.expects
+		b.expects = nil
+		if b.err = proceed(); b.err != nil {
+			return 0, b.err
+		}
+	}
+	if b.chunked {
+		return b.readChunks(p)
+	}
+	n, err := b.conn.readAhead(p)
+	data, used, _ := b.frame.Next(p[:n])
+	if used < n { // the next request
+		b.conn.ahead = slices.Concat(p[used:n], b.conn.ahead)
+	}
+	return b.returns(len(data), err)
+}
+
+// returns returns what Read does after n bytes and an error of the connection.
+func (b *body) returns(n int, err error) (int, error) {
+	switch {
+	case b.frame.Done() && len(b.data) == 0:
+		if b.chunked {
+			b.end()
+		}
+		return n, io.EOF
+	case err == io.EOF:
+		b.err = io.ErrUnexpectedEOF
+	default:
+		b.err = err
+	}
+	return n, b.err
+}
+
+func (b *body) readChunks(p []byte) (int, error) {
+	if b.buf == nil {
+		b.buf = chunkBuffers.Get().(*[chunkBuffer]byte)
+	}
+	for len(b.data) == 0 {
+		data, used, refusal := b.frame.Next(b.rest)
+		b.data, b.rest = data, b.rest[used:]
+		switch {
+		case refusal != nil:
+			return b.returns(0, refusal)
+		case b.frame.Done():
+			return b.returns(0, nil)
+		case used > 0:
+			continue
+		}
+		kept := copy(b.buf[:], b.rest)
+		n, err := b.conn.readAhead(b.buf[kept:])
+		if b.rest = b.buf[:kept+n]; err != nil {
+			return b.returns(0, err)
+		}
+	}
+	n := copy(p, b.data)
+	b.data = b.data[n:]
+	return n, nil
+}
+
+// end notes the trailer section, and leaves what follows it to the connection.
+func (b *body) end() {
+	for _, f := range b.frame.Trailer {
+		if b.trailer == nil {
+			b.trailer = make(http.Header)
+		}
+		b.trailer.Add(f.Name, f.Value)
+	}
+	b.conn.ahead = slices.Concat(b.rest, b.conn.ahead)
+	b.release()
+}
+
+// release gives the buffer back.
+func (b *body) release() {
+	if b.buf != nil {
+		chunkBuffers.Put(b.buf)
+		b.buf, b.data, b.rest = nil, nil, nil
+	}
+}
+
+// Close implements [io.Closer]. What is left of the body is the server's to read.
+func (b *body) Close() error { return nil }
+
+// complete reports whether the body was read to its end.
+func (b *body) complete() bool { return b.err == nil && b.frame.Done() && len(b.data) == 0 }
+
+// readAhead reads what the loop has read already or, after that, from the connection.
+func (c *conn) readAhead(p []byte) (int, error) {
+	if len(c.ahead) == 0 {
+		return c.Wire.Read(p)
+	}
+	n := copy(p, c.ahead)
+	if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
+		c.ahead = nil
+	}
+	return n, nil
+}

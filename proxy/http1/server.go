@@ -1,0 +1,142 @@
+//go:build linux && !portable
+
+package http1
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"sluice/internal/h1"
+	"sluice/proxy/clientio"
+)
+
+// firstRequestTime is how long a shutdown waits for the first request of a connection.
+const firstRequestTime = 5 * time.Second
+
+// A Server serves connections in one way. Any goroutine may call its methods.
+type Server struct {
+	engine  *Engine
+	options Options
+	limits  h1.Limits
+
+	stopping atomic.Bool // a connection ends with its next answer
+
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+	unused int           // how many of them have had no request
+	fewer  chan struct{} // closed when there are fewer of either; nil while nobody waits
+}
+
+// NewServer returns a server.
+func (e *Engine) NewServer(o Options) *Server {
+	return &Server{engine: e, options: o, limits: h1.Limits{Size: o.MaxHeader, Fields: o.MaxFields}, conns: make(map[*conn]struct{})}
+}
+
+// Serve takes a connection over, which is a socket of the Go runtime without TLS. It closes
+// the connection if no loop can have it.
+func (s *Server) Serve(client *clientio.Conn) {
+	c := &conn{Conn: client, server: s, loop: s.engine.leastBusy()}
+	socket, ok := client.Wire.Conn.(syscall.Conn)
+	if ok {
+		raw, err := socket.SyscallConn()
+		c.raw, ok = raw, err == nil
+	}
+	if !ok || !c.loop.Reserve() {
+		client.Close()
+		return
+	}
+	s.mu.Lock()
+	s.conns[c] = struct{}{}
+	s.unused++
+	s.mu.Unlock()
+	client.BeginHead()
+	c.loop.Enter(func() { c.loop.start(c) })
+}
+
+// used notes that a connection has its first request.
+func (s *Server) used() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unused--
+	s.signal()
+}
+
+// remove forgets a connection that is not served any more.
+func (s *Server) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if delete(s.conns, c); c.requests == 0 {
+		s.unused--
+	}
+	s.signal()
+}
+
+// signal wakes who waits for fewer connections. It is called with the lock held.
+func (s *Server) signal() {
+	if s.fewer != nil {
+		close(s.fewer)
+		s.fewer = nil
+	}
+}
+
+// await returns when done holds, which is called with the lock held, or when ctx ends.
+func (s *Server) await(ctx context.Context, done func() bool) {
+	for {
+		s.mu.Lock()
+		if done() {
+			s.mu.Unlock()
+			return
+		}
+		if s.fewer == nil {
+			s.fewer = make(chan struct{})
+		}
+		fewer := s.fewer
+		s.mu.Unlock()
+		select {
+		case <-fewer:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Drain makes every connection end with the answer to the request that it has or, if it has
+// had none, to its first one. It returns when all have had one, or when ctx ends.
+func (s *Server) Drain(ctx context.Context) {
+	s.stopping.Store(true)
+	s.closeIdle(false)
+	s.await(ctx, func() bool { return s.unused == 0 })
+}
+
+// Shutdown closes the connections that are idle, and returns when the requests of the others
+// are answered. It waits some seconds for the first request of a connection. When ctx ends,
+// it cuts what is left. No connection may come any more.
+func (s *Server) Shutdown(ctx context.Context) {
+	first, cancel := context.WithTimeout(ctx, firstRequestTime)
+	defer cancel()
+	s.Drain(first)
+	s.closeIdle(true)
+	s.await(ctx, func() bool { return len(s.conns) == 0 })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.Wire.Cut()
+	}
+}
+
+// closeIdle closes the connections that wait for a request; those that wait for their first
+// one only if all is set.
+func (s *Server) closeIdle(all bool) {
+	for _, l := range s.engine.loops {
+		l.Call(func() {
+			l.slots.Each(func(p *slot, r *refs) {
+				if r.conn.server == s && !p.busy && (all || r.conn.requests > 0) {
+					l.close(p, r)
+				}
+			})
+		})
+	}
+}
