@@ -77,9 +77,9 @@ var names = [known]string{
 	SecWebSocketKey: "Sec-WebSocket-Key", SecWebSocketProtocol: "Sec-WebSocket-Protocol", SecWebSocketVersion: "Sec-WebSocket-Version",
 	Server: "Server", SetCookie: "Set-Cookie", StrictTransportSecurity: "Strict-Transport-Security", TE: "TE", Trailer: "Trailer",
 	TransferEncoding: "Transfer-Encoding", Upgrade: "Upgrade", UserAgent: "User-Agent", Vary: "Vary", Via: "Via",
-	XClientSAN: "X-Client-SAN", XClientSubject: "X-Client-Subject", XForwardedFor: "X-Forwarded-For",
+	XClientSAN: "X-Client-San", XClientSubject: "X-Client-Subject", XForwardedFor: "X-Forwarded-For",
 	XForwardedHost: "X-Forwarded-Host", XForwardedPort: "X-Forwarded-Port", XForwardedProto: "X-Forwarded-Proto",
-	XRealIP: "X-Real-IP", XRequestID: "X-Request-ID",
+	XRealIP: "X-Real-IP", XRequestID: "X-Request-Id",
 }
 
 // String returns the name, or "" for [Other].

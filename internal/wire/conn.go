@@ -81,6 +81,16 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// TakeAhead returns the bytes that were read from the socket and not returned by a Read. They
+// are the caller's.
+func (c *Conn) TakeAhead() (unread []byte) {
+	if c.ahead != nil {
+		unread = append(unread, *c.ahead...)
+		c.freeAhead()
+	}
+	return unread
+}
+
 // Received counts n bytes that were read from the socket without [Conn.Read], by an event
 // loop. If it returns an error, the connection must be cut: the [Meter] permits no more.
 func (c *Conn) Received(n int) error {

@@ -33,10 +33,7 @@ func (c *Conn) Detach() (fd int, unread []byte, err error) {
 	if err != nil {
 		return -1, nil, fmt.Errorf("duplicate descriptor: %w", err)
 	}
-	if c.ahead != nil {
-		unread = append(unread, *c.ahead...)
-		c.freeAhead()
-	}
+	unread = c.TakeAhead()
 	c.Conn.Close()
 	return fd, unread, nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
-	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -27,27 +26,30 @@ type conn struct {
 	raw    syscall.RawConn // of the socket: what is closed meanwhile is not used by its number
 	slot   loop.SlotID
 
-	ahead    []byte                             // read and not used yet: of the next head, or of the body
-	requests int                                // the loop's
-	cancel   atomic.Pointer[context.CancelFunc] // ends the context of the request; for both
+	ahead    []byte             // read and not used yet: of the next head, or of the body
+	requests int                // the loop's
+	cancel   context.CancelFunc // ends the context of the request; the loop's
 }
 
-// left notes that the client has closed the connection, or its direction of it.
+// left notes that the client has closed the connection, or its direction of it. That ends the
+// request, unless there is more to read before the end.
 func (c *conn) left() {
-	if cancel := c.cancel.Load(); cancel != nil && !c.Wire.Readable() { // else there is more to read before the end
-		(*cancel)()
+	unread := false
+	c.raw.Control(func(fd uintptr) {
+		var one [1]byte
+		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		unread = err == nil && n > 0
+	})
+	if !unread {
+		c.cancel()
 	}
 }
 
 // serve answers a request, or refuses what is none, and gives the connection back to the loop
 // unless it ends.
-func (c *conn) serve(h h1.Head, refusal *h1.Refusal) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	c.cancel.Store(&cancel)
+func (c *conn) serve(ctx context.Context, h h1.Head, refusal *h1.Refusal) {
 	w := newWriter(c, &h)
 	whole := c.handle(ctx, w, &h, refusal)
-	c.cancel.Store(nil)
 	switch {
 	case w.hijacked:
 		c.loop.Post(func() { c.loop.forget(c) })

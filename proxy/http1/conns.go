@@ -3,6 +3,8 @@
 package http1
 
 import (
+	"context"
+
 	"golang.org/x/sys/unix"
 
 	"sluice/internal/h1"
@@ -42,15 +44,17 @@ type refs struct{ conn *conn }
 // Ready handles what epoll reports of a socket. Epoll reports each arrival once.
 func (l *loopConns) Ready(id loop.SlotID, _ uint8, events uint32) {
 	p, r, ok := l.slots.At(id)
-	switch {
-	case !ok:
-	case !p.busy:
-		l.read(p, r)
-	default:
-		p.readable = true
-		if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-			r.conn.left()
+	if !ok {
+		return
+	}
+	left := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
+	if !p.busy {
+		if l.read(p, r); !p.busy || !left { // else the end has come with the request
+			return
 		}
+	}
+	if p.readable = true; left {
+		r.conn.left()
 	}
 }
 
@@ -119,6 +123,9 @@ func (l *loopConns) start(c *conn) {
 		return
 	}
 	l.setTimer(p, r)
+	if len(c.ahead) > 0 {
+		l.take(p, r, c.ahead, 0)
+	}
 }
 
 // read reads until the head of a request is there, or nothing more has come.
@@ -141,6 +148,7 @@ func (l *loopConns) read(p *slot, r *refs) {
 			in = c.ahead
 		}
 		if l.take(p, r, in, seen) {
+			p.readable = l.n == len(l.Buffer) // more may have come before
 			return
 		}
 	}
@@ -187,12 +195,15 @@ func (l *loopConns) dispatch(p *slot, c *conn, head, rest []byte, refusal *h1.Re
 	if c.requests++; c.requests == 1 {
 		c.server.used()
 	}
-	go c.serve(h, refusal)
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	go c.serve(ctx, h, refusal)
 }
 
 // resume takes a connection back from its goroutine.
 func (l *loopConns) resume(c *conn) {
 	p, r, _ := l.slots.At(c.slot)
+	c.cancel()
 	p.busy, p.since = false, l.Now()
 	c.BeginHead()
 	if len(c.ahead) > 0 && l.take(p, r, c.ahead, 0) {
@@ -219,6 +230,7 @@ func (l *loopConns) close(p *slot, r *refs) {
 
 // forget forgets a connection whose goroutine has closed it, or taken it for itself.
 func (l *loopConns) forget(c *conn) {
+	c.cancel()
 	p, _, _ := l.slots.At(c.slot)
 	l.retire(p, c)
 }

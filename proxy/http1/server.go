@@ -53,6 +53,7 @@ func (s *Server) Serve(client *clientio.Conn) {
 	s.unused++
 	s.mu.Unlock()
 	client.BeginHead()
+	c.ahead = client.Wire.TakeAhead()
 	c.loop.Enter(func() { c.loop.start(c) })
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"sluice/internal/h1"
 	"sluice/internal/message"
+	"sluice/internal/wire"
 	"sluice/proxy/clientio"
 	"sluice/proxy/http1"
 )
@@ -53,7 +54,7 @@ type server struct {
 	listener *Listener
 	settings ServerSettings
 	http     *http.Server
-	loops    Server // serves instead of http, where it can; else nil
+	loops    Server // serves plain connections instead of http; nil where it cannot
 	stopped  chan struct{}
 	stop     func()
 	ended    chan struct{}  // closed when no more connections come
@@ -64,7 +65,7 @@ type server struct {
 func newServer(set *Set, l *Listener, s ServerSettings) *server {
 	v := &server{set: set, listener: l, settings: s, stopped: make(chan struct{}), ended: make(chan struct{})}
 	v.stop = sync.OnceFunc(func() { close(v.stopped) })
-	if set.env.OnLoops != nil && !l.settings.Load().TLS && os.Getenv("SLUICE_HTTP_ENGINE") == "loops" {
+	if set.env.OnLoops != nil && os.Getenv("SLUICE_HTTP_ENGINE") == "loops" {
 		v.loops = set.env.OnLoops(v.onLoops())
 	}
 	stream, window := bufferSize(clientio.StreamBuffer, streamsInMemory), bufferSize(connectionBuffer, connectionsInMemory)
@@ -96,13 +97,20 @@ func newServer(set *Set, l *Listener, s ServerSettings) *server {
 	return v
 }
 
-// Accept, Close and Addr make the server a net.Listener for net/http.
+// Accept, Close and Addr make the server a net.Listener for net/http. Accept gives plain
+// connections to the loops, where there are any.
 func (v *server) Accept() (net.Conn, error) {
-	select {
-	case c := <-v.listener.accepted:
-		return c, nil
-	case <-v.stopped:
-		return nil, net.ErrClosed
+	for {
+		select {
+		case c := <-v.listener.accepted:
+			if plain, ok := c.(*wire.Conn); ok && v.loops != nil {
+				v.loops.Serve(clientio.NewConn(plain, v.set.heads))
+				continue
+			}
+			return c, nil
+		case <-v.stopped:
+			return nil, net.ErrClosed
+		}
 	}
 }
 
@@ -135,12 +143,6 @@ func bufferSize(size, number int) int {
 // run serves connections until the server is shut down.
 func (v *server) run() {
 	defer close(v.ended)
-	if v.loops != nil {
-		for c, err := v.Accept(); err == nil; c, err = v.Accept() {
-			v.loops.Serve(clientio.NewConn(c, v.set.heads))
-		}
-		return
-	}
 	if err := v.http.Serve(v); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		v.set.env.Log().Error().Err(err).Str("listener", v.listener.name).Msg("server failed")
 	}
@@ -199,25 +201,15 @@ func (v *server) started(c net.Conn) {
 func (v *server) drain(ctx context.Context, hurry <-chan struct{}) {
 	v.stop()
 	<-v.ended
-	if v.loops != nil {
-		first, cancel := context.WithCancel(ctx)
-		defer cancel()
-		stop := make(chan struct{})
-		defer close(stop)
-		go func() {
-			select {
-			case <-hurry:
-				cancel()
-			case <-stop:
-			}
-		}()
-		v.loops.Drain(first)
-		v.shutdown(ctx)
-		return
-	}
 	v.http.SetKeepAlivesEnabled(false)
 	started := make(chan struct{})
-	go func() { v.starting.Wait(); close(started) }() // ends with the connections
+	go func() { // ends with the connections
+		if v.loops != nil {
+			v.loops.Drain(ctx)
+		}
+		v.starting.Wait()
+		close(started)
+	}()
 	select {
 	case <-started:
 	case <-hurry:
@@ -230,10 +222,11 @@ func (v *server) drain(ctx context.Context, hurry <-chan struct{}) {
 // When ctx ends, it cuts those that are left.
 func (v *server) shutdown(ctx context.Context) {
 	v.stop()
+	var both sync.WaitGroup
+	defer both.Wait()
 	if v.loops != nil {
-		<-v.ended
-		v.loops.Shutdown(ctx)
-		return
+		<-v.ended // no connection comes any more
+		both.Go(func() { v.loops.Shutdown(ctx) })
 	}
 	if v.http.Shutdown(ctx) != nil {
 		v.http.Close()
