@@ -25,11 +25,17 @@ type Config struct {
 	TrustedProxies  []Proxy       `yaml:"trusted_proxies" doc:"Proxies in front of this one: addresses and networks, as in 10.0.0.0/8 or '::1', and 'unix' for those that connect over a Unix socket. Only their Forwarded, X-Forwarded-* and X-Request-Id headers and PROXY headers are believed; what others send of them is replaced."`
 	Via             bool          `yaml:"via" doc:"Add a Via header to requests and responses."`
 	MaxSessions     int           `yaml:"max_sessions" default:"0" min:"0" max:"10000000" doc:"WebSocket sessions open at once, over all routes; 503 with Retry-After beyond. 0: no limit."`
+	HTTP            HTTP          `yaml:"http" doc:"How HTTP is read and written."`
 	Log             Log           `yaml:"log" doc:"What is logged, and how."`
 	StateDir        string        `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA, ordered certificates, session ticket keys). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
 
 	positions map[report.Path]Pos // of what the file has; nil for a Config that is from no file
+}
+
+// HTTP is how HTTP is read and written.
+type HTTP struct {
+	Engine string `yaml:"engine" default:"go" enum:"loops,go" doc:"What speaks HTTP/1.1 with clients of listeners without TLS: 'loops' are the event loops that have the WebSocket sessions, 'go' is Go's net/http. On other systems than Linux it is always 'go'."`
 }
 
 // Listener is an address that the gateway accepts connections on.

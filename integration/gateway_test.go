@@ -164,7 +164,7 @@ shutdown_timeout: 15s
 func startFile(t testing.TB, config string) *gateway {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sluice.yaml")
-	write(t, file, withRecords(config))
+	write(t, file, withEngine(withRecords(config)))
 	g := launch(t, "run", "--config", file)
 	g.config = file
 	g.wait("ready", nil)
@@ -182,6 +182,18 @@ func withRecords(config string) string {
 	}
 	config = strings.Replace(config, "\ntls: { ", "\ntls: { records: "+tlsRecords()+", ", 1)
 	return strings.Replace(config, "\ntls:\n", "\ntls:\n  records: "+tlsRecords()+"\n", 1)
+}
+
+// httpEngine is what speaks HTTP/1.1 with clients of plain listeners where a test does not
+// say: "go", or "loops" with make test-http-loops.
+func httpEngine() string { return cmp.Or(os.Getenv("SLUICE_HTTP_ENGINE"), "go") }
+
+// withEngine sets that in a configuration.
+func withEngine(config string) string {
+	if httpEngine() == "go" || strings.Contains(config, "\nhttp:") {
+		return config
+	}
+	return config + "\nhttp: { engine: " + httpEngine() + " }\n"
 }
 
 // launch starts a command of the binary that logs.

@@ -23,7 +23,7 @@ var layers = map[string][]string{
 	"cmd/sluice/demo": {"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"},
 	"proxy": {
 		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/upgrade",
-		"sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/translate",
+		"sluice/proxy/http1", "sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/translate",
 		"sluice/proxy/backend", "sluice/proxy/compress", "sluice/proxy/relay",
 		"sluice/internal/cookie", "sluice/internal/header", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/telemetry", "github.com/rs/zerolog",
 	},
@@ -37,14 +37,15 @@ var layers = map[string][]string{
 		"sluice/route", "sluice/tlsconf", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/clientio", "sluice/proxy/headers",
 		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
-		"sluice/internal/cookie", "sluice/internal/fieldname", "sluice/internal/header", "sluice/internal/httpsyntax", "sluice/internal/limit", "sluice/internal/message",
+		"sluice/internal/cookie", "sluice/internal/fieldname", "sluice/internal/h1", "sluice/internal/header", "sluice/internal/httpsyntax", "sluice/internal/limit", "sluice/internal/message",
 		"sluice/internal/telemetry", "sluice/internal/wire",
 		"github.com/gobwas/ws", "github.com/rs/zerolog",
 	},
 	"proxy/listen": {
-		"sluice/proxy/clientio", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/telemetry", "sluice/internal/wire",
+		"sluice/proxy/clientio", "sluice/proxy/http1", "sluice/internal/h1", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/telemetry", "sluice/internal/wire",
 		"github.com/pires/go-proxyproto", "github.com/rs/zerolog", "golang.org/x/sys/unix",
 	},
+	"proxy/http1": {"sluice/proxy/clientio", "sluice/internal/h1", "sluice/internal/header", "sluice/internal/loop", "sluice/internal/message", "golang.org/x/sys/unix"},
 	"proxy/probe": {"sluice/upgrade", "sluice/proxy/backend", "sluice/internal/header", "github.com/gobwas/ws"},
 
 	"proxy/clientio": {"sluice/internal/header", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/wire"},
@@ -67,7 +68,7 @@ var layers = map[string][]string{
 	"proxy/compress": {"sluice/internal/header", "sluice/internal/message", "github.com/klauspost/compress/gzip", "github.com/klauspost/compress/zstd", "golang.org/x/net/http/httpguts"},
 	"proxy/forward":  {"sluice/internal/fieldname", "sluice/internal/header", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/message"},
 
-	"proxy/relay":           {"sluice/proxy/relay/core", "sluice/proxy/relay/epoll", "sluice/proxy/relay/portable", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/wire"},
+	"proxy/relay":           {"sluice/proxy/relay/core", "sluice/proxy/relay/epoll", "sluice/proxy/relay/portable", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/loop", "sluice/internal/wire"},
 	"proxy/relay/epoll":     {"sluice/proxy/relay/core", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/loop", "sluice/internal/record", "sluice/internal/wire", "golang.org/x/sys/unix"},
 	"proxy/relay/portable":  {"sluice/proxy/relay/core", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/wire"},
 	"proxy/relay/core":      {"sluice/internal/clock", "sluice/internal/frame", "sluice/internal/limit", "sluice/internal/wire", "github.com/gobwas/ws"},

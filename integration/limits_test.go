@@ -217,9 +217,13 @@ func TestHeadsThatAreTooLarge(t *testing.T) {
 	for _, tt := range tests {
 		for scheme, target := range g.schemes() {
 			t.Run(scheme+"/"+tt.name, func(t *testing.T) {
+				status := tt.status
+				if tt.name == "a target far beyond it" && scheme == "ws" && httpEngine() == "loops" {
+					status = 414 // net/http gives up before it knows
+				}
 				replies := answers(t, target, tt.send, false)
-				if len(replies) != 1 || replies[0].StatusCode != tt.status {
-					t.Errorf("%d answers %v, want one with %d", len(replies), replies, tt.status)
+				if len(replies) != 1 || replies[0].StatusCode != status {
+					t.Errorf("%d answers %v, want one with %d", len(replies), replies, status)
 				}
 			})
 		}

@@ -17,6 +17,7 @@ var (
 	errMethod      = bad("The method is malformed.")
 	errTarget      = bad("The request target is malformed.")
 	errVersion     = &Refusal{505, "Only HTTP/1.1 and HTTP/1.0 are spoken on this connection."}
+	errPreface     = bad("HTTP/2 is not spoken on this connection.")
 	errLineEnd     = bad("A line of the head does not end with CRLF.")
 	errFold        = bad("A line of the head begins with white space.")
 	errName        = bad("The name of a header field is malformed.")

@@ -49,11 +49,11 @@ func TooLarge(in []byte) *Refusal {
 
 // requestLine reads the first line (RFC 9112, section 3).
 func (h *Head) requestLine(s string) *Refusal {
-	method, s, ok := strings.Cut(s, " ")
+	method, rest, ok := strings.Cut(s, " ")
 	if !ok {
 		return errStartLine
 	}
-	target, version, ok := strings.Cut(s, " ")
+	target, version, ok := strings.Cut(rest, " ")
 	if !ok {
 		return errStartLine
 	}
@@ -63,6 +63,8 @@ func (h *Head) requestLine(s string) *Refusal {
 		return errMethod
 	case target == "" || !all(target, inTarget):
 		return errTarget
+	case s == "PRI * HTTP/2.0": // RFC 9113, section 3.4
+		return errPreface
 	}
 	return h.version(version)
 }

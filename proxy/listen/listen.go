@@ -81,6 +81,7 @@ type Settings struct {
 
 // ServerSettings is what an HTTP server is made with. Other ones need another server.
 type ServerSettings struct {
+	OnLoops       bool // plain connections are served by [Env.OnLoops], where it is set
 	HTTP2         bool
 	HeaderTimeout time.Duration
 	IdleTimeout   time.Duration

@@ -7,7 +7,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -65,7 +64,7 @@ type server struct {
 func newServer(set *Set, l *Listener, s ServerSettings) *server {
 	v := &server{set: set, listener: l, settings: s, stopped: make(chan struct{}), ended: make(chan struct{})}
 	v.stop = sync.OnceFunc(func() { close(v.stopped) })
-	if set.env.OnLoops != nil && os.Getenv("SLUICE_HTTP_ENGINE") == "loops" {
+	if s.OnLoops && set.env.OnLoops != nil {
 		v.loops = set.env.OnLoops(v.onLoops())
 	}
 	stream, window := bufferSize(clientio.StreamBuffer, streamsInMemory), bufferSize(connectionBuffer, connectionsInMemory)

@@ -20,21 +20,21 @@ type Mistake struct {
 func Listeners(cfg *config.Config) []listen.Options {
 	all := make([]listen.Options, len(cfg.Listeners))
 	for i := range cfg.Listeners {
-		all[i] = listener(&cfg.Listeners[i], TakesRecords(cfg))
+		all[i] = listener(&cfg.Listeners[i], cfg)
 	}
 	return all
 }
 
-func listener(c *config.Listener, takeRecords bool) listen.Options {
+func listener(c *config.Listener, cfg *config.Config) listen.Options {
 	return listen.Options{
 		Address: c.Address, Mode: fs.FileMode(c.Mode),
 		Settings: listen.Settings{
-			TLS: c.TLS, RedirectHTTPS: c.RedirectHTTPS, TakeRecords: takeRecords, ProxyProtocol: c.ProxyProtocol,
+			TLS: c.TLS, RedirectHTTPS: c.RedirectHTTPS, TakeRecords: TakesRecords(cfg), ProxyProtocol: c.ProxyProtocol,
 			Connections: c.MaxConnections, ConnectionsPerIP: c.ConnectionsPerIP,
 			ConnectionRate: limit.Rate{PerSecond: float64(c.ConnectionRate), Burst: c.ConnectionBurst},
 			RequestRate:    limit.Rate{PerSecond: float64(c.RequestRate), Burst: c.RequestBurst},
 			ServerSettings: listen.ServerSettings{
-				HTTP2: c.HTTP2, HeaderTimeout: c.Timeouts.Header, IdleTimeout: c.Timeouts.Idle,
+				OnLoops: cfg.HTTP.Engine == "loops", HTTP2: c.HTTP2, HeaderTimeout: c.Timeouts.Header, IdleTimeout: c.Timeouts.Idle,
 				MaxHeader: int(c.MaxHeaderBytes), MaxStreams: c.MaxStreams,
 			},
 		},
