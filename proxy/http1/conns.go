@@ -35,7 +35,8 @@ type slot struct {
 	since    int64 // the moment at which the head began or, before its first byte, the wait for it
 	busy     bool  // a goroutine has it
 	begun    bool  // some of the head has come
-	readable bool  // something has come since the goroutine has it
+	readable bool  // there may be something to read of which epoll has told
+	ended    bool  // the end of the stream has come, behind what is to be read
 }
 
 // refs is the part of a connection with pointers.
@@ -47,13 +48,13 @@ func (l *loopConns) Ready(id loop.SlotID, _ uint8, events uint32) {
 	if !ok {
 		return
 	}
-	left := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
-	if !p.busy {
-		if l.read(p, r); !p.busy || !left { // else the end has come with the request
-			return
-		}
+	p.ended = p.ended || events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
+	if p.busy {
+		p.readable = true
+	} else {
+		l.read(p, r)
 	}
-	if p.readable = true; left {
+	if p.busy && p.ended { // the end may have come with the request
 		r.conn.left()
 	}
 }
@@ -148,7 +149,7 @@ func (l *loopConns) read(p *slot, r *refs) {
 			in = c.ahead
 		}
 		if l.take(p, r, in, seen) {
-			p.readable = l.n == len(l.Buffer) // more may have come before
+			p.readable = l.n == len(l.Buffer) || p.ended // no event tells of what came before
 			return
 		}
 	}
@@ -190,7 +191,7 @@ func (l *loopConns) dispatch(p *slot, c *conn, head, rest []byte, refusal *h1.Re
 	if c.ahead = nil; len(rest) > 0 {
 		c.ahead = append([]byte(nil), rest...)
 	}
-	p.busy, p.readable, p.begun = true, false, false
+	p.busy, p.begun = true, false
 	c.EndHead()
 	if c.requests++; c.requests == 1 {
 		c.server.used()
@@ -210,6 +211,7 @@ func (l *loopConns) resume(c *conn) {
 		return
 	}
 	if p.readable {
+		p.readable = false
 		l.read(p, r)
 	}
 	switch {
