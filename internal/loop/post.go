@@ -18,6 +18,9 @@ func (l *Loop) Reserve() bool {
 	return true
 }
 
+// Join counts a connection that begins on the loop itself, until Leave.
+func (l *Loop) Join() { l.load.Add(1) }
+
 // Enter calls f on the loop: f puts the connection of a reservation there, or calls Leave.
 // Any goroutine may call it.
 func (l *Loop) Enter(f func()) {

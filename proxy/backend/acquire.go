@@ -76,6 +76,19 @@ func (p *Pool) Acquire(ctx context.Context, n Need, t *Tried) (*Lease, error) {
 	return l, nil
 }
 
+// TryAcquire is Acquire for a first try by a caller that cannot wait. It returns nil, and has
+// counted nothing, where Acquire would wait or fail.
+func (p *Pool) TryAcquire(n Need, t *Tried) *Lease {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, _ := p.pick(n, t)
+	if e == nil || !p.mayTry(t) {
+		return nil
+	}
+	p.assign(e, n.Kind)
+	return p.newLease(e, n, t)
+}
+
 // assign counts work of a kind at e, which was picked. The lock is held.
 func (p *Pool) assign(e *endpoint, k Kind) {
 	e.busy[k]++

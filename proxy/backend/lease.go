@@ -112,6 +112,9 @@ func (l *Lease) uncountDialed() {
 	}
 }
 
+// Dialer returns what opens connections to the endpoint.
+func (l *Lease) Dialer() *dial.Dialer { return l.dialer }
+
 // Stream opens a WebSocket over HTTP/2: see [dial.Dialer.Stream].
 func (l *Lease) Stream(ctx context.Context, r *http.Request) (net.Conn, *http.Response, error) {
 	return l.dialer.Stream(ctx, r)

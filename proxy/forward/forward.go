@@ -221,6 +221,60 @@ func (x *Exchange) header(r *message.Request) header.Fields {
 	return h
 }
 
+// AppendHead appends the head of r as it is for the backend, over HTTP/1.1. R must have no
+// body.
+func (x *Exchange) AppendHead(b []byte, r *message.Request) []byte {
+	h, host := x.header(r), r.Host
+	if set := h.Get(header.Host); set != "" {
+		host = set
+	}
+	h.DelFunc(func(f *header.Field) bool { return f.ID == header.Host || f.ID == header.ContentLength })
+	b = append(append(b, r.Method...), ' ')
+	b = append(append(b, r.WithQuery(x.Path)...), " HTTP/1.1\r\nHost: "...)
+	b = append(append(b, host...), "\r\n"...)
+	b = h.Append(b)
+	switch r.Method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch: // RFC 9110, section 8.6
+		b = append(b, "Content-Length: 0\r\n"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+// EditAnswer makes h, the fields of an answer over HTTP/1.Minor, those for the client, before
+// the route edits them. Trailers are announced if there are any.
+func (x *Exchange) EditAnswer(h *header.Fields, minor int) {
+	var announced []string
+	for name := range h.Elements(header.Trailer) {
+		if allowedInTrailer(name, &x.ToClient) {
+			announced = append(announced, name)
+		}
+	}
+	hop.Strip(h)
+	if x.Via {
+		AddVia(h, 1, minor)
+	}
+	for _, name := range announced {
+		h.Add(header.Trailer, name)
+	}
+}
+
+// EditInformational makes h, the fields of an informational answer, those for the client.
+func (x *Exchange) EditInformational(h *header.Fields) {
+	hop.Strip(h)
+	x.ToClient.Strip(h)
+}
+
+// EditTrailer removes the fields that may not pass in the trailer section of an answer.
+func (x *Exchange) EditTrailer(h *header.Fields) {
+	h.DelFunc(func(f *header.Field) bool { return !allowedInTrailer(f.Name, &x.ToClient) })
+}
+
+// SlowAnswer returns the error of an endpoint that has not begun its answer within d.
+func SlowAnswer(d time.Duration) error { return errSlowAnswer(d) }
+
+// Silent returns the error of an endpoint that was silent for d in the middle of its answer.
+func Silent(d time.Duration) error { return errSilent(d) }
+
 // answer copies the backend's answer to the client.
 func (x *Exchange) answer(w http.ResponseWriter, res *http.Response) Result {
 	fields := header.FromHTTP(res.Header)

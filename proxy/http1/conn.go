@@ -11,9 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"sluice/internal/h1"
 	"sluice/internal/loop"
-	"sluice/internal/message"
 	"sluice/proxy/clientio"
 )
 
@@ -28,28 +26,26 @@ type conn struct {
 
 	ahead    []byte             // read and not used yet: of the next head, or of the body
 	requests int                // the loop's
-	cancel   context.CancelFunc // ends the context of the request; the loop's
+	cancel   context.CancelFunc // ends the context of a request that a goroutine serves; the loop's
+	forward  *forwarding        // what the loop forwards; nil while it does not
 }
 
-// left notes that the client has closed the connection, or its direction of it. That ends the
-// request, unless there is more to read before the end.
-func (c *conn) left() {
+// gone reports whether the client has closed the connection, or its direction of it, and there
+// is nothing more to read before the end.
+func (c *conn) gone() bool {
 	unread := false
 	c.raw.Control(func(fd uintptr) {
 		var one [1]byte
 		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		unread = err == nil && n > 0
+		unread = err == nil && n > 0 || err == unix.EAGAIN
 	})
-	if !unread {
-		c.cancel()
-	}
+	return !unread
 }
 
-// serve answers a request, or refuses what is none, and gives the connection back to the loop
+// serve calls handle with the writer of a request, and gives the connection back to the loop
 // unless it ends.
-func (c *conn) serve(ctx context.Context, h h1.Head, refusal *h1.Refusal) {
-	w := newWriter(c, &h)
-	whole := c.handle(ctx, w, &h, refusal)
+func (c *conn) serve(w *writer, handle func()) {
+	whole := c.call(handle)
 	switch {
 	case w.hijacked:
 		c.loop.Post(func() { c.loop.forget(c) })
@@ -61,26 +57,16 @@ func (c *conn) serve(ctx context.Context, h h1.Head, refusal *h1.Refusal) {
 	}
 }
 
-// handle calls the handler and reports whether it has returned.
-func (c *conn) handle(ctx context.Context, w *writer, h *h1.Head, refusal *h1.Refusal) (whole bool) {
-	o := &c.server.options
+// call calls handle and reports whether it has returned.
+func (c *conn) call(handle func()) (whole bool) {
 	defer func() {
-		switch cause := recover(); {
-		case cause == nil:
-		case cause == http.ErrAbortHandler:
-			whole = false
-		default:
-			whole = false
-			o.Panicked(cause, debug.Stack())
+		if cause := recover(); cause != nil {
+			if whole = false; cause != http.ErrAbortHandler {
+				c.server.options.Panicked(cause, debug.Stack())
+			}
 		}
 	}()
-	r := message.FromHead(ctx, h, c.Wire.Peer(), &w.body, &w.body.trailer)
-	if refusal != nil {
-		w.closes = true
-		o.Refuse(c.Conn, w, r, refusal)
-	} else {
-		o.Handler(c.Conn, w, r)
-	}
+	handle()
 	return true
 }
 

@@ -121,21 +121,29 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.Drain(first)
 	s.closeIdle(true)
 	s.await(ctx, func() bool { return len(s.conns) == 0 })
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		c.Wire.Cut()
+	if ctx.Err() == nil {
+		return
 	}
+	s.each(func(l *loopConns, p *slot, r *refs) { l.cut(p, r) })
 }
 
 // closeIdle closes the connections that wait for a request; those that wait for their first
 // one only if all is set.
 func (s *Server) closeIdle(all bool) {
+	s.each(func(l *loopConns, p *slot, r *refs) {
+		if p.phase == readingPhase && (all || r.conn.requests > 0) {
+			l.close(p, r)
+		}
+	})
+}
+
+// each calls f on the loops with the server's connections.
+func (s *Server) each(f func(*loopConns, *slot, *refs)) {
 	for _, l := range s.engine.loops {
 		l.Call(func() {
 			l.slots.Each(func(p *slot, r *refs) {
-				if r.conn.server == s && !p.busy && (all || r.conn.requests > 0) {
-					l.close(p, r)
+				if r.conn.server == s {
+					f(l, p, r)
 				}
 			})
 		})

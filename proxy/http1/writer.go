@@ -49,6 +49,11 @@ type writer struct {
 	err      error   // of a write
 }
 
+// newWriterFor returns the writer of a request without a body.
+func newWriterFor(c *conn, method string, minor int, closes bool) *writer {
+	return &writer{conn: c, method: method, minor: minor, header: make(http.Header), closes: closes}
+}
+
 func newWriter(c *conn, h *h1.Head) *writer {
 	w := &writer{conn: c, method: h.Method, minor: h.Minor, header: make(http.Header), closes: h.Close}
 	w.body.start(c, h)
@@ -117,9 +122,7 @@ func (w *writer) begin(status int) {
 }
 
 // hasBody reports whether an answer of that status to the request has a body.
-func (w *writer) hasBody() bool {
-	return w.method != http.MethodHead && w.status != http.StatusNoContent && w.status != http.StatusNotModified
-}
+func (w *writer) hasBody() bool { return hasBody(w.method, w.status) }
 
 // Write implements [http.ResponseWriter].
 func (w *writer) Write(p []byte) (int, error) {

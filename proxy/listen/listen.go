@@ -30,7 +30,10 @@ type Env struct {
 	Handler func(*Listener, *clientio.Conn, http.ResponseWriter, message.Request)
 
 	// Refuse answers what came to a listener and is no request.
-	Refuse func(*Listener, *clientio.Conn, http.ResponseWriter, message.Request, *h1.Refusal)
+	Refuse func(context.Context, *Listener, *clientio.Conn, http.ResponseWriter, message.Request, *h1.Refusal)
+
+	// Begin returns the exchange for a request that came to a listener, for event loops.
+	Begin func(*Listener, *clientio.Conn, message.Request) http1.Exchange
 
 	// OnLoops makes a server for plain connections on event loops. It is nil where there
 	// are none.

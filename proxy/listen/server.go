@@ -121,11 +121,9 @@ func (v *server) Addr() net.Addr { return v.listener.net.Addr() }
 func (v *server) onLoops() http1.Options {
 	return http1.Options{
 		MaxHeader: v.settings.MaxHeader, MaxFields: maxFields, HeaderTimeout: v.settings.HeaderTimeout, IdleTimeout: v.settings.IdleTimeout,
-		Handler: func(c *clientio.Conn, w http.ResponseWriter, r message.Request) {
-			v.set.env.Handler(v.listener, c, w, r)
-		},
-		Refuse: func(c *clientio.Conn, w http.ResponseWriter, r message.Request, why *h1.Refusal) {
-			v.set.env.Refuse(v.listener, c, w, r, why)
+		Begin: func(c *clientio.Conn, r message.Request) http1.Exchange { return v.set.env.Begin(v.listener, c, r) },
+		Refuse: func(ctx context.Context, c *clientio.Conn, w http.ResponseWriter, r message.Request, why *h1.Refusal) {
+			v.set.env.Refuse(ctx, v.listener, c, w, r, why)
 		},
 		Panicked: func(cause any, stack []byte) {
 			v.set.env.Log().Error().Str("listener", v.listener.name).Msgf("panic serving a request: %v\n%s", cause, stack)

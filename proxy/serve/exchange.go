@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
@@ -32,8 +33,10 @@ type exchange struct {
 	service  *Service        // nil until a route has matched
 
 	r       message.Request
+	client  *clientio.Conn
 	conn    *wire.Conn       // of the client
-	out     *clientio.Writer // to the client; what sets its own headers writes here
+	looped  looped           // while a loop has the exchange, and after it has failed there
+	out     *clientio.Writer // to the client; what sets its own headers writes here; nil while a loop has the exchange
 	answer  *headers.Writer  // above out, and above compression: edits the headers of answers
 	origin  forward.Origin
 	matched route.Request // r as routes match it
@@ -51,14 +54,11 @@ type exchange struct {
 	record       telemetry.Request
 }
 
-func (s *Server) newExchange(l *listen.Listener, c *clientio.Conn, w http.ResponseWriter, r message.Request) *exchange {
+func (s *Server) newExchange(l *listen.Listener, c *clientio.Conn, r message.Request) *exchange {
 	x := &exchange{
 		server: s, snap: s.Current(), listener: l, settings: l.Settings(),
-		started: time.Now(), number: rand.Uint64(), r: r, conn: c.Wire,
+		started: time.Now(), number: rand.Uint64(), r: r, client: c, conn: c.Wire,
 	}
-	x.out = clientio.Begin(c, w, &x.r)
-	x.out.CloseAfter = forward.Ambiguous(&x.r)
-	x.answer = &headers.Writer{ResponseWriter: x.out, Change: x.editResponseHeader}
 	x.origin = forward.NewOrigin(&x.r, x.snap.trustsPeer(x.conn), x.snap.Trusts)
 	id := x.origin.ID
 	if id == "" {
@@ -68,6 +68,26 @@ func (s *Server) newExchange(l *listen.Listener, c *clientio.Conn, w http.Respon
 		ID: id, Client: x.origin.Client, Method: r.Method, Host: r.Host, Proto: r.Proto,
 	}
 	return x
+}
+
+// Serve answers the request. It panics with [http.ErrAbortHandler] to cut an answer.
+// Ctx ends when the client leaves.
+func (x *exchange) Serve(ctx context.Context, w http.ResponseWriter) {
+	x.r.SetContext(ctx)
+	x.serve(w, (*exchange).run)
+}
+
+// serve answers the request with what run does.
+func (x *exchange) serve(w http.ResponseWriter, run func(*exchange)) {
+	x.out = clientio.Begin(x.client, w, &x.r)
+	x.out.CloseAfter = forward.Ambiguous(&x.r)
+	x.answer = &headers.Writer{ResponseWriter: x.out, Change: x.editResponseHeader}
+	defer x.end()
+	if x.looped.failed || x.enter() {
+		defer x.leave()
+		run(x)
+	}
+	x.completed = true
 }
 
 // requestID writes a number as 16 hexadecimal digits.
@@ -90,18 +110,20 @@ func (x *exchange) end() {
 	if x.r.ProtoMajor == 2 && x.r.Context().Err() != nil {
 		x.out.Conn.Abandoned()
 	}
-	x.log()
+	x.record.Status, x.record.Out = x.out.Status, x.out.Written
+	if !x.out.Hijacked {
+		x.log()
+	}
 }
 
 // log writes the record of a request that did not become a session. A failure of the
 // gateway's own is a warning, and is logged even without access log, unless it comes
 // from a shortage, which fails all requests alike.
 func (x *exchange) log() {
-	failed := x.selfAnswered && x.out.Status >= 500 && !x.shortage
-	if x.out.Hijacked || x.unlogged || !x.snap.AccessLog && !failed {
+	failed := x.selfAnswered && x.record.Status >= 500 && !x.shortage
+	if x.unlogged || !x.snap.AccessLog && !failed {
 		return
 	}
-	x.record.Status, x.record.Out = x.out.Status, x.out.Written
 	x.record.Duration = time.Since(x.started)
 	x.record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
 	level := zerolog.InfoLevel

@@ -15,10 +15,15 @@ func (x *exchange) forward(path string) {
 	t := x.chooseTarget()
 	a := x.attempts(t, backend.Requests)
 	x.dropEmptyBody()
-	repeatable := isRepeatable(&x.r)
 	if send := x.service.Mirror.copy(x, path); send != nil {
 		defer send()
 	}
+	x.forwardTo(t, a, path)
+}
+
+// forwardTo sends the request to one endpoint after the other.
+func (x *exchange) forwardTo(t *Target, a *attempts, path string) {
+	repeatable := isRepeatable(&x.r)
 	var result forward.Result
 	_, err := a.run(x.r.Context(), func(l *backend.Lease) attemptResult {
 		x.noteEndpoint(l)

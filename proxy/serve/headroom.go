@@ -11,11 +11,24 @@ import (
 // enter admits the request if the process has room for it, or answers. One client never
 // gets all the room. leave gives it back.
 func (x *exchange) enter() bool {
+	short, ofShare := x.takeRoom()
+	switch {
+	case ofShare:
+		x.server.overShare.Count(short.String())
+		x.refuseForRoom(fmt.Errorf("limit: the process is short of %s for more requests of one address", short))
+	case short != 0:
+		x.refuseShort(short)
+	}
+	return short == 0
+}
+
+// takeRoom takes the room for the request, or returns what is short. OfShare says that there
+// is some, but not for this client.
+func (x *exchange) takeRoom() (short limit.Shortage, ofShare bool) {
 	s := x.server
 	x.headroom = s.headroom.Acquire(x.started, s.engine.Memory())
 	if x.headroom.Exhausted != 0 {
-		x.refuseShort(x.headroom.Exhausted)
-		return false
+		return x.headroom.Exhausted, false
 	}
 	share := x.headroom.MaxRequests
 	if x.origin.Client.IsValid() {
@@ -23,16 +36,21 @@ func (x *exchange) enter() bool {
 	}
 	switch {
 	case s.requests.Add(1) > x.headroom.MaxRequests:
-		x.refuseShort(x.headroom.Scarcest)
 	case !s.clients.Acquire(x.clientKey(), int(min(share, math.MaxInt))):
-		s.overShare.Count(x.headroom.Scarcest.String())
-		x.refuseForRoom(fmt.Errorf("limit: the process is short of %s for more requests of one address", x.headroom.Scarcest))
+		ofShare = true
 	default:
-		return true
+		return 0, false
 	}
 	s.requests.Add(-1)
 	s.headroom.Release(x.headroom)
-	return false
+	return x.headroom.Scarcest, ofShare
+}
+
+// giveRoom gives back what takeRoom took.
+func (x *exchange) giveRoom() {
+	x.server.headroom.Release(x.headroom)
+	x.server.requests.Add(-1)
+	x.server.clients.Release(x.clientKey())
 }
 
 // leave gives back what enter took.
@@ -41,9 +59,7 @@ func (x *exchange) leave() {
 	if x.completed && !x.out.Hijacked {
 		x.out.FinishStream()
 	}
-	x.server.headroom.Release(x.headroom)
-	x.server.requests.Add(-1)
-	x.server.clients.Release(x.clientKey())
+	x.giveRoom()
 }
 
 // sendEnd sends the end of an answer over HTTP/2 where many requests are in work.

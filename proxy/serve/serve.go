@@ -16,6 +16,7 @@ import (
 	"sluice/internal/message"
 	"sluice/internal/telemetry"
 	"sluice/proxy/clientio"
+	"sluice/proxy/http1"
 	"sluice/proxy/listen"
 	"sluice/proxy/relay"
 )
@@ -67,15 +68,18 @@ func (s *Server) Wait() {
 }
 
 // Refuse answers what came to l over c and is no request. R has what could be read of it.
-func (s *Server) Refuse(l *listen.Listener, c *clientio.Conn, w http.ResponseWriter, r message.Request, why *h1.Refusal) {
-	x := s.newExchange(l, c, w, r)
-	defer x.end()
-	if x.enter() {
-		defer x.leave()
+func (s *Server) Refuse(ctx context.Context, l *listen.Listener, c *clientio.Conn, w http.ResponseWriter, r message.Request, why *h1.Refusal) {
+	r.SetContext(ctx)
+	s.newExchange(l, c, r).serve(w, func(x *exchange) {
 		x.out.CloseAfter = true
 		x.fail(why.Status, why.Reason, nil)
-	}
-	x.completed = true
+	})
+}
+
+// Begin returns the exchange for a request that came to l over c, which an event loop has
+// read.
+func (s *Server) Begin(l *listen.Listener, c *clientio.Conn, r message.Request) http1.Exchange {
+	return s.newExchange(l, c, r)
 }
 
 // Serve answers a request that came to l over c. It panics with [http.ErrAbortHandler] to
@@ -84,11 +88,5 @@ func (s *Server) Serve(l *listen.Listener, c *clientio.Conn, w http.ResponseWrit
 	if c.Wire.ReadsEnded() { // what looks like a request is the rest of the one before
 		panic(http.ErrAbortHandler)
 	}
-	x := s.newExchange(l, c, w, r)
-	defer x.end()
-	if x.enter() {
-		defer x.leave()
-		x.run()
-	}
-	x.completed = true
+	s.newExchange(l, c, r).serve(w, (*exchange).run)
 }

@@ -28,6 +28,10 @@ func stages() [6]stage {
 // run passes the request through the stages, finds its route and does what the route
 // says.
 func (x *exchange) run() {
+	if x.looped.failed {
+		x.goOn()
+		return
+	}
 	for _, passes := range stages() {
 		if !passes(x) {
 			return

@@ -66,6 +66,7 @@ type Dialer struct {
 	open          *atomic.Int64 // connections to the endpoint
 	transport     *http.Transport
 	streams       *streamConns // nil unless spec.Streams
+	plain         netip.AddrPort
 	fallbackDelay time.Duration
 }
 
@@ -94,6 +95,9 @@ func New(spec Spec, open *atomic.Int64) *Dialer {
 			d.tlsRequests = d.tlsStreams
 		}
 	}
+	if spec.Network == "tcp" && spec.Fallback == "" && spec.TLS == nil && !spec.HTTP2 && spec.PROXY == 0 {
+		d.plain, _ = netip.ParseAddrPort(spec.Address) // invalid where the address is no number
+	}
 	d.transport = d.newTransport()
 	if spec.Streams {
 		d.streams = newStreamConns(d)
@@ -103,6 +107,17 @@ func New(spec Spec, open *atomic.Int64) *Dialer {
 
 // Spec returns what the dialer was made from. It must not be changed.
 func (d *Dialer) Spec() *Spec { return &d.spec }
+
+// Plain returns the one address of an endpoint that takes requests over plain TCP and
+// HTTP/1.1, with nothing in front of them. It is invalid for others.
+func (d *Dialer) Plain() netip.AddrPort { return d.plain }
+
+// Connecting counts a connection that the caller opens to [Dialer.Plain]; Release uncounts
+// it when it is closed.
+func (d *Dialer) Connecting() { d.open.Add(1) }
+
+// Failure returns the error of a connection to [Dialer.Plain] that failed with err.
+func (d *Dialer) Failure(err error) *Error { return d.failure(context.Background(), err) }
 
 // Close closes the kept connections that are not in use, and makes the others
 // close after their last use. The dialer stays usable.

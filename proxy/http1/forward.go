@@ -1,0 +1,453 @@
+//go:build linux && !portable
+
+package http1
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sluice/internal/h1"
+	"sluice/internal/header"
+)
+
+const (
+	// answerPiece is how many bytes of an answer are read at once. Larger pieces leave the
+	// processor's caches before they are written.
+	answerPiece = 32 << 10
+
+	// headroom is what is left free before them, so that the head for the client can be
+	// written right before the body that came with it.
+	headroom = 16 << 10
+
+	maxInformational = 32
+	updateInterval   = int64(time.Second) // between looks at a client that takes little
+	initialCredit    = int64(10 * time.Second)
+	maxCredit        = int64(60 * time.Second)
+)
+
+// answerLimits bound the head of an answer.
+var answerLimits = h1.Limits{Size: 256 << 10, Fields: 10_000}
+
+var errManyInformational = errors.New("the backend sends one informational answer after the other")
+
+// forwarding is a request that a loop forwards.
+type forwarding struct {
+	x        Exchange
+	up       *upstream // nil once the endpoint has answered all, or failed
+	body     h1.Body   // of the answer
+	status   int       // of the answer; 0 until it begins
+	written  int64     // bytes of its body, towards the client
+	informed int       // informational answers
+	chunked  bool      // the body goes to the client in chunks
+	closes   bool      // the client's connection ends with the answer
+	err      error     // what has cut the answer
+
+	out   []byte // waits for the client
+	since int64  // the moment since which something is waited for: of the endpoint or, while out waits, of the client
+
+	credit int64 // how long the client may still be waited for, in nanoseconds (ADR 18)
+	taken  int64 // bytes that the client had taken when that was last counted
+}
+
+// begin begins to forward a request. The client's connection is not read meanwhile.
+func (l *loopConns) beginForward(p *slot, c *conn, x Exchange, closes bool) {
+	f := &forwarding{x: x, closes: closes, since: l.Now(), credit: initialCredit}
+	p.phase, c.forward = forwardingPhase, f
+	l.ask(p, c)
+}
+
+// ask sends the request to the endpoint, on a kept connection or a new one.
+func (l *loopConns) ask(p *slot, c *conn) {
+	f := c.forward
+	up, err := l.upstreams.take(f.x.Dialer())
+	if err != nil {
+		l.failForward(c, err, true)
+		return
+	}
+	f.up, up.conn = up, c
+	l.request = f.x.AppendHead(l.request[:0])
+	l.upstreams.send(up, l.request)
+	if c.forward == f {
+		l.setTimer(p, c)
+	}
+}
+
+// answered takes bytes of an answer, which are in the loop's buffer, with headroom before
+// them. It reports whether more may be read.
+func (l *loopConns) answered(c *conn, in []byte, at int) (more bool) {
+	f := c.forward
+	up, seen := f.up, len(f.up.kept)
+	f.since = l.Now()
+	if seen > 0 { // a head, or a size line, that comes in pieces
+		up.kept = append(up.kept, in...)
+		in, at = up.kept, -1
+	}
+	for f.status == 0 {
+		end := h1.EndOfAnswerHead(in, seen)
+		if end == 0 {
+			if len(in) > answerLimits.Size {
+				l.failForward(c, errors.New("the head of the answer is too large"), false)
+				return false
+			}
+			up.keep(in, at)
+			return true
+		}
+		h, refusal := h1.ParseAnswer(in[:end], nil, f.x.Method(), answerLimits)
+		rest := in[end:]
+		if seen = 0; at >= 0 {
+			at += end
+		}
+		switch {
+		case refusal != nil:
+			l.failForward(c, refusal, false)
+			return false
+		case h.Status == http.StatusSwitchingProtocols:
+			l.failForward(c, errors.New("101 to a request that asked for no upgrade"), false)
+			return false
+		case h.Status < 200:
+			if !l.informed(c, &h) {
+				return false
+			}
+			if in = rest; len(in) == 0 {
+				up.kept = nil
+				return true
+			}
+		default:
+			return l.beginAnswer(c, &h, rest, at)
+		}
+	}
+	return l.passBody(c, nil, in, at)
+}
+
+// informed passes an informational answer on.
+func (l *loopConns) informed(c *conn, h *h1.Head) bool {
+	f := c.forward
+	if f.informed++; f.informed > maxInformational {
+		l.failForward(c, errManyInformational, false)
+		return false
+	}
+	if h.Status == http.StatusContinue {
+		return true
+	}
+	f.x.EditInformational(&h.Fields)
+	b := appendStatus(l.answer[:0], h.Status)
+	l.answer = append(h.Fields.Append(b), "\r\n"...)
+	return l.toClient(c, l.answer)
+}
+
+// beginAnswer sends the head of an answer to the client, with what has come of its body.
+func (l *loopConns) beginAnswer(c *conn, h *h1.Head, rest []byte, at int) bool {
+	f := c.forward
+	f.status = h.Status
+	f.body.Start(h.Length)
+	f.up.closes = h.Close
+	f.x.EditAnswer(h)
+	fields := &h.Fields
+	switch {
+	case !hasBody(f.x.Method(), h.Status): // a length is that of another answer
+		if h.Status == http.StatusNoContent {
+			fields.Del(header.ContentLength)
+		}
+	case h.Length >= 0:
+		if !fields.Has(header.ContentLength) {
+			fields.Add(header.ContentLength, strconv.FormatInt(h.Length, 10))
+		}
+	default:
+		f.chunked = true
+		fields.Del(header.ContentLength)
+		fields.Add(header.TransferEncoding, "chunked")
+	}
+	if f.closes = f.closes || c.server.stopping.Load(); f.closes {
+		fields.Add(header.Connection, "close")
+	}
+	b := appendStatus(l.answer[:0], h.Status)
+	l.answer = append(fields.Append(b), "\r\n"...)
+	return l.passBody(c, l.answer, rest, at)
+}
+
+// hasBody reports whether an answer with that status, to a request with that method, has a
+// body.
+func hasBody(method string, status int) bool {
+	return method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// passBody passes what in has of the body on, behind head. If at is not negative, in is in
+// the loop's buffer from there on.
+func (l *loopConns) passBody(c *conn, head, in []byte, at int) (more bool) {
+	f := c.forward
+	var whole []byte // of the body, one piece
+	var chunks []byte
+	used := 0
+	for used < len(in) && !f.body.Done() {
+		data, n, refusal := f.body.Next(in[used:])
+		if refusal != nil {
+			l.cutForward(c, refusal)
+			return false
+		}
+		f.written += int64(len(data))
+		switch {
+		case len(data) == 0:
+		case f.chunked:
+			if chunks == nil {
+				chunks = append(l.chunks[:0], head...)
+			}
+			chunks = appendChunkSize(chunks, len(data))
+			chunks = append(append(chunks, data...), "\r\n"...)
+		default:
+			whole = data
+		}
+		if used += n; n == 0 {
+			break
+		}
+	}
+	done := f.body.Done()
+	if f.chunked {
+		if chunks == nil {
+			chunks = append(l.chunks[:0], head...)
+		}
+		if l.chunks = chunks; done {
+			l.chunks = l.appendEnd(f, l.chunks)
+		}
+		head, whole = nil, l.chunks
+	} else if len(whole) > 0 && at >= len(head) && len(head) > 0 {
+		copy(l.Buffer[at-len(head):], head)
+		head, whole = nil, l.Buffer[at-len(head):at+len(whole)]
+	}
+	if done {
+		l.upstreams.release(f.up, used == len(in))
+		f.up = nil
+	} else {
+		f.up.keep(in[used:], -1) // a part of a size line
+	}
+	if len(head) > 0 && !l.toClient(c, head) || len(whole) > 0 && !l.toClient(c, whole) {
+		return false
+	}
+	if done {
+		l.endForward(c)
+		return false
+	}
+	return len(f.out) == 0
+}
+
+// appendEnd appends the end of a body in chunks, with its trailer section.
+func (l *loopConns) appendEnd(f *forwarding, b []byte) []byte {
+	b = append(b, "0\r\n"...)
+	if len(f.body.Trailer) > 0 {
+		f.x.EditTrailer(&f.body.Trailer)
+		b = f.body.Trailer.Append(b)
+	}
+	return append(b, "\r\n"...)
+}
+
+// toClient writes b to the client. What its socket does not take waits. It is false if the
+// client is gone: then the exchange is over.
+func (l *loopConns) toClient(c *conn, b []byte) bool {
+	f := c.forward
+	if len(f.out) == 0 {
+		n, err := l.write(c, b)
+		if err != nil {
+			l.clientLeft(c, err)
+			return false
+		}
+		b = b[n:]
+	}
+	if len(b) > 0 {
+		if len(f.out) == 0 {
+			f.since = l.Now()
+			f.taken, _, _ = c.Wire.TCPProgress()
+		}
+		f.out = append(f.out, b...)
+		p, _, _ := l.slots.At(c.slot)
+		l.setTimer(p, c)
+	}
+	return true
+}
+
+// write writes b to the client and returns how much its socket takes now.
+func (l *loopConns) write(c *conn, b []byte) (int, error) {
+	l.pending = b
+	if err := c.raw.Control(l.writeSocket); err != nil {
+		return 0, err
+	}
+	switch {
+	case l.err == unix.EAGAIN:
+		return 0, nil
+	case l.err != nil:
+		return 0, l.err
+	}
+	return l.n, nil
+}
+
+// writable goes on when the client's socket takes bytes again.
+func (l *loopConns) writable(p *slot, c *conn) {
+	f := c.forward
+	if len(f.out) == 0 {
+		return
+	}
+	n, err := l.write(c, f.out)
+	if err != nil {
+		l.clientLeft(c, err)
+		return
+	}
+	if f.out = f.out[n:]; len(f.out) > 0 {
+		return
+	}
+	f.out, f.since = nil, l.Now()
+	switch {
+	case f.up != nil:
+		l.upstreams.read(f.up)
+	default:
+		l.endForward(c)
+	}
+}
+
+// endForward ends the exchange when all of the answer is sent.
+func (l *loopConns) endForward(c *conn) {
+	f := c.forward
+	if len(f.out) > 0 {
+		return
+	}
+	c.forward = nil
+	f.x.Done(f.status, f.written, f.err, false)
+	p, r, _ := l.slots.At(c.slot)
+	if f.closes || f.err != nil {
+		l.close(p, r)
+		return
+	}
+	l.goOn(p, r)
+}
+
+// cutForward ends the exchange in the middle of an answer, because the endpoint has failed.
+// The client gets what has come, and can tell that it is not all.
+func (l *loopConns) cutForward(c *conn, err error) {
+	f := c.forward
+	l.upstreams.drop(f.up)
+	f.up, f.err = nil, err
+	l.endForward(c)
+}
+
+// failForward gives the exchange to a goroutine: its endpoint has failed before it answered.
+func (l *loopConns) failForward(c *conn, err error, unreached bool) {
+	f := c.forward
+	if f.up != nil {
+		l.upstreams.drop(f.up)
+		f.up = nil
+	}
+	if len(f.out) > 0 { // an informational answer that the client does not take
+		l.clientLeft(c, err)
+		return
+	}
+	c.forward = nil
+	f.x.Fail(err, unreached)
+	p, _, _ := l.slots.At(c.slot)
+	l.serve(p, c, f.x, newWriterFor(c, f.x.Method(), 1, f.closes))
+}
+
+// clientLeft ends the exchange because the client is gone.
+func (l *loopConns) clientLeft(c *conn, err error) {
+	f := c.forward
+	if f.up != nil {
+		l.upstreams.drop(f.up)
+	}
+	c.forward = nil
+	if f.status == 0 {
+		f.x.Abandon()
+	} else {
+		f.x.Done(f.status, f.written, err, true)
+	}
+	p, r, _ := l.slots.At(c.slot)
+	l.close(p, r)
+}
+
+// endpointEnded handles the end of the endpoint's stream, and what breaks its connection.
+func (l *loopConns) endpointEnded(c *conn, err error) {
+	f := c.forward
+	up := f.up
+	switch {
+	case f.status != 0 && err == io.EOF && f.body.Complete():
+		l.upstreams.drop(up)
+		if f.up = nil; f.chunked && !l.toClient(c, l.appendEnd(f, l.chunks[:0])) {
+			return
+		}
+		l.endForward(c)
+	case f.status != 0:
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		l.cutForward(c, err)
+	case up.used && len(up.kept) == 0 && f.informed == 0: // it was closed while the request was on its way
+		l.upstreams.drop(up)
+		f.up = nil
+		l.upstreams.closeIdle(f.x.Dialer())
+		p, _, _ := l.slots.At(c.slot)
+		l.ask(p, c)
+	default:
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		l.failForward(c, fmt.Errorf("the backend closed the connection: %w", err), up.connecting)
+	}
+}
+
+// forwardDeadline returns the moment at which a wait of the exchange has to be looked at.
+func (f *forwarding) deadline() int64 {
+	response, silence := f.x.Timeouts()
+	wait := silence
+	switch {
+	case len(f.out) > 0:
+		return f.since + updateInterval
+	case f.up != nil && f.up.connecting:
+		wait = f.x.Dialer().Spec().Timeout
+	case f.status == 0:
+		wait = response
+	}
+	if wait == 0 {
+		return 0
+	}
+	return f.since + int64(wait)
+}
+
+// forwardDue does what is due in an exchange.
+func (l *loopConns) forwardDue(p *slot, c *conn) {
+	f := c.forward
+	when := f.deadline()
+	switch {
+	case when == 0 || when > l.Now():
+		l.setTimer(p, c)
+	case len(f.out) > 0:
+		l.chargeClient(p, c)
+	case f.up.connecting:
+		l.failForward(c, fmt.Errorf("no connection within %v: %w", f.x.Dialer().Spec().Timeout, errTimeout{}), true)
+	case f.status == 0:
+		l.failForward(c, ErrSlow, false)
+	default:
+		l.cutForward(c, ErrSilent)
+	}
+}
+
+// errTimeout makes an error a timeout.
+type errTimeout struct{}
+
+func (errTimeout) Error() string { return "timeout" }
+func (errTimeout) Timeout() bool { return true }
+
+// chargeClient takes the time of a wait from the client's credit, and adds what it has earned.
+func (l *loopConns) chargeClient(p *slot, c *conn) {
+	f := c.forward
+	rate := f.x.MinRate()
+	taken, _, _ := c.Wire.TCPProgress()
+	if rate > 0 {
+		f.credit = min(f.credit-(l.Now()-f.since)+int64(float64(taken-f.taken)/rate*float64(time.Second)), maxCredit)
+	}
+	if f.taken, f.since = taken, l.Now(); f.credit <= 0 {
+		l.clientLeft(c, fmt.Errorf("the client takes too little: %w", errTimeout{}))
+		return
+	}
+	l.setTimer(p, c)
+}

@@ -1,0 +1,325 @@
+//go:build linux && !portable
+
+package http1
+
+import (
+	"io"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sluice/internal/loop"
+	"sluice/proxy/backend/dial"
+)
+
+const (
+	idlePerEndpoint = 64                      // connections that a loop keeps without a request
+	idleTime        = int64(60 * time.Second) // for which it keeps them
+)
+
+// upstreams is the connections of one loop to endpoints, and the loop's [loop.Handler] for
+// them.
+type upstreams struct {
+	*loop.Loop
+	clients *loopConns
+	slots   loop.Slots[upstreamSlot, upstreamRefs, *upstreamSlot]
+	idle    map[*dial.Dialer][]*upstream // the one that was used last is the last one
+}
+
+// upstreamSlot is the part of a connection without pointers.
+type upstreamSlot struct {
+	loop.Entry
+	since int64 // the moment since which it is idle
+}
+
+// upstreamRefs is the part of a connection with pointers.
+type upstreamRefs struct{ up *upstream }
+
+// upstream is a connection to an endpoint.
+type upstream struct {
+	slot   *upstreamSlot
+	dialer *dial.Dialer
+	fd     int32
+	conn   *conn // the client's whose request it has; nil while it is idle
+
+	connecting bool
+	used       bool   // it has carried a request before
+	closes     bool   // the endpoint closes it after its answer
+	ended      bool   // the end of the stream has come, behind what is to be read
+	out        []byte // waits to be sent
+	kept       []byte // came, and needs more bytes after it
+}
+
+// keep keeps in until more bytes come after it. If at is not negative, in is in the loop's
+// buffer.
+func (up *upstream) keep(in []byte, at int) {
+	switch {
+	case len(in) == 0:
+		up.kept = nil
+	case at >= 0 || len(up.kept) == 0:
+		up.kept = append([]byte(nil), in...)
+	default:
+		up.kept = up.kept[:copy(up.kept, in)]
+	}
+}
+
+// take returns a kept connection to an endpoint, or opens one.
+func (u *upstreams) take(d *dial.Dialer) (*upstream, error) {
+	for idle := u.idle[d]; len(idle) > 0; idle = u.idle[d] {
+		up := idle[len(idle)-1]
+		u.idle[d] = idle[:len(idle)-1]
+		if up.quiet() {
+			return up, nil
+		}
+		u.close(up)
+	}
+	return u.connect(d)
+}
+
+// quiet reports whether nothing has come on an idle connection: what has would be taken for
+// the answer to the next request.
+func (up *upstream) quiet() bool {
+	var one [1]byte
+	_, _, err := unix.Recvfrom(int(up.fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err == unix.EAGAIN
+}
+
+// connect opens a connection.
+func (u *upstreams) connect(d *dial.Dialer) (*upstream, error) {
+	family, address := socketAddress(d.Plain())
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, syscallError("socket", err)
+	}
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // best effort
+	if err = unix.Connect(fd, address); err != nil && err != unix.EINPROGRESS {
+		unix.Close(fd)
+		return nil, syscallError("connect", err)
+	}
+	p, r := u.slots.Alloc()
+	up := &upstream{slot: p, dialer: d, fd: int32(fd), connecting: err != nil}
+	r.up = up
+	u.Join()
+	d.Connecting()
+	if err := u.Control(unix.EPOLL_CTL_ADD, up.fd, &p.Entry, 0, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
+		u.close(up)
+		return nil, syscallError("epoll_ctl", err)
+	}
+	return up, nil
+}
+
+func socketAddress(a netip.AddrPort) (family int, address unix.Sockaddr) {
+	if ip := a.Addr().Unmap(); ip.Is4() {
+		return unix.AF_INET, &unix.SockaddrInet4{Port: int(a.Port()), Addr: ip.As4()}
+	}
+	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}
+
+// syscallError returns an error of the system as package net has it.
+func syscallError(call string, err error) error {
+	return &callError{call, err}
+}
+
+type callError struct {
+	call string
+	err  error
+}
+
+func (e *callError) Error() string { return e.call + ": " + e.err.Error() }
+func (e *callError) Unwrap() error { return e.err }
+
+// send sends a request.
+func (u *upstreams) send(up *upstream, b []byte) {
+	if !up.connecting && len(up.out) == 0 {
+		n, err := loop.Write(up.fd, b)
+		switch {
+		case err == unix.EAGAIN:
+			n = 0
+		case err != nil:
+			u.broken(up, err)
+			return
+		}
+		b = b[n:]
+	}
+	if len(b) > 0 {
+		up.out = append(up.out, b...)
+	}
+}
+
+// Ready handles what epoll reports of a socket. Epoll reports each change once.
+func (u *upstreams) Ready(id loop.SlotID, _ uint8, events uint32) {
+	_, r, ok := u.slots.At(id)
+	if !ok {
+		return
+	}
+	up := r.up
+	if up.conn == nil {
+		if events&^unix.EPOLLOUT != 0 { // an idle connection has nothing to say
+			u.forget(up)
+			u.close(up)
+		}
+		return
+	}
+	up.ended = up.ended || events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
+	if up.connecting && !u.connected(up, events) {
+		return
+	}
+	if len(up.out) > 0 && events&unix.EPOLLOUT != 0 && !u.flush(up) {
+		return
+	}
+	if events&^unix.EPOLLOUT != 0 {
+		u.read(up)
+	}
+}
+
+// connected finishes the opening of a connection. It is false if that has failed, or is not
+// done.
+func (u *upstreams) connected(up *upstream, events uint32) bool {
+	if events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) == 0 {
+		return false
+	}
+	errno, err := unix.GetsockoptInt(int(up.fd), unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && errno != 0 {
+		err = syscall.Errno(errno)
+	}
+	if err != nil {
+		u.clients.failForward(up.conn, syscallError("connect", err), true)
+		return false
+	}
+	up.connecting = false
+	up.conn.forward.since = u.Now()
+	return true
+}
+
+// flush sends what waits. It is false if the connection is broken.
+func (u *upstreams) flush(up *upstream) bool {
+	n, err := loop.Write(up.fd, up.out)
+	switch {
+	case err == unix.EAGAIN:
+	case err != nil:
+		u.broken(up, err)
+		return false
+	default:
+		if up.out = up.out[n:]; len(up.out) == 0 {
+			up.out = nil
+		}
+	}
+	return true
+}
+
+// broken handles a connection that takes nothing any more. What the endpoint has said before
+// can still be read.
+func (u *upstreams) broken(up *upstream, err error) {
+	c, f := up.conn, up.conn.forward
+	up.out = nil
+	if u.read(up); c.forward == f && f.up == up {
+		u.clients.endpointEnded(c, err)
+	}
+}
+
+// read reads what an endpoint has sent, as long as its client takes it.
+func (u *upstreams) read(up *upstream) {
+	c := up.conn
+	for len(c.forward.out) == 0 {
+		n, err := loop.Read(up.fd, u.Buffer[headroom:headroom+answerPiece])
+		switch {
+		case err == unix.EAGAIN:
+			return
+		case err == nil && n == 0:
+			err = io.EOF
+			fallthrough
+		case err != nil:
+			u.clients.endpointEnded(c, err)
+			return
+		}
+		if !u.clients.answered(c, u.Buffer[headroom:headroom+n], headroom) {
+			return // it may be idle, or another request's
+		}
+		if n < answerPiece && !up.ended {
+			return
+		}
+	}
+}
+
+// release takes a connection back whose request is answered. Clean says that nothing came
+// after the answer.
+func (u *upstreams) release(up *upstream, clean bool) {
+	up.conn, up.used, up.kept = nil, true, nil
+	if !clean || up.closes || up.ended || len(up.out) > 0 || len(u.idle[up.dialer]) >= idlePerEndpoint || u.Stopping() {
+		u.close(up)
+		return
+	}
+	if u.idle == nil {
+		u.idle = make(map[*dial.Dialer][]*upstream)
+	}
+	u.idle[up.dialer] = append(u.idle[up.dialer], up)
+	if up.slot.since = u.Now(); up.slot.Timer() == 0 {
+		u.SetTimer(&up.slot.Entry, up.slot.since+idleTime)
+	}
+}
+
+// drop closes a connection whose request is over.
+func (u *upstreams) drop(up *upstream) {
+	up.conn = nil
+	u.close(up)
+}
+
+// forget takes a connection out of the idle ones.
+func (u *upstreams) forget(up *upstream) {
+	idle := u.idle[up.dialer]
+	for i, other := range idle {
+		if other == up {
+			idle = append(idle[:i], idle[i+1:]...)
+			break
+		}
+	}
+	if u.idle[up.dialer] = idle; len(idle) == 0 {
+		delete(u.idle, up.dialer)
+	}
+}
+
+// closeIdle closes the idle connections to an endpoint: it has closed one of them.
+func (u *upstreams) closeIdle(d *dial.Dialer) {
+	for _, up := range u.idle[d] {
+		u.close(up)
+	}
+	delete(u.idle, d)
+}
+
+// close closes a connection that is neither idle nor has a request.
+func (u *upstreams) close(up *upstream) {
+	u.StopTimer(&up.slot.Entry)
+	u.slots.Retire(up.slot)
+	unix.Close(int(up.fd))
+	up.dialer.Release()
+}
+
+// Due closes a connection that was idle for too long.
+func (u *upstreams) Due(id loop.SlotID) {
+	p, r, ok := u.slots.At(id)
+	if !ok || r.up.conn != nil { // its timer is set again when it is idle
+		return
+	}
+	if when := p.since + idleTime; when > u.Now() {
+		u.SetTimer(&p.Entry, when)
+		return
+	}
+	u.forget(r.up)
+	u.close(r.up)
+}
+
+// BatchDone frees the slots of connections that are closed.
+func (u *upstreams) BatchDone() {
+	if n := u.slots.FreeRetired(); n > 0 {
+		u.Leave(n)
+	}
+}
+
+// Stop closes the idle connections.
+func (u *upstreams) Stop() {
+	for d := range u.idle {
+		u.closeIdle(d)
+	}
+}

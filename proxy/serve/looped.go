@@ -1,0 +1,207 @@
+package serve
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"sluice/internal/h1"
+	"sluice/internal/header"
+	"sluice/proxy/backend"
+	"sluice/proxy/backend/dial"
+	"sluice/proxy/forward"
+	"sluice/proxy/http1"
+	"sluice/upgrade"
+)
+
+// looped is what an exchange has while an event loop forwards its request. Nothing there
+// waits: what would have to is done by Serve, on a goroutine. Where an endpoint fails before
+// it has answered, Serve goes on with the next one, or answers.
+type looped struct {
+	target   *Target
+	attempts *attempts
+	lease    *backend.Lease
+	out      forward.Exchange
+	failed   bool // the request has its room, and has passed the stages
+	result   forward.Result
+	lost     bool // another endpoint may be asked
+}
+
+// Forward reports whether an event loop can forward the request by itself. Then it has an
+// endpoint, and the loop has to call Done, Fail or Abandon. Otherwise nothing has happened.
+func (x *exchange) Forward() bool {
+	r := &x.r
+	if r.ContentLength != 0 || r.Chunked || !r.ProtoAtLeast(1, 1) || !x.passesStages() || upgrade.Wanted(r) {
+		return false
+	}
+	path, ok := x.findForwarding()
+	if !ok {
+		return false
+	}
+	if short, _ := x.takeRoom(); short != 0 {
+		return false
+	}
+	if x.lease(path) {
+		if _, ok := x.listener.Requests().Take(x.clientKey(), x.started); ok {
+			return true
+		}
+		x.looped.lease.Release()
+	}
+	x.giveRoom()
+	x.looped = looped{}
+	return false
+}
+
+// passesStages reports whether the request passes the stages that answer nothing then.
+func (x *exchange) passesStages() bool {
+	r := &x.r
+	if _, wrong := forward.Screen(r, x.settings.MaxHeader); wrong != "" || r.RequestURI == "*" || r.TLS != nil {
+		return false
+	}
+	return (x.snap.Store == nil || !strings.HasPrefix(r.Path, "/.well-known/")) && (!x.settings.RedirectHTTPS || x.overTLS())
+}
+
+// findForwarding finds the route, and returns the path for its backend. It is false unless
+// all that the route does is to forward.
+func (x *exchange) findForwarding() (path string, ok bool) {
+	var err error
+	if x.matched, _, err = RouteRequest(&x.r, false); err != nil {
+		return "", false
+	}
+	m, miss := x.snap.Routes.Match(&x.matched)
+	if miss != 0 || len(m.Value.Targets) != 1 || m.Value.Compress != nil || m.Value.CORS != nil || m.Value.Mirror != nil || x.r.Header.Has(header.MaxForwards) {
+		return "", false
+	}
+	x.service, x.rest = m.Value, m.Rest
+	return m.Value.Rewrite.Path(x.matched.Path, m.Rest), true
+}
+
+// lease takes an endpoint that the loop can ask.
+func (x *exchange) lease(path string) bool {
+	t := x.service.Targets[0].Target
+	a := x.attempts(t, backend.Requests)
+	lease := t.Pool.TryAcquire(a.need, &a.tried)
+	if lease == nil {
+		return false
+	}
+	if !lease.Dialer().Plain().IsValid() {
+		lease.Release()
+		return false
+	}
+	x.looped = looped{target: t, attempts: a, lease: lease, out: x.outgoing(lease, path)}
+	if isRepeatable(&x.r) && t.TryTimeout > 0 && !lease.Final() {
+		x.looped.out.Response = min(x.looped.out.Response, t.TryTimeout)
+	}
+	x.record.Route = x.service.Group.Name
+	x.noteEndpoint(lease)
+	x.stickTo(lease, t, a.need.Sticky)
+	return true
+}
+
+// Dialer returns what stands for the endpoint.
+func (x *exchange) Dialer() *dial.Dialer { return x.looped.lease.Dialer() }
+
+// Timeouts returns how long the endpoint may take to begin its answer, and how long it may
+// be silent then. 0 means no limit.
+func (x *exchange) Timeouts() (response, silence time.Duration) {
+	return x.looped.out.Response, x.looped.out.Silence
+}
+
+// MinRate returns how many bytes a second the client must take at least. 0 means any.
+func (x *exchange) MinRate() float64 { return x.service.MinRate }
+
+// AppendHead appends the head of the request for the endpoint.
+func (x *exchange) AppendHead(b []byte) []byte { return x.looped.out.AppendHead(b, &x.r) }
+
+// Method returns the method of the request.
+func (x *exchange) Method() string { return x.r.Method }
+
+// EditAnswer makes the head of an answer that for the client.
+func (x *exchange) EditAnswer(h *h1.Head) {
+	x.looped.out.EditAnswer(&h.Fields, h.Minor)
+	names := x.editResponseHeader(&h.Fields, h.Status)
+	if !h.Fields.Has(header.Date) && !names.Has("Date") {
+		h.Fields.Add(header.Date, time.Now().UTC().Format(http.TimeFormat))
+	}
+}
+
+// EditInformational makes the fields of an informational answer those for the client.
+func (x *exchange) EditInformational(h *header.Fields) { x.looped.out.EditInformational(h) }
+
+// EditTrailer makes the trailer section of the answer that for the client.
+func (x *exchange) EditTrailer(h *header.Fields) { x.looped.out.EditTrailer(h) }
+
+// Done ends the exchange: the answer has been sent, or was cut by err. ByClient says that
+// err is the client's.
+func (x *exchange) Done(status int, out int64, err error, byClient bool) {
+	result := forward.Result{Status: status, Out: out}
+	if err != nil {
+		failed := &forward.Error{Client: byClient, Stage: "reading the answer", Err: err}
+		switch {
+		case byClient:
+			failed.Stage = "writing the answer"
+		case errors.Is(err, http1.ErrSilent):
+			failed.Err = forward.Silent(x.looped.out.Silence)
+		}
+		result.Err = failed
+		x.record.Error = result.Err.Error()
+	}
+	x.finish(&result)
+}
+
+var errClientLeft = errors.New("the client went away")
+
+// Abandon ends the exchange: the client has left before it was answered.
+func (x *exchange) Abandon() {
+	err := &forward.Error{Client: true, Stage: "waiting for the answer", Err: errClientLeft}
+	x.record.Error = err.Error()
+	x.finish(&forward.Result{Status: statusClientGone, Err: err})
+}
+
+// finish tells the pool of the result, gives back what the request has, and logs it.
+func (x *exchange) finish(result *forward.Result) {
+	k := &x.looped
+	if r := k.target.judge(result, false); r.status == served || r.status == failed {
+		k.lease.Report(&k.attempts.tried, r.err)
+	}
+	k.lease.Release()
+	x.giveRoom()
+	x.record.Status, x.record.Out = result.Status, result.Out
+	x.log()
+}
+
+// Fail notes that the endpoint has failed before it answered. Serve has to be called next.
+// Unreached says that nothing was sent, because there was no connection.
+func (x *exchange) Fail(err error, unreached bool) {
+	k := &x.looped
+	k.failed = true
+	wrong := &forward.Error{Stage: "sending the request", Err: err}
+	switch {
+	case unreached:
+		wrong.Err = k.lease.Dialer().Failure(err)
+	case errors.Is(err, http1.ErrSlow):
+		wrong.Stage, wrong.Err = "waiting for the answer", forward.SlowAnswer(k.out.Response)
+	}
+	k.result = forward.Result{Err: wrong}
+	r := k.target.judge(&k.result, isRepeatable(&x.r))
+	if k.lost = r.status == lost; k.lost {
+		k.lease.Fail(&k.attempts.tried, r.err)
+		return
+	}
+	if r.status == failed {
+		k.lease.Report(&k.attempts.tried, r.err)
+	}
+	k.lease.Release()
+}
+
+// goOn is what run does after Fail.
+func (x *exchange) goOn() {
+	k := &x.looped
+	x.out.SetRate(x.service.MinRate)
+	if k.lost {
+		x.forwardTo(k.target, k.attempts, k.out.Path)
+		return
+	}
+	x.failForwarded(&k.result)
+}
