@@ -35,7 +35,7 @@ var layers = map[string][]string{
 	},
 	"proxy/serve": {
 		"sluice/route", "sluice/tlsconf", "sluice/upgrade",
-		"sluice/proxy/listen", "sluice/proxy/clientio", "sluice/proxy/headers",
+		"sluice/proxy/listen", "sluice/proxy/clientio", "sluice/proxy/headers", "sluice/proxy/http1",
 		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
 		"sluice/internal/cookie", "sluice/internal/fieldname", "sluice/internal/h1", "sluice/internal/header", "sluice/internal/httpsyntax", "sluice/internal/limit", "sluice/internal/message",
 		"sluice/internal/telemetry", "sluice/internal/wire",
@@ -45,7 +45,7 @@ var layers = map[string][]string{
 		"sluice/proxy/clientio", "sluice/proxy/http1", "sluice/internal/h1", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/telemetry", "sluice/internal/wire",
 		"github.com/pires/go-proxyproto", "github.com/rs/zerolog", "golang.org/x/sys/unix",
 	},
-	"proxy/http1": {"sluice/proxy/clientio", "sluice/internal/h1", "sluice/internal/header", "sluice/internal/loop", "sluice/internal/message", "golang.org/x/sys/unix"},
+	"proxy/http1": {"sluice/proxy/backend/dial", "sluice/proxy/clientio", "sluice/internal/h1", "sluice/internal/header", "sluice/internal/loop", "sluice/internal/message", "golang.org/x/sys/unix"},
 	"proxy/probe": {"sluice/upgrade", "sluice/proxy/backend", "sluice/internal/header", "github.com/gobwas/ws"},
 
 	"proxy/clientio": {"sluice/internal/header", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/wire"},
@@ -106,7 +106,7 @@ var layers = map[string][]string{
 }
 
 // inTests is what the tests of any package may import besides.
-var inTests = []string{"sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http/httpguts", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
+var inTests = []string{"sluice/internal/clock", "sluice/internal/wire", "sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http/httpguts", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
 
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()

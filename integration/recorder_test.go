@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -164,6 +165,10 @@ func (q recorded) canonical() string {
 
 func canonical(start string, lines []string, body string, trailers []string) string {
 	lines, trailers = slices.Clone(lines), slices.Clone(trailers)
+	for i, line := range lines { // names are compared in any case (RFC 9110, section 5.1)
+		name, value, _ := strings.Cut(line, ":")
+		lines[i] = http.CanonicalHeaderKey(name) + ":" + value
+	}
 	slices.Sort(lines)
 	slices.Sort(trailers)
 	text := strings.Join(append([]string{start}, lines...), "\n") + "\n\n" + body

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"sluice/internal/h1"
 	"sluice/internal/header"
@@ -17,12 +18,16 @@ const chunkBuffer = 8 << 10
 
 var chunkBuffers = sync.Pool{New: func() any { return new([chunkBuffer]byte) }}
 
-// body is the body of a request.
+// body is the body of a request. It may be read by another goroutine than the one that serves
+// the request, and until that is done with it.
 type body struct {
 	conn    *conn
-	frame   h1.Body
-	expects func() error // sends a 100 (Continue) before the first Read; nil where the client does not wait
+	expects atomic.Bool  // the client waits for a 100 (Continue)
+	proceed func() error // sends it
 	trailer http.Header  // the names that are announced; with their values at the end
+
+	mu    sync.Mutex // held while the body is read
+	frame h1.Body
 
 	buf     *[chunkBuffer]byte // with chunks, while it is read
 	data    []byte             // in buf: of a chunk, not returned yet
@@ -53,6 +58,8 @@ func announced(h header.Fields) http.Header {
 
 // Read implements [io.Reader]. After a *h1.Refusal nothing is known of what follows.
 func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	switch {
 	case b.err != nil:
 		return 0, b.err
@@ -60,10 +67,8 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	case len(p) == 0:
 		return 0, nil
-	case b.expects != nil:
-		proceed := b.expects
-		b.expects = nil
-		if b.err = proceed(); b.err != nil {
+	case b.expects.Swap(false):
+		if b.err = b.proceed(); b.err != nil {
 			return 0, b.err
 		}
 	}
@@ -129,11 +134,22 @@ func (b *body) end() {
 		b.trailer.Add(f.Name, f.Value)
 	}
 	b.conn.ahead = slices.Concat(b.rest, b.conn.ahead)
-	b.release()
+	b.freeBuffer()
 }
 
-// release gives the buffer back.
-func (b *body) release() {
+// finish gives the buffer back, and reports whether the body was read to its end. Nothing is
+// read any more.
+func (b *body) finish() (complete bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	complete = b.err == nil && b.frame.Done() && len(b.data) == 0
+	if b.freeBuffer(); !complete && b.err == nil {
+		b.err = http.ErrBodyReadAfterClose
+	}
+	return complete
+}
+
+func (b *body) freeBuffer() {
 	if b.buf != nil {
 		chunkBuffers.Put(b.buf)
 		b.buf, b.data, b.rest = nil, nil, nil
@@ -142,9 +158,6 @@ func (b *body) release() {
 
 // Close implements [io.Closer]. What is left of the body is the server's to read.
 func (b *body) Close() error { return nil }
-
-// complete reports whether the body was read to its end.
-func (b *body) complete() bool { return b.err == nil && b.frame.Done() && len(b.data) == 0 }
 
 // readAhead reads what the loop has read already or, after that, from the connection.
 func (c *conn) readAhead(p []byte) (int, error) {

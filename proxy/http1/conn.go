@@ -52,7 +52,8 @@ func (c *conn) serve(w *writer, handle func()) {
 	case whole && w.finish() == nil && w.keepsAlive():
 		c.loop.Post(func() { c.loop.resume(c) })
 	default:
-		c.Conn.Close()
+		c.Conn.Close() // before finish, which waits for a Read to end
+		w.body.finish()
 		c.loop.Post(func() { c.loop.forget(c) })
 	}
 }

@@ -49,6 +49,15 @@ func describe(r *message.Request) seen {
 	return s
 }
 
+// served is an exchange that the loop does not forward.
+type served struct {
+	Exchange
+	serve func(http.ResponseWriter)
+}
+
+func (x served) Serve(_ context.Context, w http.ResponseWriter) { x.serve(w) }
+func (x served) Forward() bool                                  { return false }
+
 // newServer returns a server whose requests and refusals go to handle.
 func newServer(t testing.TB, handle func(w http.ResponseWriter, r *message.Request, why *h1.Refusal)) *Server {
 	t.Helper()
@@ -59,8 +68,10 @@ func newServer(t testing.TB, handle func(w http.ResponseWriter, r *message.Reque
 	go func() { defer close(over); l.Run(ctx) }()
 	s := engine.NewServer(Options{
 		MaxHeader: 16 << 10, MaxFields: 100, HeaderTimeout: wstest.Guard, IdleTimeout: wstest.Guard,
-		Handler: func(_ *clientio.Conn, w http.ResponseWriter, r message.Request) { handle(w, &r, nil) },
-		Refuse: func(_ *clientio.Conn, w http.ResponseWriter, r message.Request, why *h1.Refusal) {
+		Begin: func(_ *clientio.Conn, r message.Request) Exchange {
+			return served{serve: func(w http.ResponseWriter) { handle(w, &r, nil) }}
+		},
+		Refuse: func(_ context.Context, _ *clientio.Conn, w http.ResponseWriter, r message.Request, why *h1.Refusal) {
 			handle(w, &r, why)
 		},
 		Panicked: func(cause any, stack []byte) { t.Errorf("panic: %v\n%s", cause, stack) },

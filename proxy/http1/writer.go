@@ -33,13 +33,14 @@ type writer struct {
 	method string
 	minor  int // of the client's version of HTTP
 
-	header   http.Header
-	fields   header.Fields // of the answer, as they were when it began
-	status   int           // of the final answer; 0 until it begins
-	length   int64         // of the answer's body, in bytes, if declared is set
-	written  int64         // bytes of the body that the handler has written
-	trailers []string      // names that the handler has announced
-	declared bool          // the handler has set the length
+	header    http.Header
+	fields    header.Fields // of the answer, as they were when it began
+	status    int           // of the final answer; 0 until it begins
+	beginning sync.Mutex    // guards status where the body is read by another goroutine
+	length    int64         // of the answer's body, in bytes, if declared is set
+	written   int64         // bytes of the body that the handler has written
+	trailers  []string      // names that the handler has announced
+	declared  bool          // the handler has set the length
 
 	head     bool    // the head is in out, or was written
 	chunked  bool    // the body goes out in chunks
@@ -57,9 +58,8 @@ func newWriterFor(c *conn, method string, minor int, closes bool) *writer {
 func newWriter(c *conn, h *h1.Head) *writer {
 	w := &writer{conn: c, method: h.Method, minor: h.Minor, header: make(http.Header), closes: h.Close}
 	w.body.start(c, h)
-	if h.Expects {
-		w.body.expects = w.sendContinue
-	}
+	w.body.proceed = w.sendContinue
+	w.body.expects.Store(h.Expects)
 	return w
 }
 
@@ -73,8 +73,7 @@ func (w *writer) WriteHeader(status int) {
 	case status < 100 || status > 999:
 		panic("http1: invalid status " + strconv.Itoa(status))
 	case status == http.StatusContinue:
-		if w.body.expects != nil {
-			w.body.expects = nil
+		if w.body.expects.Swap(false) {
 			w.sendContinue()
 		}
 	case status < 200:
@@ -86,10 +85,13 @@ func (w *writer) WriteHeader(status int) {
 
 // sendContinue makes the client send its body.
 func (w *writer) sendContinue() error {
+	w.beginning.Lock()
+	defer w.beginning.Unlock()
 	if w.status != 0 {
 		return nil
 	}
-	return w.send([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	_, err := w.conn.Wire.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	return err
 }
 
 // sendInformational sends an informational answer with the fields that are set.
@@ -106,8 +108,11 @@ func (w *writer) sendInformational(status int) {
 
 // begin fixes status and header of the answer.
 func (w *writer) begin(status int) {
-	w.status, w.fields = status, header.FromHTTP(w.header)
-	w.body.expects = nil
+	w.beginning.Lock() // a 100 is sent before it, or never
+	w.status = status
+	w.beginning.Unlock()
+	w.body.expects.Store(false)
+	w.fields = header.FromHTTP(w.header)
 	if n, err := strconv.ParseInt(w.fields.Get(header.ContentLength), 10, 64); err == nil && n >= 0 {
 		w.length, w.declared = n, true
 	} else {
@@ -281,7 +286,7 @@ func (w *writer) finish() error {
 		answerBuffers.Put(w.out)
 		w.out = nil
 	}
-	w.body.release()
+	w.closes = !w.body.finish() || w.closes
 	return err
 }
 
@@ -304,7 +309,7 @@ func (w *writer) trailer() (t header.Fields) {
 }
 
 // keepsAlive reports whether the connection can carry another request after the answer.
-func (w *writer) keepsAlive() bool { return !w.closes && w.err == nil && w.body.complete() }
+func (w *writer) keepsAlive() bool { return !w.closes && w.err == nil }
 
 // FlushError is for [http.ResponseController].
 func (w *writer) FlushError() error {
