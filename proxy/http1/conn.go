@@ -36,7 +36,7 @@ func (c *conn) gone() bool {
 	unread := false
 	c.raw.Control(func(fd uintptr) {
 		var one [1]byte
-		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		n, err := loop.Peek(int32(fd), one[:])
 		unread = err == nil && n > 0 || err == unix.EAGAIN
 	})
 	return !unread

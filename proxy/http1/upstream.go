@@ -82,7 +82,7 @@ func (u *upstreams) take(d *dial.Dialer) (*upstream, error) {
 // the answer to the next request.
 func (up *upstream) quiet() bool {
 	var one [1]byte
-	_, _, err := unix.Recvfrom(int(up.fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	_, err := loop.Peek(up.fd, one[:])
 	return err == unix.EAGAIN
 }
 

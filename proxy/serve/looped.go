@@ -2,7 +2,6 @@ package serve
 
 import (
 	"errors"
-	"net/http"
 	"strings"
 	"time"
 
@@ -122,7 +121,7 @@ func (x *exchange) EditAnswer(h *h1.Head) {
 	x.looped.out.EditAnswer(&h.Fields, h.Minor)
 	names := x.editResponseHeader(&h.Fields, h.Status)
 	if !h.Fields.Has(header.Date) && !names.Has("Date") {
-		h.Fields.Add(header.Date, time.Now().UTC().Format(http.TimeFormat))
+		h.Fields.Add(header.Date, x.server.date.now())
 	}
 }
 

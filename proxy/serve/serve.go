@@ -34,6 +34,7 @@ type Server struct {
 	Env
 	Copies *Budget // of requests to mirrors
 	engine *relay.Engine
+	date   date
 
 	headroom   limit.Headroom
 	requests   atomic.Int64   // in work, handshakes among them
