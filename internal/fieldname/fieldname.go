@@ -51,6 +51,9 @@ func NewSet(names ...string) Set {
 	return s
 }
 
+// Empty reports whether the set has no names.
+func (s *Set) Empty() bool { return len(s.names) == 0 && len(s.prefixes) == 0 }
+
 // Has reports whether name, in any spelling, is in the set.
 func (s *Set) Has(name string) bool {
 	for _, p := range s.prefixes {
@@ -81,7 +84,7 @@ func begins(name, prefix string) bool {
 
 // Strip removes from h the fields whose names are in the set.
 func (s *Set) Strip(h *header.Fields) {
-	if len(s.names) == 0 && len(s.prefixes) == 0 {
+	if s.Empty() {
 		return
 	}
 	h.DelFunc(func(f *header.Field) bool { return s.Has(f.Name) })

@@ -1,9 +1,7 @@
 package header
 
 import (
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -18,11 +16,12 @@ var canonical = func() (table [known]string) {
 	return table
 }()
 
-// FromHTTP returns the fields of h, sorted by name.
+// FromHTTP returns the fields of h. Those of one name are in their order; the order of names
+// is none.
 func FromHTTP(h http.Header) Fields {
-	fields := make(Fields, 0, len(h))
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		for _, value := range h[name] {
+	fields := make(Fields, 0, len(h)+spare)
+	for name, values := range h {
+		for _, value := range values {
 			fields.AddName(name, value)
 		}
 	}
@@ -31,13 +30,18 @@ func FromHTTP(h http.Header) Fields {
 
 // HTTP returns the fields as net/http has them, but for the spelling of Sec-WebSocket. The result belongs to the caller.
 func (h Fields) HTTP() http.Header {
-	m := make(http.Header, len(h))
+	m, values := make(http.Header, len(h)), make([]string, len(h)) // most names have one value
 	for i := range h {
 		name := canonical[h[i].ID]
 		if name == "" {
 			name = http.CanonicalHeaderKey(h[i].Name)
 		}
-		m[name] = append(m[name], h[i].Value)
+		if before := m[name]; before != nil {
+			m[name] = append(before, h[i].Value)
+			continue
+		}
+		values[i] = h[i].Value
+		m[name] = values[i : i+1 : i+1]
 	}
 	return m
 }

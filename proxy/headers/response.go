@@ -37,6 +37,11 @@ func NewResponse(remove []string, set map[string]Template, cacheControl string, 
 	return Response{NewEdit(remove, set, names...), cacheControl, security, s.HSTS}
 }
 
+// Empty reports whether Apply changes nothing.
+func (e *Response) Empty() bool {
+	return e.names.Empty() && e.cacheControl == "" && len(e.security) == 0 && e.hsts == ""
+}
+
 // cacheControl is the field in every spelling.
 var cacheControl = fieldname.NewSet("Cache-Control")
 

@@ -13,9 +13,10 @@ import (
 type Writer struct {
 	http.ResponseWriter // what is below; it may change until the answer begins
 
-	// Change is called once, when the answer begins. It returns the names of the fields
-	// that only the gateway sets.
-	Change func(h *header.Fields, status int) *fieldname.Set
+	// Change is called once, when the answer begins and Changes is true. It returns the names
+	// of the fields that only the gateway sets.
+	Changes func() bool
+	Change  func(h *header.Fields, status int) *fieldname.Set
 
 	begun bool
 }
@@ -42,6 +43,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 // change calls Change with the header of the handler. Nil values in it, which keep
 // net/http from adding fields of its own, stay.
 func (w *Writer) change(status int) {
+	if !w.Changes() {
+		return
+	}
 	h := w.Header()
 	fields := header.FromHTTP(h)
 	names := w.Change(&fields, status)

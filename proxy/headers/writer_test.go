@@ -27,7 +27,7 @@ func TestWriter(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e := NewEdit(tt.remove, nil)
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				changed := &Writer{ResponseWriter: w, Change: func(h *header.Fields, status int) *fieldname.Set {
+				changed := &Writer{ResponseWriter: w, Changes: func() bool { return true }, Change: func(h *header.Fields, status int) *fieldname.Set {
 					e.Apply(h, lookup)
 					return e.Names()
 				}}

@@ -81,7 +81,7 @@ func (x *exchange) Serve(ctx context.Context, w http.ResponseWriter) {
 func (x *exchange) serve(w http.ResponseWriter, run func(*exchange)) {
 	x.out = clientio.Begin(x.client, w, &x.r)
 	x.out.CloseAfter = forward.Ambiguous(&x.r)
-	x.answer = &headers.Writer{ResponseWriter: x.out, Change: x.editResponseHeader}
+	x.answer = &headers.Writer{ResponseWriter: x.out, Changes: x.editsAnswer, Change: x.editResponseHeader}
 	defer x.end()
 	if x.looped.failed || x.enter() {
 		defer x.leave()
@@ -142,6 +142,11 @@ func (x *exchange) editRequestHeader(h *header.Fields) {
 	}
 	headers.SetCertificate(h, x.r.TLS)
 	x.service.RequestHeaders.Apply(h, x.variable)
+}
+
+// editsAnswer reports whether editResponseHeader changes anything.
+func (x *exchange) editsAnswer() bool {
+	return x.service != nil && (!x.service.ResponseHeaders.Empty() || x.service.CORS != nil || len(x.cookies) > 0)
 }
 
 // editResponseHeader changes the header of an answer, once, when it begins. It returns
