@@ -56,7 +56,7 @@ func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 		Current: g.serving, Log: g.logger, Shortages: g.shortages, Stopping: g.stopping,
 	})
 	g.listeners = listen.NewSet(listen.Env{
-		Handler: g.server.Serve, Begin: g.server.Begin, Refuse: g.server.Refuse, OnLoops: http1On(g.server.Engine()), TLSConfig: g.tlsConfig, Trusted: g.trusts, Sessions: g.server.Sessions, Refused: g.logRefusal,
+		Handler: g.server.Serve, Begin: g.server.Begin, Refuse: g.server.Refuse, Loops: loopsOf(g.server), TLSConfig: g.tlsConfig, Trusted: g.trusts, Sessions: g.server.Sessions, Refused: g.logRefusal,
 		Log: g.logger, Shortages: g.shortages, Stopping: g.stopping, Overdue: g.overdue,
 	})
 	return g

@@ -3,13 +3,25 @@
 package proxy
 
 import (
+	"net"
+
+	"sluice/internal/loop"
 	"sluice/proxy/http1"
 	"sluice/proxy/listen"
-	"sluice/proxy/relay"
+	"sluice/proxy/serve"
 )
 
-// http1On returns what serves plain connections on the loops of an engine.
-func http1On(e *relay.Engine) func(http1.Options) listen.Server {
-	engine := http1.New(e.Loops())
-	return func(o http1.Options) listen.Server { return engine.NewServer(o) }
+// clientLoops is the event loops of the relay, with connections of clients.
+type clientLoops struct{ *http1.Engine }
+
+// loopsOf makes the loops of an engine serve clients of s.
+func loopsOf(s *serve.Server) listen.Loops {
+	s.JoinOn = s.Engine().JoinOn
+	return clientLoops{http1.New(s.Engine().Loops())}
 }
+
+// NewAcceptor implements [listen.Loops].
+func (clientLoops) NewAcceptor(l net.Listener) (listen.Acceptor, error) { return loop.NewAcceptor(l) }
+
+// NewServer implements [listen.Loops].
+func (l clientLoops) NewServer(o http1.Options) listen.Server { return l.Engine.NewServer(o) }

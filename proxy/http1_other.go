@@ -3,10 +3,9 @@
 package proxy
 
 import (
-	"sluice/proxy/http1"
 	"sluice/proxy/listen"
-	"sluice/proxy/relay"
+	"sluice/proxy/serve"
 )
 
-// http1On returns nil: there are no loops on this system.
-func http1On(*relay.Engine) func(http1.Options) listen.Server { return nil }
+// loopsOf returns nil: there are no loops on this system.
+func loopsOf(*serve.Server) listen.Loops { return nil }

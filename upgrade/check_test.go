@@ -196,15 +196,15 @@ func TestEncodeSpellsTheNamesLikeTheRFC(t *testing.T) {
 	const want = "GET /chat?x=1 HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Key: KEY\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat, v2\r\n" +
 		"Sec-WebSocket-Extensions: permessage-deflate\r\nCookie: a=1\r\n\r\n"
-	if got := string(q.encode("KEY")); got != want {
-		t.Errorf("encode = %q; want %q", got, want)
+	if got := string(q.AppendOffer(nil, "KEY")); got != want {
+		t.Errorf("AppendOffer = %q; want %q", got, want)
 	}
 }
 
 // Header values that a route sets cannot break their line.
 func TestEncodeKeepsValuesOnTheirLine(t *testing.T) {
 	q := &Request{Host: "example.com", Path: "/", Header: header.FromHTTP(http.Header{"X-A": {"1\r\nX-B: 2\n\nGET / HTTP/1.1"}, "X C": {"no name"}})}
-	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(q.encode(newKey()))))
+	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(q.AppendOffer(nil, NewKey()))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,8 +217,8 @@ func TestAccept(t *testing.T) {
 	if got := acceptKey(sampleKey); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" { // RFC 6455, section 1.3
 		t.Errorf("accept(%q) = %q; want the value of the RFC", sampleKey, got)
 	}
-	if a, b := newKey(), newKey(); a == b || !validKey(a) {
-		t.Errorf("newKey = %q, then %q; want two different keys of 16 bytes", a, b)
+	if a, b := NewKey(), NewKey(); a == b || !validKey(a) {
+		t.Errorf("NewKey = %q, then %q; want two different keys of 16 bytes", a, b)
 	}
 }
 
@@ -241,14 +241,14 @@ func FuzzCheck(f *testing.F) {
 		if refusal != nil {
 			return
 		}
-		b := bufio.NewReader(bytes.NewReader(q.encode(newKey())))
+		b := bufio.NewReader(bytes.NewReader(q.AppendOffer(nil, NewKey())))
 		back, err := http.ReadRequest(b)
 		if err != nil {
-			t.Fatalf("the backend cannot read %q: %v", q.encode("KEY"), err)
+			t.Fatalf("the backend cannot read %q: %v", q.AppendOffer(nil, "KEY"), err)
 		}
 		q2, refusal := Check(asMessage(back))
 		if !Wanted(asMessage(back)) || refusal != nil || b.Buffered() != 0 {
-			t.Fatalf("the backend refuses %q: %v; %d bytes follow", q.encode("KEY"), refusal, b.Buffered())
+			t.Fatalf("the backend refuses %q: %v; %d bytes follow", q.AppendOffer(nil, "KEY"), refusal, b.Buffered())
 		}
 		if q.Host != q2.Host || q.Path != q2.Path || q.Origin != q2.Origin || q.Extensions != q2.Extensions ||
 			!slices.Equal(q.Protocols, q2.Protocols) || !slices.Equal(q.Header, q2.Header) {

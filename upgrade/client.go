@@ -38,7 +38,7 @@ func (c *HTTP1Client) Refuse(a *Answer) error {
 	}
 	c.w.WriteHeader(a.Status)
 	controller := http.NewResponseController(c.w)
-	controller.SetWriteDeadline(time.Now().Add(maxRefusalTime))
+	controller.SetWriteDeadline(time.Now().Add(MaxRefusalTime))
 	if _, err := io.Copy(flushing{c.w, controller}, a.Body); err != nil {
 		return fmt.Errorf("pass on the refusal: %w", err)
 	}
@@ -82,16 +82,19 @@ func (c *HTTP1Client) Accept(a *Answer) (wire.Side, error) {
 }
 
 func switchProtocols(conn net.Conn, q *Request, a *Answer) error {
-	var b bytes.Buffer
-	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
-	fmt.Fprintf(&b, "Sec-WebSocket-Accept: %s\r\n", acceptKey(q.key))
-	writeHandshakeFields(&b, a.Protocol, a.Extensions)
-	writeHeader(&b, a.Header)
 	if err := conn.SetDeadline(time.Now().Add(maxAcceptTime)); err != nil {
 		return err
 	}
-	if _, err := conn.Write(b.Bytes()); err != nil {
+	if _, err := conn.Write(q.AppendAccept(nil, a)); err != nil {
 		return err
 	}
 	return conn.SetDeadline(time.Time{})
+}
+
+// AppendAccept appends the 101 for the client.
+func (q *Request) AppendAccept(b []byte, a *Answer) []byte {
+	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	b = append(append(b, acceptKey(q.key)...), "\r\n"...)
+	b = appendHandshakeFields(b, a.Protocol, a.Extensions)
+	return append(a.Header.Append(b), "\r\n"...)
 }

@@ -13,9 +13,9 @@ import (
 	"sluice/internal/header"
 )
 
-// maxRefusalTime is how long the body of a refusal may take, from the backend
+// MaxRefusalTime is how long the body of a refusal may take, from the backend
 // and to the client.
-const maxRefusalTime = 30 * time.Second
+const MaxRefusalTime = 30 * time.Second
 
 // An Answer is the answer of a backend to a handshake.
 type Answer struct {
@@ -91,21 +91,27 @@ func (q *Request) accepted(h header.Fields) (*Answer, error) {
 
 // refused returns the answer of a refusal, whose body reads from c.
 func refused(c net.Conn, resp *http.Response) *Answer {
-	all := header.FromHTTP(resp.Header)
+	h := RefusalHeader(header.FromHTTP(resp.Header), resp.StatusCode)
+	if resp.ContentLength >= 0 {
+		h.Set(header.ContentLength, fmt.Sprint(resp.ContentLength))
+	}
+	return &Answer{Status: resp.StatusCode, Header: h, Body: &body{resp.Body, c}}
+}
+
+// RefusalHeader returns the header section of a refusal for the client: all is that of the
+// backend's answer.
+func RefusalHeader(all header.Fields, status int) header.Fields {
 	h := endToEnd(all.Clone())
 	for _, f := range all {
 		if handshakeFields.Has(f.Name) && f.ID != header.SecWebSocketAccept {
 			h = append(h, f) // in a 426: the versions that the backend speaks
 		}
 	}
-	if resp.StatusCode == http.StatusUpgradeRequired {
+	if status == http.StatusUpgradeRequired {
 		h.Set(header.Upgrade, "websocket")
 		h.Set(header.Connection, "Upgrade")
 	}
-	if resp.ContentLength >= 0 {
-		h.Set(header.ContentLength, fmt.Sprint(resp.ContentLength))
-	}
-	return &Answer{Status: resp.StatusCode, Header: h, Body: &body{resp.Body, c}}
+	return h
 }
 
 // body is the body of a refusal, with the connection that it comes from.

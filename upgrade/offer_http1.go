@@ -27,7 +27,7 @@ const (
 // After an error, or when the body of a refusal is read, c cannot be used again.
 func (q *Request) offerHTTP1(ctx context.Context, c net.Conn) (*Answer, error) {
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
-	a, err := q.exchange(c, newKey())
+	a, err := q.exchange(c, NewKey())
 	if !stop() {
 		if none := new(Unanswered); errors.As(err, &none) {
 			return nil, &Unanswered{context.Cause(ctx)}
@@ -39,14 +39,14 @@ func (q *Request) offerHTTP1(ctx context.Context, c net.Conn) (*Answer, error) {
 	}
 	var deadline time.Time
 	if a.Body != nil {
-		deadline = time.Now().Add(maxRefusalTime)
+		deadline = time.Now().Add(MaxRefusalTime)
 	}
 	return a, c.SetDeadline(deadline)
 }
 
 // exchange sends the handshake with key and reads the answer.
 func (q *Request) exchange(c net.Conn, key string) (*Answer, error) {
-	if _, err := c.Write(q.encode(key)); err != nil {
+	if _, err := c.Write(q.AppendOffer(nil, key)); err != nil {
 		return nil, &Unanswered{fmt.Errorf("send the handshake: %w", err)}
 	}
 	limit := &io.LimitedReader{R: c, N: maxHead}
@@ -68,8 +68,15 @@ func (q *Request) exchange(c net.Conn, key string) (*Answer, error) {
 			return nil, &backendError{"the answer to the handshake is not HTTP: " + err.Error()}
 		case resp.StatusCode < 100:
 			return nil, &backendError{fmt.Sprintf("the answer to the handshake has the status %d", resp.StatusCode)}
+		case resp.StatusCode == http.StatusSwitchingProtocols && resp.ProtoMajor != 1:
+			return nil, &backendError{"the backend switches protocols over " + resp.Proto}
 		case resp.StatusCode == http.StatusSwitchingProtocols:
-			return q.verify(resp, br, acceptKey(key))
+			a, err := q.Verify(header.FromHTTP(resp.Header), resp.ProtoMinor, key)
+			if n := br.Buffered(); err == nil && n > 0 {
+				b, _ := br.Peek(n)
+				a.Early = bytes.Clone(b) // otherwise an idle session would keep the whole buffer
+			}
+			return a, err
 		case resp.StatusCode >= 200:
 			limit.N = 1<<63 - 1
 			return refused(c, resp), nil
@@ -83,56 +90,45 @@ func isNet(err error) bool {
 	return errors.As(err, &n)
 }
 
-// verify checks a 101, whose Sec-WebSocket-Accept must be accept, and takes the
-// bytes that came with it.
-func (q *Request) verify(resp *http.Response, br *bufio.Reader, accept string) (*Answer, error) {
-	h := header.FromHTTP(resp.Header)
+// Verify checks the header section h of a 101 over HTTP/1.Minor to an offer with key. The
+// header belongs to the answer from then on.
+func (q *Request) Verify(h header.Fields, minor int, key string) (*Answer, error) {
 	switch {
-	case resp.ProtoMajor != 1 || resp.ProtoMinor < 1:
-		return nil, &backendError{"the backend switches protocols over " + resp.Proto}
+	case minor < 1:
+		return nil, &backendError{fmt.Sprintf("the backend switches protocols over HTTP/1.%d", minor)}
 	case !strings.EqualFold(h.Get(header.Upgrade), "websocket") || h.Count(header.Upgrade) != 1:
 		return nil, &backendError{"the backend's 101 does not say Upgrade: websocket"}
 	case !h.HasToken(header.Connection, "upgrade"):
 		return nil, &backendError{"the backend's 101 does not say Connection: Upgrade"}
-	case h.Count(header.SecWebSocketAccept) != 1 || h.Get(header.SecWebSocketAccept) != accept:
+	case h.Count(header.SecWebSocketAccept) != 1 || h.Get(header.SecWebSocketAccept) != acceptKey(key):
 		return nil, &backendError{"the backend's Sec-WebSocket-Accept is missing or does not fit the key"}
 	}
-	a, err := q.accepted(h)
-	if n := br.Buffered(); err == nil && n > 0 {
-		b, _ := br.Peek(n)
-		a.Early = bytes.Clone(b) // otherwise an idle session would keep the whole buffer
-	}
-	return a, err
+	return q.accepted(h)
 }
 
-// encode writes the handshake with the header names as the RFC spells them:
-// some backends accept only that spelling.
-func (q *Request) encode(key string) []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n", q.Path, q.Host)
-	fmt.Fprintf(&b, "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n", key)
-	writeHandshakeFields(&b, strings.Join(q.Protocols, ", "), q.Extensions)
-	writeHeader(&b, q.Header)
-	return b.Bytes()
+// AppendOffer appends the handshake for the backend, with key as its Sec-WebSocket-Key. The
+// names are spelled as in the RFC: some backends accept only that.
+func (q *Request) AppendOffer(b []byte, key string) []byte {
+	b = append(append(b, "GET "...), q.Path...)
+	b = append(append(b, " HTTP/1.1\r\nHost: "...), q.Host...)
+	b = append(b, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: "...)
+	b = append(append(b, key...), "\r\nSec-WebSocket-Version: 13\r\n"...)
+	b = appendHandshakeFields(b, strings.Join(q.Protocols, ", "), q.Extensions)
+	return append(q.Header.Append(b), "\r\n"...)
 }
 
-func writeHandshakeFields(b *bytes.Buffer, protocol, extensions string) {
+func appendHandshakeFields(b []byte, protocol, extensions string) []byte {
 	if protocol != "" {
-		fmt.Fprintf(b, "Sec-WebSocket-Protocol: %s\r\n", protocol)
+		b = append(append(append(b, "Sec-WebSocket-Protocol: "...), protocol...), "\r\n"...)
 	}
 	if extensions != "" {
-		fmt.Fprintf(b, "Sec-WebSocket-Extensions: %s\r\n", extensions)
+		b = append(append(append(b, "Sec-WebSocket-Extensions: "...), extensions...), "\r\n"...)
 	}
+	return b
 }
 
-// writeHeader writes h, without what would break a line, and the empty line
-// after it.
-func writeHeader(b *bytes.Buffer, h header.Fields) {
-	b.Write(h.Append(b.AvailableBuffer()))
-	b.WriteString("\r\n")
-}
-
-func newKey() string {
+// NewKey returns a random Sec-WebSocket-Key (RFC 6455, section 4.1).
+func NewKey() string {
 	var nonce [16]byte
 	rand.Read(nonce[:])
 	return base64.StdEncoding.EncodeToString(nonce[:])

@@ -45,7 +45,7 @@ func (q *Request) verifyStream(c net.Conn, resp *http.Response) (*Answer, error)
 	case resp.StatusCode < 200 || resp.StatusCode > 999:
 		return nil, &backendError{fmt.Sprintf("the answer to the handshake has the status %d", resp.StatusCode)}
 	case resp.StatusCode >= 300:
-		return refused(c, resp), c.SetDeadline(time.Now().Add(maxRefusalTime))
+		return refused(c, resp), c.SetDeadline(time.Now().Add(MaxRefusalTime))
 	case h.Has(header.ContentLength): // RFC 9110, section 9.3.6
 		return nil, &backendError{fmt.Sprintf("the backend's %d to the handshake has a Content-Length: the stream would end there", resp.StatusCode)}
 	}

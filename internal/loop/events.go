@@ -9,7 +9,7 @@ import "golang.org/x/sys/unix"
 const (
 	wakeData   = -1 // Fd of the loop's own eventfd
 	sideBits   = 1
-	numberBits = 28
+	numberBits = 27
 )
 
 func (e *Entry) eventData(side uint8) (fd, pad int32) {
@@ -23,6 +23,24 @@ func (l *Loop) Control(op int, fd int32, e *Entry, side uint8, events uint32) er
 	event := unix.EpollEvent{Events: events}
 	event.Fd, event.Pad = e.eventData(side)
 	return unix.EpollCtl(l.epollFd, op, int(fd), &event)
+}
+
+// Again makes the loop call Ready once more, with these events, when others have had their
+// turn. Epoll may not report what was not read.
+func (l *Loop) Again(e *Entry, side uint8, events uint32) {
+	event := unix.EpollEvent{Events: events}
+	event.Fd, event.Pad = e.eventData(side)
+	l.again = append(l.again, event)
+}
+
+// dispatchAgain calls Ready as Again has asked for.
+func (l *Loop) dispatchAgain() {
+	events := l.again
+	l.again = l.againSpare[:0]
+	for i := range events {
+		l.dispatch(&events[i])
+	}
+	l.againSpare = events
 }
 
 // dispatch calls the handler that an event is for.

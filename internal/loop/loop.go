@@ -52,7 +52,7 @@ type Handler interface {
 // Kind names a handler of a loop.
 type Kind uint8
 
-const maxKinds = 4
+const maxKinds = 8
 
 // A Loop is an epoll set and the connections whose sockets are in it.
 //
@@ -66,6 +66,7 @@ type Loop struct {
 
 	clock    clock.Clock
 	handlers []Handler
+	hosted   *hosted
 	load     atomic.Int64
 
 	mu       sync.Mutex
@@ -87,11 +88,17 @@ type Loop struct {
 	fetchReady  func(uintptr) bool // fetches them
 	parkedUntil int64              // the moment at which the wait for events ends; 0 means never
 	handled     uint64             // events of sockets
+	again       []unix.EpollEvent  // that Again asks for
+	againSpare  []unix.EpollEvent  // memory for the next ones
 }
 
 // New returns a loop without handlers. It opens its descriptors with the first
 // reservation.
-func New(c clock.Clock) *Loop { return &Loop{clock: c, whenOpen: make(chan struct{})} }
+func New(c clock.Clock) *Loop {
+	l := &Loop{clock: c, whenOpen: make(chan struct{})}
+	l.hosted = newHosted(l)
+	return l
+}
 
 // AddHandler adds a handler and returns its kind. It is called before anything is reserved.
 func (l *Loop) AddHandler(h Handler) Kind {
@@ -176,7 +183,7 @@ func (l *Loop) Run(ctx context.Context) {
 	since := l.clock.Now() // the moment at which others last had their turn on this processor
 	for {
 		n := l.fetch()
-		if n == 0 {
+		if n == 0 && len(l.again) == 0 {
 			l.park()
 			since = l.clock.Now()
 			n = l.ready
@@ -185,6 +192,7 @@ func (l *Loop) Run(ctx context.Context) {
 		for i := range l.events[:n] {
 			l.dispatch(&l.events[i])
 		}
+		l.dispatchAgain()
 		l.fireTimers()
 		l.callPosted()
 		for _, h := range l.handlers {

@@ -205,12 +205,12 @@ func TestATimerWakesTheLoop(t *testing.T) {
 	fired := make(chan struct{})
 	due := &dueHandler{fired: fired}
 	l.Call(func() {
-		l.handlers[0] = due
+		l.handlers[h.slots.Kind] = due
 		p, _, _ := h.slots.At(id)
 		l.SetTimer(&p.Entry, l.Now()+int64(time.Millisecond))
 	})
 	<-fired
-	l.Call(func() { l.handlers[0] = h })
+	l.Call(func() { l.handlers[h.slots.Kind] = h })
 }
 
 // dueHandler waits for one timer.

@@ -106,6 +106,9 @@ type AlertError struct {
 	reason string // of a local one
 }
 
+// FatalAlert marks the error for [wire.IsFatalAlert].
+func (e *AlertError) FatalAlert() {}
+
 func (e *AlertError) Error() string {
 	if e.Remote {
 		return fmt.Sprintf("TLS: the peer sent alert %d (%v)", e.Alert, tls.AlertError(e.Alert))

@@ -67,6 +67,61 @@ func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	return s, early, true
 }
 
+// TakeFresh is [Take] for a server of TLS 1.3 right after the handshake, in which the connection
+// below has given t one record at a time ([wire.Conn.OneRecord]): t has read nothing behind the
+// client's Finished. The State is proven: the last record of each direction is authentic, as a
+// session ticket under its keys, or as a Finished under those of the handshake, behind which its
+// keys begin.
+//
+// If ok is false, t works as before.
+func TakeFresh(t *tls.Conn) (s State, ok bool) {
+	c, ok := t.NetConn().(*wire.Conn)
+	about := t.ConnectionState()
+	suite, covered := suiteOf(about.CipherSuite)
+	if !ok || !covered || !about.HandshakeComplete || about.Version != tls.VersionTLS13 {
+		return State{}, false
+	}
+	capture, ok := c.TakeCapture()
+	if !ok || capture.Client || capture.In.LastIndex+1 != capture.In.Count || capture.Out.LastIndex+1 != capture.Out.Count {
+		return State{}, false
+	}
+	secrets := capture.Secrets
+	capture.Secrets = wire.Secrets{}
+	s = State{Version: about.Version, Suite: about.CipherSuite, in: directionKeys{secret: secrets.Client}}
+	peer := State{Version: about.Version, Suite: about.CipherSuite, client: true, in: directionKeys{secret: secrets.Server}}
+	ok = s.begins(suite, secrets.ClientHandshake, &capture.In) &&
+		(peer.begins(suite, secrets.ServerHandshake, &capture.Out) || peer.locate(suite, &capture.Out))
+	secrets = wire.Secrets{}
+	if !ok {
+		s.Wipe()
+		peer.Wipe()
+		return State{}, false
+	}
+	s.out = peer.in
+	peer.Wipe()
+	return s, true
+}
+
+// begins reports whether the last record of what s receives is authentic under the keys of the
+// handshake. Then s.in is for the first record behind it.
+func (s *State) begins(suite suite, handshake [48]byte, p *wire.Records) bool {
+	shake := State{Version: s.Version, Suite: s.Suite, in: directionKeys{secret: handshake}}
+	defer shake.Wipe()
+	if !p.Whole || shake.in.derive(suite) != nil {
+		return false
+	}
+	var h Ciphers
+	record := make([]byte, len(p.Last))
+	for n := range uint64(maxHandshakeRecords) {
+		shake.in.sequence = n
+		copy(record, p.Last)
+		if typ, _, err := shake.decrypt(&h.in, record); err == nil {
+			return typ == typeHandshake && s.in.derive(suite) == nil
+		}
+	}
+	return false
+}
+
 // Covers reports whether a [State] can protect the records of t: whether it knows the cipher
 // suite.
 func Covers(t *tls.Conn) bool {

@@ -18,8 +18,9 @@ type Capture struct {
 
 // Secrets are what a handshake has agreed on. Those of the other version are zero.
 type Secrets struct {
-	Client, Server [48]byte // TLS 1.3: the first traffic secret of each end, as long as the hash
-	Master         [48]byte // TLS 1.2
+	Client, Server                   [48]byte // TLS 1.3: the first traffic secret of each end, as long as the hash
+	ClientHandshake, ServerHandshake [48]byte // TLS 1.3: the same of the handshake
+	Master                           [48]byte // TLS 1.2
 }
 
 // capturer collects a Capture while crypto/tls has the connection.
@@ -160,6 +161,10 @@ func (m *capturer) Write(line []byte) (int, error) {
 		to = &m.secrets.Client
 	case "SERVER_TRAFFIC_SECRET_0":
 		to = &m.secrets.Server
+	case "CLIENT_HANDSHAKE_TRAFFIC_SECRET":
+		to = &m.secrets.ClientHandshake
+	case "SERVER_HANDSHAKE_TRAFFIC_SECRET":
+		to = &m.secrets.ServerHandshake
 	case "CLIENT_RANDOM":
 		to = &m.secrets.Master
 	}

@@ -21,7 +21,7 @@ import (
 // One goroutine may read while another one writes. Close and Cut may be called at any
 // time.
 type Conn struct {
-	net.Conn // *net.TCPConn or *net.UnixConn in the gateway
+	net.Conn // *net.TCPConn, *net.UnixConn, or one of an event loop
 
 	peer     peer
 	closing  closing
@@ -34,6 +34,7 @@ type Conn struct {
 	byRecord bool    // the bytes are TLS records, and are returned whole
 	ahead    *[]byte // read from the socket and not yet returned; nil while empty
 	whole    int     // length of the complete records at the start of ahead
+	single   bool    // a Read returns one record at most
 
 	capturer atomic.Pointer[capturer] // nil while nothing is captured
 	frozen   bool                     // Reads stop between records
@@ -48,13 +49,13 @@ func New(c net.Conn) *Conn { return &Conn{Conn: c} }
 // Bytes that are not TLS records pass as they are: the TLS layer refuses them.
 func NewTLS(c net.Conn) *Conn { return &Conn{Conn: c, byRecord: true} }
 
-// Of returns the Conn under c: c itself, or the one below a *tls.Conn. It returns nil if
+// Of returns the Conn under c: c itself, or the one below TLS. It returns nil if
 // there is none, as for a stream of HTTP/2.
 func Of(c net.Conn) *Conn {
 	switch c := c.(type) {
 	case *Conn:
 		return c
-	case *tls.Conn:
+	case interface{ NetConn() net.Conn }:
 		return Of(c.NetConn())
 	}
 	return nil
@@ -101,6 +102,9 @@ func (c *Conn) Received(n int) error {
 	return c.meter.CountRead(n)
 }
 
+// Sent counts n bytes that were written to the socket without [Conn.Write], by an event loop.
+func (c *Conn) Sent(n int) { c.progress.out.Add(int64(n)) }
+
 // readCounted counts the TLS records that it returns while they are captured.
 func (c *Conn) readCounted(p []byte) (n int, err error) {
 	m := c.activeCapture()
@@ -134,13 +138,19 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// secureConn is TLS over another connection.
+type secureConn interface {
+	NetConn() net.Conn
+	CloseWrite() error
+}
+
 // CloseWrite ends the stream to the peer of c. It sends a close_notify alert if c is TLS,
 // and the FIN of the socket below, even if the alert could not be sent. It closes a
 // connection that cannot close one direction alone.
 func CloseWrite(c net.Conn) error {
 	type closeWriter interface{ CloseWrite() error }
 	switch c := c.(type) {
-	case *tls.Conn:
+	case secureConn:
 		err := c.CloseWrite()
 		if below := CloseWrite(c.NetConn()); err == nil {
 			err = below
@@ -154,11 +164,20 @@ func CloseWrite(c net.Conn) error {
 	return c.Close()
 }
 
-// IsFatalAlert reports whether err, from a Read of a [tls.Conn], means that a fatal alert
+// fatalAlert is an error of package record.
+type fatalAlert interface {
+	error
+	FatalAlert()
+}
+
+// IsFatalAlert reports whether err, from a Read of TLS, means that a fatal alert
 // was sent or received. After it the socket may only be closed (RFC 8446, section 6.2):
 // CloseWrite and Close of the tls.Conn would send a close_notify.
 func IsFatalAlert(err error) bool {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[fatalAlert](err); ok {
 		return true
 	}
 	e, ok := errors.AsType[*net.OpError](err)

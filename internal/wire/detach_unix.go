@@ -17,6 +17,12 @@ import (
 //
 // On an error nothing has changed, and fd is -1.
 func (c *Conn) Detach() (fd int, unread []byte, err error) {
+	if d, ok := c.Conn.(interface{ Detach() (int, error) }); ok { // it is not in the Go runtime
+		if fd, err = d.Detach(); err != nil {
+			return -1, nil, err
+		}
+		return fd, c.TakeAhead(), nil
+	}
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
 		return -1, nil, fmt.Errorf("%T has no descriptor to detach", c.Conn)

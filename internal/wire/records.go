@@ -44,9 +44,10 @@ func (c *Conn) readRecords(p []byte) (int, error) {
 	if c.ahead == nil {
 		n, err := c.readSocket(p)
 		whole := c.deliverable(p[:n])
-		if whole < n {
+		if first := c.oneRecord(p[:whole]); first < n {
 			c.ahead = recordBuffers.Get().(*[]byte)
-			*c.ahead = append(*c.ahead, p[whole:n]...)
+			*c.ahead = append(*c.ahead, p[first:n]...)
+			whole, c.whole = first, whole-first
 		}
 		if whole > 0 || c.ahead == nil {
 			return whole, err
@@ -80,10 +81,27 @@ func (c *Conn) deliverable(b []byte) int {
 	return whole
 }
 
+// OneRecord makes each Read return one record at most, while the connection captures: what reads
+// a handshake has nothing of what follows it. No Read may be under way.
+func (c *Conn) OneRecord(on bool) { c.single = on }
+
+// oneRecord returns how many bytes of b, which holds whole records or the rest of one and whole
+// ones, a Read may return.
+func (c *Conn) oneRecord(b []byte) int {
+	m := c.activeCapture()
+	if !c.single || !c.byRecord || m == nil || len(b) < recordHeader {
+		return len(b)
+	}
+	if missing := m.in.missing(); missing > 0 {
+		return min(missing, len(b))
+	}
+	return min(recordHeader+int(b[3])<<8+int(b[4]), len(b))
+}
+
 // deliver moves deliverable bytes from the read-ahead to p and returns their number.
 func (c *Conn) deliver(p []byte) int {
 	b := *c.ahead
-	n := copy(p, b[:c.whole])
+	n := copy(p, b[:c.oneRecord(b[:c.whole])])
 	c.whole -= n
 	*c.ahead = b[:copy(b, b[n:])]
 	if len(*c.ahead) == 0 {

@@ -4,8 +4,16 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
+
+// tcpSocket is a socket of TCP: a *net.TCPConn, or one of an event loop.
+type tcpSocket interface {
+	syscall.Conn
+	SetKeepAlive(bool) error
+	SetKeepAliveConfig(net.KeepAliveConfig) error
+}
 
 // progress counts the bytes that Reads have returned and Writes have taken.
 type progress struct{ in, out atomic.Int64 }
@@ -23,7 +31,7 @@ func (c *Conn) Progress() (taken, received int64) {
 // TCPProgress returns how many bytes the peer's TCP has acknowledged and sent in all. It
 // returns false for other sockets, and on systems other than Linux.
 func (c *Conn) TCPProgress() (taken, received int64, ok bool) {
-	if tcp, isTCP := c.Conn.(*net.TCPConn); isTCP {
+	if tcp, isTCP := c.Conn.(tcpSocket); isTCP {
 		taken, received, _, ok = tcpProgress(tcp)
 	}
 	return taken, received, ok
@@ -33,7 +41,7 @@ func (c *Conn) TCPProgress() (taken, received int64, ok bool) {
 // many wait for it in this system. It returns zeros for other sockets, and on systems
 // other than Linux.
 func (c *Conn) SendQueue() (taken, waiting int64) {
-	if tcp, isTCP := c.Conn.(*net.TCPConn); isTCP {
+	if tcp, isTCP := c.Conn.(tcpSocket); isTCP {
 		taken, _, waiting, _ = tcpProgress(tcp)
 	}
 	return taken, waiting
@@ -55,7 +63,7 @@ func Tune(c net.Conn, keepalive, userTimeout time.Duration) error {
 	if w := Of(c); w != nil {
 		c = w.Conn
 	}
-	tcp, ok := c.(*net.TCPConn)
+	tcp, ok := c.(tcpSocket)
 	if !ok {
 		return nil
 	}
@@ -73,7 +81,7 @@ func Tune(c net.Conn, keepalive, userTimeout time.Duration) error {
 	return nil
 }
 
-func setKeepAlive(c *net.TCPConn, every time.Duration) error {
+func setKeepAlive(c tcpSocket, every time.Duration) error {
 	if every <= 0 {
 		return c.SetKeepAlive(false)
 	}

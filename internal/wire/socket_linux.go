@@ -2,7 +2,6 @@ package wire
 
 import (
 	"math"
-	"net"
 	"syscall"
 	"time"
 
@@ -41,7 +40,7 @@ func (c *Conn) poll(events int16) bool {
 // tcpProgress returns how many bytes the peer's TCP has acknowledged and sent in all (RFC
 // 4898, tcpEStatsAppHCThruOctetsAcked and tcpEStatsAppHCThruOctetsReceived), and about how
 // many wait for it here.
-func tcpProgress(c *net.TCPConn) (taken, received, waiting int64, ok bool) {
+func tcpProgress(c tcpSocket) (taken, received, waiting int64, ok bool) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return 0, 0, 0, false
@@ -56,7 +55,7 @@ func tcpProgress(c *net.TCPConn) (taken, received, waiting int64, ok bool) {
 	return int64(info.Bytes_acked), int64(info.Bytes_received), waiting, true
 }
 
-func setUserTimeout(c *net.TCPConn, d time.Duration) error {
+func setUserTimeout(c tcpSocket, d time.Duration) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ package wire
 
 import (
 	"errors"
-	"net"
 	"time"
 )
 
@@ -14,6 +13,6 @@ func (c *Conn) Gone() bool { return false }
 // Readable returns false on this system.
 func (c *Conn) Readable() bool { return false }
 
-func tcpProgress(*net.TCPConn) (taken, received, waiting int64, ok bool) { return 0, 0, 0, false }
+func tcpProgress(tcpSocket) (taken, received, waiting int64, ok bool) { return 0, 0, 0, false }
 
-func setUserTimeout(*net.TCPConn, time.Duration) error { return errors.ErrUnsupported }
+func setUserTimeout(tcpSocket, time.Duration) error { return errors.ErrUnsupported }

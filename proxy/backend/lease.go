@@ -104,6 +104,13 @@ func (l *Lease) Dial(ctx context.Context) (net.Conn, error) {
 	return c, err
 }
 
+// CountSession counts a connection to [dial.Dialer.Plain] as open until the lease is released,
+// as Dial does.
+func (l *Lease) CountSession() {
+	l.dialed = true
+	l.endpoint.open.Add(1)
+}
+
 // uncountDialed notes that the connection of Dial is closed.
 func (l *Lease) uncountDialed() {
 	if l.dialed {

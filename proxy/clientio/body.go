@@ -47,7 +47,7 @@ func newBody(r *message.Request, conn *Conn, control *http.ResponseController) *
 		ReadCloser: r.Body(), conn: conn, length: r.ContentLength, streams: r.ProtoMajor > 1,
 		expects: r.Header.HasToken(header.Expect, "100-continue"),
 	}
-	b.credit = newCredit(DefaultRate, b.streams, conn.received, func() {
+	b.credit = newCredit(DefaultRate, b.streams, conn.Received, func() {
 		b.tooSlow.Store(true)
 		control.SetReadDeadline(time.Unix(1, 0))
 	})

@@ -89,9 +89,9 @@ func (c *Conn) start(r *message.Request) {
 	c.Allow(FloodFactor*r.HeadSize() + 2*ahead)
 }
 
-// taken and received return how many bytes the client has taken and sent so far.
-func (c *Conn) taken() int64    { taken, _ := c.Wire.Progress(); return taken }
-func (c *Conn) received() int64 { _, received := c.Wire.Progress(); return received }
+// Taken and received return how many bytes the client has taken and sent so far.
+func (c *Conn) Taken() int64    { taken, _ := c.Wire.Progress(); return taken }
+func (c *Conn) Received() int64 { _, received := c.Wire.Progress(); return received }
 
 // maxAbandoned is how many requests a client may abandon on one HTTP/2 connection
 // before that looks like an attack (CVE-2023-44487), if it is more than half of all.

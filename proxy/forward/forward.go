@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"time"
 
 	"sluice/internal/fieldname"
@@ -221,8 +222,7 @@ func (x *Exchange) header(r *message.Request) header.Fields {
 	return h
 }
 
-// AppendHead appends the head of r as it is for the backend, over HTTP/1.1. R must have no
-// body.
+// AppendHead appends the head of r as it is for the backend, over HTTP/1.1.
 func (x *Exchange) AppendHead(b []byte, r *message.Request) []byte {
 	h, host := x.header(r), r.Host
 	if set := h.Get(header.Host); set != "" {
@@ -233,11 +233,30 @@ func (x *Exchange) AppendHead(b []byte, r *message.Request) []byte {
 	b = append(append(b, r.WithQuery(x.Path)...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, host...), "\r\n"...)
 	b = h.Append(b)
-	switch r.Method {
-	case http.MethodPost, http.MethodPut, http.MethodPatch: // RFC 9110, section 8.6
-		b = append(b, "Content-Length: 0\r\n"...)
+	switch {
+	case r.ContentLength > 0 || r.ContentLength == 0 && meansBody(r.Method):
+		b = append(b, "Content-Length: "...)
+		b = append(strconv.AppendInt(b, r.ContentLength, 10), "\r\n"...)
+	case r.ContentLength < 0:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+		for name := range r.Trailer() {
+			if allowedInTrailer(name, &x.ToBackend) {
+				b = append(append(append(b, "Trailer: "...), name...), "\r\n"...)
+			}
+		}
 	}
 	return append(b, "\r\n"...)
+}
+
+// meansBody reports whether a request with that method says the length of its body even if it
+// has none (RFC 9110, section 8.6).
+func meansBody(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}
+
+// EditRequestTrailer removes the fields that may not pass in the trailer section of a request.
+func (x *Exchange) EditRequestTrailer(h *header.Fields) {
+	h.DelFunc(func(f *header.Field) bool { return !allowedInTrailer(f.Name, &x.ToBackend) })
 }
 
 // EditAnswer makes h, the fields of an answer over HTTP/1.Minor, those for the client, before

@@ -162,7 +162,7 @@ func (b *body) Close() error { return nil }
 // readAhead reads what the loop has read already or, after that, from the connection.
 func (c *conn) readAhead(p []byte) (int, error) {
 	if len(c.ahead) == 0 {
-		return c.Wire.Read(p)
+		return c.Conn.Read(p)
 	}
 	n := copy(p, c.ahead)
 	if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {

@@ -4,12 +4,8 @@ package http1
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"runtime/debug"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"sluice/internal/loop"
 	"sluice/proxy/clientio"
@@ -21,8 +17,9 @@ type conn struct {
 	*clientio.Conn
 	server *Server
 	loop   *loopConns
-	raw    syscall.RawConn // of the socket: what is closed meanwhile is not used by its number
+	sock   *loop.Conn
 	slot   loop.SlotID
+	secure
 
 	ahead    []byte             // read and not used yet: of the next head, or of the body
 	requests int                // the loop's
@@ -30,31 +27,21 @@ type conn struct {
 	forward  *forwarding        // what the loop forwards; nil while it does not
 }
 
-// gone reports whether the client has closed the connection, or its direction of it, and there
-// is nothing more to read before the end.
-func (c *conn) gone() bool {
-	unread := false
-	c.raw.Control(func(fd uintptr) {
-		var one [1]byte
-		n, err := loop.Peek(int32(fd), one[:])
-		unread = err == nil && n > 0 || err == unix.EAGAIN
-	})
-	return !unread
-}
+// Closed implements [loop.Owner].
+func (c *conn) Closed() { c.loop.Post(func() { c.loop.forget(c) }) }
 
 // serve calls handle with the writer of a request, and gives the connection back to the loop
 // unless it ends.
 func (c *conn) serve(w *writer, handle func()) {
 	whole := c.call(handle)
 	switch {
-	case w.hijacked:
-		c.loop.Post(func() { c.loop.forget(c) })
+	case w.hijacked: // whoever has it closes it, or detaches it
+		c.server.remove(c)
 	case whole && w.finish() == nil && w.keepsAlive():
 		c.loop.Post(func() { c.loop.resume(c) })
 	default:
 		c.Conn.Close() // before finish, which waits for a Read to end
 		w.body.finish()
-		c.loop.Post(func() { c.loop.forget(c) })
 	}
 }
 
@@ -69,16 +56,4 @@ func (c *conn) call(handle func()) (whole bool) {
 	}()
 	handle()
 	return true
-}
-
-// hijack takes the connection away from the loop: epoll reports nothing more of it.
-func (c *conn) hijack() error {
-	var err error
-	if failed := c.raw.Control(func(fd uintptr) { err = c.loop.Control(unix.EPOLL_CTL_DEL, int32(fd), new(loop.Entry), 0, 0) }); failed != nil {
-		return failed
-	}
-	if err != nil {
-		return errors.New("the connection can not be taken out of its loop")
-	}
-	return nil
 }

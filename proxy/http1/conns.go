@@ -17,23 +17,18 @@ import (
 // loopConns is the connections of clients on one loop, and the loop's [loop.Handler] for them.
 type loopConns struct {
 	*loop.Loop
+	number    int // among the loops
 	slots     loop.Slots[slot, refs, *slot]
 	upstreams *upstreams
 
-	readSocket  func(fd uintptr) // reads once into Buffer, for a RawConn
-	writeSocket func(fd uintptr) // writes pending once
-	pending     []byte
-	n           int // what it has read or written
-	err         error
+	tls loop.TLSStates
 
-	request, answer, chunks []byte // memory for what is written at once
+	request, answer, chunks, sealed []byte // memory for what is written at once
 }
 
-func newLoopConns(l *loop.Loop) *loopConns {
-	conns := &loopConns{Loop: l}
+func newLoopConns(l *loop.Loop, number int) *loopConns {
+	conns := &loopConns{Loop: l, number: number}
 	conns.slots.Kind = l.AddHandler(conns)
-	conns.readSocket = func(fd uintptr) { conns.n, conns.err = loop.Read(int32(fd), conns.Buffer[:]) }
-	conns.writeSocket = func(fd uintptr) { conns.n, conns.err = loop.Write(int32(fd), conns.pending) }
 	conns.upstreams = &upstreams{Loop: l, clients: conns}
 	conns.upstreams.slots.Kind = l.AddHandler(conns.upstreams)
 	return conns
@@ -46,6 +41,7 @@ const (
 	readingPhase    phase = iota // the loop, which waits for a head
 	forwardingPhase              // the loop, which forwards a request
 	servingPhase                 // a goroutine, which serves a request
+	closingPhase                 // a goroutine, which waits for the client's end
 )
 
 // slot is the part of a connection without pointers.
@@ -68,16 +64,21 @@ func (l *loopConns) Ready(id loop.SlotID, _ uint8, events uint32) {
 		return
 	}
 	c := r.conn
+	if p.phase == servingPhase || p.phase == closingPhase {
+		c.sock.Notify(events)
+	}
 	p.ended = p.ended || events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 	if events&^unix.EPOLLOUT != 0 {
-		if p.phase == readingPhase {
+		if p.readable = true; p.phase == readingPhase {
 			l.read(p, r)
-		} else {
-			p.readable = true
 		}
 	}
+	if p.phase == forwardingPhase && p.readable && !c.forward.request.over() {
+		l.sendBody(c)
+	}
 	switch { // the end may have come with the request
-	case p.Retired() || p.phase == readingPhase:
+	case p.Retired() || p.phase == readingPhase || p.phase == closingPhase:
+	case p.phase == forwardingPhase && !c.forward.request.over() && len(c.forward.out) == 0:
 	case p.ended && c.gone():
 		if p.phase == servingPhase {
 			c.cancel()
@@ -96,7 +97,7 @@ var errClientLeft = errors.New("the client went away")
 func (l *loopConns) Due(id loop.SlotID) {
 	p, r, ok := l.slots.At(id)
 	switch {
-	case !ok || p.phase == servingPhase:
+	case !ok || p.phase == servingPhase || p.phase == closingPhase:
 	case p.phase == forwardingPhase:
 		l.forwardDue(p, r.conn)
 	case l.deadline(p, r.conn) <= l.Now():
@@ -140,7 +141,7 @@ func (l *loopConns) Stop() {
 // cut closes a connection, whatever it does.
 func (l *loopConns) cut(p *slot, r *refs) {
 	switch p.phase {
-	case servingPhase:
+	case servingPhase, closingPhase:
 		r.conn.Wire.Cut()
 	case forwardingPhase:
 		l.clientLeft(r.conn, errCut)
@@ -155,47 +156,61 @@ var errCut = errors.New("the gateway stops")
 func (l *loopConns) start(c *conn) {
 	p, r := l.slots.Alloc()
 	r.conn, c.slot, p.since = c, p.SlotID(), l.Now()
+	if c.about != nil {
+		l.takeBack(c)
+	}
 	err := error(unix.ECANCELED)
 	if !l.Stopping() {
-		if failed := c.raw.Control(func(fd uintptr) {
-			err = l.Control(unix.EPOLL_CTL_ADD, int32(fd), &p.Entry, 0, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET)
-		}); failed != nil {
-			err = failed
-		}
+		err = l.Add(c.sock, &p.Entry, c)
 	}
 	if err != nil {
 		l.close(p, r)
+		l.forget(c) // it has no owner to be told
 		return
 	}
 	l.setTimer(p, c)
-	if len(c.ahead) > 0 {
-		l.take(p, r, c.ahead, 0)
+	if len(c.ahead) > 0 && l.take(p, r, c.ahead, 0) {
+		return
 	}
+	p.readable = true // epoll will tell too, but not of what was read with the handshake
+	l.read(p, r)
 }
 
 // read reads until the head of a request is there, or nothing more has come.
 func (l *loopConns) read(p *slot, r *refs) {
 	c := r.conn
-	for {
-		if err := c.raw.Control(l.readSocket); err != nil {
-			l.err = err // it was closed
-		}
+	for p.readable {
+		in, err := l.recv(p, c, 0, len(l.Buffer))
 		switch {
-		case l.err == unix.EAGAIN:
+		case err == unix.EAGAIN:
 			return
-		case l.err != nil || l.n == 0 || c.Wire.Received(l.n) != nil:
+		case err != nil:
 			l.close(p, r)
 			return
+		case len(in) == 0: // the rest of a TLS record is to come
+			l.begin(p, c)
+			l.setTimer(p, c)
+			continue
 		}
-		in, seen := l.Buffer[:l.n], len(c.ahead)
+		seen := len(c.ahead)
 		if seen > 0 {
 			c.ahead = append(c.ahead, in...)
 			in = c.ahead
 		}
 		if l.take(p, r, in, seen) {
-			p.readable = l.n == len(l.Buffer) || p.ended // no event tells of what came before
 			return
 		}
+	}
+}
+
+// begin notes that a head has begun.
+func (l *loopConns) begin(p *slot, c *conn) {
+	if p.begun {
+		return
+	}
+	p.begun = true
+	if c.requests > 0 { // else the time has begun with the connection
+		p.since = l.Now()
 	}
 }
 
@@ -207,11 +222,8 @@ func (l *loopConns) take(p *slot, r *refs, in []byte, seen int) bool {
 	for len(in) >= 2 && in[0] == '\r' && in[1] == '\n' { // RFC 9112, section 2.2
 		in, seen = in[2:], max(seen-2, 0)
 	}
-	if !p.begun && len(in) > 0 {
-		p.begun = true
-		if c.requests > 0 { // else the time has begun with the connection
-			p.since = l.Now()
-		}
+	if len(in) > 0 {
+		l.begin(p, c)
 	}
 	end, refusal := h1.EndOfHead(in, seen), (*h1.Refusal)(nil)
 	if end == 0 {
@@ -242,9 +254,11 @@ func (l *loopConns) dispatch(p *slot, c *conn, head, rest []byte, refusal *h1.Re
 	}
 	o := &c.server.options
 	if refusal == nil && h.Length == 0 {
-		x := o.Begin(c.Conn, message.FromHead(context.Background(), &h, c.Wire.Peer(), http.NoBody, new(http.Header)))
+		r := message.FromHead(context.Background(), &h, c.Wire.Peer(), http.NoBody, new(http.Header))
+		r.TLS = c.about
+		x := o.Begin(c.Conn, r)
 		if x.Forward() {
-			l.beginForward(p, c, x, h.Close)
+			l.beginForward(p, c, x, &h, nil)
 			return
 		}
 		l.serve(p, c, x, newWriter(c, &h))
@@ -252,8 +266,14 @@ func (l *loopConns) dispatch(p *slot, c *conn, head, rest []byte, refusal *h1.Re
 	}
 	w := newWriter(c, &h)
 	r := message.FromHead(context.Background(), &h, c.Wire.Peer(), &w.body, &w.body.trailer)
+	r.TLS = c.about
 	if refusal == nil {
-		l.serve(p, c, o.Begin(c.Conn, r), w)
+		x := o.Begin(c.Conn, r)
+		if !h.Expects && x.Forward() {
+			l.beginForward(p, c, x, &h, w)
+			return
+		}
+		l.serve(p, c, x, w)
 		return
 	}
 	w.closes = true
@@ -269,6 +289,7 @@ func (l *loopConns) serve(p *slot, c *conn, x Exchange, w *writer) {
 func (l *loopConns) hand(p *slot, c *conn, w *writer, handle func(context.Context)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.phase, c.cancel = servingPhase, cancel
+	l.lend(c)
 	go c.serve(w, func() { handle(ctx) })
 }
 
@@ -276,6 +297,7 @@ func (l *loopConns) hand(p *slot, c *conn, w *writer, handle func(context.Contex
 func (l *loopConns) resume(c *conn) {
 	c.cancel()
 	p, r, _ := l.slots.At(c.slot)
+	l.takeBack(c)
 	l.goOn(p, r)
 }
 
@@ -287,10 +309,7 @@ func (l *loopConns) goOn(p *slot, r *refs) {
 	if len(c.ahead) > 0 && l.take(p, r, c.ahead, 0) {
 		return
 	}
-	if p.readable {
-		p.readable = false
-		l.read(p, r)
-	}
+	l.read(p, r)
 	switch {
 	case p.phase != readingPhase || p.Retired():
 	case l.Stopping() || c.server.stopping.Load():
@@ -300,21 +319,25 @@ func (l *loopConns) goOn(p *slot, r *refs) {
 	}
 }
 
-// close closes a connection that no goroutine has.
+// close closes a connection that no goroutine has. It may linger, on a goroutine.
 func (l *loopConns) close(p *slot, r *refs) {
-	c := r.conn
-	l.retire(p, c)
-	c.Conn.Close()
+	p.phase = closingPhase
+	l.StopTimer(&p.Entry)
+	l.endTLS(r.conn, true)
+	r.conn.server.remove(r.conn)
+	r.conn.Conn.Close()
 }
 
-// forget forgets a connection whose goroutine has closed it, or taken it for itself.
+// forget forgets a connection whose socket is closed, or was taken.
 func (l *loopConns) forget(c *conn) {
-	c.cancel()
-	p, _, _ := l.slots.At(c.slot)
-	l.retire(p, c)
-}
-
-func (l *loopConns) retire(p *slot, c *conn) {
+	p, _, ok := l.slots.At(c.slot)
+	if !ok {
+		return
+	}
+	if c.cancel != nil {
+		c.cancel()
+	}
+	l.endTLS(c, false)
 	l.StopTimer(&p.Entry)
 	l.slots.Retire(p)
 	c.server.remove(c)

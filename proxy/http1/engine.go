@@ -3,6 +3,7 @@
 package http1
 
 import (
+	"net"
 	"slices"
 
 	"sluice/internal/loop"
@@ -14,8 +15,8 @@ type Engine struct{ loops []*loopConns }
 // New returns an engine on loops on which nothing runs yet.
 func New(loops []*loop.Loop) *Engine {
 	e := new(Engine)
-	for _, l := range loops {
-		e.loops = append(e.loops, newLoopConns(l))
+	for i, l := range loops {
+		e.loops = append(e.loops, newLoopConns(l, i))
 	}
 	return e
 }
@@ -24,9 +25,30 @@ func New(loops []*loop.Loop) *Engine {
 // goroutine may call it.
 func (e *Engine) Memory() (n int64) {
 	for _, l := range e.loops {
-		n += l.slots.Mapped()
+		n += l.slots.Mapped() + l.tls.Mapped()
 	}
 	return n
+}
+
+// Host makes a loop wake the goroutines that use a connection, unless one does. It closes the
+// connection if none can. It does nothing for another connection than a [loop.Conn].
+func (e *Engine) Host(c net.Conn) {
+	if c := loop.ConnOf(c); c != nil {
+		e.leastBusy().Loop.Host(c)
+	}
+}
+
+// loopOf returns the loop that hosts a connection or, where none does, the one with the
+// fewest connections. It is nil if c is no connection of a loop.
+func (e *Engine) loopOf(c *loop.Conn) *loopConns {
+	if c == nil {
+		return nil
+	}
+	if host := c.HostedBy(); host != nil {
+		i := slices.IndexFunc(e.loops, func(l *loopConns) bool { return l.Loop == host })
+		return e.loops[i]
+	}
+	return e.leastBusy()
 }
 
 // leastBusy returns the loop with the fewest connections.

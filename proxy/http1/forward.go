@@ -8,12 +8,12 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"sluice/internal/h1"
 	"sluice/internal/header"
+	"sluice/proxy/clientio"
 )
 
 const (
@@ -26,9 +26,6 @@ const (
 	headroom = 16 << 10
 
 	maxInformational = 32
-	updateInterval   = int64(time.Second) // between looks at a client that takes little
-	initialCredit    = int64(10 * time.Second)
-	maxCredit        = int64(60 * time.Second)
 )
 
 // answerLimits bound the head of an answer.
@@ -39,6 +36,8 @@ var errManyInformational = errors.New("the backend sends one informational answe
 // forwarding is a request that a loop forwards.
 type forwarding struct {
 	x        Exchange
+	writer   *writer   // for a goroutine that has to answer; nil until then if the request has no body
+	request  sending   // the body of the request
 	up       *upstream // nil once the endpoint has answered all, or failed
 	body     h1.Body   // of the answer
 	status   int       // of the answer; 0 until it begins
@@ -46,18 +45,22 @@ type forwarding struct {
 	informed int       // informational answers
 	chunked  bool      // the body goes to the client in chunks
 	closes   bool      // the client's connection ends with the answer
+	joins    bool      // the connections become a session when the client has the 101
+	early    []byte    // what came behind the 101
 	err      error     // what has cut the answer
+	began    int64     // the moment at which it began
 
 	out   []byte // waits for the client
 	since int64  // the moment since which something is waited for: of the endpoint or, while out waits, of the client
 
-	credit int64 // how long the client may still be waited for, in nanoseconds (ADR 18)
-	taken  int64 // bytes that the client had taken when that was last counted
+	account clientio.Account // how long the client may still be waited for
+	lookAt  int64            // the moment for the next look at a client that out waits for; 0 means none
 }
 
 // begin begins to forward a request. The client's connection is not read meanwhile.
-func (l *loopConns) beginForward(p *slot, c *conn, x Exchange, closes bool) {
-	f := &forwarding{x: x, closes: closes, since: l.Now(), credit: initialCredit}
+func (l *loopConns) beginForward(p *slot, c *conn, x Exchange, h *h1.Head, w *writer) {
+	f := &forwarding{x: x, writer: w, closes: h.Close, began: l.Now(), since: l.Now(), account: clientio.NewAccount()}
+	f.request.start(h.Length, x.MaxBody())
 	p.phase, c.forward = forwardingPhase, f
 	l.ask(p, c)
 }
@@ -65,17 +68,29 @@ func (l *loopConns) beginForward(p *slot, c *conn, x Exchange, closes bool) {
 // ask sends the request to the endpoint, on a kept connection or a new one.
 func (l *loopConns) ask(p *slot, c *conn) {
 	f := c.forward
-	up, err := l.upstreams.take(f.x.Dialer())
+	up, err := l.upstreams.take(f.x.Dialer(), f.x.Upgrades())
 	if err != nil {
-		l.failForward(c, err, true)
+		l.failForward(c, err, Connecting)
 		return
 	}
 	f.up, up.conn = up, c
 	l.request = f.x.AppendHead(l.request[:0])
-	l.upstreams.send(up, l.request)
-	if c.forward == f {
-		l.setTimer(p, c)
+	if !f.request.over() && !up.connecting && len(c.ahead) > 0 { // the body may have come with the head
+		var used int
+		if l.request, used, err = f.append(l.request, c.ahead); err != nil {
+			l.refuseBody(c, err)
+			return
+		}
+		c.keep(c.ahead[used:])
 	}
+	if l.upstreams.send(up, l.request); c.forward != f {
+		return
+	}
+	if !f.request.over() {
+		l.sendBody(c)
+		return
+	}
+	l.setTimer(p, c)
 }
 
 // answered takes bytes of an answer, which are in the loop's buffer, with headroom before
@@ -83,7 +98,9 @@ func (l *loopConns) ask(p *slot, c *conn) {
 func (l *loopConns) answered(c *conn, in []byte, at int) (more bool) {
 	f := c.forward
 	up, seen := f.up, len(f.up.kept)
-	f.since = l.Now()
+	if f.status != 0 && !f.x.Upgrades() { // an answer begins in time, and a refusal ends in time
+		f.since = l.Now()
+	}
 	if seen > 0 { // a head, or a size line, that comes in pieces
 		up.kept = append(up.kept, in...)
 		in, at = up.kept, -1
@@ -92,7 +109,7 @@ func (l *loopConns) answered(c *conn, in []byte, at int) (more bool) {
 		end := h1.EndOfAnswerHead(in, seen)
 		if end == 0 {
 			if len(in) > answerLimits.Size {
-				l.failForward(c, errors.New("the head of the answer is too large"), false)
+				l.failForward(c, errors.New("the head of the answer is too large"), Answering)
 				return false
 			}
 			up.keep(in, at)
@@ -105,10 +122,13 @@ func (l *loopConns) answered(c *conn, in []byte, at int) (more bool) {
 		}
 		switch {
 		case refusal != nil:
-			l.failForward(c, refusal, false)
+			l.failForward(c, refusal, Answering)
+			return false
+		case h.Status == http.StatusSwitchingProtocols && f.x.Upgrades():
+			l.switchProtocols(c, &h, rest)
 			return false
 		case h.Status == http.StatusSwitchingProtocols:
-			l.failForward(c, errors.New("101 to a request that asked for no upgrade"), false)
+			l.failForward(c, errors.New("101 to a request that asked for no upgrade"), Answering)
 			return false
 		case h.Status < 200:
 			if !l.informed(c, &h) {
@@ -129,10 +149,10 @@ func (l *loopConns) answered(c *conn, in []byte, at int) (more bool) {
 func (l *loopConns) informed(c *conn, h *h1.Head) bool {
 	f := c.forward
 	if f.informed++; f.informed > maxInformational {
-		l.failForward(c, errManyInformational, false)
+		l.failForward(c, errManyInformational, Answering)
 		return false
 	}
-	if h.Status == http.StatusContinue {
+	if h.Status == http.StatusContinue || f.x.Upgrades() {
 		return true
 	}
 	f.x.EditInformational(&h.Fields)
@@ -144,7 +164,7 @@ func (l *loopConns) informed(c *conn, h *h1.Head) bool {
 // beginAnswer sends the head of an answer to the client, with what has come of its body.
 func (l *loopConns) beginAnswer(c *conn, h *h1.Head, rest []byte, at int) bool {
 	f := c.forward
-	f.status = h.Status
+	f.status, f.since = h.Status, l.Now()
 	f.body.Start(h.Length)
 	f.up.closes = h.Close
 	f.x.EditAnswer(h)
@@ -163,7 +183,9 @@ func (l *loopConns) beginAnswer(c *conn, h *h1.Head, rest []byte, at int) bool {
 		fields.Del(header.ContentLength)
 		fields.Add(header.TransferEncoding, "chunked")
 	}
-	if f.closes = f.closes || c.server.stopping.Load(); f.closes {
+	// What is not sent of the body by now may stay so (RFC 9112, section 9.6).
+	f.request.endWait(l.Now())
+	if f.closes = f.closes || !f.request.done || c.server.stopping.Load(); f.closes {
 		fields.Add(header.Connection, "close")
 	}
 	b := appendStatus(l.answer[:0], h.Status)
@@ -220,8 +242,8 @@ func (l *loopConns) passBody(c *conn, head, in []byte, at int) (more bool) {
 		head, whole = nil, l.Buffer[at-len(head):at+len(whole)]
 	}
 	if done {
-		l.upstreams.release(f.up, used == len(in))
-		f.up = nil
+		l.upstreams.release(f.up, used == len(in) && f.request.done)
+		f.left()
 	} else {
 		f.up.keep(in[used:], -1) // a part of a size line
 	}
@@ -249,6 +271,11 @@ func (l *loopConns) appendEnd(f *forwarding, b []byte) []byte {
 // client is gone: then the exchange is over.
 func (l *loopConns) toClient(c *conn, b []byte) bool {
 	f := c.forward
+	b, err := l.seal(c, b)
+	if err != nil {
+		l.clientLeft(c, err)
+		return false
+	}
 	if len(f.out) == 0 {
 		n, err := l.write(c, b)
 		if err != nil {
@@ -259,8 +286,7 @@ func (l *loopConns) toClient(c *conn, b []byte) bool {
 	}
 	if len(b) > 0 {
 		if len(f.out) == 0 {
-			f.since = l.Now()
-			f.taken, _, _ = c.Wire.TCPProgress()
+			l.awaitClient(c)
 		}
 		f.out = append(f.out, b...)
 		p, _, _ := l.slots.At(c.slot)
@@ -271,17 +297,12 @@ func (l *loopConns) toClient(c *conn, b []byte) bool {
 
 // write writes b to the client and returns how much its socket takes now.
 func (l *loopConns) write(c *conn, b []byte) (int, error) {
-	l.pending = b
-	if err := c.raw.Control(l.writeSocket); err != nil {
-		return 0, err
-	}
-	switch {
-	case l.err == unix.EAGAIN:
+	n, err := c.sock.Send(b)
+	if err == unix.EAGAIN {
 		return 0, nil
-	case l.err != nil:
-		return 0, l.err
 	}
-	return l.n, nil
+	c.Wire.Sent(n)
+	return n, err
 }
 
 // writable goes on when the client's socket takes bytes again.
@@ -299,8 +320,9 @@ func (l *loopConns) writable(p *slot, c *conn) {
 		return
 	}
 	f.out, f.since = nil, l.Now()
+	f.account.End(l.Now())
 	switch {
-	case f.up != nil:
+	case f.up != nil && !f.joins:
 		l.upstreams.read(f.up)
 	default:
 		l.endForward(c)
@@ -313,14 +335,29 @@ func (l *loopConns) endForward(c *conn) {
 	if len(f.out) > 0 {
 		return
 	}
+	if f.joins {
+		l.join(c)
+		return
+	}
 	c.forward = nil
-	f.x.Done(f.status, f.written, f.err, false)
+	f.x.Done(f.result(f.err, false))
 	p, r, _ := l.slots.At(c.slot)
 	if f.closes || f.err != nil {
+		if !f.request.done {
+			c.Wire.EndReads()
+		}
 		l.close(p, r)
 		return
 	}
 	l.goOn(p, r)
+}
+
+// left notes that the endpoint's connection is not the exchange's any more.
+func (f *forwarding) left() { f.up, f.request.broken = nil, !f.request.done }
+
+// result returns how the exchange has ended.
+func (f *forwarding) result(err error, byClient bool) Result {
+	return Result{Status: f.status, In: f.request.read, Out: f.written, Err: err, ByClient: byClient}
 }
 
 // cutForward ends the exchange in the middle of an answer, because the endpoint has failed.
@@ -328,12 +365,13 @@ func (l *loopConns) endForward(c *conn) {
 func (l *loopConns) cutForward(c *conn, err error) {
 	f := c.forward
 	l.upstreams.drop(f.up)
-	f.up, f.err = nil, err
+	f.left()
+	f.err = err
 	l.endForward(c)
 }
 
 // failForward gives the exchange to a goroutine: its endpoint has failed before it answered.
-func (l *loopConns) failForward(c *conn, err error, unreached bool) {
+func (l *loopConns) failForward(c *conn, err error, when Stage) {
 	f := c.forward
 	if f.up != nil {
 		l.upstreams.drop(f.up)
@@ -344,9 +382,15 @@ func (l *loopConns) failForward(c *conn, err error, unreached bool) {
 		return
 	}
 	c.forward = nil
-	f.x.Fail(err, unreached)
+	f.x.Fail(err, when, f.request.read)
 	p, _, _ := l.slots.At(c.slot)
-	l.serve(p, c, f.x, newWriterFor(c, f.x.Method(), 1, f.closes))
+	w := f.writer
+	if w == nil {
+		w = newWriterFor(c, f.x.Method(), 1, f.closes)
+	} else {
+		w.body.frame = f.request.frame
+	}
+	l.serve(p, c, f.x, w)
 }
 
 // clientLeft ends the exchange because the client is gone.
@@ -356,10 +400,10 @@ func (l *loopConns) clientLeft(c *conn, err error) {
 		l.upstreams.drop(f.up)
 	}
 	c.forward = nil
-	if f.status == 0 {
+	if f.status == 0 || f.joins {
 		f.x.Abandon()
 	} else {
-		f.x.Done(f.status, f.written, err, true)
+		f.x.Done(f.result(err, true))
 	}
 	p, r, _ := l.slots.At(c.slot)
 	l.close(p, r)
@@ -372,7 +416,7 @@ func (l *loopConns) endpointEnded(c *conn, err error) {
 	switch {
 	case f.status != 0 && err == io.EOF && f.body.Complete():
 		l.upstreams.drop(up)
-		if f.up = nil; f.chunked && !l.toClient(c, l.appendEnd(f, l.chunks[:0])) {
+		if f.left(); f.chunked && !l.toClient(c, l.appendEnd(f, l.chunks[:0])) {
 			return
 		}
 		l.endForward(c)
@@ -381,7 +425,7 @@ func (l *loopConns) endpointEnded(c *conn, err error) {
 			err = io.ErrUnexpectedEOF
 		}
 		l.cutForward(c, err)
-	case up.used && len(up.kept) == 0 && f.informed == 0: // it was closed while the request was on its way
+	case up.used && f.stage() == Asking && f.x.Repeatable(): // it was closed while the request was on its way
 		l.upstreams.drop(up)
 		f.up = nil
 		l.upstreams.closeIdle(f.x.Dialer())
@@ -391,26 +435,43 @@ func (l *loopConns) endpointEnded(c *conn, err error) {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		l.failForward(c, fmt.Errorf("the backend closed the connection: %w", err), up.connecting)
+		l.failForward(c, fmt.Errorf("the backend closed the connection: %w", err), f.stage())
 	}
 }
 
-// forwardDeadline returns the moment at which a wait of the exchange has to be looked at.
+// deadline returns the moment at which a wait of the exchange has to be looked at.
 func (f *forwarding) deadline() int64 {
-	response, silence := f.x.Timeouts()
-	wait := silence
+	t := f.x.Timeouts()
+	wait := t.Silence
 	switch {
 	case len(f.out) > 0:
-		return f.since + updateInterval
+		return f.lookAt
 	case f.up != nil && f.up.connecting:
 		wait = f.x.Dialer().Spec().Timeout
+	case f.status == 0 && !f.request.over() && len(f.up.out) == 0: // the client is waited for
+		return f.request.lookAt
 	case f.status == 0:
-		wait = response
+		wait = t.Response
 	}
-	if wait == 0 {
-		return 0
+	when := int64(0)
+	if wait > 0 {
+		when = f.since + int64(wait)
 	}
-	return f.since + int64(wait)
+	if total := f.began + int64(t.Total); t.Total > 0 && f.status == 0 && (when == 0 || total < when) {
+		when = total
+	}
+	return when
+}
+
+// stage returns how far the exchange with the endpoint has come.
+func (f *forwarding) stage() Stage {
+	switch {
+	case f.up == nil || f.up.connecting:
+		return Connecting
+	case len(f.up.kept) == 0 && f.informed == 0:
+		return Asking
+	}
+	return Answering
 }
 
 // forwardDue does what is due in an exchange.
@@ -422,10 +483,12 @@ func (l *loopConns) forwardDue(p *slot, c *conn) {
 		l.setTimer(p, c)
 	case len(f.out) > 0:
 		l.chargeClient(p, c)
-	case f.up.connecting:
-		l.failForward(c, fmt.Errorf("no connection within %v: %w", f.x.Dialer().Spec().Timeout, errTimeout{}), true)
+	case f.up.connecting && when != f.began+int64(f.x.Timeouts().Total):
+		l.failForward(c, fmt.Errorf("no connection within %v: %w", f.x.Dialer().Spec().Timeout, errTimeout{}), Connecting)
+	case f.request.waiting:
+		l.chargeBody(p, c)
 	case f.status == 0:
-		l.failForward(c, ErrSlow, false)
+		l.failForward(c, ErrSlow, max(f.stage(), Asking))
 	default:
 		l.cutForward(c, ErrSilent)
 	}
@@ -437,17 +500,23 @@ type errTimeout struct{}
 func (errTimeout) Error() string { return "timeout" }
 func (errTimeout) Timeout() bool { return true }
 
-// chargeClient takes the time of a wait from the client's credit, and adds what it has earned.
+// awaitClient begins a wait for the client, which takes no more bytes now.
+func (l *loopConns) awaitClient(c *conn) {
+	f := c.forward
+	if f.lookAt = 0; f.x.MinRate() > 0 {
+		f.account.Begin(l.Now(), f.x.MinRate(), c.Taken)
+		f.lookAt = l.Now() + int64(f.account.Left())
+	}
+}
+
+// chargeClient looks at the wait for the client, which may have taken too long.
 func (l *loopConns) chargeClient(p *slot, c *conn) {
 	f := c.forward
-	rate := f.x.MinRate()
-	taken, _, _ := c.Wire.TCPProgress()
-	if rate > 0 {
-		f.credit = min(f.credit-(l.Now()-f.since)+int64(float64(taken-f.taken)/rate*float64(time.Second)), maxCredit)
-	}
-	if f.taken, f.since = taken, l.Now(); f.credit <= 0 {
+	wait := f.account.Look(l.Now(), f.x.MinRate(), c.Taken)
+	if wait == 0 {
 		l.clientLeft(c, fmt.Errorf("the client takes too little: %w", errTimeout{}))
 		return
 	}
+	f.lookAt = l.Now() + int64(wait)
 	l.setTimer(p, c)
 }

@@ -4,7 +4,7 @@
 // bytes. Otherwise a goroutine has the connection from the end of the head to the end of the
 // answer.
 //
-// It knows neither routes nor TLS.
+// It knows no routes, and makes no TLS handshakes.
 package http1
 
 import (
@@ -16,6 +16,7 @@ import (
 	"sluice/internal/h1"
 	"sluice/internal/header"
 	"sluice/internal/message"
+	"sluice/internal/record"
 	"sluice/proxy/backend/dial"
 	"sluice/proxy/clientio"
 )
@@ -49,29 +50,77 @@ type Exchange interface {
 	// has an endpoint, and one of Done, Abandon and Fail has to be called.
 	Forward() bool
 
-	Dialer() *dial.Dialer                        // of the endpoint, which has a [dial.Dialer.Plain] address
-	Method() string                              // of the request
-	Timeouts() (response, silence time.Duration) // of the endpoint, until its answer begins and in the middle of it; 0 means none
-	MinRate() float64                            // bytes a second that the client takes at least; 0 means any
-	AppendHead(b []byte) []byte                  // the request for the endpoint
-	EditInformational(h *header.Fields)          // of an informational answer, for the client
-	EditAnswer(h *h1.Head)                       // for the client
-	EditTrailer(h *header.Fields)                // of the answer, for the client
+	Dialer() *dial.Dialer // of the endpoint, which has a [dial.Dialer.Plain] address
+	Method() string       // of the request
+	Upgrades() bool       // the request is a handshake: a 101 makes the connections a session
+	Timeouts() Timeouts
+	MinRate() float64                   // bytes a second that the client takes at least; 0 means any
+	AppendHead(b []byte) []byte         // the request for the endpoint
+	EditInformational(h *header.Fields) // of an informational answer, for the client
+	EditAnswer(h *h1.Head)              // for the client
+	EditTrailer(h *header.Fields)       // of the answer, for the client
 
-	// Done ends the exchange when its answer is sent, with so many bytes of its body, or was
-	// cut by err.
-	Done(status int, out int64, err error, byClient bool)
+	MaxBody() int64                      // bytes of the request's body; 0 means any number
+	Repeatable() bool                    // the request may be sent twice
+	EditRequestTrailer(h *header.Fields) // of the request, for the endpoint
+
+	// Done ends the exchange when its answer is sent, or was cut.
+	Done(Result)
 
 	// Abandon ends the exchange because the client has left before the answer.
 	Abandon()
 
-	// Fail notes that the endpoint has failed with err before it answered. Unreached says
-	// that there was no connection. Serve has to be called next.
-	Fail(err error, unreached bool)
+	// Fail notes that the endpoint has failed with err before it answered, or the client if
+	// the stage is Receiving. So many bytes of the request's body were read. Serve has to
+	// be called next.
+	Fail(err error, when Stage, in int64)
+
+	// AppendSwitch checks the 101 of an endpoint and appends that for the client.
+	AppendSwitch(b []byte, h *h1.Head) ([]byte, error)
+
+	// Join ends the exchange when the client has the 101: the exchange owns both sockets
+	// then. Loop is the number of the loop that has them in its epoll set.
+	Join(loop int, client, backend Socket)
+}
+
+// Timeouts is how long an endpoint may take. 0 means no limit.
+type Timeouts struct {
+	Total    time.Duration // from the beginning of the exchange to that of the answer
+	Response time.Duration // from the connection to the beginning of the answer
+	Silence  time.Duration // in the middle of the answer
+}
+
+// A Stage is how far an exchange with an endpoint has come.
+type Stage uint8
+
+const (
+	Connecting Stage = iota // there was no connection
+	Asking                  // nothing has come of an answer
+	Answering
+	Receiving // the client has failed, in the body of its request
+)
+
+// A Result is how an exchange has ended.
+type Result struct {
+	Status   int   // sent to the client
+	In, Out  int64 // bytes of the request's and of the answer's body
+	Err      error // what has cut the answer, or nil
+	ByClient bool  // and that was the client
+}
+
+// A Socket is a connected socket, and what was read from it and not used.
+type Socket struct {
+	FD     int32
+	Early  []byte        // in plain
+	Unread []byte        // as it came: with TLS, the beginning of a record
+	State  *record.State // of TLS; nil without. It is the receiver's
 }
 
 // What an endpoint fails with if it is too slow.
 var (
 	ErrSlow   = errors.New("no answer in time")
 	ErrSilent = errors.New("silence in the middle of the answer")
+
+	// ErrTooLarge is what a client fails with whose body is over [Exchange].MaxBody.
+	ErrTooLarge = errors.New("the request's body is too large")
 )

@@ -93,7 +93,13 @@ func newServer(t testing.TB, handle func(w http.ResponseWriter, r *message.Reque
 func (s *Server) connect(t testing.TB) net.Conn {
 	t.Helper()
 	client, server := wstest.Sockets(t, "unix") // of ports there are not enough
-	s.Serve(clientio.NewConn(wire.New(server), clientio.NewHeadBudget()))
+	fd, _, err := wire.New(server).Detach()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Serve(clientio.NewConn(wire.New(loop.NewConn(int32(fd), netip.AddrPort{})), clientio.NewHeadBudget())) {
+		t.Fatal("no loop has taken the connection")
+	}
 	if err := client.SetDeadline(time.Now().Add(wstest.LongGuard)); err != nil {
 		t.Fatal(err)
 	}

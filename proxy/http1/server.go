@@ -6,10 +6,11 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"sluice/internal/h1"
+	"sluice/internal/loop"
+	"sluice/internal/record"
 	"sluice/proxy/clientio"
 )
 
@@ -35,26 +36,26 @@ func (e *Engine) NewServer(o Options) *Server {
 	return &Server{engine: e, options: o, limits: h1.Limits{Size: o.MaxHeader, Fields: o.MaxFields}, conns: make(map[*conn]struct{})}
 }
 
-// Serve takes a connection over, which is a socket of the Go runtime without TLS. It closes
-// the connection if no loop can have it.
-func (s *Server) Serve(client *clientio.Conn) {
-	c := &conn{Conn: client, server: s, loop: s.engine.leastBusy()}
-	socket, ok := client.Wire.Conn.(syscall.Conn)
-	if ok {
-		raw, err := socket.SyscallConn()
-		c.raw, ok = raw, err == nil
-	}
-	if !ok || !c.loop.Reserve() {
-		client.Close()
-		return
+// Serve takes a connection over, which is a [loop.Conn], or a [record.Conn] over one. It is
+// false if no loop can have it: then nothing has happened.
+func (s *Server) Serve(client *clientio.Conn) bool {
+	c := &conn{Conn: client, server: s, sock: loop.ConnOf(client.Wire.Conn), secure: secure{cell: noTLS}}
+	if c.loop = s.engine.loopOf(c.sock); c.loop == nil || !c.loop.Reserve() {
+		return false
 	}
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.unused++
 	s.mu.Unlock()
 	client.BeginHead()
-	c.ahead = client.Wire.TakeAhead()
+	if t, ok := client.Conn.(*record.Conn); ok {
+		about := t.ConnectionState()
+		c.about = &about
+	} else {
+		c.ahead = client.Wire.TakeAhead()
+	}
 	c.loop.Enter(func() { c.loop.start(c) })
+	return true
 }
 
 // used notes that a connection has its first request.
@@ -65,10 +66,13 @@ func (s *Server) used() {
 	s.signal()
 }
 
-// remove forgets a connection that is not served any more.
+// remove forgets a connection that is not served any more. It may be called again.
 func (s *Server) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, ok := s.conns[c]; !ok {
+		return
+	}
 	if delete(s.conns, c); c.requests == 0 {
 		s.unused--
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sluice/internal/loop"
+	"sluice/internal/wire"
 	"sluice/proxy/backend/dial"
 )
 
@@ -65,8 +66,11 @@ func (up *upstream) keep(in []byte, at int) {
 	}
 }
 
-// take returns a kept connection to an endpoint, or opens one.
-func (u *upstreams) take(d *dial.Dialer) (*upstream, error) {
+// take returns a kept connection to an endpoint, or opens one: always if fresh is set.
+func (u *upstreams) take(d *dial.Dialer, fresh bool) (*upstream, error) {
+	if fresh {
+		return u.connect(d)
+	}
 	for idle := u.idle[d]; len(idle) > 0; idle = u.idle[d] {
 		up := idle[len(idle)-1]
 		u.idle[d] = idle[:len(idle)-1]
@@ -86,6 +90,15 @@ func (up *upstream) quiet() bool {
 	return err == unix.EAGAIN
 }
 
+// connectOptions is how package net makes connections.
+var connectOptions = [...]struct{ level, name, value int }{
+	{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(wire.DefaultKeepAlive / time.Second)},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(wire.DefaultKeepAlive / time.Second)},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9},
+}
+
 // connect opens a connection.
 func (u *upstreams) connect(d *dial.Dialer) (*upstream, error) {
 	family, address := socketAddress(d.Plain())
@@ -93,7 +106,9 @@ func (u *upstreams) connect(d *dial.Dialer) (*upstream, error) {
 	if err != nil {
 		return nil, syscallError("socket", err)
 	}
-	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // best effort
+	for _, o := range connectOptions {
+		unix.SetsockoptInt(fd, o.level, o.name, o.value) // best effort
+	}
 	if err = unix.Connect(fd, address); err != nil && err != unix.EINPROGRESS {
 		unix.Close(fd)
 		return nil, syscallError("connect", err)
@@ -169,6 +184,11 @@ func (u *upstreams) Ready(id loop.SlotID, _ uint8, events uint32) {
 	if len(up.out) > 0 && events&unix.EPOLLOUT != 0 && !u.flush(up) {
 		return
 	}
+	if c := up.conn; len(up.out) == 0 && !c.forward.request.over() {
+		if u.clients.sendBody(c); up.conn != c {
+			return
+		}
+	}
 	if events&^unix.EPOLLOUT != 0 {
 		u.read(up)
 	}
@@ -185,7 +205,7 @@ func (u *upstreams) connected(up *upstream, events uint32) bool {
 		err = syscall.Errno(errno)
 	}
 	if err != nil {
-		u.clients.failForward(up.conn, syscallError("connect", err), true)
+		u.clients.failForward(up.conn, syscallError("connect", err), Connecting)
 		return false
 	}
 	up.connecting = false
@@ -205,6 +225,9 @@ func (u *upstreams) flush(up *upstream) bool {
 		if up.out = up.out[n:]; len(up.out) == 0 {
 			up.out = nil
 		}
+		if f := up.conn.forward; f.status == 0 { // it takes the request
+			f.since = u.Now()
+		}
 	}
 	return true
 }
@@ -213,7 +236,7 @@ func (u *upstreams) flush(up *upstream) bool {
 // can still be read.
 func (u *upstreams) broken(up *upstream, err error) {
 	c, f := up.conn, up.conn.forward
-	up.out = nil
+	up.out, f.request.broken = nil, true
 	if u.read(up); c.forward == f && f.up == up {
 		u.clients.endpointEnded(c, err)
 	}
@@ -222,7 +245,11 @@ func (u *upstreams) broken(up *upstream, err error) {
 // read reads what an endpoint has sent, as long as its client takes it.
 func (u *upstreams) read(up *upstream) {
 	c := up.conn
-	for len(c.forward.out) == 0 {
+	for turn := 0; len(c.forward.out) == 0; turn++ {
+		if turn == turnsAtOnce {
+			u.Again(&up.slot.Entry, 0, unix.EPOLLIN)
+			return
+		}
 		n, err := loop.Read(up.fd, u.Buffer[headroom:headroom+answerPiece])
 		switch {
 		case err == unix.EAGAIN:
@@ -264,6 +291,13 @@ func (u *upstreams) release(up *upstream, clean bool) {
 func (u *upstreams) drop(up *upstream) {
 	up.conn = nil
 	u.close(up)
+}
+
+// giveAway forgets a connection whose socket is another's now.
+func (u *upstreams) giveAway(up *upstream) {
+	u.StopTimer(&up.slot.Entry)
+	u.slots.Retire(up.slot)
+	up.dialer.Release()
 }
 
 // forget takes a connection out of the idle ones.

@@ -90,7 +90,7 @@ func (w *writer) sendContinue() error {
 	if w.status != 0 {
 		return nil
 	}
-	_, err := w.conn.Wire.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	_, err := w.conn.Conn.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
 	return err
 }
 
@@ -348,7 +348,7 @@ func (w *writer) flush() error {
 // send writes p to the connection.
 func (w *writer) send(p []byte) error {
 	if w.err == nil {
-		_, w.err = w.conn.Wire.Write(p)
+		_, w.err = w.conn.Conn.Write(p)
 	}
 	return w.err
 }
@@ -370,12 +370,9 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.head || w.status != 0 {
 		return nil, nil, errors.New("the answer has begun")
 	}
-	if err := w.conn.hijack(); err != nil {
-		return nil, nil, err
-	}
 	w.hijacked = true
 	w.conn.Wire.SetDeadline(time.Time{})
-	in := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(w.conn.ahead), w.conn.Wire), max(len(w.conn.ahead), 16))
+	in := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(w.conn.ahead), w.conn.Conn), max(len(w.conn.ahead), 16))
 	in.Peek(len(w.conn.ahead))
-	return w.conn.Conn.Conn, bufio.NewReadWriter(in, bufio.NewWriter(w.conn.Wire)), nil
+	return w.conn.Conn.Conn, bufio.NewReadWriter(in, bufio.NewWriter(w.conn.Conn)), nil
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"io/fs"
 	"maps"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -35,9 +36,7 @@ type Env struct {
 	// Begin returns the exchange for a request that came to a listener, for event loops.
 	Begin func(*Listener, *clientio.Conn, message.Request) http1.Exchange
 
-	// OnLoops makes a server for plain connections on event loops. It is nil where there
-	// are none.
-	OnLoops func(http1.Options) Server
+	Loops Loops // nil where there are none
 
 	// TLSConfig returns the configuration for one TLS handshake. It must offer
 	// HTTP/2 if http2 is set.
@@ -84,7 +83,7 @@ type Settings struct {
 
 // ServerSettings is what an HTTP server is made with. Other ones need another server.
 type ServerSettings struct {
-	OnLoops       bool // plain connections are served by [Env.OnLoops], where it is set
+	OnLoops       bool // [Env.Loops] are used, where there are any
 	HTTP2         bool
 	HeaderTimeout time.Duration
 	IdleTimeout   time.Duration
@@ -92,10 +91,30 @@ type ServerSettings struct {
 	MaxStreams    int // of an HTTP/2 connection
 }
 
+// Loops is event loops, which connections of clients may live on.
+type Loops interface {
+	// NewAcceptor returns what accepts connections of a listener for the loops. The
+	// caller closes both.
+	NewAcceptor(net.Listener) (Acceptor, error)
+
+	// Host makes a loop serve the goroutines that use a connection of an Acceptor, unless
+	// one does. It closes the connection if none can. Another connection stays as it is.
+	Host(net.Conn)
+
+	// NewServer returns a server for plain connections.
+	NewServer(http1.Options) Server
+}
+
+// An Acceptor accepts connections.
+type Acceptor interface {
+	Accept() (net.Conn, error) // [net.ErrClosed] after Close
+	Close()
+}
+
 // A Server serves connections of clients.
 type Server interface {
-	// Serve takes a connection over.
-	Serve(*clientio.Conn)
+	// Serve takes a connection over. It is false if it cannot: then nothing has happened.
+	Serve(*clientio.Conn) bool
 
 	// Drain makes every connection end with its next answer. It returns when all have had
 	// a request, or when ctx ends.

@@ -25,6 +25,7 @@ type Listener struct {
 	name     string      // the configured address
 	mode     fs.FileMode // of a unix socket, as configured
 	net      net.Listener
+	looped   Acceptor // the same for the loops; nil where there are none
 	settings atomic.Pointer[inForce]
 	tls      *tls.Config // calls handshakeConfig
 
@@ -158,7 +159,7 @@ func (l *Listener) wake() {
 func (l *Listener) next() (net.Conn, error) {
 	delay := 5 * time.Millisecond
 	for {
-		c, err := l.net.Accept()
+		c, err := l.acceptOne()
 		if err == nil {
 			return c, nil
 		}
@@ -175,6 +176,21 @@ func (l *Listener) next() (net.Conn, error) {
 			return nil, net.ErrClosed
 		}
 		delay = min(2*delay, maxBackoff)
+	}
+}
+
+// acceptOne accepts a connection, for the loops if they are to be used.
+func (l *Listener) acceptOne() (net.Conn, error) {
+	if l.looped != nil && l.settings.Load().OnLoops {
+		return l.looped.Accept()
+	}
+	return l.net.Accept()
+}
+
+// host makes a connection one that goroutines can use, if it is one for the loops.
+func (l *Listener) host(c *wire.Conn) {
+	if l.looped != nil {
+		l.set.env.Loops.Host(c.Conn)
 	}
 }
 
@@ -200,6 +216,7 @@ func (l *Listener) begin(raw net.Conn) {
 		l.refuse(c, c.Peer().Addr(), UntrustedProxy, nil)
 		return
 	}
+	l.host(c)
 	l.headers.Go(func() {
 		if err := l.readProxyHeader(c, s.HeaderTimeout); err != nil {
 			l.refuse(c, c.Peer().Addr(), BadProxyHeader, err)

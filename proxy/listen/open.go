@@ -240,9 +240,18 @@ func (s *Set) listen(o *Options, others []*Listener) (*Listener, error) {
 		set: s, name: o.Address, mode: o.Mode, net: ln, clients: limit.NewCounts(),
 		accepted: make(chan net.Conn), changed: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
+	if s.env.Loops != nil {
+		if l.looped, err = s.env.Loops.NewAcceptor(ln); err != nil {
+			ln.Close()
+			return nil, err
+		}
+	}
 	l.close = sync.OnceFunc(func() {
 		close(l.closed)
 		ln.Close()
+		if l.looped != nil {
+			l.looped.Close()
+		}
 	})
 	l.configure(o.Settings)
 	l.tls = &tls.Config{GetConfigForClient: l.handshakeConfig}

@@ -4,17 +4,20 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log"
 	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"sluice/internal/h1"
 	"sluice/internal/message"
+	"sluice/internal/record"
 	"sluice/internal/wire"
 	"sluice/proxy/clientio"
 	"sluice/proxy/http1"
@@ -41,6 +44,9 @@ const (
 	// A head may exceed the limit by this factor and still get an answer.
 	headSlack = 4
 
+	// handshakeTime is how long a shutdown waits for TLS handshakes.
+	handshakeTime = 5 * time.Second
+
 	// unaskedBytes is how many bytes an HTTP/2 client may send besides its requests, and
 	// besides a head that is too long.
 	unaskedBytes = 256 << 10
@@ -53,19 +59,24 @@ type server struct {
 	listener *Listener
 	settings ServerSettings
 	http     *http.Server
-	loops    Server // serves plain connections instead of http; nil where it cannot
+	loops    Server // serves HTTP/1.1 instead of http; nil where it cannot
 	stopped  chan struct{}
 	stop     func()
+	hurried  context.Context // ends when handshakes must not take longer
+	hurry    context.CancelFunc
 	ended    chan struct{}  // closed when no more connections come
+	forHTTP  chan net.Conn  // connections that http serves; closed when no more come
+	securing sync.WaitGroup // TLS handshakes of connections that may be for the loops
 	unused   sync.Map       // of net.Conn: those without a request yet
 	starting sync.WaitGroup // the same, to wait for
 }
 
 func newServer(set *Set, l *Listener, s ServerSettings) *server {
-	v := &server{set: set, listener: l, settings: s, stopped: make(chan struct{}), ended: make(chan struct{})}
+	v := &server{set: set, listener: l, settings: s, stopped: make(chan struct{}), ended: make(chan struct{}), forHTTP: make(chan net.Conn)}
+	v.hurried, v.hurry = context.WithCancel(context.Background())
 	v.stop = sync.OnceFunc(func() { close(v.stopped) })
-	if s.OnLoops && set.env.OnLoops != nil {
-		v.loops = set.env.OnLoops(v.onLoops())
+	if s.OnLoops && set.env.Loops != nil {
+		v.loops = set.env.Loops.NewServer(v.onLoops())
 	}
 	stream, window := bufferSize(clientio.StreamBuffer, streamsInMemory), bufferSize(connectionBuffer, connectionsInMemory)
 	v.http = &http.Server{
@@ -96,21 +107,70 @@ func newServer(set *Set, l *Listener, s ServerSettings) *server {
 	return v
 }
 
-// Accept, Close and Addr make the server a net.Listener for net/http. Accept gives plain
-// connections to the loops, where there are any.
-func (v *server) Accept() (net.Conn, error) {
+// distribute gives connections to the loops, where there are any, and to net/http, until the
+// server is stopped.
+func (v *server) distribute() {
+	defer close(v.forHTTP)
+	defer v.securing.Wait()
 	for {
 		select {
 		case c := <-v.listener.accepted:
-			if plain, ok := c.(*wire.Conn); ok && v.loops != nil {
-				v.loops.Serve(clientio.NewConn(plain, v.set.heads))
-				continue
-			}
-			return c, nil
+			v.begin(c)
 		case <-v.stopped:
-			return nil, net.ErrClosed
+			return
 		}
 	}
+}
+
+// begin serves a connection.
+func (v *server) begin(c net.Conn) {
+	plain, ok := c.(*wire.Conn)
+	if ok && v.loops != nil && v.loops.Serve(clientio.NewConn(plain, v.set.heads)) {
+		return
+	}
+	v.listener.host(wire.Of(c))
+	if t, ok := c.(*tls.Conn); ok && v.loops != nil {
+		v.securing.Go(func() { v.secure(t) })
+		return
+	}
+	v.forHTTP <- c
+}
+
+// secure makes the TLS handshake of a connection, which belongs to the loops if the client
+// speaks HTTP/1.1 and they can protect its records.
+func (v *server) secure(t *tls.Conn) {
+	wire.Of(t).OneRecord(true)
+	t.SetDeadline(time.Now().Add(v.settings.HeaderTimeout))
+	if err := t.HandshakeContext(v.hurried); err != nil {
+		serverLog{v.set.env.Log}.Write(fmt.Appendf(nil, "TLS handshake error from %s: %v", t.RemoteAddr(), err))
+		wire.Of(t).Close()
+		return
+	}
+	t.SetDeadline(time.Time{})
+	w := wire.Of(t)
+	w.OneRecord(false)
+	if v.multiplexed(t) {
+		v.forHTTP <- t
+		return
+	}
+	about := t.ConnectionState()
+	state, ok := record.TakeFresh(t)
+	if !ok {
+		v.forHTTP <- t
+		return
+	}
+	c := record.NewConn(w, &about, &state, w.TakeAhead())
+	if !v.loops.Serve(clientio.NewConn(c, v.set.heads)) {
+		c.Close()
+	}
+}
+
+// Accept, Close and Addr make the server a net.Listener for net/http.
+func (v *server) Accept() (net.Conn, error) {
+	if c, ok := <-v.forHTTP; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
 }
 
 func (v *server) Close() error { v.stop(); return nil }
@@ -140,6 +200,7 @@ func bufferSize(size, number int) int {
 // run serves connections until the server is shut down.
 func (v *server) run() {
 	defer close(v.ended)
+	go v.distribute()
 	if err := v.http.Serve(v); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		v.set.env.Log().Error().Err(err).Str("listener", v.listener.name).Msg("server failed")
 	}
@@ -181,7 +242,7 @@ func (v *server) connState(unasked, window int64) func(net.Conn, http.ConnState)
 
 // multiplexed reports whether c, whose TLS handshake is done, carries HTTP/2.
 func (v *server) multiplexed(c net.Conn) bool {
-	t, ok := c.(*tls.Conn)
+	t, ok := c.(interface{ ConnectionState() tls.ConnectionState })
 	return ok && v.settings.HTTP2 && t.ConnectionState().NegotiatedProtocol == "h2"
 }
 
@@ -197,7 +258,11 @@ func (v *server) started(c net.Conn) {
 // drops connections whose first request is on its way.
 func (v *server) drain(ctx context.Context, hurry <-chan struct{}) {
 	v.stop()
-	<-v.ended
+	select {
+	case <-v.ended:
+	case <-hurry:
+	case <-ctx.Done():
+	}
 	v.http.SetKeepAlivesEnabled(false)
 	started := make(chan struct{})
 	go func() { // ends with the connections
@@ -219,6 +284,10 @@ func (v *server) drain(ctx context.Context, hurry <-chan struct{}) {
 // When ctx ends, it cuts those that are left.
 func (v *server) shutdown(ctx context.Context) {
 	v.stop()
+	inTime := time.AfterFunc(handshakeTime, v.hurry)
+	defer inTime.Stop()
+	defer context.AfterFunc(ctx, v.hurry)()
+	defer v.hurry()
 	var both sync.WaitGroup
 	defer both.Wait()
 	if v.loops != nil {

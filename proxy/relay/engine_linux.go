@@ -58,6 +58,12 @@ func (e *Engine) Join(s Session) {
 	e.portable.Join(s)
 }
 
+// JoinOn takes a session over whose sockets are in the epoll set of a loop, which it is called
+// on: number is its place among [Engine.Loops]. The session's sides have no connections.
+func (e *Engine) JoinOn(number int, s Session, client, backend Socket) {
+	e.loops.JoinOn(number, &s, client, backend)
+}
+
 // End ends the sessions that match, each at a random moment within spread, and returns
 // their number. Match may be called by loops, and must not block.
 func (e *Engine) End(match func(View) bool, how Ending, spread time.Duration) int {

@@ -13,6 +13,7 @@ import "sluice/proxy/relay/core"
 // What sessions are made of, and what is reported of them: see package core.
 type (
 	Session = core.Session
+	Socket  = core.Socket
 	View    = core.View
 	Report  = core.Report
 	Sink    = core.Sink

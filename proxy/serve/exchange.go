@@ -49,6 +49,7 @@ type exchange struct {
 
 	selfAnswered bool // the answer is the gateway's own
 	completed    bool // the handler did not panic
+	counted      bool // the listener's rate has counted the request
 	unlogged     bool // no record is written
 	shortage     bool // it failed by a shortage, which is logged elsewhere
 	record       telemetry.Request

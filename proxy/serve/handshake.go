@@ -45,7 +45,13 @@ func (x *exchange) handshake(path string) {
 	ctx, cancel := x.handshakeContext()
 	defer cancel(nil)
 	x.prepare(q, path)
-	up, err := x.reach(ctx, q) // 6 and 7
+	x.offer(ctx, q, seat, x.attempts(x.chooseTarget(), backend.Sessions))
+}
+
+// offer offers the handshake to one endpoint after the other, and makes it a session or
+// answers.
+func (x *exchange) offer(ctx context.Context, q *upgrade.Request, seat *seat, a *attempts) {
+	up, err := x.reach(ctx, q, a) // 6 and 7
 	if err != nil {
 		x.failHandshake(ctx, err)
 		return
@@ -77,11 +83,15 @@ func (x *exchange) check() (*upgrade.Request, *upgrade.Refusal) {
 	if refusal != nil {
 		return nil, refusal
 	}
-	site := upgrade.Site{Host: x.origin.Host, Port: x.origin.ProxyPort, Secure: x.overTLS()}
-	if refusal := x.service.Policy.Apply(q, site); refusal != nil {
+	if refusal := x.service.Policy.Apply(q, x.site()); refusal != nil {
 		return nil, refusal
 	}
 	return q, nil
+}
+
+// site returns what the client has connected to.
+func (x *exchange) site() upgrade.Site {
+	return upgrade.Site{Host: x.origin.Host, Port: x.origin.ProxyPort, Secure: x.overTLS()}
 }
 
 // prepare makes the handshake the one for the backend, with that path.
@@ -161,9 +171,8 @@ func (u *upstream) take() (*backend.Lease, net.Conn) {
 
 // reach offers the handshake to an endpoint, and to the next one where one does not
 // begin to answer. The caller must release what it returns.
-func (x *exchange) reach(ctx context.Context, q *upgrade.Request) (up *upstream, err error) {
-	t := x.chooseTarget()
-	a := x.attempts(t, backend.Sessions)
+func (x *exchange) reach(ctx context.Context, q *upgrade.Request, a *attempts) (up *upstream, err error) {
+	t := a.target
 	r, err := a.run(ctx, func(l *backend.Lease) attemptResult {
 		x.noteEndpoint(l)
 		conn, answer, err := offerInTime(ctx, t.TryTimeout, l, q)

@@ -3,7 +3,6 @@ package serve
 import (
 	"errors"
 	"strings"
-	"time"
 
 	"sluice/internal/h1"
 	"sluice/internal/header"
@@ -25,17 +24,21 @@ type looped struct {
 	failed   bool // the request has its room, and has passed the stages
 	result   forward.Result
 	lost     bool // another endpoint may be asked
+	offer    *offer
 }
 
 // Forward reports whether an event loop can forward the request by itself. Then it has an
 // endpoint, and the loop has to call Done, Fail or Abandon. Otherwise nothing has happened.
 func (x *exchange) Forward() bool {
 	r := &x.r
-	if r.ContentLength != 0 || r.Chunked || !r.ProtoAtLeast(1, 1) || !x.passesStages() || upgrade.Wanted(r) {
+	if !r.ProtoAtLeast(1, 1) || !x.passesStages() {
 		return false
 	}
-	path, ok := x.findForwarding()
-	if !ok {
+	if upgrade.Wanted(r) {
+		return x.offers()
+	}
+	path, ok := x.findForwarding(false)
+	if most := x.MaxBody(); !ok || most > 0 && r.ContentLength > most {
 		return false
 	}
 	if short, _ := x.takeRoom(); short != 0 {
@@ -55,7 +58,7 @@ func (x *exchange) Forward() bool {
 // passesStages reports whether the request passes the stages that answer nothing then.
 func (x *exchange) passesStages() bool {
 	r := &x.r
-	if _, wrong := forward.Screen(r, x.settings.MaxHeader); wrong != "" || r.RequestURI == "*" || r.TLS != nil {
+	if _, wrong := forward.Screen(r, x.settings.MaxHeader); wrong != "" || r.RequestURI == "*" || x.misdirected() {
 		return false
 	}
 	return (x.snap.Store == nil || !strings.HasPrefix(r.Path, "/.well-known/")) && (!x.settings.RedirectHTTPS || x.overTLS())
@@ -63,13 +66,16 @@ func (x *exchange) passesStages() bool {
 
 // findForwarding finds the route, and returns the path for its backend. It is false unless
 // all that the route does is to forward.
-func (x *exchange) findForwarding() (path string, ok bool) {
+func (x *exchange) findForwarding(websocket bool) (path string, ok bool) {
 	var err error
-	if x.matched, _, err = RouteRequest(&x.r, false); err != nil {
+	if x.matched, _, err = RouteRequest(&x.r, websocket); err != nil {
 		return "", false
 	}
 	m, miss := x.snap.Routes.Match(&x.matched)
-	if miss != 0 || len(m.Value.Targets) != 1 || m.Value.Compress != nil || m.Value.CORS != nil || m.Value.Mirror != nil || x.r.Header.Has(header.MaxForwards) {
+	if miss != 0 || len(m.Value.Targets) != 1 {
+		return "", false
+	}
+	if !websocket && (m.Value.Compress != nil || m.Value.CORS != nil || m.Value.Mirror != nil || x.r.Header.Has(header.MaxForwards)) {
 		return "", false
 	}
 	x.service, x.rest = m.Value, m.Rest
@@ -78,17 +84,11 @@ func (x *exchange) findForwarding() (path string, ok bool) {
 
 // lease takes an endpoint that the loop can ask.
 func (x *exchange) lease(path string) bool {
-	t := x.service.Targets[0].Target
-	a := x.attempts(t, backend.Requests)
-	lease := t.Pool.TryAcquire(a.need, &a.tried)
-	if lease == nil {
+	if !x.acquire(backend.Requests) {
 		return false
 	}
-	if !lease.Dialer().Plain().IsValid() {
-		lease.Release()
-		return false
-	}
-	x.looped = looped{target: t, attempts: a, lease: lease, out: x.outgoing(lease, path)}
+	t, a, lease := x.looped.target, x.looped.attempts, x.looped.lease
+	x.looped.out = x.outgoing(lease, path)
 	if isRepeatable(&x.r) && t.TryTimeout > 0 && !lease.Final() {
 		x.looped.out.Response = min(x.looped.out.Response, t.TryTimeout)
 	}
@@ -98,27 +98,69 @@ func (x *exchange) lease(path string) bool {
 	return true
 }
 
+// acquire takes an endpoint that the loop can connect to.
+func (x *exchange) acquire(k backend.Kind) bool {
+	t := x.service.Targets[0].Target
+	a := x.attempts(t, k)
+	lease := t.Pool.TryAcquire(a.need, &a.tried)
+	if lease == nil {
+		return false
+	}
+	if !lease.Dialer().Plain().IsValid() {
+		lease.Release()
+		return false
+	}
+	x.looped = looped{target: t, attempts: a, lease: lease}
+	return true
+}
+
 // Dialer returns what stands for the endpoint.
 func (x *exchange) Dialer() *dial.Dialer { return x.looped.lease.Dialer() }
 
-// Timeouts returns how long the endpoint may take to begin its answer, and how long it may
-// be silent then. 0 means no limit.
-func (x *exchange) Timeouts() (response, silence time.Duration) {
-	return x.looped.out.Response, x.looped.out.Silence
+// Timeouts returns how long the endpoint may take.
+func (x *exchange) Timeouts() http1.Timeouts {
+	if o := x.looped.offer; o != nil {
+		return http1.Timeouts{Total: x.service.HandshakeTimeout, Response: o.tryTime, Silence: upgrade.MaxRefusalTime}
+	}
+	return http1.Timeouts{Response: x.looped.out.Response, Silence: x.looped.out.Silence}
 }
 
 // MinRate returns how many bytes a second the client must take at least. 0 means any.
 func (x *exchange) MinRate() float64 { return x.service.MinRate }
 
 // AppendHead appends the head of the request for the endpoint.
-func (x *exchange) AppendHead(b []byte) []byte { return x.looped.out.AppendHead(b, &x.r) }
+func (x *exchange) AppendHead(b []byte) []byte {
+	if o := x.looped.offer; o != nil {
+		o.key = upgrade.NewKey()
+		return o.request.AppendOffer(b, o.key)
+	}
+	return x.looped.out.AppendHead(b, &x.r)
+}
+
+// MaxBody returns how many bytes the request's body may have; 0 means any number.
+func (x *exchange) MaxBody() int64 {
+	if x.service == nil {
+		return 0
+	}
+	return x.service.Forward.MaxBody
+}
+
+// Repeatable reports whether the request may be sent twice.
+func (x *exchange) Repeatable() bool { return isRepeatable(&x.r) }
+
+// EditRequestTrailer makes the trailer section of the request that for the endpoint.
+func (x *exchange) EditRequestTrailer(h *header.Fields) { x.looped.out.EditRequestTrailer(h) }
 
 // Method returns the method of the request.
 func (x *exchange) Method() string { return x.r.Method }
 
 // EditAnswer makes the head of an answer that for the client.
 func (x *exchange) EditAnswer(h *h1.Head) {
-	x.looped.out.EditAnswer(&h.Fields, h.Minor)
+	if x.looped.offer == nil {
+		x.looped.out.EditAnswer(&h.Fields, h.Minor)
+	} else {
+		x.editRefusal(h)
+	}
 	names := x.editResponseHeader(&h.Fields, h.Status)
 	if !h.Fields.Has(header.Date) && !names.Has("Date") {
 		h.Fields.Add(header.Date, x.server.date.now())
@@ -131,16 +173,15 @@ func (x *exchange) EditInformational(h *header.Fields) { x.looped.out.EditInform
 // EditTrailer makes the trailer section of the answer that for the client.
 func (x *exchange) EditTrailer(h *header.Fields) { x.looped.out.EditTrailer(h) }
 
-// Done ends the exchange: the answer has been sent, or was cut by err. ByClient says that
-// err is the client's.
-func (x *exchange) Done(status int, out int64, err error, byClient bool) {
-	result := forward.Result{Status: status, Out: out}
-	if err != nil {
-		failed := &forward.Error{Client: byClient, Stage: "reading the answer", Err: err}
+// Done ends the exchange: the answer has been sent, or was cut.
+func (x *exchange) Done(r http1.Result) {
+	result := forward.Result{Status: r.Status, In: r.In, Out: r.Out}
+	if r.Err != nil {
+		failed := &forward.Error{Client: r.ByClient, Stage: "reading the answer", Err: r.Err}
 		switch {
-		case byClient:
+		case r.ByClient:
 			failed.Stage = "writing the answer"
-		case errors.Is(err, http1.ErrSilent):
+		case errors.Is(r.Err, http1.ErrSilent):
 			failed.Err = forward.Silent(x.looped.out.Silence)
 		}
 		result.Err = failed
@@ -165,24 +206,34 @@ func (x *exchange) finish(result *forward.Result) {
 		k.lease.Report(&k.attempts.tried, r.err)
 	}
 	k.lease.Release()
+	x.endOffer()
 	x.giveRoom()
-	x.record.Status, x.record.Out = result.Status, result.Out
+	x.record.Status, x.record.In, x.record.Out = result.Status, result.In, result.Out
 	x.log()
 }
 
 // Fail notes that the endpoint has failed before it answered. Serve has to be called next.
-// Unreached says that nothing was sent, because there was no connection.
-func (x *exchange) Fail(err error, unreached bool) {
+func (x *exchange) Fail(err error, when http1.Stage, in int64) {
 	k := &x.looped
 	k.failed = true
+	x.record.In = in
+	if k.offer != nil {
+		x.failOffer(err, when)
+		return
+	}
 	wrong := &forward.Error{Stage: "sending the request", Err: err}
 	switch {
-	case unreached:
+	case when == http1.Connecting:
 		wrong.Err = k.lease.Dialer().Failure(err)
+	case when == http1.Receiving:
+		wrong.Client, wrong.Stage = true, "reading the request's body"
+		if errors.Is(err, http1.ErrTooLarge) {
+			wrong.Err = forward.ErrTooLarge
+		}
 	case errors.Is(err, http1.ErrSlow):
 		wrong.Stage, wrong.Err = "waiting for the answer", forward.SlowAnswer(k.out.Response)
 	}
-	k.result = forward.Result{Err: wrong}
+	k.result = forward.Result{In: in, Err: wrong}
 	r := k.target.judge(&k.result, isRepeatable(&x.r))
 	if k.lost = r.status == lost; k.lost {
 		k.lease.Fail(&k.attempts.tried, r.err)
@@ -197,6 +248,10 @@ func (x *exchange) Fail(err error, unreached bool) {
 // goOn is what run does after Fail.
 func (x *exchange) goOn() {
 	k := &x.looped
+	if k.offer != nil {
+		x.goOnOffering()
+		return
+	}
 	x.out.SetRate(x.service.MinRate)
 	if k.lost {
 		x.forwardTo(k.target, k.attempts, k.out.Path)

@@ -29,10 +29,15 @@ type Env struct {
 	Stopping  context.Context // ends when the shutdown begins
 }
 
+// JoinOn makes an engine take over a session whose sockets are on its loops: see
+// [relay.Engine].
+type JoinOn func(loop int, s relay.Session, client, backend relay.Socket)
+
 // Server serves the requests of all listeners and owns the sessions that come of them.
 type Server struct {
 	Env
 	Copies *Budget // of requests to mirrors
+	JoinOn JoinOn  // nil where no loops serve clients
 	engine *relay.Engine
 	date   date
 

@@ -8,6 +8,7 @@ import (
 	"sluice/proxy/backend"
 	"sluice/proxy/listen"
 	"sluice/proxy/relay"
+	"sluice/upgrade"
 )
 
 // sessionRefs is what a session has to give back when it ends. There is one for each
@@ -28,31 +29,34 @@ func EndpointOf(v relay.View) (backend, endpoint string) {
 // connections.
 func (x *exchange) join(seat *seat, up *upstream, client wire.Side) {
 	defer closeOnPanic(client.Conn) // net/http does not close it any more
-	record := telemetry.Session{Exchange: x.record.Exchange, Subprotocol: up.answer.Protocol, Deflate: up.answer.Deflate()}
-	record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
-	if x.snap.AccessLog {
-		record.LogOpened(&x.snap.Log)
-	}
 	for _, c := range [...]net.Conn{client.Conn, up.conn} {
 		if err := wire.Tune(c, x.service.KeepAlive, x.service.UserTimeout); err != nil {
 			x.snap.Log.Debug().Err(err).Str("id", x.record.ID).Msg("'keepalive' or 'user_timeout' could not be set")
 		}
 	}
-	note := string(record.Pack())
-	permit := listen.TakePermit(client.Conn)
-	count := seat.take()
 	lease, conn := up.take()
-	x.server.engine.Join(relay.Session{
+	s := x.session(seat, lease, up.answer, listen.TakePermit(client.Conn))
+	s.Client, s.Backend = client, wire.Side{Conn: conn, Early: up.answer.Early}
+	x.server.engine.Join(s)
+	x.endIfLate(lease)
+}
+
+// session returns the session that the exchange becomes, without its sides, and logs that it
+// is open. It has the seat, the lease and the permit from then on.
+func (x *exchange) session(seat *seat, lease *backend.Lease, a *upgrade.Answer, permit listen.Permit) relay.Session {
+	record := telemetry.Session{Exchange: x.record.Exchange, Subprotocol: a.Protocol, Deflate: a.Deflate()}
+	record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
+	if x.snap.AccessLog {
+		record.LogOpened(&x.snap.Log)
+	}
+	return relay.Session{
 		ID:         x.number,
 		Group:      x.service.Group,
-		Owner:      &sessionRefs{lease, count, permit},
-		Note:       note,
-		Client:     client,
-		Backend:    wire.Side{Conn: conn, Early: up.answer.Early},
-		Deflate:    up.answer.Deflate(),
+		Owner:      &sessionRefs{lease, seat.take(), permit},
+		Note:       string(record.Pack()),
+		Deflate:    a.Deflate(),
 		BadGateway: x.service.BadGateway,
-	})
-	x.endIfLate(lease)
+	}
 }
 
 func closeOnPanic(c net.Conn) {

@@ -78,16 +78,22 @@ func (x *exchange) answerServerOptions() bool {
 // the connection's certificate is for both: the client must use a connection for that
 // host (RFC 9110, section 15.5.20).
 func (x *exchange) checkHost() bool {
+	wrong := x.misdirected()
+	if wrong {
+		x.fail(http.StatusMisdirectedRequest, "This connection is for another host.", nil)
+	}
+	return !wrong
+}
+
+// misdirected reports whether the request is for another host than the certificate of its TLS
+// connection.
+func (x *exchange) misdirected() bool {
 	if x.r.TLS == nil || x.r.TLS.ServerName == "" || x.snap.Store == nil {
-		return true
+		return false
 	}
 	host, err := route.CleanHost(x.r.Host)
 	name := strings.TrimSuffix(strings.ToLower(x.r.TLS.ServerName), ".")
-	if err != nil || host == "" || host == name || x.snap.Store.Covers(name, host) {
-		return true
-	}
-	x.fail(http.StatusMisdirectedRequest, "This connection is for another host.", nil)
-	return false
+	return err == nil && host != "" && host != name && !x.snap.Store.Covers(name, host)
 }
 
 // redirectHTTPS answers a plain request with the same URL over TLS, where the listener
@@ -117,6 +123,9 @@ func (x *exchange) redirectHTTPS() bool {
 
 // limitRate holds the client to the listener's rate of requests.
 func (x *exchange) limitRate() bool {
+	if x.counted {
+		return true
+	}
 	wait, ok := x.listener.Requests().Take(x.clientKey(), x.started)
 	if !ok {
 		x.answer.Header().Set("Retry-After", retryAfter(wait))

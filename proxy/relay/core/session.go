@@ -8,6 +8,7 @@ import (
 
 	"sluice/internal/clock"
 	"sluice/internal/frame"
+	"sluice/internal/record"
 	"sluice/internal/wire"
 )
 
@@ -29,6 +30,15 @@ type Session struct {
 	Client, Backend wire.Side
 	Deflate         bool          // permessage-deflate was negotiated (RFC 7692)
 	BadGateway      ws.StatusCode // what the client gets when the backend is lost; 0 means 1014
+}
+
+// A Socket is a connected socket that an event loop has in its epoll set, and what was read
+// from it and not used.
+type Socket struct {
+	FD     int32
+	Early  []byte        // in plain
+	Unread []byte        // as it came: with TLS, the beginning of a record
+	State  *record.State // of TLS; nil without. It is the receiver's
 }
 
 // A View is the state of a session at one moment.

@@ -79,6 +79,26 @@ func (e *Engine) Join(s *core.Session) (why string) {
 	return ""
 }
 
+// JoinOn takes a session over whose sockets are in the epoll set of a loop, which it is called
+// on: number is its place among [Engine.Loops]. The session's sides have no connections.
+func (e *Engine) JoinOn(number int, s *core.Session, client, backend core.Socket) {
+	l := e.loops[number]
+	l.Loop.Join()
+	l.open.Add(1)
+	s.Group.SessionJoined()
+	o := &handover{session: s, watched: true}
+	for side, from := range [...]core.Socket{core.Client: client, core.Backend: backend} {
+		d := &o.sides[side]
+		d.fd, d.early, d.unread = from.FD, from.Early, from.Unread
+		if from.State != nil {
+			d.hasTLS, d.state = true, *from.State
+			from.State.Wipe()
+			e.takenOver.Add(1)
+		}
+	}
+	l.start(o)
+}
+
 // End ends the sessions that match, each at a random moment within spread, and returns
 // their number. The loops call match and wait for it.
 func (e *Engine) End(match func(core.View) bool, how core.Ending, spread time.Duration) (n int) {

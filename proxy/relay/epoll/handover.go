@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/loop"
 	"sluice/internal/record"
 	"sluice/internal/wire"
 	"sluice/proxy/relay/core"
@@ -17,6 +18,7 @@ import (
 type handover struct {
 	session *core.Session
 	sides   [2]detachedSide // by Side
+	watched bool            // the sockets are in the epoll set of the loop
 }
 
 // detachedSide is what a loop takes over of one side. It owns the descriptor and the
@@ -91,6 +93,11 @@ func (o *handover) detach() (why string) {
 		}
 		d := &o.sides[side]
 		d.fd, d.early, d.unread = int32(fd), s.Early, unread
+		if t, ok := s.Conn.(*record.Conn); ok {
+			var early, partial []byte
+			d.state, early, partial = t.Release()
+			d.hasTLS, d.early, d.unread = true, append(d.early, early...), append(partial, unread...)
+		}
 	}
 	return ""
 }
@@ -113,7 +120,7 @@ func onSocket(c net.Conn) bool {
 		return false
 	}
 	switch w.Conn.(type) {
-	case *net.TCPConn, *net.UnixConn:
+	case *net.TCPConn, *net.UnixConn, *loop.TCPConn, *loop.Conn:
 		return true
 	}
 	return false

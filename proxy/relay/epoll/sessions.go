@@ -92,6 +92,9 @@ func (l *loopSessions) start(o *handover) {
 	for side := range h.sockets {
 		s, from := &h.sockets[side], &o.sides[side]
 		s.fd, s.tlsCell = from.fd, noTLS
+		if o.watched {
+			s.state |= watched
+		}
 		if from.hasTLS {
 			s.tlsCell = l.tls.Add(&from.state)
 		}

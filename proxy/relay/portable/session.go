@@ -1,7 +1,6 @@
 package portable
 
 import (
-	"crypto/tls"
 	"net"
 	"sync"
 	"time"
@@ -189,7 +188,7 @@ func (s *session) readEnded(side core.Side, err error) {
 // connection below TLS, because TLS would send close_notify. It is called with the lock
 // held.
 func (s *session) connToClose(side core.Side) net.Conn {
-	if t, ok := s.conns[side].(*tls.Conn); ok && s.alerted[side] {
+	if t, ok := s.conns[side].(interface{ NetConn() net.Conn }); ok && s.alerted[side] {
 		return t.NetConn()
 	}
 	return s.conns[side]
