@@ -25,7 +25,7 @@ var layers = map[string][]string{
 		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/upgrade",
 		"sluice/proxy/http1", "sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/translate",
 		"sluice/proxy/backend", "sluice/proxy/compress", "sluice/proxy/relay",
-		"sluice/internal/cookie", "sluice/internal/header", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/telemetry", "github.com/rs/zerolog",
+		"sluice/internal/cookie", "sluice/internal/header", "sluice/internal/limit", "sluice/internal/loop", "sluice/internal/message", "sluice/internal/telemetry", "github.com/rs/zerolog",
 	},
 	"proxy/translate": {
 		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/tlsconf/certfile", "sluice/upgrade",
@@ -42,10 +42,13 @@ var layers = map[string][]string{
 		"github.com/gobwas/ws", "github.com/rs/zerolog",
 	},
 	"proxy/listen": {
-		"sluice/proxy/clientio", "sluice/proxy/http1", "sluice/internal/h1", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/telemetry", "sluice/internal/wire",
+		"sluice/proxy/clientio", "sluice/proxy/http1", "sluice/internal/h1", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/record", "sluice/internal/telemetry", "sluice/internal/wire",
 		"github.com/pires/go-proxyproto", "github.com/rs/zerolog", "golang.org/x/sys/unix",
 	},
-	"proxy/http1": {"sluice/proxy/backend/dial", "sluice/proxy/clientio", "sluice/internal/h1", "sluice/internal/header", "sluice/internal/loop", "sluice/internal/message", "golang.org/x/sys/unix"},
+	"proxy/http1": {
+		"sluice/proxy/backend/dial", "sluice/proxy/clientio", "sluice/internal/h1", "sluice/internal/header", "sluice/internal/loop", "sluice/internal/message",
+		"sluice/internal/record", "sluice/internal/wire", "golang.org/x/sys/unix",
+	},
 	"proxy/probe": {"sluice/upgrade", "sluice/proxy/backend", "sluice/internal/header", "github.com/gobwas/ws"},
 
 	"proxy/clientio": {"sluice/internal/header", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/wire"},
@@ -71,7 +74,7 @@ var layers = map[string][]string{
 	"proxy/relay":           {"sluice/proxy/relay/core", "sluice/proxy/relay/epoll", "sluice/proxy/relay/portable", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/loop", "sluice/internal/wire"},
 	"proxy/relay/epoll":     {"sluice/proxy/relay/core", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/loop", "sluice/internal/record", "sluice/internal/wire", "golang.org/x/sys/unix"},
 	"proxy/relay/portable":  {"sluice/proxy/relay/core", "sluice/internal/clock", "sluice/internal/frame", "sluice/internal/wire"},
-	"proxy/relay/core":      {"sluice/internal/clock", "sluice/internal/frame", "sluice/internal/limit", "sluice/internal/wire", "github.com/gobwas/ws"},
+	"proxy/relay/core":      {"sluice/internal/clock", "sluice/internal/frame", "sluice/internal/limit", "sluice/internal/record", "sluice/internal/wire", "github.com/gobwas/ws"},
 	"proxy/relay/relaytest": {"sluice/proxy/relay/core", "sluice/proxy/relay/frametest", "sluice/internal/wire", "sluice/internal/wstest", "github.com/gobwas/ws"},
 	"proxy/relay/frametest": {"sluice/internal/wstest", "github.com/gobwas/ws"},
 
@@ -106,7 +109,7 @@ var layers = map[string][]string{
 }
 
 // inTests is what the tests of any package may import besides.
-var inTests = []string{"sluice/internal/clock", "sluice/internal/wire", "sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http/httpguts", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
+var inTests = []string{"sluice/internal/clock", "sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http/httpguts", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
 
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()

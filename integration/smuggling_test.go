@@ -61,7 +61,8 @@ func summed(trailers ...string) string {
 const inner = "GET /@/smuggled HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
 
 // framing is every case in which two servers may see another end of a request. Behind chunks,
-// and behind HTTP/1.0, the connection always ends (docs/adr/0008-one-canonical-request.md).
+// and behind HTTP/1.0, the connection always ends (docs/adr/0008-one-canonical-request.md), but
+// for good chunks that the loops have read: they read them more strictly than net/http.
 func framing() []hostile {
 	const te = "Transfer-Encoding: chunked"
 	const end = "0\r\n\r\n"
@@ -426,7 +427,7 @@ func (c *hostile) check(t *testing.T, b *recorder, target wstest.Target, id stri
 	switch {
 	case len(replies) > 2:
 		t.Errorf("%d answers to two requests", len(replies))
-	case len(replies) == 2 && c.closes:
+	case len(replies) == 2 && c.closes && !(httpEngine() == "loops" && c.refuse == 0 && !c.either):
 		t.Error("the connection lived on")
 	case len(replies) == 2:
 		want = append(want, canonical("GET "+id+"marker HTTP/1.1", []string{"Host: gateway.test"}, "", nil))

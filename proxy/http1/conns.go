@@ -126,6 +126,13 @@ func (l *loopConns) setTimer(p *slot, c *conn) {
 	}
 }
 
+// setTimerOf is setTimer for a connection, if it still waits.
+func (l *loopConns) setTimerOf(c *conn) {
+	if p, _, ok := l.slots.At(c.slot); ok && c.forward != nil {
+		l.setTimer(p, c)
+	}
+}
+
 // BatchDone frees the slots of connections that are closed.
 func (l *loopConns) BatchDone() {
 	if n := l.slots.FreeRetired(); n > 0 {

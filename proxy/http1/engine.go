@@ -15,8 +15,14 @@ type Engine struct{ loops []*loopConns }
 // New returns an engine on loops on which nothing runs yet.
 func New(loops []*loop.Loop) *Engine {
 	e := new(Engine)
+	var all []*upstreams
 	for i, l := range loops {
 		e.loops = append(e.loops, newLoopConns(l, i))
+		all = append(all, e.loops[i].upstreams)
+	}
+	sets := new(idleSets)
+	for _, u := range all {
+		u.sets, u.all = sets, all
 	}
 	return e
 }

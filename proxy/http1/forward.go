@@ -487,6 +487,9 @@ func (l *loopConns) forwardDue(p *slot, c *conn) {
 		l.failForward(c, fmt.Errorf("no connection within %v: %w", f.x.Dialer().Spec().Timeout, errTimeout{}), Connecting)
 	case f.request.waiting:
 		l.chargeBody(p, c)
+	case f.status == 0 && f.request.read > 0 && f.up.moved():
+		f.since = l.Now() // it takes the body slowly
+		l.setTimer(p, c)
 	case f.status == 0:
 		l.failForward(c, ErrSlow, max(f.stage(), Asking))
 	default:

@@ -15,18 +15,15 @@ import (
 	"sluice/proxy/backend/dial"
 )
 
-const (
-	idlePerEndpoint = 64                      // connections that a loop keeps without a request
-	idleTime        = int64(60 * time.Second) // for which it keeps them
-)
-
 // upstreams is the connections of one loop to endpoints, and the loop's [loop.Handler] for
 // them.
 type upstreams struct {
 	*loop.Loop
 	clients *loopConns
 	slots   loop.Slots[upstreamSlot, upstreamRefs, *upstreamSlot]
-	idle    map[*dial.Dialer][]*upstream // the one that was used last is the last one
+	idle    map[*dial.Dialer]*idleSet
+	sets    *idleSets    // the engine's
+	all     []*upstreams // of the engine, by number of the loop
 }
 
 // upstreamSlot is the part of a connection without pointers.
@@ -50,6 +47,7 @@ type upstream struct {
 	closes     bool   // the endpoint closes it after its answer
 	ended      bool   // the end of the stream has come, behind what is to be read
 	out        []byte // waits to be sent
+	taken      uint64 // bytes that the endpoint had acknowledged at the last look
 	kept       []byte // came, and needs more bytes after it
 }
 
@@ -71,13 +69,12 @@ func (u *upstreams) take(d *dial.Dialer, fresh bool) (*upstream, error) {
 	if fresh {
 		return u.connect(d)
 	}
-	for idle := u.idle[d]; len(idle) > 0; idle = u.idle[d] {
-		up := idle[len(idle)-1]
-		u.idle[d] = idle[:len(idle)-1]
-		if up.quiet() {
-			return up, nil
-		}
-		u.close(up)
+	set := u.idleOf(d)
+	if up := u.pop(set); up != nil {
+		return up, nil
+	}
+	if other := set.counts.other(u.clients.number); other >= 0 {
+		return u.borrow(d, u.all[other]), nil
 	}
 	return u.connect(d)
 }
@@ -99,30 +96,50 @@ var connectOptions = [...]struct{ level, name, value int }{
 	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9},
 }
 
+// add adds a connection that is not open yet.
+func (u *upstreams) add(d *dial.Dialer) *upstream {
+	p, r := u.slots.Alloc()
+	up := &upstream{slot: p, dialer: d, fd: -1, connecting: true}
+	r.up = up
+	u.Join()
+	d.Connecting()
+	return up
+}
+
 // connect opens a connection.
 func (u *upstreams) connect(d *dial.Dialer) (*upstream, error) {
-	family, address := socketAddress(d.Plain())
+	up := u.add(d)
+	if err := u.open(up); err != nil {
+		u.close(up)
+		return nil, err
+	}
+	return up, nil
+}
+
+// open begins to open a connection. After an error it has to be closed.
+func (u *upstreams) open(up *upstream) error {
+	family, address := socketAddress(up.dialer.Plain())
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, syscallError("socket", err)
+		return syscallError("socket", err)
 	}
+	up.fd = int32(fd)
 	for _, o := range connectOptions {
 		unix.SetsockoptInt(fd, o.level, o.name, o.value) // best effort
 	}
 	if err = unix.Connect(fd, address); err != nil && err != unix.EINPROGRESS {
-		unix.Close(fd)
-		return nil, syscallError("connect", err)
+		return syscallError("connect", err)
 	}
-	p, r := u.slots.Alloc()
-	up := &upstream{slot: p, dialer: d, fd: int32(fd), connecting: err != nil}
-	r.up = up
-	u.Join()
-	d.Connecting()
-	if err := u.Control(unix.EPOLL_CTL_ADD, up.fd, &p.Entry, 0, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
-		u.close(up)
-		return nil, syscallError("epoll_ctl", err)
+	up.connecting = err != nil
+	return u.watch(up)
+}
+
+// watch makes epoll report what happens to a connection.
+func (u *upstreams) watch(up *upstream) error {
+	if err := u.Control(unix.EPOLL_CTL_ADD, up.fd, &up.slot.Entry, 0, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
+		return syscallError("epoll_ctl", err)
 	}
-	return up, nil
+	return nil
 }
 
 func socketAddress(a netip.AddrPort) (family int, address unix.Sockaddr) {
@@ -194,8 +211,8 @@ func (u *upstreams) Ready(id loop.SlotID, _ uint8, events uint32) {
 	}
 }
 
-// connected finishes the opening of a connection. It is false if that has failed, or is not
-// done.
+// connected finishes the opening of a connection, and goes on with its request. It is false if
+// that has failed, or is not done, or the request is over.
 func (u *upstreams) connected(up *upstream, events uint32) bool {
 	if events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) == 0 {
 		return false
@@ -208,8 +225,35 @@ func (u *upstreams) connected(up *upstream, events uint32) bool {
 		u.clients.failForward(up.conn, syscallError("connect", err), Connecting)
 		return false
 	}
+	c := up.conn
+	u.ready(up)
+	return up.conn == c
+}
+
+// ready sends what waits for a connection that is open now.
+func (u *upstreams) ready(up *upstream) {
+	c := up.conn
 	up.connecting = false
-	up.conn.forward.since = u.Now()
+	c.forward.since = u.Now()
+	if len(up.out) > 0 && !u.flush(up) {
+		return
+	}
+	if len(up.out) == 0 && !c.forward.request.over() {
+		if u.clients.sendBody(c); up.conn != c {
+			return
+		}
+	}
+	u.clients.setTimerOf(c)
+}
+
+// moved reports whether the endpoint has taken bytes since the last call. Epoll tells of room
+// only when a third of the send buffer is free.
+func (up *upstream) moved() bool {
+	info, err := unix.GetsockoptTCPInfo(int(up.fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil || info.Bytes_acked == up.taken {
+		return false
+	}
+	up.taken = info.Bytes_acked
 	return true
 }
 
@@ -274,17 +318,11 @@ func (u *upstreams) read(up *upstream) {
 // after the answer.
 func (u *upstreams) release(up *upstream, clean bool) {
 	up.conn, up.used, up.kept = nil, true, nil
-	if !clean || up.closes || up.ended || len(up.out) > 0 || len(u.idle[up.dialer]) >= idlePerEndpoint || u.Stopping() {
+	if !clean || up.closes || up.ended || len(up.out) > 0 || u.Stopping() {
 		u.close(up)
 		return
 	}
-	if u.idle == nil {
-		u.idle = make(map[*dial.Dialer][]*upstream)
-	}
-	u.idle[up.dialer] = append(u.idle[up.dialer], up)
-	if up.slot.since = u.Now(); up.slot.Timer() == 0 {
-		u.SetTimer(&up.slot.Entry, up.slot.since+idleTime)
-	}
+	u.keep(up)
 }
 
 // drop closes a connection whose request is over.
@@ -300,33 +338,13 @@ func (u *upstreams) giveAway(up *upstream) {
 	up.dialer.Release()
 }
 
-// forget takes a connection out of the idle ones.
-func (u *upstreams) forget(up *upstream) {
-	idle := u.idle[up.dialer]
-	for i, other := range idle {
-		if other == up {
-			idle = append(idle[:i], idle[i+1:]...)
-			break
-		}
-	}
-	if u.idle[up.dialer] = idle; len(idle) == 0 {
-		delete(u.idle, up.dialer)
-	}
-}
-
-// closeIdle closes the idle connections to an endpoint: it has closed one of them.
-func (u *upstreams) closeIdle(d *dial.Dialer) {
-	for _, up := range u.idle[d] {
-		u.close(up)
-	}
-	delete(u.idle, d)
-}
-
 // close closes a connection that is neither idle nor has a request.
 func (u *upstreams) close(up *upstream) {
 	u.StopTimer(&up.slot.Entry)
 	u.slots.Retire(up.slot)
-	unix.Close(int(up.fd))
+	if up.fd >= 0 {
+		unix.Close(int(up.fd))
+	}
 	up.dialer.Release()
 }
 
