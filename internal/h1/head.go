@@ -83,6 +83,9 @@ func parseField(text string) (header.Field, *Refusal) {
 
 // parseFields appends the fields in s, which ends with an empty line, to fields.
 func parseFields(fields header.Fields, s string, most int) (header.Fields, *Refusal) {
+	if fields == nil {
+		fields = make(header.Fields, 0, min(strings.Count(s, "\n"), most))
+	}
 	for {
 		text, rest, ok := line(s)
 		switch {

@@ -17,10 +17,11 @@ const (
 
 // A Need is what a caller asks an endpoint for.
 type Need struct {
-	Kind           Kind
-	Hash           uint64         // of what decides the endpoint where Balance is [Hash]; see [HashOf]
-	Sticky         uint64         // [Lease.ID] of the endpoint that the client had before; 0 for none
-	Client, Server netip.AddrPort // the two ends of the client's connection, for PROXY headers; may be zero
+	Kind   Kind
+	Hash   uint64                // of what decides the endpoint where Balance is [Hash]; see [HashOf]
+	Sticky uint64                // [Lease.ID] of the endpoint that the client had before; 0 for none
+	Client netip.AddrPort        // of the client's connection, for PROXY headers; may be zero
+	Server func() netip.AddrPort // the same of this end; nil means zero
 }
 
 // HashOf returns the hash of a text (FNV-1a). It is the same in every process.

@@ -29,7 +29,10 @@ type Lease struct {
 func (p *Pool) newLease(e *endpoint, n Need, t *Tried) *Lease {
 	l := &Lease{pool: p, endpoint: e, dialer: e.dialer, kind: n.Kind, final: p.final(t)}
 	if e.dialer.Spec().PROXY != 0 {
-		l.client = &dial.Addresses{Client: n.Client, Server: n.Server}
+		l.client = &dial.Addresses{Client: n.Client}
+		if n.Server != nil {
+			l.client.Server = n.Server()
+		}
 	}
 	return l
 }

@@ -194,7 +194,7 @@ func (x *Exchange) outgoing(ctx context.Context, r *message.Request, body *reque
 		}
 		out.Trailer = body.trailer
 	}
-	h := x.header(r)
+	h := x.header(r, make(header.Fields, 0, len(r.Header)+spareFields))
 	if host := h.Get(header.Host); host != "" {
 		out.Host = host
 		h.Del(header.Host)
@@ -206,9 +206,9 @@ func (x *Exchange) outgoing(ctx context.Context, r *message.Request, body *reque
 	return out.WithContext(ctx)
 }
 
-// header returns the header for the backend.
-func (x *Exchange) header(r *message.Request) header.Fields {
-	h := r.Header.Clone()
+// header returns the header for the backend, in the memory of scratch if it has room.
+func (x *Exchange) header(r *message.Request, scratch header.Fields) header.Fields {
+	h := append(scratch[:0], r.Header...)
 	hop.Strip(&h)
 	if r.Header.HasToken(header.TE, "trailers") {
 		h.Add(header.TE, "trailers")
@@ -222,9 +222,14 @@ func (x *Exchange) header(r *message.Request) header.Fields {
 	return h
 }
 
-// AppendHead appends the head of r as it is for the backend, over HTTP/1.1.
-func (x *Exchange) AppendHead(b []byte, r *message.Request) []byte {
-	h, host := x.header(r), r.Host
+// spareFields is how many fields the gateway adds to most requests, at most.
+const spareFields = 10
+
+// AppendHead appends the head of r as it is for the backend, over HTTP/1.1. Scratch is memory to
+// use.
+func (x *Exchange) AppendHead(b []byte, r *message.Request, scratch *header.Fields) []byte {
+	h, host := x.header(r, *scratch), r.Host
+	*scratch = h
 	if set := h.Get(header.Host); set != "" {
 		host = set
 	}

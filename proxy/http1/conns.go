@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sluice/internal/h1"
+	"sluice/internal/header"
 	"sluice/internal/loop"
 	"sluice/internal/message"
 )
@@ -23,7 +24,8 @@ type loopConns struct {
 
 	tls loop.TLSStates
 
-	request, answer, chunks, sealed []byte // memory for what is written at once
+	request, answer, chunks, sealed []byte        // memory for what is written at once
+	fields                          header.Fields // the same for header sections
 }
 
 func newLoopConns(l *loop.Loop, number int) *loopConns {

@@ -74,7 +74,7 @@ func (l *loopConns) ask(p *slot, c *conn) {
 		return
 	}
 	f.up, up.conn = up, c
-	l.request = f.x.AppendHead(l.request[:0])
+	l.request = f.x.AppendHead(l.request[:0], &l.fields)
 	if !f.request.over() && !up.connecting && len(c.ahead) > 0 { // the body may have come with the head
 		var used int
 		if l.request, used, err = f.append(l.request, c.ahead); err != nil {
@@ -115,7 +115,12 @@ func (l *loopConns) answered(c *conn, in []byte, at int) (more bool) {
 			up.keep(in, at)
 			return true
 		}
-		h, refusal := h1.ParseAnswer(in[:end], nil, f.x.Method(), answerLimits)
+		fields := l.fields[:0]
+		if f.x.Upgrades() { // the fields may belong to a session
+			fields = nil
+		}
+		h, refusal := h1.ParseAnswer(in[:end], fields, f.x.Method(), answerLimits)
+		l.fields = h.Fields
 		rest := in[end:]
 		if seen = 0; at >= 0 {
 			at += end
@@ -190,6 +195,7 @@ func (l *loopConns) beginAnswer(c *conn, h *h1.Head, rest []byte, at int) bool {
 	}
 	b := appendStatus(l.answer[:0], h.Status)
 	l.answer = append(fields.Append(b), "\r\n"...)
+	l.fields = *fields
 	return l.passBody(c, l.answer, rest, at)
 }
 

@@ -54,11 +54,11 @@ type Exchange interface {
 	Method() string       // of the request
 	Upgrades() bool       // the request is a handshake: a 101 makes the connections a session
 	Timeouts() Timeouts
-	MinRate() float64                   // bytes a second that the client takes at least; 0 means any
-	AppendHead(b []byte) []byte         // the request for the endpoint
-	EditInformational(h *header.Fields) // of an informational answer, for the client
-	EditAnswer(h *h1.Head)              // for the client
-	EditTrailer(h *header.Fields)       // of the answer, for the client
+	MinRate() float64                                   // bytes a second that the client takes at least; 0 means any
+	AppendHead(b []byte, scratch *header.Fields) []byte // the request for the endpoint; scratch is memory to use
+	EditInformational(h *header.Fields)                 // of an informational answer, for the client
+	EditAnswer(h *h1.Head)                              // for the client
+	EditTrailer(h *header.Fields)                       // of the answer, for the client
 
 	MaxBody() int64                      // bytes of the request's body; 0 means any number
 	Repeatable() bool                    // the request may be sent twice

@@ -128,13 +128,13 @@ func (x *exchange) Timeouts() http1.Timeouts {
 // MinRate returns how many bytes a second the client must take at least. 0 means any.
 func (x *exchange) MinRate() float64 { return x.service.MinRate }
 
-// AppendHead appends the head of the request for the endpoint.
-func (x *exchange) AppendHead(b []byte) []byte {
+// AppendHead appends the head of the request for the endpoint. Scratch is memory to use.
+func (x *exchange) AppendHead(b []byte, scratch *header.Fields) []byte {
 	if o := x.looped.offer; o != nil {
 		o.key = upgrade.NewKey()
 		return o.request.AppendOffer(b, o.key)
 	}
-	return x.looped.out.AppendHead(b, &x.r)
+	return x.looped.out.AppendHead(b, &x.r, scratch)
 }
 
 // MaxBody returns how many bytes the request's body may have; 0 means any number.

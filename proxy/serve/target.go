@@ -94,20 +94,25 @@ func (x *exchange) chooseTarget() *Target {
 
 // need is what the request asks a backend for.
 func (x *exchange) need(t *Target, k backend.Kind) backend.Need {
-	n := backend.Need{Kind: k, Client: x.r.Peer}
+	n := backend.Need{Kind: k, Client: x.r.Peer, Server: x.localAddress}
 	if t.HashBy != nil {
 		n.Hash = t.HashBy.hash(&x.r, x.origin.Client)
 	}
 	if x.origin.Client != n.Client.Addr() {
 		n.Client = netip.AddrPortFrom(x.origin.Client, 0)
 	}
-	if a, ok := x.conn.LocalAddr().(*net.TCPAddr); ok {
-		n.Server = a.AddrPort()
-	}
 	if t.Sticky != nil {
 		n.Sticky, _ = t.Sticky.ID(&x.r)
 	}
 	return n
+}
+
+// localAddress returns the address that the client has connected to, if it has a port.
+func (x *exchange) localAddress() netip.AddrPort {
+	if a, ok := x.conn.LocalAddr().(*net.TCPAddr); ok {
+		return a.AddrPort()
+	}
+	return netip.AddrPort{}
 }
 
 // noteEndpoint records which endpoint is asked.
