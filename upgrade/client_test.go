@@ -58,7 +58,7 @@ func TestAcceptReturnsTheConnectionAndItsEarlyBytes(t *testing.T) {
 			dial := serve(t, secure, func(c *HTTP1Client) {
 				side, err := c.Accept(&Answer{
 					Status: 101, Protocol: "v1", Extensions: "permessage-deflate",
-					Header: header.FromHTTP(http.Header{"Set-Cookie": {"a=1"}, "X-A": {"1\r\nX-B: 2"}}),
+					Header: header.Fields{{Name: "Set-Cookie", Value: "a=1"}, {Name: "X-A", Value: "1\r\nX-B: 2"}},
 				})
 				if err != nil {
 					t.Errorf("Accept: %v", err)

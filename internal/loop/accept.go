@@ -46,12 +46,12 @@ func (a *Acceptor) Close() { a.file.Close() }
 // Accept waits for a connection: a *TCPConn, or a *Conn on a unix socket.
 func (a *Acceptor) Accept() (net.Conn, error) {
 	var (
-		fd   int
-		from unix.Sockaddr
-		err  error
+		fd     int32
+		remote netip.AddrPort
+		err    error
 	)
 	if failed := a.raw.Read(func(s uintptr) bool {
-		fd, from, err = unix.Accept4(int(s), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, remote, err = accept(int(s))
 		return err != unix.EAGAIN
 	}); failed != nil {
 		return nil, net.ErrClosed
@@ -59,11 +59,10 @@ func (a *Acceptor) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("accept4", err)
 	}
-	remote := addrPort(from)
 	if !remote.IsValid() {
-		return NewConn(int32(fd), remote), nil
+		return NewConn(fd, remote), nil
 	}
-	return &TCPConn{Conn{descriptor: descriptor{fd: int32(fd)}, remote: remote}}, nil
+	return &TCPConn{Conn{descriptor: descriptor{fd: fd}, remote: remote}}, nil
 }
 
 // addrPort returns a socket address as package net does. It is invalid for a unix socket.

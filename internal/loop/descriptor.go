@@ -2,11 +2,7 @@
 
 package loop
 
-import (
-	"sync/atomic"
-
-	"golang.org/x/sys/unix"
-)
+import "sync/atomic"
 
 // descriptor is a file descriptor that one goroutine may close while others use it: it is
 // closed when the last use ends, so that none meets another file of the same number.
@@ -35,7 +31,7 @@ func (d *descriptor) acquire() bool {
 
 func (d *descriptor) release() {
 	if d.state.Add(^uint32(0)) == closedBit {
-		unix.Close(int(d.fd))
+		Close(d.fd)
 	}
 }
 
@@ -53,7 +49,7 @@ func (d *descriptor) end(taken bool) (first bool) {
 		}
 		if d.state.CompareAndSwap(s, s|bits) {
 			if s == 0 && !taken {
-				unix.Close(int(d.fd))
+				Close(d.fd)
 			}
 			return true
 		}

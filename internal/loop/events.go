@@ -22,7 +22,7 @@ func (e *Entry) eventData(side uint8) (fd, pad int32) {
 func (l *Loop) Control(op int, fd int32, e *Entry, side uint8, events uint32) error {
 	event := unix.EpollEvent{Events: events}
 	event.Fd, event.Pad = e.eventData(side)
-	return unix.EpollCtl(l.epollFd, op, int(fd), &event)
+	return control(l.epollFd, op, int(fd), &event)
 }
 
 // Again makes the loop call Ready once more, with these events, when others have had their

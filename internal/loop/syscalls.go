@@ -3,6 +3,8 @@
 package loop
 
 import (
+	"net"
+	"net/netip"
 	"syscall"
 	"unsafe"
 
@@ -35,6 +37,41 @@ func transfer(call uintptr, fd int32, b []byte, flags uintptr) (int, error) {
 			return 0, e
 		}
 	}
+}
+
+// Close is close(2) of a socket that does not linger.
+func Close(fd int32) { syscall.RawSyscall6(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0, 0, 0) }
+
+// control is epoll_ctl(2).
+func control(epoll, op, fd int, event *unix.EpollEvent) error {
+	if _, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(epoll), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(event)), 0, 0); e != 0 {
+		return e
+	}
+	return nil
+}
+
+// accept is accept4(2) of a non-blocking connection. The address is invalid for a unix socket.
+func accept(listener int) (fd int32, from netip.AddrPort, err error) {
+	var raw unix.RawSockaddrInet6
+	size := uint32(unsafe.Sizeof(raw))
+	n, _, e := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if e != 0 {
+		return -1, netip.AddrPort{}, e
+	}
+	port := raw.Port<<8 | raw.Port>>8
+	switch raw.Family {
+	case unix.AF_INET:
+		from = netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(&raw)).Addr), port)
+	case unix.AF_INET6:
+		ip := netip.AddrFrom16(raw.Addr)
+		if raw.Scope_id != 0 && !ip.Is4In6() {
+			if i, err := net.InterfaceByIndex(int(raw.Scope_id)); err == nil {
+				ip = ip.WithZone(i.Name)
+			}
+		}
+		from = netip.AddrPortFrom(ip, port)
+	}
+	return int32(n), from, nil
 }
 
 // pollEvents is epoll_wait(2) that does not wait.

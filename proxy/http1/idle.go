@@ -191,7 +191,7 @@ func (u *upstreams) borrowed(id loop.SlotID, fd int32) {
 	_, r, ok := u.slots.At(id)
 	if !ok {
 		if fd >= 0 {
-			unix.Close(int(fd))
+			loop.Close(fd)
 		}
 		return
 	}

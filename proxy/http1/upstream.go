@@ -4,14 +4,11 @@ package http1
 
 import (
 	"io"
-	"net/netip"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"sluice/internal/loop"
-	"sluice/internal/wire"
 	"sluice/proxy/backend/dial"
 )
 
@@ -87,15 +84,6 @@ func (up *upstream) quiet() bool {
 	return err == unix.EAGAIN
 }
 
-// connectOptions is how package net makes connections.
-var connectOptions = [...]struct{ level, name, value int }{
-	{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
-	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(wire.DefaultKeepAlive / time.Second)},
-	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(wire.DefaultKeepAlive / time.Second)},
-	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9},
-}
-
 // add adds a connection that is not open yet.
 func (u *upstreams) add(d *dial.Dialer) *upstream {
 	p, r := u.slots.Alloc()
@@ -118,19 +106,11 @@ func (u *upstreams) connect(d *dial.Dialer) (*upstream, error) {
 
 // open begins to open a connection. After an error it has to be closed.
 func (u *upstreams) open(up *upstream) error {
-	family, address := socketAddress(up.dialer.Plain())
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, connected, err := loop.Dial(up.dialer.Plain())
 	if err != nil {
-		return syscallError("socket", err)
+		return err
 	}
-	up.fd = int32(fd)
-	for _, o := range connectOptions {
-		unix.SetsockoptInt(fd, o.level, o.name, o.value) // best effort
-	}
-	if err = unix.Connect(fd, address); err != nil && err != unix.EINPROGRESS {
-		return syscallError("connect", err)
-	}
-	up.connecting = err != nil
+	up.fd, up.connecting = fd, !connected
 	return u.watch(up)
 }
 
@@ -140,13 +120,6 @@ func (u *upstreams) watch(up *upstream) error {
 		return syscallError("epoll_ctl", err)
 	}
 	return nil
-}
-
-func socketAddress(a netip.AddrPort) (family int, address unix.Sockaddr) {
-	if ip := a.Addr().Unmap(); ip.Is4() {
-		return unix.AF_INET, &unix.SockaddrInet4{Port: int(a.Port()), Addr: ip.As4()}
-	}
-	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
 }
 
 // syscallError returns an error of the system as package net has it.
@@ -217,13 +190,15 @@ func (u *upstreams) connected(up *upstream, events uint32) bool {
 	if events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) == 0 {
 		return false
 	}
-	errno, err := unix.GetsockoptInt(int(up.fd), unix.SOL_SOCKET, unix.SO_ERROR)
-	if err == nil && errno != 0 {
-		err = syscall.Errno(errno)
-	}
-	if err != nil {
-		u.clients.failForward(up.conn, syscallError("connect", err), Connecting)
-		return false
+	if events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		errno, err := unix.GetsockoptInt(int(up.fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		if err == nil && errno != 0 {
+			err = syscall.Errno(errno)
+		}
+		if err != nil {
+			u.clients.failForward(up.conn, syscallError("connect", err), Connecting)
+			return false
+		}
 	}
 	c := up.conn
 	u.ready(up)
@@ -343,7 +318,7 @@ func (u *upstreams) close(up *upstream) {
 	u.StopTimer(&up.slot.Entry)
 	u.slots.Retire(up.slot)
 	if up.fd >= 0 {
-		unix.Close(int(up.fd))
+		loop.Close(up.fd)
 	}
 	up.dialer.Release()
 }

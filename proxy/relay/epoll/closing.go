@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/loop"
 	"sluice/proxy/relay/core"
 )
 
@@ -67,7 +68,7 @@ func (l *loopSessions) closeSockets(h handle) {
 		if !h.writePending(core.Side(side)) {
 			l.sendCloseNotify(h, core.Side(side))
 		}
-		unix.Close(int(h.sockets[side].fd))
+		loop.Close(h.sockets[side].fd)
 		if n := h.sockets[side].tlsCell; n >= 0 {
 			l.tls.Remove(n)
 		}
