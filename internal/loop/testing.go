@@ -31,6 +31,8 @@ func (d TestDriver) Poll() (handled int) {
 			l.dispatch(e)
 		}
 	}
+	handled += len(l.again)
+	l.dispatchAgain()
 	return handled
 }
 

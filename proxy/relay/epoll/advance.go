@@ -65,7 +65,7 @@ func (l *loopSessions) watch(h handle) {
 		case !s.is(watched):
 			op = unix.EPOLL_CTL_ADD
 		}
-		if err := l.Control(op, s.fd, &h.Entry, uint8(side), uint32(want)); err != nil && !s.is(readEnded) {
+		if err := l.Control(op, s.fd, &h.Entry, uint8(side), uint32(want)|unix.EPOLLET|unix.EPOLLRDHUP); err != nil && !s.is(readEnded) {
 			l.writeFailed(h, core.Side(side), err) // no memory, or no watches left
 			s.state |= readEnded
 			h.ReadEnded(core.Side(side), err)

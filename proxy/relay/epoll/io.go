@@ -21,7 +21,10 @@ func (l *loopSessions) handleEvents(h handle, side core.Side, events uint32) {
 	case h.Retired():
 		return
 	case events&unix.EPOLLIN != 0 && s.events&unix.EPOLLIN != 0:
-		l.read(h, side)
+		drained := l.read(h, side)
+		if !drained || events&(unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+			l.Again(&h.Entry, uint8(side), unix.EPOLLIN) // epoll reports a change once
+		}
 	case events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
 		l.handleHangUp(h, side, events)
 	}
@@ -55,28 +58,32 @@ func (h handle) plain() bool {
 	return h.sockets[core.Client].tlsCell < 0 && h.sockets[core.Backend].tlsCell < 0
 }
 
-// read reads once from a side and passes on what came.
-func (l *loopSessions) read(h handle, from core.Side) {
+// read reads once from a side and passes on what came. Drained says that nothing more was there:
+// the socket gave less than was asked for. The end of the stream may be there all the same.
+func (l *loopSessions) read(h handle, from core.Side) (drained bool) {
 	s := &h.sockets[from]
 	if h.paused(from, l.Now()) {
-		return // advance tells epoll
+		return false // advance tells epoll
 	}
-	if h.PayloadAhead(from) >= spliceMin && h.plain() && l.splice(h, from) {
-		return
+	if h.PayloadAhead(from) >= spliceMin && h.plain() {
+		if done, drained := l.splice(h, from); done {
+			return drained
+		}
 	}
 	plaintext, kept := 0, 0 // bytes from before at the start of the buffer; kept counts ciphertext too
 	if h.pending != nil {
 		plaintext = copy(l.Buffer[:], h.pending[from].held)
 		kept = plaintext + copy(l.Buffer[plaintext:], h.pending[from].partialRecord)
 	}
-	n, err := loop.Read(s.fd, l.Buffer[kept:min(kept+h.ReadSize(from, loop.BufferSize), len(l.Buffer))])
+	room := l.Buffer[kept:min(kept+h.ReadSize(from, loop.BufferSize), len(l.Buffer))]
+	n, err := loop.Read(s.fd, room)
 	switch {
 	case err == unix.EAGAIN:
-		return
+		return true
 	case err != nil:
 		s.state |= readEnded
 		h.ReadEnded(from, err)
-		return
+		return true
 	case n == 0:
 		s.state |= readEnded
 		err = io.EOF
@@ -84,7 +91,7 @@ func (l *loopSessions) read(h handle, from core.Side) {
 			err = io.ErrUnexpectedEOF
 		}
 		h.ReadEnded(from, err)
-		return
+		return true
 	}
 	if h.Finished() {
 		if s.discarded += int32(n); s.discarded > core.LingerBytes {
@@ -96,6 +103,7 @@ func (l *loopSessions) read(h handle, from core.Side) {
 	} else {
 		l.consumeRecords(h, from, l.Buffer[:kept+n], plaintext)
 	}
+	return n < len(room)
 }
 
 // consume applies the rules to in, bytes of a side, and sends on what may go. It keeps

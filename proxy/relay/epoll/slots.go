@@ -28,7 +28,7 @@ type socket struct {
 	fd        int32
 	tlsCell   int32 // of its TLS state; noTLS without TLS
 	discarded int32 // bytes read after the session was finished
-	events    uint8 // that epoll waits for, of EPOLLIN and EPOLLOUT
+	events    uint8 // that epoll reports, edge-triggered, of EPOLLIN and EPOLLOUT
 	state     uint8
 }
 

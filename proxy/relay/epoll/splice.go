@@ -15,12 +15,12 @@ const (
 	spliceTurns = 4        // before other sessions get their turn
 )
 
-// splice moves payload from a side to the other one through a pipe, without reading it. It
-// is false when the payload has to be copied.
-func (l *loopSessions) splice(h handle, from core.Side) bool {
+// splice moves payload from a side to the other one through a pipe, without reading it. Done is
+// false when the payload has to be copied; drained is as that of read.
+func (l *loopSessions) splice(h handle, from core.Side) (done, drained bool) {
 	pipe := l.pipes.Borrow()
 	if pipe == nil {
-		return false
+		return false, false
 	}
 	to := from.Other()
 	p := l.ensurePending(h)
@@ -34,16 +34,16 @@ func (l *loopSessions) splice(h handle, from core.Side) bool {
 		n, err := pipe.Fill(h.sockets[from].fd, h.ReadSize(from, int(min(ahead, int64(pipe.Size())))))
 		switch {
 		case err == unix.EAGAIN:
-			return true
+			return true, true
 		case err == unix.EINVAL: // not this kind of socket
-			return false
+			return false, false
 		case err != nil, n == 0:
 			if err == nil {
 				err = io.EOF
 			}
 			h.sockets[from].state |= readEnded
 			h.ReadEnded(from, err)
-			return true
+			return true, true
 		}
 		l.splicedBytes += uint64(n)
 		h.PayloadForwarded(from, int64(n), l.Now())
@@ -51,7 +51,7 @@ func (l *loopSessions) splice(h handle, from core.Side) bool {
 			break
 		}
 	}
-	return true
+	return true, false
 }
 
 // drainPipe writes what is in the pipe to a side, and reports whether all of it went.
