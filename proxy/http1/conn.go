@@ -25,6 +25,7 @@ type conn struct {
 	requests int                // the loop's
 	cancel   context.CancelFunc // ends the context of a request that a goroutine serves; the loop's
 	forward  *forwarding        // what the loop forwards; nil while it does not
+	exchange Exchange           // the last one that the loop has begun, unless a goroutine has it
 }
 
 // Closed implements [loop.Owner].

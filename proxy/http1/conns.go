@@ -66,6 +66,7 @@ func (l *loopConns) Ready(id loop.SlotID, _ uint8, events uint32) {
 		return
 	}
 	c := r.conn
+	defer l.guard(c)
 	if p.phase == servingPhase || p.phase == closingPhase {
 		c.sock.Notify(events)
 	}
@@ -98,8 +99,12 @@ var errClientLeft = errors.New("the client went away")
 // connection, and not set again for each request.
 func (l *loopConns) Due(id loop.SlotID) {
 	p, r, ok := l.slots.At(id)
+	if !ok {
+		return
+	}
+	defer l.guard(r.conn)
 	switch {
-	case !ok || p.phase == servingPhase || p.phase == closingPhase:
+	case p.phase == servingPhase || p.phase == closingPhase:
 	case p.phase == forwardingPhase:
 		l.forwardDue(p, r.conn)
 	case l.deadline(p, r.conn) <= l.Now():
@@ -165,6 +170,7 @@ var errCut = errors.New("the gateway stops")
 func (l *loopConns) start(c *conn) {
 	p, r := l.slots.Alloc()
 	r.conn, c.slot, p.since = c, p.SlotID(), l.Now()
+	defer l.guard(c)
 	if c.about != nil {
 		l.takeBack(c)
 	}
@@ -266,6 +272,7 @@ func (l *loopConns) dispatch(p *slot, c *conn, head, rest []byte, refusal *h1.Re
 		r := message.FromHead(context.Background(), &h, c.Wire.Peer(), http.NoBody, new(http.Header))
 		r.TLS = c.about
 		x := o.Begin(c.Conn, r)
+		c.exchange = x
 		if x.Forward() {
 			l.beginForward(p, c, x, &h, nil)
 			return
@@ -278,6 +285,7 @@ func (l *loopConns) dispatch(p *slot, c *conn, head, rest []byte, refusal *h1.Re
 	r.TLS = c.about
 	if refusal == nil {
 		x := o.Begin(c.Conn, r)
+		c.exchange = x
 		if !h.Expects && x.Forward() {
 			l.beginForward(p, c, x, &h, w)
 			return
@@ -297,13 +305,14 @@ func (l *loopConns) serve(p *slot, c *conn, x Exchange, w *writer) {
 // hand gives a connection to a goroutine.
 func (l *loopConns) hand(p *slot, c *conn, w *writer, handle func(context.Context)) {
 	ctx, cancel := context.WithCancel(context.Background())
-	p.phase, c.cancel = servingPhase, cancel
+	p.phase, c.cancel, c.exchange = servingPhase, cancel, nil
 	l.lend(c)
 	go c.serve(w, func() { handle(ctx) })
 }
 
 // resume takes a connection back from its goroutine.
 func (l *loopConns) resume(c *conn) {
+	defer l.guard(c)
 	c.cancel()
 	p, r, _ := l.slots.At(c.slot)
 	l.takeBack(c)

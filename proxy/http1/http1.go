@@ -70,6 +70,10 @@ type Exchange interface {
 	// Abandon ends the exchange because the client has left before the answer.
 	Abandon()
 
+	// Abort gives back what the exchange has, after a panic in any of its methods. It does
+	// nothing if the exchange is over.
+	Abort()
+
 	// Fail notes that the endpoint has failed with err before it answered, or the client if
 	// the stage is Receiving. So many bytes of the request's body were read. Serve has to
 	// be called next.

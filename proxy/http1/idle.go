@@ -197,6 +197,7 @@ func (u *upstreams) borrowed(id loop.SlotID, fd int32) {
 	}
 	up := r.up
 	c := up.conn
+	defer u.clients.guard(c)
 	if fd < 0 {
 		if err := u.open(up); err != nil {
 			u.clients.failForward(c, err, Connecting)

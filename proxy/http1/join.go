@@ -42,5 +42,8 @@ func (l *loopConns) join(c *conn) {
 	}
 	backend := Socket{FD: f.up.fd, Early: f.early}
 	l.upstreams.giveAway(f.up)
+	taken := false
+	defer closeUnless(&taken, client, backend)
 	f.x.Join(l.number, client, backend)
+	taken = true
 }

@@ -167,6 +167,7 @@ func (u *upstreams) Ready(id loop.SlotID, _ uint8, events uint32) {
 		}
 		return
 	}
+	defer u.clients.guard(up.conn)
 	up.ended = up.ended || events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 	if up.connecting && !u.connected(up, events) {
 		return

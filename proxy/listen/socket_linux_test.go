@@ -15,43 +15,64 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestAcceptedConnectionsHaveKeepAlive(t *testing.T) {
-	options := func(c net.Conn) (all [4]int) {
-		raw, err := c.(syscall.Conn).SyscallConn()
-		if err != nil {
-			t.Fatal(err)
+// The options that package net sets for each connection are inherited by those that are accepted
+// without it.
+func TestAcceptedConnectionsInheritOptions(t *testing.T) {
+	options := func(socket int) (all [5]int) {
+		all[0], _ = unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+		for i, name := range [...]int{unix.TCP_KEEPIDLE, unix.TCP_KEEPINTVL, unix.TCP_KEEPCNT, unix.TCP_NODELAY} {
+			all[i+1], _ = unix.GetsockoptInt(socket, unix.IPPROTO_TCP, name)
 		}
-		raw.Control(func(s uintptr) {
-			all[0], _ = unix.GetsockoptInt(int(s), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
-			for i, name := range [...]int{unix.TCP_KEEPIDLE, unix.TCP_KEEPINTVL, unix.TCP_KEEPCNT} {
-				all[i+1], _ = unix.GetsockoptInt(int(s), unix.IPPROTO_TCP, name)
-			}
-		})
 		return all
 	}
-	accept := func(listen func(network, address string) (net.Listener, error)) [4]int {
-		l, err := listen("tcp", "127.0.0.1:0")
+	descriptor := func(c any, use func(socket int)) {
+		raw, err := c.(syscall.Conn).SyscallConn()
+		if err == nil {
+			err = raw.Control(func(s uintptr) { use(int(s)) })
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
+	}
+	connect := func(l net.Listener) {
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
-		s, err := l.Accept()
+		t.Cleanup(func() { c.Close() })
+	}
+	theirs, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	connect(theirs)
+	c, err := theirs.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var want, got [5]int
+	descriptor(c, func(s int) { want = options(s) })
+
+	ours, err := openSocket("tcp", "127.0.0.1:0", socketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	connect(ours)
+	descriptor(ours, func(s int) {
+		unix.Poll([]unix.PollFd{{Fd: int32(s), Events: unix.POLLIN}}, -1)
+		accepted, _, err := unix.Accept(s)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
-		defer s.Close()
-		return options(s)
-	}
-	listen := func(network, address string) (net.Listener, error) {
-		return openSocket(network, address, socketOptions{})
-	}
-	if got, want := accept(listen), accept(net.Listen); got != want || got[0] != 1 {
-		t.Errorf("keep-alive of an accepted connection: %v; with net.Listen: %v", got, want)
+		got = options(accepted)
+		unix.Close(accepted)
+	})
+	if got != want || got[0] != 1 || got[4] != 1 {
+		t.Errorf("options of an accepted connection: %v; with package net: %v", got, want)
 	}
 }
 

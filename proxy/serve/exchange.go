@@ -45,6 +45,7 @@ type exchange struct {
 	started  time.Time
 	number   uint64        // ID of the session that it may become
 	headroom limit.Reading // by which it was admitted
+	hasRoom  bool
 	cookies  []pendingCookie
 
 	selfAnswered bool // the answer is the gateway's own

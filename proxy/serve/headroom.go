@@ -39,6 +39,7 @@ func (x *exchange) takeRoom() (short limit.Shortage, ofShare bool) {
 	case !s.clients.Acquire(x.clientKey(), int(min(share, math.MaxInt))):
 		ofShare = true
 	default:
+		x.hasRoom = true
 		return 0, false
 	}
 	s.requests.Add(-1)
@@ -46,8 +47,12 @@ func (x *exchange) takeRoom() (short limit.Shortage, ofShare bool) {
 	return x.headroom.Scarcest, ofShare
 }
 
-// giveRoom gives back what takeRoom took.
+// giveRoom gives back what takeRoom took. It does nothing if that was done.
 func (x *exchange) giveRoom() {
+	if !x.hasRoom {
+		return
+	}
+	x.hasRoom = false
 	x.server.headroom.Release(x.headroom)
 	x.server.requests.Add(-1)
 	x.server.clients.Release(x.clientKey())

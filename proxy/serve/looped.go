@@ -110,7 +110,7 @@ func (x *exchange) acquire(k backend.Kind) bool {
 		lease.Release()
 		return false
 	}
-	x.looped = looped{target: t, attempts: a, lease: lease}
+	x.looped.target, x.looped.attempts, x.looped.lease = t, a, lease
 	return true
 }
 
@@ -197,6 +197,15 @@ func (x *exchange) Abandon() {
 	err := &forward.Error{Client: true, Stage: "waiting for the answer", Err: errClientLeft}
 	x.record.Error = err.Error()
 	x.finish(&forward.Result{Status: statusClientGone, Err: err})
+}
+
+// Abort gives back what the exchange has, after a panic.
+func (x *exchange) Abort() {
+	if x.looped.lease != nil {
+		x.looped.lease.Release()
+	}
+	x.endOffer()
+	x.giveRoom()
 }
 
 // finish tells the pool of the result, gives back what the request has, and logs it.

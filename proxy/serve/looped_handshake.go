@@ -23,6 +23,7 @@ type offer struct {
 	seat    *seat
 	tryTime time.Duration // of one endpoint; 0 means no limit
 	answer  *upgrade.Answer
+	over    bool  // it counts no more among the handshakes
 	err     error // what the endpoint has failed with
 }
 
@@ -36,25 +37,25 @@ func (x *exchange) offers() bool {
 	if !ok || x.service.KeepAlive != wire.DefaultKeepAlive || x.service.UserTimeout > 0 {
 		return false
 	}
-	q, refusal := upgrade.Check(&x.r)
-	if refusal != nil || x.service.Policy.Apply(q, x.site()) != nil {
+	q, wrong := upgrade.Check(&x.r)
+	if wrong != nil || x.service.Policy.Apply(q, x.site()) != nil {
 		return false
 	}
 	if short, _ := x.takeRoom(); short != 0 {
 		return false
 	}
 	s.handshakes.Add(1)
-	if seat, refusal := x.takeSeat(); refusal == nil {
-		if x.acquire(backend.Sessions) {
-			if x.rated() {
-				x.startOffer(q, seat, path)
-				return true
-			}
-			x.looped.lease.Release()
+	o := &offer{request: q}
+	x.looped.offer = o
+	var refusal *upgrade.Refusal
+	if o.seat, refusal = x.takeSeat(); refusal == nil && x.acquire(backend.Sessions) {
+		if x.rated() {
+			x.startOffer(path)
+			return true
 		}
-		seat.release()
+		x.looped.lease.Release()
 	}
-	s.handshakes.Done()
+	x.endOffer()
 	x.giveRoom()
 	x.looped = looped{}
 	return false
@@ -71,21 +72,21 @@ func (x *exchange) rated() bool {
 }
 
 // startOffer makes the request an offer to the endpoint that was acquired.
-func (x *exchange) startOffer(q *upgrade.Request, seat *seat, path string) {
+func (x *exchange) startOffer(path string) {
 	k := &x.looped
-	k.offer = &offer{request: q, seat: seat}
 	if !k.lease.Final() {
 		k.offer.tryTime = k.target.TryTimeout
 	}
 	x.record.Route = x.service.Group.Name
 	x.noteEndpoint(k.lease)
 	x.stickTo(k.lease, k.target, k.attempts.need.Sticky)
-	x.prepare(q, path)
+	x.prepare(k.offer.request, path)
 }
 
-// endOffer gives back what only a handshake has.
+// endOffer gives back what only a handshake has. It does nothing if that was done.
 func (x *exchange) endOffer() {
-	if o := x.looped.offer; o != nil {
+	if o := x.looped.offer; o != nil && !o.over {
+		o.over = true
 		o.seat.release()
 		x.server.handshakes.Done()
 	}
@@ -123,7 +124,7 @@ func (x *exchange) Join(loop int, client, backend http1.Socket) {
 	s := x.session(k.offer.seat, k.lease, k.offer.answer, listen.TakePermit(x.client.Conn))
 	x.server.JoinOn(loop, s, relay.Socket(client), relay.Socket(backend))
 	x.giveRoom()
-	x.server.handshakes.Done()
+	x.endOffer()
 	if draining, _ := k.lease.Draining(); draining || x.server.Current() != x.snap {
 		go x.endIfLate(k.lease) // it waits for the loops
 	}

@@ -230,3 +230,22 @@ func TestEndsInTheMiddleOfAPipedFrame(t *testing.T) {
 		}
 	}
 }
+
+// In the middle of a frame nobody has anything to do until more of it comes.
+func TestALoopIsQuietInTheMiddleOfAFrame(t *testing.T) {
+	for _, n := range []int{1 << 10, spliceMin, 1 << 20} { // of a payload, of which all but the last byte has come
+		h := newFixture(t)
+		c, b := h.StartSession(relaytest.Loopback, relaytest.Loopback, core.Session{})
+		whole := frametest.Encode(core.Client, frametest.Binary(relaytest.RandomPayload(n)))
+		go c.Write(whole[:len(whole)-1])
+		got := make([]byte, len(whole))
+		if _, err := io.ReadFull(b, got[:len(whole)-1]); err != nil {
+			t.Fatal(err)
+		}
+		h.expectQuiet()
+		c.Write(whole[len(whole)-1:])
+		if _, err := io.ReadFull(b, got[len(whole)-1:]); err != nil || !bytes.Equal(got, whole) {
+			t.Fatalf("a frame of %d bytes arrived changed: %v", n, err)
+		}
+	}
+}

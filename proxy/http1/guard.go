@@ -1,0 +1,40 @@
+//go:build linux && !portable
+
+package http1
+
+import (
+	"runtime/debug"
+
+	"sluice/internal/loop"
+)
+
+// guard is deferred in every step of a connection on the loop. A panic ends that connection
+// alone: what its exchange has is given back, the sockets are closed, and the loop goes on.
+func (l *loopConns) guard(c *conn) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	c.server.options.Panicked(cause, debug.Stack())
+	if f := c.forward; f != nil && f.up != nil {
+		l.upstreams.drop(f.up)
+	}
+	c.forward = nil
+	if x := c.exchange; x != nil {
+		c.exchange = nil
+		x.Abort()
+	}
+	if p, r, ok := l.slots.At(c.slot); ok && p.phase != servingPhase && p.phase != closingPhase {
+		l.close(p, r)
+	}
+}
+
+// closeUnless closes sockets that nobody has taken over.
+func closeUnless(taken *bool, sockets ...Socket) {
+	if *taken {
+		return
+	}
+	for _, s := range sockets {
+		loop.Close(s.FD)
+	}
+}
