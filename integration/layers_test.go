@@ -97,7 +97,7 @@ var layers = map[string][]string{
 	"internal/httpsyntax":      {},
 	"internal/clock":           {},
 	"internal/limit":           {"golang.org/x/sys/unix"},
-	"internal/loop":            {"sluice/internal/clock", "sluice/internal/record", "golang.org/x/sys/unix"},
+	"internal/loop":            {"sluice/internal/clock", "sluice/internal/record", "sluice/internal/wire", "golang.org/x/sys/unix"},
 	"internal/message":         {"sluice/internal/h1", "sluice/internal/header"},
 	"internal/pemfile":         {},
 	"internal/record":          {"sluice/internal/wire", "golang.org/x/crypto/chacha20poly1305"},
