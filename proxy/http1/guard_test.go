@@ -31,7 +31,6 @@ type fragile struct {
 	dialer  *dial.Dialer
 	upgrade bool
 	aborted *atomic.Int32
-	joined  func(client, backend Socket)
 }
 
 func (x *fragile) at(step string) {
@@ -42,7 +41,7 @@ func (x *fragile) at(step string) {
 
 func (x *fragile) Serve(_ context.Context, w http.ResponseWriter) {
 	x.at("Serve")
-	http.Error(w, "the endpoint has failed", 502)
+	http.Error(w, "the endpoint has failed", http.StatusBadGateway)
 }
 func (x *fragile) Forward() bool                    { x.at("Forward"); return true }
 func (x *fragile) Dialer() *dial.Dialer             { x.at("Dialer"); return x.dialer }
