@@ -48,8 +48,9 @@ func (v view) String() string {
 	return fmt.Sprintf("%d sockets, %d pipes, %d other descriptors, %d threads, %d MiB resident", v.sockets, v.pipes, v.others, v.threads, v.resident>>20)
 }
 
-// listenSockets is how many sockets a gateway of start has without connections.
-const listenSockets = 2
+// listenSockets is how many sockets a gateway of start has without connections: on Linux two for
+// each listener, one of which is for the event loops.
+const listenSockets = 4
 
 // settled reports whether the gateway has only what it had before and what it keeps for the
 // next sessions: two descriptors of each event loop, and 64 pipes with two each.
