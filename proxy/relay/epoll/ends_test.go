@@ -22,6 +22,40 @@ import (
 	"sluice/proxy/relay/relaytest"
 )
 
+// A side sends more than is read at once, in the middle of a frame, and ends its stream before any
+// of it is read: the other side gets all of it, and learns of the end.
+func TestAnEndBehindManyBytesIsSeen(t *testing.T) {
+	const size = 160 << 10
+	links := map[string]relaytest.Link{"tcp": relaytest.Loopback, "unix": relaytest.UnixSocket, "tls": relaytest.OverTLS(t, relaytest.Loopback)}
+	for name, link := range links {
+		for _, x := range []core.Side{core.Client, core.Backend} {
+			t.Run(fmt.Sprintf("%s from the %s", name, x), func(t *testing.T) {
+				h := newFixture(t)
+				c, b := h.StartSession(link, link, core.Session{})
+				ends := [2]*relaytest.Peer{c, b}
+				from, to := ends[x], ends[x.Other()]
+				var sent []byte
+				for len(sent) < size {
+					sent = append(sent, frametest.Encode(x, frametest.Binary(relaytest.RandomPayload(20<<10)))...)
+				}
+				sent = sent[:len(sent)-1]
+				resume := h.pauseLoops()
+				from.SendRaw(sent)
+				from.CloseWrite()
+				resume()
+				got := make([]byte, len(sent))
+				if _, err := io.ReadFull(to, got); err != nil || !bytes.Equal(got, sent) {
+					t.Fatalf("the %s got other bytes: %v", to.Side, err)
+				}
+				to.ExpectRest("")
+				to.Close()
+				from.ReadRest()
+				h.expectEmpty()
+			})
+		}
+	}
+}
+
 // What a side sent before it was gone reaches the other side, although the gateway learns that
 // the side is gone before it can read those bytes.
 func TestWhatCameBeforeAResetOfAPausedSideArrives(t *testing.T) {

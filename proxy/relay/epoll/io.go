@@ -21,9 +21,11 @@ func (l *loopSessions) handleEvents(h handle, side core.Side, events uint32) {
 	case h.Retired():
 		return
 	case events&unix.EPOLLIN != 0 && s.events&unix.EPOLLIN != 0:
-		drained := l.read(h, side)
-		if !drained || events&(unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
-			l.Again(&h.Entry, uint8(side), unix.EPOLLIN) // epoll reports a change once
+		// Epoll reports a change once, and so the end of the stream before what lies before it
+		// was read.
+		ended := events & (unix.EPOLLRDHUP | unix.EPOLLERR | unix.EPOLLHUP)
+		if drained := l.read(h, side); !s.is(readEnded) && (!drained || ended != 0) {
+			l.Again(&h.Entry, uint8(side), unix.EPOLLIN|ended)
 		}
 	case events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
 		l.handleHangUp(h, side, events)
