@@ -123,3 +123,33 @@ func TestReloadPicksUpACertificate(t *testing.T) {
 		})
 	}
 }
+
+// A reload that changes the engine loses no request: the connection that comes next was waited for
+// by the other engine's way.
+func TestReloadChangesTheEngine(t *testing.T) {
+	t.Parallel()
+	b := wstest.NewBackend(t, nil)
+	g := start(t, fmt.Sprintf(`
+http: { engine: go }
+routes:
+  - { path: /say, respond: { body: here } }
+  - { path: /ws, backend: %q }
+`, b.Address))
+	from := "engine: go"
+	for range 3 {
+		for _, to := range []string{"engine: loops", "engine: go"} {
+			g.reload("configuration reloaded", from, to)
+			from = to
+			for scheme, target := range g.schemes() {
+				if r, body := wstest.Ask(t, target, get("/say")); r.StatusCode != 200 || body != "here" {
+					t.Errorf("%s with %s: %s, %q", scheme, to, r.Status, body)
+				}
+				client, backend := wstest.Pair(t, target, b, wstest.Handshake("/ws"))
+				client.Send(wstest.Text("a"))
+				backend.Expect(wstest.Text("a"))
+				client.Close()
+				backend.Close()
+			}
+		}
+	}
+}

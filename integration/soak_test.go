@@ -243,7 +243,7 @@ func (s *soak) reload(ctx context.Context, interval time.Duration) {
 		if random.IntN(8) == 0 {
 			goes, want = "- nonsense", "configuration refused"
 		}
-		write(s.t, s.gateway.config, head+s.routes(goes, settings...))
+		write(s.t, s.gateway.config, withEngine(head+s.routes(goes, settings...)))
 		s.gateway.signal(syscall.SIGHUP)
 		select {
 		case r := <-s.reloads:

@@ -37,11 +37,14 @@ func (e *Engine) Memory() (n int64) {
 }
 
 // Host makes a loop wake the goroutines that use a connection, unless one does. It closes the
-// connection if none can. It does nothing for another connection than a [loop.Conn].
-func (e *Engine) Host(c net.Conn) {
-	if c := loop.ConnOf(c); c != nil {
-		e.leastBusy().Loop.Host(c)
+// connection if none can. It is false, and does nothing, for another connection than a
+// [loop.Conn].
+func (e *Engine) Host(c net.Conn) bool {
+	socket := loop.ConnOf(c)
+	if socket != nil {
+		e.leastBusy().Loop.Host(socket)
 	}
+	return socket != nil
 }
 
 // loopOf returns the loop that hosts a connection or, where none does, the one with the

@@ -98,8 +98,9 @@ type Loops interface {
 	NewAcceptor(net.Listener) (Acceptor, error)
 
 	// Host makes a loop serve the goroutines that use a connection of an Acceptor, unless
-	// one does. It closes the connection if none can. Another connection stays as it is.
-	Host(net.Conn)
+	// one does. It closes the connection if none can. It is false for another connection,
+	// which stays as it is.
+	Host(net.Conn) bool
 
 	// NewServer returns a server for plain connections.
 	NewServer(http1.Options) Server

@@ -187,11 +187,11 @@ func (l *Listener) acceptOne() (net.Conn, error) {
 	return l.net.Accept()
 }
 
-// host makes a connection one that goroutines can use, if it is one for the loops.
-func (l *Listener) host(c *wire.Conn) {
-	if l.looped != nil {
-		l.set.env.Loops.Host(c.Conn)
-	}
+// host makes a connection one that goroutines can use, if it is one for the loops, and reports
+// whether it is. Where a reload has changed the engine, it may be of the other kind than the
+// server.
+func (l *Listener) host(c *wire.Conn) (onLoop bool) {
+	return l.looped != nil && l.set.env.Loops.Host(c.Conn)
 }
 
 // begin counts a connection that was accepted and reads its PROXY header, if it must

@@ -128,8 +128,8 @@ func (v *server) begin(c net.Conn) {
 	if ok && v.loops != nil && v.loops.Serve(clientio.NewConn(plain, v.set.heads)) {
 		return
 	}
-	v.listener.host(wire.Of(c))
-	if t, ok := c.(*tls.Conn); ok && v.loops != nil {
+	onLoop := v.listener.host(wire.Of(c))
+	if t, ok := c.(*tls.Conn); ok && onLoop && v.loops != nil {
 		v.securing.Go(func() { v.secure(t) })
 		return
 	}
