@@ -1,12 +1,11 @@
 package proxy
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -14,41 +13,105 @@ import (
 	"sluice/config"
 )
 
-// BenchmarkForward is a GET of 1 KiB through the gateway on kept connections,
-// client and backend in the same process.
-func BenchmarkForward(b *testing.B) {
-	body := make([]byte, 1024)
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(body) }))
-	defer backend.Close()
+// forwarded is a GET through a gateway on kept connections, again and again, with client and
+// backend in the same process: neither allocates anything.
+type forwarded struct {
+	client  net.Conn
+	request []byte
+	answer  []byte // memory for what comes
+	length  int    // of an answer
+}
+
+// newForwarded starts a backend that answers with size bytes, and a gateway before it.
+func newForwarded(tb testing.TB, engine string, size int) *forwarded {
+	tb.Helper()
+	backend, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { backend.Close() })
+	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))
+	go func() {
+		for {
+			c, err := backend.Accept()
+			if err != nil {
+				return
+			}
+			go answerAll(c, answer)
+		}
+	}()
 	cfg, err := config.Parse("bench.yaml", fmt.Appendf(nil, `
+http: {engine: %s}
 listeners: [{address: "127.0.0.1:0"}]
 log: {access: false}
 routes: [{path: /*, backend: "%s"}]
-`, backend.Listener.Addr()), config.Options{})
+`, engine, backend.Addr()), config.Options{})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	g := New(func(config.Log) zerolog.Logger { return zerolog.Nop() })
 	change, err := g.Apply(cfg)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	go g.Run(b.Context())
-	c, err := net.Dial("tcp", change.Listeners[0].Address)
-	if err != nil {
-		b.Fatal(err)
+	go g.Run(tb.Context())
+	f := &forwarded{request: []byte("GET /x HTTP/1.1\r\nHost: a.test\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"), answer: make([]byte, 4096+size)}
+	if f.client, err = net.Dial("tcp", change.Listeners[0].Address); err != nil {
+		tb.Fatal(err)
 	}
+	tb.Cleanup(func() { f.client.Close() })
+	f.length = -1
+	f.once(tb, size)
+	return f
+}
+
+// answerAll answers every request that comes, each of which has no body and comes at once.
+func answerAll(c net.Conn, answer []byte) {
 	defer c.Close()
-	r := bufio.NewReader(c)
-	b.ReportAllocs()
-	for b.Loop() {
-		io.WriteString(c, "GET /x HTTP/1.1\r\nHost: a.test\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
-		res, err := http.ReadResponse(r, nil)
+	in := make([]byte, 4096)
+	for {
+		if n, err := c.Read(in); err != nil || !bytes.HasSuffix(in[:n], []byte("\r\n\r\n")) {
+			return
+		}
+		if _, err := c.Write(answer); err != nil {
+			return
+		}
+	}
+}
+
+// once asks once. The first answer tells how long the others are.
+func (f *forwarded) once(tb testing.TB, size int) {
+	if _, err := f.client.Write(f.request); err != nil {
+		tb.Fatal(err)
+	}
+	if f.length >= 0 {
+		if _, err := io.ReadFull(f.client, f.answer[:f.length]); err != nil {
+			tb.Fatal(err)
+		}
+		return
+	}
+	for n := 0; ; {
+		m, err := f.client.Read(f.answer[n:])
 		if err != nil {
-			b.Fatal(err)
+			tb.Fatal(err)
 		}
-		if _, err := io.Copy(io.Discard, res.Body); err != nil {
-			b.Fatal(err)
+		n += m
+		if end := bytes.Index(f.answer[:n], []byte("\r\n\r\n")); end >= 0 && n == end+4+size {
+			f.length = n
+			return
 		}
+	}
+}
+
+// BenchmarkForward is a GET of 1 KiB.
+func BenchmarkForward(b *testing.B) {
+	for _, engine := range []string{"loops", "go"} {
+		b.Run(engine, func(b *testing.B) {
+			f := newForwarded(b, engine, 1024)
+			b.ReportAllocs()
+			for b.Loop() {
+				f.once(b, 1024)
+			}
+		})
 	}
 }

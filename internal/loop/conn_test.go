@@ -110,9 +110,17 @@ func TestWhatEndsAWait(t *testing.T) {
 }
 
 func TestADeadlineEndsAWrite(t *testing.T) {
-	c, _ := hostedPair(t)
-	c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	c, peer := hostedPair(t)
+	began := make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(peer, make([]byte, 1))
+		c.SetWriteDeadline(time.Now())
+		began <- err
+	}()
 	n, err := c.Write(make([]byte, 64<<20))
+	if err := <-began; err != nil {
+		t.Fatal(err)
+	}
 	if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("wrote %d bytes, %v; want some, and the deadline", n, err)
 	}

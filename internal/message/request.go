@@ -40,7 +40,7 @@ type Request struct {
 
 	ctx     context.Context
 	body    io.ReadCloser
-	trailer *http.Header
+	trailer *http.Header  // nil if there is none and will be none
 	carrier *http.Request // for net/http; nil until it is needed
 }
 
@@ -57,7 +57,7 @@ func FromHTTP(r *http.Request, peer netip.AddrPort) Request {
 
 // FromHead returns the request with a head, which came from peer over a plain connection. Its
 // context ends when the client has left. The trailer has its values once the body, which must not
-// be nil, was read to its end.
+// be nil, was read to its end; it may be nil where the body is empty.
 func FromHead(ctx context.Context, h *h1.Head, peer netip.AddrPort, body io.ReadCloser, trailer *http.Header) Request {
 	r := Request{
 		Method: h.Method, RequestURI: h.Target, Host: h.Host, Header: h.Fields,
@@ -108,7 +108,7 @@ func (r *Request) HTTP() *http.Request {
 func (r *Request) newCarrier() *http.Request {
 	c := &http.Request{
 		Method: r.Method, URL: &url.URL{Path: r.Path, ForceQuery: r.ForceQuery}, RequestURI: r.RequestURI, Host: r.Host,
-		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor, RemoteAddr: r.Peer.String(), TLS: r.TLS, Trailer: *r.trailer,
+		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor, RemoteAddr: r.Peer.String(), TLS: r.TLS, Trailer: r.Trailer(),
 	}
 	if path, err := url.PathUnescape(r.Path); err == nil {
 		c.URL.Path, c.URL.RawPath = path, r.Path
@@ -130,7 +130,12 @@ func (r *Request) DropBody() { r.ContentLength, r.body = 0, http.NoBody }
 
 // Trailer returns the names that the request announces for its trailer section, and their values
 // once the body was read to its end.
-func (r *Request) Trailer() http.Header { return *r.trailer }
+func (r *Request) Trailer() http.Header {
+	if r.trailer == nil {
+		return nil
+	}
+	return *r.trailer
+}
 
 // Context returns a context that ends when the client has left.
 func (r *Request) Context() context.Context { return r.ctx }
@@ -142,7 +147,7 @@ func (r *Request) SetContext(ctx context.Context) { r.ctx, r.carrier = ctx, nil 
 func (r *Request) Copy(body []byte) *Request {
 	c := *r
 	c.Header, c.ContentLength, c.Chunked = r.Header.Clone(), int64(len(body)), false
-	c.ctx, c.body, c.trailer, c.carrier = context.WithoutCancel(r.ctx), io.NopCloser(bytes.NewReader(body)), new(http.Header), nil
+	c.ctx, c.body, c.trailer, c.carrier = context.WithoutCancel(r.ctx), io.NopCloser(bytes.NewReader(body)), nil, nil
 	return &c
 }
 

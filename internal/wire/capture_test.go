@@ -56,7 +56,10 @@ func TestSecretsAreThoseOfTheHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, ok := w.TakeCapture()
-	want := Secrets{Client: secretOf(t, logged, "CLIENT_TRAFFIC_SECRET_0"), Server: secretOf(t, logged, "SERVER_TRAFFIC_SECRET_0")}
+	want := Secrets{
+		Client: secretOf(t, logged, "CLIENT_TRAFFIC_SECRET_0"), Server: secretOf(t, logged, "SERVER_TRAFFIC_SECRET_0"),
+		ClientHandshake: secretOf(t, logged, "CLIENT_HANDSHAKE_TRAFFIC_SECRET"), ServerHandshake: secretOf(t, logged, "SERVER_HANDSHAKE_TRAFFIC_SECRET"),
+	}
 	if !ok || got.Client || got.Secrets != want {
 		t.Errorf("TLS 1.3: %+v, %v; want the secrets of the key log of the peer", got, ok)
 	}

@@ -44,10 +44,20 @@ func (c *Conn) RemoteAddr() net.Addr {
 // Peer returns [Conn.RemoteAddr], unmapped from IPv6 if it is an IPv4 address, and
 // without a zone. It is the zero value for a Unix socket.
 func (c *Conn) Peer() netip.AddrPort {
-	a, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
+	p := c.peer.address
+	if !p.IsValid() {
+		p = remoteOf(c.Conn)
 	}
-	p := a.AddrPort()
 	return netip.AddrPortFrom(p.Addr().Unmap().WithZone(""), p.Port())
+}
+
+// remoteOf returns the address of the other end of a connection over TCP.
+func remoteOf(c net.Conn) netip.AddrPort {
+	if c, ok := c.(interface{ Remote() netip.AddrPort }); ok { // of an event loop
+		return c.Remote()
+	}
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort()
+	}
+	return netip.AddrPort{}
 }

@@ -77,17 +77,19 @@ func (p *Pool) Acquire(ctx context.Context, n Need, t *Tried) (*Lease, error) {
 	return l, nil
 }
 
-// TryAcquire is Acquire for a first try by a caller that cannot wait. It returns nil, and has
-// counted nothing, where Acquire would wait or fail.
-func (p *Pool) TryAcquire(n Need, t *Tried) *Lease {
+// TryAcquire is Acquire for a first try by a caller that cannot wait. The lease is l, which is
+// the caller's memory and no lease that has not been released. It is false, and nothing is
+// counted, where Acquire would wait or fail.
+func (p *Pool) TryAcquire(l *Lease, n Need, t *Tried) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e, _ := p.pick(n, t)
 	if e == nil || !p.mayTry(t) {
-		return nil
+		return false
 	}
 	p.assign(e, n.Kind)
-	return p.newLease(e, n, t)
+	l.start(p, e, n, t)
+	return true
 }
 
 // assign counts work of a kind at e, which was picked. The lock is held.

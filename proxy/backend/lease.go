@@ -27,14 +27,20 @@ type Lease struct {
 
 // newLease returns a lease of e for the next try of t. The lock is held.
 func (p *Pool) newLease(e *endpoint, n Need, t *Tried) *Lease {
-	l := &Lease{pool: p, endpoint: e, dialer: e.dialer, kind: n.Kind, final: p.final(t)}
+	l := new(Lease)
+	l.start(p, e, n, t)
+	return l
+}
+
+// start makes l a lease of e for the next try of t. The lock is held.
+func (l *Lease) start(p *Pool, e *endpoint, n Need, t *Tried) {
+	*l = Lease{pool: p, endpoint: e, dialer: e.dialer, kind: n.Kind, final: p.final(t)}
 	if e.dialer.Spec().PROXY != 0 {
 		l.client = &dial.Addresses{Client: n.Client}
 		if n.Server != nil {
 			l.client.Server = n.Server()
 		}
 	}
-	return l
 }
 
 // Backend and Endpoint are the names of what is leased. An endpoint that is an

@@ -194,7 +194,8 @@ func (x *Exchange) outgoing(ctx context.Context, r *message.Request, body *reque
 		}
 		out.Trailer = body.trailer
 	}
-	h := x.header(r, make(header.Fields, 0, len(r.Header)+spareFields))
+	h := make(header.Fields, 0, len(r.Header)+spareFields)
+	x.setHeader(&h, r)
 	if host := h.Get(header.Host); host != "" {
 		out.Host = host
 		h.Del(header.Host)
@@ -206,30 +207,28 @@ func (x *Exchange) outgoing(ctx context.Context, r *message.Request, body *reque
 	return out.WithContext(ctx)
 }
 
-// header returns the header for the backend, in the memory of scratch if it has room.
-func (x *Exchange) header(r *message.Request, scratch header.Fields) header.Fields {
-	h := append(scratch[:0], r.Header...)
-	hop.Strip(&h)
+// setHeader makes h, whose memory is used again, the header for the backend.
+func (x *Exchange) setHeader(h *header.Fields, r *message.Request) {
+	*h = append((*h)[:0], r.Header...)
+	hop.Strip(h)
 	if r.Header.HasToken(header.TE, "trailers") {
 		h.Add(header.TE, "trailers")
 	}
-	x.Origin.Set(&h)
+	x.Origin.Set(h)
 	h.Set(header.XRequestID, x.ID)
 	if x.Via {
-		AddVia(&h, r.ProtoMajor, r.ProtoMinor)
+		AddVia(h, r.ProtoMajor, r.ProtoMinor)
 	}
-	x.Edit(&h)
-	return h
+	x.Edit(h)
 }
 
 // spareFields is how many fields the gateway adds to most requests, at most.
 const spareFields = 10
 
-// AppendHead appends the head of r as it is for the backend, over HTTP/1.1. Scratch is memory to
-// use.
-func (x *Exchange) AppendHead(b []byte, r *message.Request, scratch *header.Fields) []byte {
-	h, host := x.header(r, *scratch), r.Host
-	*scratch = h
+// AppendHead appends the head of r as it is for the backend, over HTTP/1.1. H is memory to use.
+func (x *Exchange) AppendHead(b []byte, r *message.Request, h *header.Fields) []byte {
+	x.setHeader(h, r)
+	host := r.Host
 	if set := h.Get(header.Host); set != "" {
 		host = set
 	}

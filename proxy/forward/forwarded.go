@@ -49,11 +49,14 @@ func readProxyChain(h header.Fields) (c proxyChain) {
 }
 
 // nodeOf returns an address as a node of Forwarded (RFC 7239, section 6).
-func nodeOf(a netip.Addr) string {
+func nodeOf(a netip.Addr) string { return string(appendNode(nil, a)) }
+
+// appendNode appends [nodeOf].
+func appendNode(b []byte, a netip.Addr) []byte {
 	if a.Is6() {
-		return `"[` + a.String() + `]"`
+		return append(a.AppendTo(append(b, `"[`...)), `]"`...)
 	}
-	return a.String()
+	return a.AppendTo(b)
 }
 
 // maxForwarded is the size in bytes of the longest Forwarded value that is read.

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bytes"
 	"net"
 	"net/netip"
 	"strconv"
@@ -88,11 +89,6 @@ func (o *Origin) readHeader(h header.Fields, trusted func(netip.Addr) bool) {
 // Set writes the origin into the header for a backend. X-Forwarded-For and
 // Forwarded have the same nodes, whichever of them was received.
 func (o *Origin) Set(h *header.Fields) {
-	hops, node := o.chain.hops, "unknown"
-	if o.peer.IsValid() {
-		hops, node = append(hops[:len(hops):len(hops)], o.peer.String()), nodeOf(o.peer)
-	}
-	element := "for=" + node + ";proto=" + o.Proto
 	h.DelFunc(func(f *header.Field) bool {
 		switch f.ID {
 		case header.XForwardedFor, header.XForwardedHost, header.Forwarded, header.XForwardedProto, header.XForwardedPort:
@@ -100,17 +96,45 @@ func (o *Origin) Set(h *header.Fields) {
 		}
 		return false
 	})
-	if len(hops) > 0 {
-		h.Add(header.XForwardedFor, strings.Join(hops, ", "))
+	b := make([]byte, 0, 256)
+	for _, hop := range o.chain.hops {
+		b = append(append(b, hop...), ", "...)
+	}
+	if o.peer.IsValid() {
+		b = o.peer.AppendTo(b)
+	} else {
+		b = bytes.TrimSuffix(b, []byte(", "))
+	}
+	hops := len(b)
+	b = o.appendForwarded(b)
+	text := string(b) // one for both
+	if hops > 0 {
+		h.Add(header.XForwardedFor, text[:hops])
 	}
 	if validHost(o.Host) {
 		h.Add(header.XForwardedHost, o.Host)
-		element += `;host="` + o.Host + `"`
 	}
-	elements := o.chain.elements
-	h.Add(header.Forwarded, strings.Join(append(elements[:len(elements):len(elements)], element), ", "))
+	h.Add(header.Forwarded, text[hops:])
 	h.Add(header.XForwardedProto, o.Proto)
 	h.Add(header.XForwardedPort, o.Port)
+}
+
+// appendForwarded appends the value of Forwarded (RFC 7239).
+func (o *Origin) appendForwarded(b []byte) []byte {
+	for _, e := range o.chain.elements {
+		b = append(append(b, e...), ", "...)
+	}
+	b = append(b, "for="...)
+	if o.peer.IsValid() {
+		b = appendNode(b, o.peer)
+	} else {
+		b = append(b, "unknown"...)
+	}
+	b = append(append(b, ";proto="...), o.Proto...)
+	if validHost(o.Host) {
+		b = append(append(append(b, `;host="`...), o.Host...), '"')
+	}
+	return b
 }
 
 // otherForwarded reports whether name is a field like X-Forwarded-Prefix, in its
@@ -140,6 +164,9 @@ func address(node string) (netip.Addr, bool) {
 }
 
 func portOf(host, proto string) string {
+	if !strings.Contains(host, ":") {
+		return httpsyntax.DefaultPort(proto)
+	}
 	if _, port, err := net.SplitHostPort(host); err == nil && validPort(port) {
 		return port
 	}

@@ -5,6 +5,7 @@ package http1
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,8 @@ type loopConns struct {
 
 	request, answer, chunks, sealed []byte        // memory for what is written at once
 	fields                          header.Fields // the same for header sections
+	head                            h1.Head       // the same for the head of an answer
+	over, spare                     []*forwarding // those that were over in this batch, and those that can be used again
 }
 
 func newLoopConns(l *loop.Loop, number int) *loopConns {
@@ -145,6 +148,7 @@ func (l *loopConns) BatchDone() {
 	if n := l.slots.FreeRetired(); n > 0 {
 		l.Leave(n)
 	}
+	l.recycle()
 }
 
 // Stop closes all connections. Their requests were answered before, or are cut.
@@ -255,10 +259,12 @@ func (l *loopConns) take(p *slot, r *refs, in []byte, seen int) bool {
 
 // dispatch begins a request, or refuses what is none.
 func (l *loopConns) dispatch(p *slot, c *conn, head, rest []byte, refusal *h1.Refusal) {
-	h, wrong := h1.ParseRequest(head, nil, c.server.limits)
+	f := l.newForwarding()
+	h, wrong := h1.ParseRequest(head, f.fields, c.server.limits)
 	if refusal == nil {
 		refusal = wrong
 	}
+	f.fields = h.Fields
 	if c.ahead = nil; len(rest) > 0 {
 		c.ahead = append([]byte(nil), rest...)
 	}
@@ -268,33 +274,33 @@ func (l *loopConns) dispatch(p *slot, c *conn, head, rest []byte, refusal *h1.Re
 		c.server.used()
 	}
 	o := &c.server.options
-	if refusal == nil && h.Length == 0 {
-		r := message.FromHead(context.Background(), &h, c.Wire.Peer(), http.NoBody, new(http.Header))
+	if refusal != nil {
+		w := newWriter(c, &h)
+		w.closes = true
+		r := message.FromHead(context.Background(), &h, c.Wire.Peer(), &w.body, &w.body.trailer)
 		r.TLS = c.about
-		x := o.Begin(c.Conn, r)
-		c.exchange = x
-		if x.Forward() {
-			l.beginForward(p, c, x, &h, nil)
-			return
-		}
-		l.serve(p, c, x, newWriter(c, &h))
+		l.hand(p, c, w, func(ctx context.Context) { o.Refuse(ctx, c.Conn, w, r, refusal) })
 		return
 	}
-	w := newWriter(c, &h)
-	r := message.FromHead(context.Background(), &h, c.Wire.Peer(), &w.body, &w.body.trailer)
+	var w *writer
+	var body io.ReadCloser = http.NoBody
+	var trailer *http.Header
+	if h.Length != 0 {
+		w = newWriter(c, &h)
+		body, trailer = &w.body, &w.body.trailer
+	}
+	r := message.FromHead(context.Background(), &h, c.Wire.Peer(), body, trailer)
 	r.TLS = c.about
-	if refusal == nil {
-		x := o.Begin(c.Conn, r)
-		c.exchange = x
-		if !h.Expects && x.Forward() {
-			l.beginForward(p, c, x, &h, w)
-			return
-		}
-		l.serve(p, c, x, w)
+	x := o.Begin(c.Conn, r)
+	c.exchange = x
+	if !h.Expects && x.Forward() {
+		l.beginForward(p, c, x, &h, f, w)
 		return
 	}
-	w.closes = true
-	l.hand(p, c, w, func(ctx context.Context) { o.Refuse(ctx, c.Conn, w, r, refusal) })
+	if w == nil {
+		w = newWriter(c, &h)
+	}
+	l.serve(p, c, x, w)
 }
 
 // serve gives a connection to a goroutine, which serves a request.

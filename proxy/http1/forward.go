@@ -26,6 +26,9 @@ const (
 	headroom = 16 << 10
 
 	maxInformational = 32
+
+	mostSpare       = 256 // forwardings whose memory a loop keeps,
+	mostSpareFields = 64  // unless their requests had more header fields
 )
 
 // answerLimits bound the head of an answer.
@@ -36,19 +39,20 @@ var errManyInformational = errors.New("the backend sends one informational answe
 // forwarding is a request that a loop forwards.
 type forwarding struct {
 	x        Exchange
-	writer   *writer   // for a goroutine that has to answer; nil until then if the request has no body
-	request  sending   // the body of the request
-	up       *upstream // nil once the endpoint has answered all, or failed
-	body     h1.Body   // of the answer
-	status   int       // of the answer; 0 until it begins
-	written  int64     // bytes of its body, towards the client
-	informed int       // informational answers
-	chunked  bool      // the body goes to the client in chunks
-	closes   bool      // the client's connection ends with the answer
-	joins    bool      // the connections become a session when the client has the 101
-	early    []byte    // what came behind the 101
-	err      error     // what has cut the answer
-	began    int64     // the moment at which it began
+	fields   header.Fields // memory of the request's header section
+	writer   *writer       // for a goroutine that has to answer; nil until then if the request has no body
+	request  sending       // the body of the request
+	up       *upstream     // nil once the endpoint has answered all, or failed
+	body     h1.Body       // of the answer
+	status   int           // of the answer; 0 until it begins
+	written  int64         // bytes of its body, towards the client
+	informed int           // informational answers
+	chunked  bool          // the body goes to the client in chunks
+	closes   bool          // the client's connection ends with the answer
+	joins    bool          // the connections become a session when the client has the 101
+	early    []byte        // what came behind the 101
+	err      error         // what has cut the answer
+	began    int64         // the moment at which it began
 
 	out   []byte // waits for the client
 	since int64  // the moment since which something is waited for: of the endpoint or, while out waits, of the client
@@ -57,9 +61,42 @@ type forwarding struct {
 	lookAt  int64            // the moment for the next look at a client that out waits for; 0 means none
 }
 
-// begin begins to forward a request. The client's connection is not read meanwhile.
-func (l *loopConns) beginForward(p *slot, c *conn, x Exchange, h *h1.Head, w *writer) {
-	f := &forwarding{x: x, writer: w, closes: h.Close, began: l.Now(), since: l.Now(), account: clientio.NewAccount()}
+// newForwarding returns memory for a request. It is garbage unless endForwarding takes it back.
+func (l *loopConns) newForwarding() *forwarding {
+	n := len(l.spare)
+	if n == 0 {
+		return new(forwarding)
+	}
+	f := l.spare[n-1]
+	l.spare = l.spare[:n-1]
+	return f
+}
+
+// endForwarding ends what the loop has of the connection's request, which is over. Its memory
+// is used again, but not in this batch: who has called may still look at it.
+func (l *loopConns) endForwarding(c *conn) {
+	l.over = append(l.over, c.forward)
+	c.forward, c.exchange = nil, nil
+}
+
+// recycle makes the memory of what was over in this batch that of other requests.
+func (l *loopConns) recycle() {
+	for i, f := range l.over {
+		l.over[i] = nil
+		if len(l.spare) == mostSpare || cap(f.fields) > mostSpareFields {
+			continue
+		}
+		clear(f.fields[:cap(f.fields)])
+		*f = forwarding{fields: f.fields[:0]}
+		l.spare = append(l.spare, f)
+	}
+	l.over = l.over[:0]
+}
+
+// beginForward begins to forward a request with a head. The client's connection is not read
+// meanwhile. W is nil if the request has no body.
+func (l *loopConns) beginForward(p *slot, c *conn, x Exchange, h *h1.Head, f *forwarding, w *writer) {
+	*f = forwarding{x: x, fields: f.fields, writer: w, closes: h.Close, began: l.Now(), since: l.Now(), account: clientio.NewAccount()}
 	f.request.start(h.Length, x.MaxBody())
 	p.phase, c.forward = forwardingPhase, f
 	l.ask(p, c)
@@ -119,7 +156,9 @@ func (l *loopConns) answered(c *conn, in []byte, at int) (more bool) {
 		if f.x.Upgrades() { // the fields may belong to a session
 			fields = nil
 		}
-		h, refusal := h1.ParseAnswer(in[:end], fields, f.x.Method(), answerLimits)
+		var refusal *h1.Refusal
+		l.head, refusal = h1.ParseAnswer(in[:end], fields, f.x.Method(), answerLimits)
+		h := &l.head
 		l.fields = h.Fields
 		rest := in[end:]
 		if seen = 0; at >= 0 {
@@ -130,13 +169,13 @@ func (l *loopConns) answered(c *conn, in []byte, at int) (more bool) {
 			l.failForward(c, refusal, Answering)
 			return false
 		case h.Status == http.StatusSwitchingProtocols && f.x.Upgrades():
-			l.switchProtocols(c, &h, rest)
+			l.switchProtocols(c, h, rest)
 			return false
 		case h.Status == http.StatusSwitchingProtocols:
 			l.failForward(c, errors.New("101 to a request that asked for no upgrade"), Answering)
 			return false
 		case h.Status < 200:
-			if !l.informed(c, &h) {
+			if !l.informed(c, h) {
 				return false
 			}
 			if in = rest; len(in) == 0 {
@@ -144,7 +183,7 @@ func (l *loopConns) answered(c *conn, in []byte, at int) (more bool) {
 				return true
 			}
 		default:
-			return l.beginAnswer(c, &h, rest, at)
+			return l.beginAnswer(c, h, rest, at)
 		}
 	}
 	return l.passBody(c, nil, in, at)
@@ -345,8 +384,8 @@ func (l *loopConns) endForward(c *conn) {
 		l.join(c)
 		return
 	}
-	c.forward = nil
 	f.x.Done(f.result(f.err, false))
+	l.endForwarding(c)
 	p, r, _ := l.slots.At(c.slot)
 	if f.closes || f.err != nil {
 		if !f.request.done {
@@ -405,12 +444,12 @@ func (l *loopConns) clientLeft(c *conn, err error) {
 	if f.up != nil {
 		l.upstreams.drop(f.up)
 	}
-	c.forward = nil
 	if f.status == 0 || f.joins {
 		f.x.Abandon()
 	} else {
 		f.x.Done(f.result(err, true))
 	}
+	l.endForwarding(c)
 	p, r, _ := l.slots.At(c.slot)
 	l.close(p, r)
 }

@@ -18,7 +18,8 @@ type attempts struct {
 }
 
 func (x *exchange) attempts(t *Target, k backend.Kind) *attempts {
-	return &attempts{t, x.need(t, k), backend.Tried{Began: x.started, From: x.clientKey()}}
+	x.asked = attempts{t, x.need(t, k), backend.Tried{Began: x.started, From: x.clientKey()}}
+	return &x.asked
 }
 
 // attemptResult is how an endpoint has served an exchange.

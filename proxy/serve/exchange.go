@@ -34,7 +34,8 @@ type exchange struct {
 
 	r       message.Request
 	client  *clientio.Conn
-	conn    *wire.Conn       // of the client
+	conn    *wire.Conn // of the client
+	asked   attempts
 	looped  looped           // while a loop has the exchange, and after it has failed there
 	out     *clientio.Writer // to the client; what sets its own headers writes here; nil while a loop has the exchange
 	answer  *headers.Writer  // above out, and above compression: edits the headers of answers
@@ -54,22 +55,40 @@ type exchange struct {
 	unlogged     bool // no record is written
 	shortage     bool // it failed by a shortage, which is logged elsewhere
 	record       telemetry.Request
+	about        telemetry.Exchange // of the record
+
+	methods methods
+}
+
+// methods is methods of an exchange as functions.
+type methods struct {
+	editRequestHeader func(*header.Fields)
+	localAddress      func() netip.AddrPort
 }
 
 func (s *Server) newExchange(l *listen.Listener, c *clientio.Conn, r message.Request) *exchange {
-	x := &exchange{
-		server: s, snap: s.Current(), listener: l, settings: l.Settings(),
-		started: time.Now(), number: rand.Uint64(), r: r, client: c, conn: c.Wire,
+	x, ok := s.spare.Get().(*exchange)
+	if !ok {
+		x = new(exchange)
+		x.methods = methods{x.editRequestHeader, x.localAddress}
 	}
+	x.server, x.snap, x.listener, x.settings = s, s.Current(), l, l.Settings()
+	x.started, x.number, x.r, x.client, x.conn = time.Now(), rand.Uint64(), r, c, c.Wire
 	x.origin = forward.NewOrigin(&x.r, x.snap.trustsPeer(x.conn), x.snap.Trusts)
 	id := x.origin.ID
 	if id == "" {
 		id = requestID(x.number)
 	}
-	x.record.Exchange = &telemetry.Exchange{
-		ID: id, Client: x.origin.Client, Method: r.Method, Host: r.Host, Proto: r.Proto,
-	}
+	x.about = telemetry.Exchange{ID: id, Client: x.origin.Client, Method: r.Method, Host: r.Host, Proto: r.Proto}
+	x.record.Exchange = &x.about
 	return x
+}
+
+// recycle makes the memory of an exchange that is over another one's. Nobody else may have it.
+func (x *exchange) recycle() {
+	s := x.server
+	*x = exchange{methods: x.methods, cookies: x.cookies[:0]}
+	s.spare.Put(x)
 }
 
 // Serve answers the request. It panics with [http.ErrAbortHandler] to cut an answer.

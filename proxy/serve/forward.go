@@ -51,16 +51,17 @@ func (x *exchange) forwardTo(t *Target, a *attempts, path string) {
 func (x *exchange) outgoing(l *backend.Lease, path string) forward.Exchange {
 	e := x.service.Forward // a copy
 	e.Backend, e.Path, e.Origin, e.ID = l, path, &x.origin, x.record.ID
-	e.Via, e.Edit = x.snap.Via, x.editRequestHeader
+	e.Via, e.Edit = x.snap.Via, x.methods.editRequestHeader
 	return e
 }
 
 // judge returns how an endpoint has served a request.
 func (t *Target) judge(r *forward.Result, repeatable bool) attemptResult {
+	if r.Err == nil {
+		return attemptResult{status: served, err: t.checkStatus(r.Status)}
+	}
 	var e *forward.Error
 	switch fromBackend := errors.As(r.Err, &e) && !e.Client; {
-	case r.Err == nil:
-		return attemptResult{status: served, err: t.checkStatus(r.Status)}
 	case isLost(r, repeatable && fromBackend):
 		return attemptResult{status: lost, err: r.Err}
 	case fromBackend:

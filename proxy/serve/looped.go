@@ -20,6 +20,7 @@ type looped struct {
 	target   *Target
 	attempts *attempts
 	lease    *backend.Lease
+	request  backend.Lease // the memory of lease, unless that becomes a session's
 	out      forward.Exchange
 	failed   bool // the request has its room, and has passed the stages
 	result   forward.Result
@@ -102,8 +103,11 @@ func (x *exchange) lease(path string) bool {
 func (x *exchange) acquire(k backend.Kind) bool {
 	t := x.service.Targets[0].Target
 	a := x.attempts(t, k)
-	lease := t.Pool.TryAcquire(a.need, &a.tried)
-	if lease == nil {
+	lease := &x.looped.request
+	if k == backend.Sessions {
+		lease = new(backend.Lease)
+	}
+	if !t.Pool.TryAcquire(lease, a.need, &a.tried) {
 		return false
 	}
 	if !lease.Dialer().Plain().IsValid() {
@@ -188,6 +192,7 @@ func (x *exchange) Done(r http1.Result) {
 		x.record.Error = result.Err.Error()
 	}
 	x.finish(&result)
+	x.recycle()
 }
 
 var errClientLeft = errors.New("the client went away")
@@ -197,6 +202,7 @@ func (x *exchange) Abandon() {
 	err := &forward.Error{Client: true, Stage: "waiting for the answer", Err: errClientLeft}
 	x.record.Error = err.Error()
 	x.finish(&forward.Result{Status: statusClientGone, Err: err})
+	x.recycle()
 }
 
 // Abort gives back what the exchange has, after a panic.

@@ -40,6 +40,7 @@ type Server struct {
 	JoinOn JoinOn  // nil where no loops serve clients
 	engine *relay.Engine
 	date   date
+	spare  sync.Pool // of *exchange
 
 	headroom   limit.Headroom
 	requests   atomic.Int64   // in work, handshakes among them

@@ -94,7 +94,7 @@ func (x *exchange) chooseTarget() *Target {
 
 // need is what the request asks a backend for.
 func (x *exchange) need(t *Target, k backend.Kind) backend.Need {
-	n := backend.Need{Kind: k, Client: x.r.Peer, Server: x.localAddress}
+	n := backend.Need{Kind: k, Client: x.r.Peer, Server: x.methods.localAddress}
 	if t.HashBy != nil {
 		n.Hash = t.HashBy.hash(&x.r, x.origin.Client)
 	}
