@@ -13,29 +13,51 @@ import (
 	"sluice/internal/wire"
 )
 
-// freshly accepts one connection and takes its records over right after the handshake. With
-// behind, the client's first data follow the Finished at once. It returns nil in the place of
-// the server where its connection was not taken over, and stays in use through plain.
-func freshly(t *testing.T, client, server *tls.Config, behind string) (c *tls.Conn, s *Conn, plain *tls.Conn) {
+// socketPair returns both ends of a connection.
+func socketPair(t *testing.T) (near, far net.Conn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	near, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
+	if near, err = net.Dial("tcp", ln.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	far, err := ln.Accept()
-	if err != nil {
+	if far, err = ln.Accept(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { near.Close(); far.Close() })
 	near.SetDeadline(time.Now().Add(patience))
 	far.SetDeadline(time.Now().Add(patience))
-	// What the client writes behind its Finished arrives with it.
-	held := &heldWrites{Conn: near, free: behind == "" || client.MaxVersion == tls.VersionTLS12 || server.CurvePreferences != nil}
+	return near, far
+}
+
+// take makes the handshake of c, which lies on w, and takes its records over.
+func take(t *testing.T, w *wire.Conn, c *tls.Conn) *Conn {
+	t.Helper()
+	w.OneRecord(true)
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	w.OneRecord(false)
+	about := c.ConnectionState()
+	state, ok := TakeFresh(c)
+	if !ok {
+		t.Fatal("the records were not taken over")
+	}
+	return NewConn(w, &about, &state, w.TakeAhead())
+}
+
+// freshly accepts one connection and takes its records over right after the handshake. With
+// behind, the client's first data follow the Finished at once.
+func freshly(t *testing.T, client, server *tls.Config, behind string) (c *tls.Conn, s *Conn) {
+	t.Helper()
+	near, far := socketPair(t)
+	// What the client writes behind its Finished arrives with it, but where the server has to
+	// answer before.
+	twice := client.MaxVersion == tls.VersionTLS12 || server.CurvePreferences != nil
+	held := &heldWrites{Conn: near, free: behind == "" || twice}
 	c = tls.Client(held, client)
 	shaken := make(chan error, 1)
 	go func() {
@@ -48,21 +70,11 @@ func freshly(t *testing.T, client, server *tls.Config, behind string) (c *tls.Co
 	}()
 	w := wire.NewTLS(far)
 	w.StartCapture()
-	w.OneRecord(true)
-	plain = tls.Server(w, w.HandshakeConfig(server))
-	if err := plain.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	w.OneRecord(false)
+	s = take(t, w, tls.Server(w, w.HandshakeConfig(server)))
 	if err := <-shaken; err != nil {
 		t.Fatal(err)
 	}
-	about := plain.ConnectionState()
-	state, ok := TakeFresh(plain)
-	if !ok {
-		return c, nil, plain
-	}
-	return c, NewConn(w, &about, &state, w.TakeAhead()), plain
+	return c, s
 }
 
 // heldWrites holds what is written from the second flight of a client on until release.
@@ -97,34 +109,68 @@ func TestTakenRightAfterTheHandshake(t *testing.T) {
 			if tt.server != nil {
 				tt.server(server)
 			}
-			for _, behind := range []string{"", "hello", strings.Repeat("x", 40<<10)} {
-				c, s, plain := freshly(t, client, server, behind)
-				taken := strings.HasPrefix(tt.name, "TLS 1.3")
-				if (s != nil) != taken {
-					t.Fatalf("taken over: %v, want %v", s != nil, taken)
+			if tt.resumed {
+				client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+				server.SetSessionTicketKeys([][32]byte{{1}})
+			}
+			for i, behind := range []string{"", "hello", strings.Repeat("x", 40<<10)} {
+				c, s := freshly(t, client, server, behind)
+				if resumed := c.ConnectionState().DidResume; resumed != (tt.resumed && i > 0) {
+					t.Fatalf("connection %d: resumed is %v", i, resumed)
 				}
-				var conn net.Conn = s
-				if !taken {
-					conn = plain
-				}
-				expect(t, conn, behind)
-				go io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn})
+				expect(t, s, behind)
+				go io.Copy(struct{ io.Writer }{s}, struct{ io.Reader }{s})
 				converse(t, c)
 			}
 		})
 	}
 }
 
+// The other end is the server. What it writes first follows its Finished, with its tickets.
+func TestAClientIsTakenRightAfterTheHandshake(t *testing.T) {
+	for _, tt := range shakes {
+		t.Run(tt.name, func(t *testing.T) {
+			client, server := clientConfig(), serverConfig()
+			client.Certificates = []tls.Certificate{id().ecdsa}
+			if tt.client != nil {
+				tt.client(client)
+			}
+			if tt.server != nil {
+				tt.server(server)
+			}
+			near, far := socketPair(t)
+			s := tls.Server(far, server)
+			shaken := make(chan error, 1)
+			go func() {
+				err := s.Handshake()
+				if err == nil {
+					_, err = s.Write([]byte("hello"))
+				}
+				shaken <- err
+			}()
+			w := wire.NewTLS(near)
+			w.StartCapture()
+			c := take(t, w, tls.Client(w, w.HandshakeConfig(client)))
+			if err := <-shaken; err != nil {
+				t.Fatal(err)
+			}
+			expect(t, c, "hello")
+			go io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
+			converse(t, s)
+		})
+	}
+}
+
 func TestEndsOfAConn(t *testing.T) {
 	t.Run("close_notify of the client", func(t *testing.T) {
-		c, s, _ := freshly(t, clientConfig(), serverConfig(), "the end")
+		c, s := freshly(t, clientConfig(), serverConfig(), "the end")
 		c.CloseWrite()
 		if all, err := io.ReadAll(s); string(all) != "the end" || err != nil {
 			t.Errorf("read %q, %v", all, err)
 		}
 	})
 	t.Run("the server's", func(t *testing.T) {
-		c, s, _ := freshly(t, clientConfig(), serverConfig(), "")
+		c, s := freshly(t, clientConfig(), serverConfig(), "")
 		s.Write([]byte("the end"))
 		s.Close()
 		if all, err := io.ReadAll(c); string(all) != "the end" || err != nil {
@@ -132,7 +178,7 @@ func TestEndsOfAConn(t *testing.T) {
 		}
 	})
 	t.Run("a FIN in a record", func(t *testing.T) {
-		c, s, _ := freshly(t, clientConfig(), serverConfig(), "")
+		c, s := freshly(t, clientConfig(), serverConfig(), "")
 		below := c.NetConn().(*heldWrites).Conn.(*net.TCPConn)
 		below.Write([]byte{typeData, 3, 3})
 		below.CloseWrite()
@@ -141,7 +187,7 @@ func TestEndsOfAConn(t *testing.T) {
 		}
 	})
 	t.Run("a forged record", func(t *testing.T) {
-		c, s, _ := freshly(t, clientConfig(), serverConfig(), "")
+		c, s := freshly(t, clientConfig(), serverConfig(), "")
 		c.NetConn().(*heldWrites).Conn.Write(append([]byte{typeData, 3, 3, 0, 32}, make([]byte, 32)...))
 		if _, err := s.Read(make([]byte, 1)); !wire.IsFatalAlert(err) {
 			t.Errorf("read: %v; want an alert", err)
@@ -151,7 +197,7 @@ func TestEndsOfAConn(t *testing.T) {
 		}
 	})
 	t.Run("a deadline", func(t *testing.T) {
-		c, s, _ := freshly(t, clientConfig(), serverConfig(), "")
+		c, s := freshly(t, clientConfig(), serverConfig(), "")
 		s.SetReadDeadline(time.Unix(1, 0))
 		if _, err := s.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("read: %v; want the deadline", err)
@@ -164,7 +210,7 @@ func TestEndsOfAConn(t *testing.T) {
 
 // A connection goes from owner to owner without a byte lost, also in the middle of a record.
 func TestConnIsReleased(t *testing.T) {
-	c, s, _ := freshly(t, clientConfig(), serverConfig(), strings.Repeat("x", 3*maxPlain)+"end")
+	c, s := freshly(t, clientConfig(), serverConfig(), strings.Repeat("x", 3*maxPlain)+"end")
 	about := s.ConnectionState()
 	expect(t, s, strings.Repeat("x", maxPlain+7))
 	state, early, unread := s.Release()

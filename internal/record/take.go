@@ -67,51 +67,62 @@ func Take(t *tls.Conn) (s State, early []byte, ok bool) {
 	return s, early, true
 }
 
-// TakeFresh is [Take] for a server of TLS 1.3 right after the handshake, in which the connection
-// below has given t one record at a time ([wire.Conn.OneRecord]): t has read nothing behind the
-// client's Finished. The State is proven: the last record of each direction is authentic, as a
-// session ticket under its keys, or as a Finished under those of the handshake, behind which its
-// keys begin.
+// TakeFresh is [Take] right after the handshake, in which the connection below has given t one
+// record at a time ([wire.Conn.OneRecord]): t has read nothing behind the peer's Finished. The State
+// is proven: the last record of each direction is authentic, as a Finished, behind which the keys of
+// the connection begin or, with TLS 1.2, one record under them; or as a session ticket under them.
 //
 // If ok is false, t works as before.
 func TakeFresh(t *tls.Conn) (s State, ok bool) {
 	c, ok := t.NetConn().(*wire.Conn)
 	about := t.ConnectionState()
 	suite, covered := suiteOf(about.CipherSuite)
-	if !ok || !covered || !about.HandshakeComplete || about.Version != tls.VersionTLS13 {
+	if !ok || !covered || !about.HandshakeComplete {
 		return State{}, false
 	}
 	capture, ok := c.TakeCapture()
-	if !ok || capture.Client || capture.In.LastIndex+1 != capture.In.Count || capture.Out.LastIndex+1 != capture.Out.Count {
+	if !ok || capture.In.LastIndex+1 != capture.In.Count || capture.Out.LastIndex+1 != capture.Out.Count {
 		return State{}, false
 	}
-	secrets := capture.Secrets
+	in, out := firstKeys(suite, &capture)
+	shakeIn, shakeOut := capture.Secrets.ClientHandshake, capture.Secrets.ServerHandshake
 	capture.Secrets = wire.Secrets{}
-	s = State{Version: about.Version, Suite: about.CipherSuite, in: directionKeys{secret: secrets.Client}}
-	peer := State{Version: about.Version, Suite: about.CipherSuite, client: true, in: directionKeys{secret: secrets.Server}}
-	ok = s.begins(suite, secrets.ClientHandshake, &capture.In) &&
-		(peer.begins(suite, secrets.ServerHandshake, &capture.Out) || peer.locate(suite, &capture.Out))
-	secrets = wire.Secrets{}
-	if !ok {
+	if capture.Client {
+		in, out = out, in
+		shakeIn, shakeOut = shakeOut, shakeIn
+	}
+	s = State{Version: about.Version, Suite: about.CipherSuite, client: capture.Client, in: in}
+	peer := State{Version: about.Version, Suite: about.CipherSuite, client: !capture.Client, in: out}
+	in, out = directionKeys{}, directionKeys{}
+	defer peer.Wipe()
+	if !s.begins(suite, shakeIn, &capture.In) || !peer.begins(suite, shakeOut, &capture.Out) && !peer.locate(suite, &capture.Out) {
 		s.Wipe()
-		peer.Wipe()
 		return State{}, false
 	}
 	s.out = peer.in
-	peer.Wipe()
 	return s, true
 }
 
-// begins reports whether the last record of what s receives is authentic under the keys of the
-// handshake. Then s.in is for the first record behind it.
+// begins reports whether the last record of what s receives is authentic as a Finished, with TLS
+// 1.3 under a secret of the handshake. Then s.in is for the first record behind it.
 func (s *State) begins(suite suite, handshake [48]byte, p *wire.Records) bool {
-	shake := State{Version: s.Version, Suite: s.Suite, in: directionKeys{secret: handshake}}
-	defer shake.Wipe()
-	if !p.Whole || shake.in.derive(suite) != nil {
+	if !p.Whole {
 		return false
 	}
 	var h Ciphers
 	record := make([]byte, len(p.Last))
+	if suite.version == tls.VersionTLS12 {
+		s.in.sequence = p.LastIndex - p.FirstSealed
+		copy(record, p.Last)
+		typ, _, err := s.decrypt(&h.in, record)
+		s.in.sequence++
+		return p.LastIndex >= p.FirstSealed && err == nil && typ == typeHandshake
+	}
+	shake := State{Version: s.Version, Suite: s.Suite, in: directionKeys{secret: handshake}}
+	defer shake.Wipe()
+	if shake.in.derive(suite) != nil {
+		return false
+	}
 	for n := range uint64(maxHandshakeRecords) {
 		shake.in.sequence = n
 		copy(record, p.Last)

@@ -3,6 +3,7 @@ package wire
 const (
 	typeChangeCipherSpec = 20
 	typeAlert            = 21
+	typeHandshake        = 22
 	typeData             = 23
 	clientHello          = 1
 
@@ -29,7 +30,7 @@ type Records struct {
 	Whole       bool     // the last one has ended
 	Count       uint64   // of all of them
 	FirstSealed uint64   // the number of the first after the last ChangeCipherSpec
-	Last        []byte   // the last one with data or an alert; of sent ones, the last of at most 2 KiB
+	Last        []byte   // the last one with data, an alert or, behind a ChangeCipherSpec, a handshake message; of sent ones, the last of at most 2 KiB
 	LastIndex   uint64   // the number of Last
 	Random      [32]byte // of the hello, which was the first record
 
@@ -101,7 +102,7 @@ func (m *recordCounter) startRecord() {
 	switch typ := m.head[0]; {
 	case m.count == 0:
 		m.keep = helloSize
-	case typ != typeData && typ != typeAlert, m.maxKept > 0 && n > m.maxKept:
+	case typ != typeData && typ != typeAlert && !(typ == typeHandshake && m.firstSealed > 0), m.maxKept > 0 && n > m.maxKept:
 		m.keep = 0
 		return
 	default:
