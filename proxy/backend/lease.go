@@ -113,8 +113,8 @@ func (l *Lease) Dial(ctx context.Context) (net.Conn, error) {
 	return c, err
 }
 
-// CountSession counts a connection to [dial.Dialer.Plain] as open until the lease is released,
-// as Dial does.
+// CountSession counts the connection of an event loop as open until the lease is released, as Dial
+// does.
 func (l *Lease) CountSession() {
 	l.dialed = true
 	l.endpoint.open.Add(1)

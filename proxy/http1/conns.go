@@ -175,9 +175,7 @@ func (l *loopConns) start(c *conn) {
 	p, r := l.slots.Alloc()
 	r.conn, c.slot, p.since = c, p.SlotID(), l.Now()
 	defer l.guard(c)
-	if c.about != nil {
-		l.takeBack(c)
-	}
+	ended := l.takeBack(c)
 	err := error(unix.ECANCELED)
 	if !l.Stopping() {
 		err = l.Add(c.sock, &p.Entry, c)
@@ -185,6 +183,10 @@ func (l *loopConns) start(c *conn) {
 	if err != nil {
 		l.close(p, r)
 		l.forget(c) // it has no owner to be told
+		return
+	}
+	if ended != nil {
+		l.close(p, r)
 		return
 	}
 	l.setTimer(p, c)
@@ -321,7 +323,10 @@ func (l *loopConns) resume(c *conn) {
 	defer l.guard(c)
 	c.cancel()
 	p, r, _ := l.slots.At(c.slot)
-	l.takeBack(c)
+	if l.takeBack(c) != nil {
+		l.close(p, r)
+		return
+	}
 	l.goOn(p, r)
 }
 

@@ -316,7 +316,7 @@ func (l *loopConns) appendEnd(f *forwarding, b []byte) []byte {
 // client is gone: then the exchange is over.
 func (l *loopConns) toClient(c *conn, b []byte) bool {
 	f := c.forward
-	b, err := l.seal(c, b)
+	b, err := l.seal(&c.records, b)
 	if err != nil {
 		l.clientLeft(c, err)
 		return false

@@ -36,5 +36,8 @@ func closeUnless(taken *bool, sockets ...Socket) {
 	}
 	for _, s := range sockets {
 		loop.Close(s.FD)
+		if s.State != nil {
+			s.State.Wipe()
+		}
 	}
 }

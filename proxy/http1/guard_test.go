@@ -142,9 +142,6 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 			if got := <-panics; got != "at "+tt.step {
 				t.Errorf("%s; want one at %s", got, tt.step)
 			}
-			if aborted.Load() != 1 {
-				t.Errorf("the exchange was aborted %d times, behind %q", aborted.Load(), all)
-			}
 			if tt.step != "Forward" && tt.step != "Dialer" && tt.step != "AppendHead" && tt.step != "Done" {
 				<-ended
 			}
@@ -164,6 +161,9 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 			s.Shutdown(done)
 			if done.Err() != nil {
 				t.Errorf("%d connections are left", len(s.conns))
+			}
+			if aborted.Load() != 1 {
+				t.Errorf("the exchange was aborted %d times, behind %q", aborted.Load(), all)
 			}
 		})
 	}

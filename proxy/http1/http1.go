@@ -50,7 +50,7 @@ type Exchange interface {
 	// has an endpoint, and one of Done, Abandon and Fail has to be called.
 	Forward() bool
 
-	Dialer() *dial.Dialer // of the endpoint, which has a [dial.Dialer.Plain] address
+	Dialer() *dial.Dialer // of the endpoint, which is [dial.Dialer.OnLoops]
 	Method() string       // of the request
 	Upgrades() bool       // the request is a handshake: a 101 makes the connections a session
 	Timeouts() Timeouts

@@ -118,7 +118,7 @@ func (u *upstreams) pop(s *idleSet) *upstream {
 		up := s.all[len(s.all)-1]
 		s.all = s.all[:len(s.all)-1]
 		u.changed(s)
-		if up.quiet() {
+		if u.quiet(up) {
 			return up
 		}
 		u.close(up)
@@ -166,39 +166,44 @@ func (u *upstreams) borrow(d *dial.Dialer, from *upstreams) *upstream {
 	up := u.add(d)
 	id := up.slot.SlotID()
 	if !from.Post(func() {
-		fd := int32(-1)
+		lent := nothing
 		if s := from.idle[d]; s != nil {
-			if lent := from.pop(s); lent != nil {
-				fd = lent.fd
-				from.lend(lent)
+			if up := from.pop(s); up != nil {
+				lent = from.lend(up)
 			}
 		}
-		u.Post(func() { u.borrowed(id, fd) })
+		u.Post(func() { u.borrowed(id, lent) })
 	}) {
-		u.borrowed(id, -1)
+		u.borrowed(id, nothing)
 	}
 	return up
 }
 
+// nothing is no socket.
+var nothing = dial.Socket{FD: -1}
+
 // lend forgets a connection that another loop gets.
-func (u *upstreams) lend(up *upstream) {
+func (u *upstreams) lend(up *upstream) (s dial.Socket) {
 	_ = u.Control(unix.EPOLL_CTL_DEL, up.fd, &up.slot.Entry, 0, 0) // it is in the set
+	s.FD = int(up.fd)
+	s.State, s.Unread = u.clients.giveRecords(&up.records)
 	u.giveAway(up)
+	return s
 }
 
-// borrowed takes what another loop has lent: -1 is nothing.
-func (u *upstreams) borrowed(id loop.SlotID, fd int32) {
+// borrowed takes what another loop has lent, which may be nothing.
+func (u *upstreams) borrowed(id loop.SlotID, lent dial.Socket) {
 	_, r, ok := u.slots.At(id)
 	if !ok {
-		if fd >= 0 {
-			loop.Close(fd)
+		if lent.FD >= 0 {
+			closeSocket(lent)
 		}
 		return
 	}
 	up := r.up
 	c := up.conn
 	defer u.clients.guard(c)
-	if fd < 0 {
+	if lent.FD < 0 {
 		if err := u.open(up); err != nil {
 			u.clients.failForward(c, err, Connecting)
 		} else if !up.connecting {
@@ -206,7 +211,8 @@ func (u *upstreams) borrowed(id loop.SlotID, fd int32) {
 		}
 		return
 	}
-	up.fd, up.used = fd, true
+	up.fd, up.used = int32(lent.FD), true
+	up.records = u.clients.takeRecords(lent.State, lent.Unread)
 	if err := u.watch(up); err != nil {
 		u.clients.failForward(c, err, Connecting)
 		return

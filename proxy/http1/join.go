@@ -33,14 +33,9 @@ func (l *loopConns) join(c *conn) {
 	l.StopTimer(&p.Entry)
 	l.slots.Retire(p)
 	c.server.remove(c)
-	client := Socket{FD: c.sock.Take(), Early: c.ahead, Unread: c.partial}
-	if c.about != nil {
-		state, _ := l.tls.At(c.cell)
-		moved := *state
-		client.State = &moved
-		l.endTLS(c, false)
-	}
-	backend := Socket{FD: f.up.fd, Early: f.early}
+	client, backend := Socket{FD: c.sock.Take(), Early: c.ahead}, Socket{FD: f.up.fd, Early: f.early}
+	client.State, client.Unread = l.giveRecords(&c.records)
+	backend.State, backend.Unread = l.giveRecords(&f.up.records)
 	l.upstreams.giveAway(f.up)
 	taken := false
 	defer closeUnless(&taken, client, backend)

@@ -39,7 +39,7 @@ func (e *Engine) NewServer(o Options) *Server {
 // Serve takes a connection over, which is a [loop.Conn], or a [record.Conn] over one. It is
 // false if no loop can have it: then nothing has happened.
 func (s *Server) Serve(client *clientio.Conn) bool {
-	c := &conn{Conn: client, server: s, sock: loop.ConnOf(client.Wire.Conn), secure: secure{cell: noTLS}}
+	c := &conn{Conn: client, server: s, sock: loop.ConnOf(client.Wire.Conn), secure: secure{records: records{cell: noTLS}}}
 	if c.loop = s.engine.loopOf(c.sock); c.loop == nil || !c.loop.Reserve() {
 		return false
 	}

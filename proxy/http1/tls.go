@@ -19,11 +19,24 @@ const noTLS = -1
 // shortestRequest is less than a TLS record has that holds a whole request.
 const shortestRequest = 45
 
-// secure is what a connection has if it is TLS.
+// secure is what a client's connection has if it is TLS.
 type secure struct {
-	about   *tls.ConnectionState // nil without TLS
-	cell    int32                // of the state, in loopConns.tls; noTLS while a goroutine has it
-	partial []byte               // the beginning of a record
+	about *tls.ConnectionState // nil without TLS
+	records
+}
+
+// records is the TLS records of a connection while the loop has them.
+type records struct {
+	cell    int32  // of the state, in loopConns.tls; noTLS for a plain connection, and while a goroutine has it
+	partial []byte // the beginning of a record
+}
+
+// takeRecords takes over what protects the records, and what came of them.
+func (l *loopConns) takeRecords(s *record.State, unread []byte) records {
+	if s == nil {
+		return records{cell: noTLS}
+	}
+	return records{l.tls.Add(s), unread}
 }
 
 // recv reads once into the loop's buffer, behind the first at bytes of it and not more than n,
@@ -48,28 +61,35 @@ func (l *loopConns) recv(p *slot, c *conn, at, n int) ([]byte, error) {
 	if c.about == nil {
 		return room[:n], nil
 	}
-	return l.unseal(c, l.Buffer[at:at+kept+n])
+	return l.unsealFor(c, l.Buffer[at:at+kept+n])
 }
 
-// unseal opens the records in buf, in place, and keeps the beginning of one.
-func (l *loopConns) unseal(c *conn, buf []byte) ([]byte, error) {
-	state, ciphers := l.tls.At(c.cell)
+// unsealFor is unseal of what a client has sent. It tells the client what is wrong.
+func (l *loopConns) unsealFor(c *conn, buf []byte) ([]byte, error) {
+	plain, err := l.unseal(&c.records, buf)
+	var alert *record.AlertError
+	if errors.As(err, &alert) && !alert.Remote {
+		l.alert(c, alert.Alert)
+	}
+	return plain, err
+}
+
+// unseal opens the records in buf, in place, and keeps the beginning of one. The error at a
+// close_notify is [io.EOF].
+func (l *loopConns) unseal(s *records, buf []byte) ([]byte, error) {
+	state, ciphers := l.tls.At(s.cell)
 	plain, in := 0, buf
 	for {
 		r, err := state.Open(ciphers, in, l.Now())
 		switch {
 		case err != nil:
-			var alert *record.AlertError
-			if errors.As(err, &alert) && !alert.Remote {
-				l.alert(c, alert.Alert)
-			}
 			return nil, err
 		case r.Kind == record.Closed && plain == 0:
 			return nil, io.EOF
 		case r.Kind == record.Closed || r.Used == 0:
-			c.partial = nil
+			s.partial = nil
 			if len(in) > 0 {
-				c.partial = bytes.Clone(in) // a close_notify is told of again
+				s.partial = bytes.Clone(in) // a close_notify is told of again
 			}
 			return buf[:plain], nil
 		}
@@ -83,20 +103,45 @@ func (l *loopConns) alert(c *conn, a record.Alert) {
 	if f := c.forward; f != nil && len(f.out) > 0 {
 		return
 	}
-	state, ciphers := l.tls.At(c.cell)
-	if b := state.Alert(ciphers, l.sealed[:0], a); len(b) > 0 {
+	if b := l.sealAlert(&c.records, a); len(b) > 0 {
 		_, _ = c.sock.Send(b)
 	}
 }
 
-// seal returns b as it goes to the client. It is good until the next call.
-func (l *loopConns) seal(c *conn, b []byte) (_ []byte, err error) {
-	if c.about == nil {
+// sealAlert returns an alert as it is sent, if one may still be.
+func (l *loopConns) sealAlert(s *records, a record.Alert) []byte {
+	state, ciphers := l.tls.At(s.cell)
+	return state.Alert(ciphers, l.sealed[:0], a)
+}
+
+// seal returns b as it is sent. It is good until the next call.
+func (l *loopConns) seal(s *records, b []byte) (_ []byte, err error) {
+	if s.cell == noTLS {
 		return b, nil
 	}
-	state, ciphers := l.tls.At(c.cell)
+	state, ciphers := l.tls.At(s.cell)
 	l.sealed, err = state.Seal(ciphers, l.sealed[:0], b)
 	return l.sealed, err
+}
+
+// giveRecords returns what another owner goes on with, and forgets it.
+func (l *loopConns) giveRecords(s *records) (state *record.State, unread []byte) {
+	if s.cell == noTLS {
+		return nil, nil
+	}
+	kept, _ := l.tls.At(s.cell)
+	moved := *kept
+	unread = s.partial
+	l.wipe(s)
+	return &moved, unread
+}
+
+// wipe forgets what protects the records, if the loop has it.
+func (l *loopConns) wipe(s *records) {
+	if s.cell != noTLS {
+		l.tls.Remove(s.cell)
+		*s = records{cell: noTLS}
+	}
 }
 
 // lend gives the connection's TLS to a goroutine.
@@ -104,36 +149,31 @@ func (l *loopConns) lend(c *conn) {
 	if c.about == nil {
 		return
 	}
-	state, _ := l.tls.At(c.cell)
-	c.Conn.Conn = record.NewConn(c.Wire, c.about, state, c.partial)
-	l.tls.Remove(c.cell)
-	c.cell, c.partial = noTLS, nil
+	state, unread := l.giveRecords(&c.records)
+	c.Conn.Conn = record.NewConn(c.Wire, c.about, state, unread)
 }
 
-// takeBack takes the connection's TLS back.
-func (l *loopConns) takeBack(c *conn) {
+// takeBack takes the connection's TLS back. An error is what ends it.
+func (l *loopConns) takeBack(c *conn) error {
 	if c.about == nil {
-		return
+		return nil
 	}
 	state, early, unread := c.Conn.Conn.(*record.Conn).Release()
 	c.Conn.Conn = c.Wire
-	c.cell = l.tls.Add(&state)
-	plain, _ := l.unseal(c, l.Buffer[:copy(l.Buffer[:], unread)]) // an error comes again, with the next bytes or with the end
+	c.records = l.takeRecords(&state, nil)
+	plain, err := l.unsealFor(c, l.Buffer[:copy(l.Buffer[:], unread)])
 	if len(early)+len(plain) > 0 {
 		c.ahead = slices.Concat(c.ahead, early, plain)
 	}
+	return err
 }
 
 // endTLS sends the close_notify and wipes the state, if the loop has it.
 func (l *loopConns) endTLS(c *conn, notify bool) {
-	if c.about == nil || c.cell == noTLS {
-		return
-	}
-	if notify {
+	if notify && c.cell != noTLS {
 		l.alert(c, record.CloseNotify)
 	}
-	l.tls.Remove(c.cell)
-	c.cell = noTLS
+	l.wipe(&c.records)
 }
 
 // gone reports whether the client has closed the connection, or its direction of it, and there

@@ -3,12 +3,14 @@
 package http1
 
 import (
+	"context"
 	"io"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"sluice/internal/loop"
+	"sluice/internal/record"
 	"sluice/proxy/backend/dial"
 )
 
@@ -40,12 +42,16 @@ type upstream struct {
 	conn   *conn // the client's whose request it has; nil while it is idle
 
 	connecting bool
-	used       bool   // it has carried a request before
-	closes     bool   // the endpoint closes it after its answer
-	ended      bool   // the end of the stream has come, behind what is to be read
-	out        []byte // waits to be sent
-	taken      uint64 // bytes that the endpoint had acknowledged at the last look
-	kept       []byte // came, and needs more bytes after it
+	used       bool               // it has carried a request before
+	closes     bool               // the endpoint closes it after its answer
+	cancel     context.CancelFunc // ends the goroutine that opens it; nil where the loop does
+	records
+	ended   bool   // the end of the stream has come, behind what is to be read
+	more    bool   // there may be something to read of which epoll has told
+	waiting []byte // to be sent when it is open
+	out     []byte // waits to be sent, as it is sent
+	taken   uint64 // bytes that the endpoint had acknowledged at the last look
+	kept    []byte // came, and needs more bytes after it
 }
 
 // keep keeps in until more bytes come after it. If at is not negative, in is in the loop's
@@ -77,17 +83,48 @@ func (u *upstreams) take(d *dial.Dialer, fresh bool) (*upstream, error) {
 }
 
 // quiet reports whether nothing has come on an idle connection: what has would be taken for
-// the answer to the next request.
-func (up *upstream) quiet() bool {
-	var one [1]byte
-	_, err := loop.Peek(up.fd, one[:])
-	return err == unix.EAGAIN
+// the answer to the next request. With TLS, session tickets may come at any time.
+func (u *upstreams) quiet(up *upstream) bool {
+	if up.cell == noTLS {
+		var one [1]byte
+		_, err := loop.Peek(up.fd, one[:])
+		return err == unix.EAGAIN
+	}
+	for {
+		switch in, err := u.recv(up); {
+		case err == unix.EAGAIN:
+			return true
+		case err != nil || len(in) > 0:
+			return false
+		}
+	}
+}
+
+// recv reads once into the loop's buffer, behind the headroom, and returns what came. It is
+// nothing, without an error, where a TLS record is not complete. The error at the end of the
+// stream is [io.EOF]. It notes whether there may be more to read.
+func (u *upstreams) recv(up *upstream) ([]byte, error) {
+	kept := copy(u.Buffer[headroom:], up.partial)
+	room := u.Buffer[headroom+kept : min(headroom+kept+answerPiece, len(u.Buffer))]
+	n, err := loop.Read(up.fd, room)
+	switch {
+	case err != nil:
+		return nil, err
+	case n == 0:
+		return nil, io.EOF
+	}
+	up.more = n == len(room) || up.ended // no event tells of what came before
+	in := u.Buffer[headroom : headroom+kept+n]
+	if up.cell == noTLS {
+		return in, nil
+	}
+	return u.clients.unseal(&up.records, in)
 }
 
 // add adds a connection that is not open yet.
 func (u *upstreams) add(d *dial.Dialer) *upstream {
 	p, r := u.slots.Alloc()
-	up := &upstream{slot: p, dialer: d, fd: -1, connecting: true}
+	up := &upstream{slot: p, dialer: d, fd: -1, connecting: true, records: records{cell: noTLS}}
 	r.up = up
 	u.Join()
 	d.Connecting()
@@ -105,13 +142,69 @@ func (u *upstreams) connect(d *dial.Dialer) (*upstream, error) {
 }
 
 // open begins to open a connection. After an error it has to be closed.
-func (u *upstreams) open(up *upstream) error {
-	fd, connected, err := loop.Dial(up.dialer.Plain())
+func (u *upstreams) open(up *upstream) (err error) {
+	connected := false
+	switch to := up.dialer.Direct(); {
+	case to.TCP.IsValid():
+		up.fd, connected, err = loop.Dial(to.TCP)
+	case to.Unix != "":
+		up.fd, connected, err = loop.DialUnix(to.Unix)
+	default:
+		u.openElsewhere(up)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	up.fd, up.connecting = fd, !connected
+	up.connecting = !connected
 	return u.watch(up)
+}
+
+// openElsewhere makes a goroutine open a connection: with TLS, or where there are several
+// addresses.
+func (u *upstreams) openElsewhere(up *upstream) {
+	ctx, cancel := context.WithCancel(context.Background())
+	up.cancel = cancel
+	id, d := up.slot.SlotID(), up.dialer
+	go func() {
+		s, err := d.Detached(ctx)
+		if !u.Post(func() { u.opened(id, s, err) }) && err == nil {
+			closeSocket(s)
+		}
+	}()
+}
+
+// opened takes the connection that a goroutine has opened.
+func (u *upstreams) opened(id loop.SlotID, s dial.Socket, err error) {
+	_, r, ok := u.slots.At(id)
+	if !ok {
+		if err == nil {
+			closeSocket(s)
+		}
+		return
+	}
+	up := r.up
+	c := up.conn
+	defer u.clients.guard(c)
+	up.cancel()
+	up.cancel = nil
+	if err == nil {
+		up.fd, up.records = int32(s.FD), u.clients.takeRecords(s.State, s.Unread)
+		err = u.watch(up)
+	}
+	if err != nil {
+		u.clients.failForward(c, err, Connecting)
+		return
+	}
+	u.ready(up)
+}
+
+// closeSocket closes a socket that nobody wants any more.
+func closeSocket(s dial.Socket) {
+	loop.Close(int32(s.FD))
+	if s.State != nil {
+		s.State.Wipe()
+	}
 }
 
 // watch makes epoll report what happens to a connection.
@@ -135,9 +228,21 @@ type callError struct {
 func (e *callError) Error() string { return e.call + ": " + e.err.Error() }
 func (e *callError) Unwrap() error { return e.err }
 
-// send sends a request.
+// send sends a request, or a part of it.
 func (u *upstreams) send(up *upstream, b []byte) {
-	if !up.connecting && len(up.out) == 0 {
+	if up.connecting { // what protects the records may not be known yet
+		up.waiting = append(up.waiting, b...)
+		return
+	}
+	if len(b) == 0 {
+		return
+	}
+	b, err := u.clients.seal(&up.records, b)
+	if err != nil {
+		u.broken(up, err)
+		return
+	}
+	if len(up.out) == 0 {
 		n, err := loop.Write(up.fd, b)
 		switch {
 		case err == unix.EAGAIN:
@@ -161,7 +266,7 @@ func (u *upstreams) Ready(id loop.SlotID, _ uint8, events uint32) {
 	}
 	up := r.up
 	if up.conn == nil {
-		if events&^unix.EPOLLOUT != 0 { // an idle connection has nothing to say
+		if events&^unix.EPOLLOUT != 0 && !u.quiet(up) {
 			u.forget(up)
 			u.close(up)
 		}
@@ -211,7 +316,9 @@ func (u *upstreams) ready(up *upstream) {
 	c := up.conn
 	up.connecting = false
 	c.forward.since = u.Now()
-	if len(up.out) > 0 && !u.flush(up) {
+	request := up.waiting
+	up.waiting = nil
+	if u.send(up, request); up.conn != c {
 		return
 	}
 	if len(up.out) == 0 && !c.forward.request.over() {
@@ -270,21 +377,18 @@ func (u *upstreams) read(up *upstream) {
 			u.Again(&up.slot.Entry, 0, unix.EPOLLIN)
 			return
 		}
-		n, err := loop.Read(up.fd, u.Buffer[headroom:headroom+answerPiece])
+		in, err := u.recv(up)
 		switch {
 		case err == unix.EAGAIN:
 			return
-		case err == nil && n == 0:
-			err = io.EOF
-			fallthrough
 		case err != nil:
 			u.clients.endpointEnded(c, err)
 			return
 		}
-		if !u.clients.answered(c, u.Buffer[headroom:headroom+n], headroom) {
+		if len(in) > 0 && !u.clients.answered(c, in, headroom) {
 			return // it may be idle, or another request's
 		}
-		if n < answerPiece && !up.ended {
+		if !up.more {
 			return
 		}
 	}
@@ -318,6 +422,15 @@ func (u *upstreams) giveAway(up *upstream) {
 func (u *upstreams) close(up *upstream) {
 	u.StopTimer(&up.slot.Entry)
 	u.slots.Retire(up.slot)
+	if up.cancel != nil {
+		up.cancel()
+	}
+	if up.cell != noTLS {
+		if b := u.clients.sealAlert(&up.records, record.CloseNotify); len(up.out) == 0 && len(b) > 0 {
+			_, _ = loop.Write(up.fd, b)
+		}
+		u.clients.wipe(&up.records)
+	}
 	if up.fd >= 0 {
 		loop.Close(up.fd)
 	}

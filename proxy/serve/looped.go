@@ -24,7 +24,7 @@ type looped struct {
 	out      forward.Exchange
 	failed   bool // the request has its room, and has passed the stages
 	result   forward.Result
-	lost     bool // another endpoint may be asked
+	lost     bool // an endpoint may be asked again
 	offer    *offer
 }
 
@@ -110,7 +110,7 @@ func (x *exchange) acquire(k backend.Kind) bool {
 	if !t.Pool.TryAcquire(lease, a.need, &a.tried) {
 		return false
 	}
-	if !lease.Dialer().Plain().IsValid() {
+	if !lease.Dialer().OnLoops() {
 		lease.Release()
 		return false
 	}
@@ -232,6 +232,11 @@ func (x *exchange) Fail(err error, when http1.Stage, in int64) {
 	k := &x.looped
 	k.failed = true
 	x.record.In = in
+	if errors.Is(err, dial.ErrUnsuited) { // it is asked in the other way
+		k.lost = true
+		k.lease.Release()
+		return
+	}
 	if k.offer != nil {
 		x.failOffer(err, when)
 		return

@@ -66,7 +66,8 @@ type Dialer struct {
 	open          *atomic.Int64 // connections to the endpoint
 	transport     *http.Transport
 	streams       *streamConns // nil unless spec.Streams
-	plain         netip.AddrPort
+	direct        Direct
+	unsuited      atomic.Bool // event loops cannot protect the endpoint's TLS records
 	fallbackDelay time.Duration
 }
 
@@ -77,6 +78,7 @@ const (
 	forSession  purpose = iota // one WebSocket over HTTP/1.1
 	forRequests                // requests: one after the other, or many over HTTP/2
 	forStreams                 // many WebSockets over HTTP/2
+	forLoop                    // HTTP/1.1 on an event loop
 )
 
 // New returns a dialer that connects to nothing yet. It counts in open the
@@ -95,8 +97,8 @@ func New(spec Spec, open *atomic.Int64) *Dialer {
 			d.tlsRequests = d.tlsStreams
 		}
 	}
-	if spec.Network == "tcp" && spec.Fallback == "" && spec.TLS == nil && !spec.HTTP2 && spec.PROXY == 0 {
-		d.plain, _ = netip.ParseAddrPort(spec.Address) // invalid where the address is no number
+	if spec.TLS == nil && spec.Fallback == "" {
+		d.direct = directOf(spec.Network, spec.Address)
 	}
 	d.transport = d.newTransport()
 	if spec.Streams {
@@ -107,17 +109,6 @@ func New(spec Spec, open *atomic.Int64) *Dialer {
 
 // Spec returns what the dialer was made from. It must not be changed.
 func (d *Dialer) Spec() *Spec { return &d.spec }
-
-// Plain returns the one address of an endpoint that takes requests over plain TCP and
-// HTTP/1.1, with nothing in front of them. It is invalid for others.
-func (d *Dialer) Plain() netip.AddrPort { return d.plain }
-
-// Connecting counts a connection that the caller opens to [Dialer.Plain]; Release uncounts
-// it when it is closed.
-func (d *Dialer) Connecting() { d.open.Add(1) }
-
-// Failure returns the error of a connection to [Dialer.Plain] that failed with err.
-func (d *Dialer) Failure(err error) *Error { return d.failure(context.Background(), err) }
 
 // Close closes the kept connections that are not in use, and makes the others
 // close after their last use. The dialer stays usable.
@@ -164,7 +155,7 @@ func (d *Dialer) connect(ctx context.Context, client *Addresses, of purpose) (ne
 	if err != nil {
 		return nil, d.failure(ctx, err)
 	}
-	if of != forSession {
+	if of == forRequests || of == forStreams {
 		d.open.Add(1)
 		wire.Of(c).OnClose(d)
 	}
@@ -207,6 +198,7 @@ func (d *Dialer) startTLS(ctx context.Context, c net.Conn, of purpose) (net.Conn
 		config = d.tlsStreams
 	case d.spec.TakeRecords:
 		w.StartCapture()
+		w.OneRecord(of == forLoop)
 	}
 	t := tls.Client(w, w.HandshakeConfig(config))
 	if err := t.HandshakeContext(ctx); err != nil {
