@@ -329,7 +329,7 @@ routes:
 		}
 		mu.Lock()
 		most := 1
-		if httpEngine() == "loops" && kind == "http" {
+		if httpEngine() == "loops" && kind != "h2c" {
 			most = 2 // clients of HTTP/2 have connections of their own
 		}
 		if n := len(conns[kind]); n == 0 || n > most {

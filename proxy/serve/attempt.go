@@ -17,9 +17,8 @@ type attempts struct {
 	tried  backend.Tried
 }
 
-func (x *exchange) attempts(t *Target, k backend.Kind) *attempts {
-	x.asked = attempts{t, x.need(t, k), backend.Tried{Began: x.started, From: x.clientKey()}}
-	return &x.asked
+func (x *exchange) attempts(t *Target, k backend.Kind) attempts {
+	return attempts{t, x.need(t, k), backend.Tried{Began: x.started, From: x.clientKey()}}
 }
 
 // attemptResult is how an endpoint has served an exchange.

@@ -35,7 +35,6 @@ type exchange struct {
 	r       message.Request
 	client  *clientio.Conn
 	conn    *wire.Conn // of the client
-	asked   attempts
 	looped  looped           // while a loop has the exchange, and after it has failed there
 	out     *clientio.Writer // to the client; what sets its own headers writes here; nil while a loop has the exchange
 	answer  *headers.Writer  // above out, and above compression: edits the headers of answers

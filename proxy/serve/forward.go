@@ -18,7 +18,7 @@ func (x *exchange) forward(path string) {
 	if send := x.service.Mirror.copy(x, path); send != nil {
 		defer send()
 	}
-	x.forwardTo(t, a, path)
+	x.forwardTo(t, &a, path)
 }
 
 // forwardTo sends the request to one endpoint after the other.

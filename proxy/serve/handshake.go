@@ -45,7 +45,8 @@ func (x *exchange) handshake(path string) {
 	ctx, cancel := x.handshakeContext()
 	defer cancel(nil)
 	x.prepare(q, path)
-	x.offer(ctx, q, seat, x.attempts(x.chooseTarget(), backend.Sessions))
+	a := x.attempts(x.chooseTarget(), backend.Sessions)
+	x.offer(ctx, q, seat, &a)
 }
 
 // offer offers the handshake to one endpoint after the other, and makes it a session or

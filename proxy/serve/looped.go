@@ -18,7 +18,7 @@ import (
 // it has answered, Serve goes on with the next one, or answers.
 type looped struct {
 	target   *Target
-	attempts *attempts
+	attempts attempts
 	lease    *backend.Lease
 	request  backend.Lease // the memory of lease, unless that becomes a session's
 	out      forward.Exchange
@@ -88,7 +88,7 @@ func (x *exchange) lease(path string) bool {
 	if !x.acquire(backend.Requests) {
 		return false
 	}
-	t, a, lease := x.looped.target, x.looped.attempts, x.looped.lease
+	t, a, lease := x.looped.target, &x.looped.attempts, x.looped.lease
 	x.looped.out = x.outgoing(lease, path)
 	if isRepeatable(&x.r) && t.TryTimeout > 0 && !lease.Final() {
 		x.looped.out.Response = min(x.looped.out.Response, t.TryTimeout)
@@ -102,7 +102,8 @@ func (x *exchange) lease(path string) bool {
 // acquire takes an endpoint that the loop can connect to.
 func (x *exchange) acquire(k backend.Kind) bool {
 	t := x.service.Targets[0].Target
-	a := x.attempts(t, k)
+	x.looped.attempts = x.attempts(t, k)
+	a := &x.looped.attempts
 	lease := &x.looped.request
 	if k == backend.Sessions {
 		lease = new(backend.Lease)
@@ -114,7 +115,7 @@ func (x *exchange) acquire(k backend.Kind) bool {
 		lease.Release()
 		return false
 	}
-	x.looped.target, x.looped.attempts, x.looped.lease = t, a, lease
+	x.looped.target, x.looped.lease = t, lease
 	return true
 }
 
@@ -274,7 +275,7 @@ func (x *exchange) goOn() {
 	}
 	x.out.SetRate(x.service.MinRate)
 	if k.lost {
-		x.forwardTo(k.target, k.attempts, k.out.Path)
+		x.forwardTo(k.target, &k.attempts, k.out.Path)
 		return
 	}
 	x.failForwarded(&k.result)

@@ -168,5 +168,5 @@ func (x *exchange) goOnOffering() {
 		x.failHandshake(ctx, k.offer.err)
 		return
 	}
-	x.offer(ctx, k.offer.request, k.offer.seat, k.attempts)
+	x.offer(ctx, k.offer.request, k.offer.seat, &k.attempts)
 }

@@ -100,7 +100,7 @@ func (m *Mirror) copy(x *exchange, path string) (send func()) {
 		r := x.r.Copy(kept)
 		x.server.mirrored.Go(func() {
 			defer release()
-			x.sendCopy(a, r, path)
+			x.sendCopy(&a, r, path)
 		})
 	}
 }
