@@ -115,14 +115,26 @@ func (s *Pipes) Borrow() *Pipe {
 	return p
 }
 
-// Return takes a pipe back. One that is not empty is closed.
+// Return takes an empty pipe back.
 func (s *Pipes) Return(p *Pipe) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.length == 0 && len(s.spare) < sparePipes {
+	if len(s.spare) < sparePipes {
 		s.spare = append(s.spare, p)
 		return
 	}
+	s.closePipe(p)
+}
+
+// Discard closes a pipe, with what is in it.
+func (s *Pipes) Discard(p *Pipe) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closePipe(p)
+}
+
+// closePipe is called with the lock held.
+func (s *Pipes) closePipe(p *Pipe) {
 	s.open--
 	p.close()
 }

@@ -43,7 +43,8 @@ func (j *journal) sink(next Sink) Sink {
 			defer j.mu.Unlock()
 			j.lines = append(j.lines, fmt.Sprintf("%v closed", owner))
 		},
-		Stayed: func(string) {},
+		Panicked: next.Panicked,
+		Stayed:   func(string) {},
 	}
 }
 

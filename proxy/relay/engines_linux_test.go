@@ -111,7 +111,7 @@ func runDialogue(t *testing.T, start func(Sink) relaytest.Engine, kind [2]relayt
 	}
 	limits := [2]Traffic{traffic(), traffic()}
 	reports := make(chan Report, 1)
-	e := start(Sink{Ended: func(r Report) { reports <- r }, Closed: func(any) {}, Stayed: func(string) {}})
+	e := start(Sink{Ended: func(r Report) { reports <- r }, Closed: func(any) {}, Panicked: func(_ View, cause any, stack []byte) { t.Errorf("panic: %v\n%s", cause, stack) }, Stayed: func(string) {}})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running, writers sync.WaitGroup
 	running.Go(func() { e.Run(ctx) })

@@ -49,6 +49,7 @@ const (
 	BackendRemoved = core.BackendRemoved
 	Drained        = core.Drained
 	Rebalanced     = core.Rebalanced
+	Internal       = core.Internal
 	Expired        = core.Expired  // planned, like Engine.PlanEnd
 	Operator       = core.Operator // planned
 )

@@ -57,7 +57,7 @@ type Server struct {
 func New(env Env) *Server {
 	s := &Server{Env: env, clients: limit.NewCounts(), Copies: newBudget()}
 	s.overShare, s.notTaken = telemetry.NewTally(s.logOverShare), telemetry.NewTally(s.logNotTaken)
-	s.engine = relay.New(relay.Sink{Ended: s.sessionEnded, Closed: s.sessionClosed, Stayed: s.notTaken.Count})
+	s.engine = relay.New(relay.Sink{Ended: s.sessionEnded, Closed: s.sessionClosed, Panicked: s.sessionPanicked, Stayed: s.notTaken.Count})
 	return s
 }
 

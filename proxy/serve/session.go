@@ -124,6 +124,12 @@ func (s *Server) sessionEnded(r relay.Report) {
 // sessionClosed is called when the sockets of a session are closed.
 func (s *Server) sessionClosed(owner any) { owner.(*sessionRefs).permit.Release() }
 
+// sessionPanicked logs a panic in a session, which ends it.
+func (s *Server) sessionPanicked(v relay.View, cause any, stack []byte) {
+	s.Log().Error().Str("id", telemetry.Packed(v.Note).Session().ID).Str("route", v.Group.Name).
+		Msgf("panic in a session: %v\n%s", cause, stack)
+}
+
 // logNotTaken logs how many sessions cost more than 'records: sluice' promises.
 func (s *Server) logNotTaken(why string, since, total uint64) {
 	s.Log().Info().Str("reason", why).Uint64("sessions", since).Uint64("total", total).

@@ -1,13 +1,31 @@
 package serve
 
 import (
+	"bytes"
 	"net"
 	"net/netip"
 	"testing"
 
+	"github.com/rs/zerolog"
+
 	"sluice/internal/limit"
+	"sluice/internal/telemetry"
 	"sluice/proxy/backend"
+	"sluice/proxy/relay"
 )
+
+// A panic in a session is logged with its ID and the stack.
+func TestAPanicInASessionIsLogged(t *testing.T) {
+	var out bytes.Buffer
+	log := zerolog.New(&out)
+	s := &Server{Env: Env{Log: func() *zerolog.Logger { return &log }}}
+	record := telemetry.Session{Exchange: &telemetry.Exchange{ID: "00f1e2d3c4b5a697"}}
+	s.sessionPanicked(relay.View{Note: string(record.Pack()), Group: &relay.Group{Name: "chat"}}, "it", []byte("the stack"))
+	const want = `{"level":"error","id":"00f1e2d3c4b5a697","route":"chat","message":"panic in a session: it\nthe stack"}` + "\n"
+	if out.String() != want {
+		t.Errorf("logged %s; want %s", &out, want)
+	}
+}
 
 // A handshake that panics between the endpoint's answer and the session gives
 // everything back.

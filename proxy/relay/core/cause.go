@@ -46,6 +46,7 @@ const (
 	BackendRemoved
 	Drained    // the endpoint gets rid of its sessions
 	Rebalanced // other endpoints have fewer sessions
+	Internal   // a step of the session panicked
 
 	// Planned (docs/roadmap.md): only tests use them yet.
 	Expired  // the credential of the client is no longer valid
@@ -82,6 +83,8 @@ func (c Cause) String() string {
 		return "drained"
 	case Rebalanced:
 		return "rebalanced"
+	case Internal:
+		return "internal error"
 	case Expired:
 		return "credential expired"
 	case Operator:
@@ -97,6 +100,8 @@ func (c Cause) code() ws.StatusCode {
 		return frame.StatusServiceRestart
 	case Expired, Operator:
 		return ws.StatusPolicyViolation
+	case Internal:
+		return ws.StatusInternalServerError
 	}
 	return ws.StatusGoingAway
 }

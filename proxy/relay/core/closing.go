@@ -21,6 +21,29 @@ func (c Core) End(e Ending, by Side) {
 	c.queueClose(Backend, pendingClose{code: ws.StatusGoingAway})
 }
 
+// errTorn is why a side takes no more bytes whose stream a panic may have left anywhere.
+var errTorn = errors.New("internal error")
+
+// Fail ends the session after a panic, which detail tells. Nothing more is expected from the
+// sides, and the bytes that still come from them must not be passed to Feed. A side that is
+// torn, which was being written to, gets nothing more; another one gets its Close frame if the
+// stream to it is between frames. If the session was ending already, its Close frames stay
+// those of the first cause.
+func (c Core) Fail(detail string, torn [2]bool) {
+	for i := range torn {
+		if torn[i] {
+			c.WriteFailed(Side(i), errTorn)
+			c.sides[i].unreachable = true
+		}
+	}
+	c.End(Ending{Cause: Internal}, Gateway)
+	c.Expire()
+	c.cause, c.by, c.ensureOutcome().detail = Internal, Gateway, detail
+}
+
+// Failed reports whether Fail was called.
+func (c Core) Failed() bool { return c.cause == Internal }
+
 // overLimit ends the session of a side that is over a limit.
 func (c Core) overLimit(by Side, v frame.Violation) {
 	cause := TooFast

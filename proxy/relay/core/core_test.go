@@ -12,6 +12,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/clock"
 	"sluice/internal/wstest"
 	"sluice/proxy/relay/frametest"
 )
@@ -642,6 +643,62 @@ func TestCoreTellsTheClientTheRoutesCodeForALostBackend(t *testing.T) {
 	if r := frametest.Parse(Backend, false, c.AppendOwn(Client, nil, 1)); r.String() != "close 1011" || c.code != ws.StatusInternalServerError {
 		t.Errorf("the client got %s, code %d; want close 1011", &r, c.code)
 	}
+}
+
+// After a panic a side gets a Close frame only where the stream to it is between frames for
+// certain, and nothing is waited for.
+func TestCoreFails(t *testing.T) {
+	t.Parallel()
+	const told = `close 1011 "internal error"`
+	ten, bye := wstest.Text("0123456789"), wstest.Close(1000, "bye")
+	tests := []struct {
+		name            string
+		events          []event
+		torn            [2]bool
+		client, backend string // without what was passed on before
+		code            ws.StatusCode
+	}{
+		{"an open session", []event{receives(Client, ten)}, [2]bool{}, told, "close 1001", 1011},
+		{"the client is torn", nil, [2]bool{Client: true}, "", "close 1001", 1011},
+		{"the backend is torn", nil, [2]bool{Backend: true}, told, "", 1011},
+		{"both are torn", nil, [2]bool{true, true}, "", "", 1011},
+		{"inside a frame to the client", []event{part(Backend, 0, 5, ten)}, [2]bool{}, "", "close 1001", 1011},
+		{"after a Close frame of the client", []event{receives(Client, bye)}, [2]bool{}, "close 1000", "", 1000},
+		{"after an end of the gateway's", []event{ends(RouteRemoved)}, [2]bool{}, `close 1012 "route removed"`, "close 1001", 1012},
+		{"a backend that takes nothing any more", []event{writeFails(Backend)}, [2]bool{}, told, "", 1011},
+	}
+	for _, tt := range tests {
+		p := newCoreFixture(false, Rules{})
+		for _, happens := range tt.events {
+			happens(p)
+		}
+		p.passed = [2][]byte{}
+		p.Fail("panic: it", tt.torn)
+		p.advance()
+		toClient, toBackend := frametest.Parse(Backend, false, ownBytes(p, Client)), frametest.Parse(Client, false, ownBytes(p, Backend))
+		if toClient.String() != tt.client || toBackend.String() != tt.backend {
+			t.Errorf("%s: the client gets %s, the backend %s; want %s and %s", tt.name, &toClient, &toBackend, tt.client, tt.backend)
+		}
+		if !p.Failed() || !p.Over() {
+			t.Errorf("%s: failed %t, over %t; want both", tt.name, p.Failed(), p.Over())
+		}
+		if r := p.Finish(nil, "", clock.New(), 2); r.Cause != Internal || r.By != Gateway || r.Code != tt.code || r.Detail != "panic: it" {
+			t.Errorf("%s: report = %s by the %s, %d, %s", tt.name, r.Cause, r.By, r.Code, r.Detail)
+		}
+		for side := range tt.torn {
+			if tt.torn[side] && !p.ClosesFirst(Side(side)) {
+				t.Errorf("%s: the stream to the %s does not end at once", tt.name, Side(side))
+			}
+		}
+	}
+}
+
+// ownBytes returns the gateway's own frames that a side got.
+func ownBytes(p *coreFixture, side Side) (b []byte) {
+	for _, own := range p.own[side] {
+		b = append(b, frametest.Encode(side.Other(), own.frame)...)
+	}
+	return b
 }
 
 func TestCoreCountsWhatWentOn(t *testing.T) {

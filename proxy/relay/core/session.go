@@ -74,6 +74,10 @@ type Sink struct {
 	// stream of another one, what carries it may end now.
 	Closed func(owner any)
 
+	// Panicked is called for each panic in a step of a session, with the stack. The session
+	// ends, alone, with the cause Internal.
+	Panicked func(v View, cause any, stack []byte)
+
 	// Stayed is called when crypto/tls keeps the TLS records of a new session,
 	// although a connection of it captures (wire.Conn.StartCapture). The reason is one
 	// of few sentences.

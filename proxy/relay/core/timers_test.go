@@ -593,6 +593,7 @@ func TestCodesOfTheGatewaysEnds(t *testing.T) {
 		{BackendRemoved, `close 1012 "backend removed"`, `close 1001`, frame.StatusServiceRestart},
 		{Drained, `close 1012 "drained"`, `close 1001`, frame.StatusServiceRestart},
 		{Rebalanced, `close 1012 "rebalanced"`, `close 1001`, frame.StatusServiceRestart},
+		{Internal, `close 1011 "internal error"`, `close 1001`, ws.StatusInternalServerError},
 		{Expired, `close 1008 "credential expired"`, `close 1001`, ws.StatusPolicyViolation},
 		{Operator, `close 1008 "ended by operator"`, `close 1001`, ws.StatusPolicyViolation},
 	}

@@ -22,7 +22,9 @@ func (l *loopSessions) advance(h handle) {
 			continue
 		}
 		if b := h.AppendOwn(side, l.ownFrame[:0], l.Now()); len(b) > 0 {
+			l.writing[side] = true
 			l.send(h, side, b)
+			l.writing[side] = false
 		}
 	}
 	if !h.Finished() && h.Over() && !h.writePending(core.Client) && !h.writePending(core.Backend) {

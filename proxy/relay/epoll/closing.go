@@ -56,23 +56,35 @@ func (l *loopSessions) closeWrites(h handle) {
 	}
 }
 
-// closeSockets closes both sockets and retires the slot. It wipes the session's secrets.
+// closeSockets closes both sockets and retires the slot.
 func (l *loopSessions) closeSockets(h handle) {
-	l.StopTimer(&h.Entry)
-	l.slots.Retire(h.slot)
 	for side := range h.sockets {
-		if h.pending != nil && h.pending[side].pipe != nil {
-			l.pipes.Return(h.pending[side].pipe)
-			h.pending[side].pipe = nil
-		}
 		if !h.writePending(core.Side(side)) {
 			l.sendCloseNotify(h, core.Side(side))
 		}
-		loop.Close(h.sockets[side].fd)
-		if n := h.sockets[side].tlsCell; n >= 0 {
-			l.tls.Remove(n)
+	}
+	l.release(h)
+}
+
+// release gives back all that a session holds, and wipes its secrets. Each thing is marked as
+// given back before it is: after a panic, the next call goes on with the next thing.
+func (l *loopSessions) release(h handle) {
+	l.StopTimer(&h.Entry)
+	for side := range h.sockets {
+		l.dropUnwritten(h, core.Side(side))
+		s := &h.sockets[side]
+		if cell := s.tlsCell; cell >= 0 {
+			s.tlsCell = noTLS
+			l.tls.Remove(cell)
+		}
+		if fd := s.fd; fd >= 0 {
+			s.fd = closedFD
+			loop.Close(fd)
 		}
 	}
 	l.dropNote(h)
-	l.sink.Closed(h.owner)
+	if !h.Retired() {
+		l.slots.Retire(h.slot)
+		l.sink.Closed(h.owner)
+	}
 }

@@ -179,7 +179,7 @@ func (e *Engine) scan(f func(*loopSessions, handle), more func() bool) {
 				if left = i < l.slots.Chunks(); left {
 					l.slots.EachInChunk(i, func(p *slot, r *slotRefs) {
 						if h := handleOf(p, r); !h.Finished() {
-							f(l, h)
+							l.step(h, func(h handle) { f(l, h) })
 						}
 					})
 				}

@@ -95,14 +95,16 @@ func (l *loopSessions) read(h handle, from core.Side) (drained bool) {
 		h.ReadEnded(from, err)
 		return true
 	}
-	if h.Finished() {
+	if h.Finished() || h.Failed() {
 		if s.discarded += int32(n); s.discarded > core.LingerBytes {
 			s.state |= readEnded
 		}
 	}
-	if s.tlsCell < 0 {
+	switch {
+	case h.Failed(): // what comes is not looked at any more
+	case s.tlsCell < 0:
 		l.consume(h, from, l.Buffer[:kept+n])
-	} else {
+	default:
 		l.consumeRecords(h, from, l.Buffer[:kept+n], plaintext)
 	}
 	return n < len(room)
@@ -111,6 +113,7 @@ func (l *loopSessions) read(h handle, from core.Side) (drained bool) {
 // consume applies the rules to in, bytes of a side, and sends on what may go. It keeps
 // what has to wait for more bytes or for its time.
 func (l *loopSessions) consume(h handle, from core.Side, in []byte) {
+	l.writing[from.Other()] = true
 	for len(in) > 0 {
 		out, used := h.Feed(from, in, l.Now())
 		if used == 0 {
@@ -121,6 +124,7 @@ func (l *loopSessions) consume(h handle, from core.Side, in []byte) {
 			l.send(h, from.Other(), out)
 		}
 	}
+	l.writing[from.Other()] = false
 	switch {
 	case len(in) > 0:
 		p := &l.ensurePending(h)[from]
@@ -173,36 +177,53 @@ func (l *loopSessions) flush(h handle, to core.Side) {
 	if h.pending == nil {
 		return
 	}
-	if p := &h.pending[to]; len(p.out) > 0 {
-		n, err := loop.Write(h.sockets[to].fd, p.out)
-		switch {
-		case err == unix.EAGAIN:
-			return
-		case err != nil:
-			l.writeFailed(h, to, err)
-			return
-		}
-		p.blockedSince = l.Now()
-		if p.out = p.out[n:]; len(p.out) > 0 {
-			return
-		}
-		p.out = nil
+	l.writing[to] = true
+	if l.flushOut(h, to) {
+		l.drainPipe(h, to)
+		l.returnEmptyPipe(h, to)
 	}
-	l.drainPipe(h, to)
-	l.returnEmptyPipe(h, to)
+	l.writing[to] = false
+}
+
+// flushOut writes what is copied for a side, and reports whether all of it went.
+func (l *loopSessions) flushOut(h handle, to core.Side) bool {
+	p := &h.pending[to]
+	if len(p.out) == 0 {
+		return true
+	}
+	n, err := loop.Write(h.sockets[to].fd, p.out)
+	switch {
+	case err == unix.EAGAIN:
+		return false
+	case err != nil:
+		l.writeFailed(h, to, err)
+		return false
+	}
+	p.blockedSince = l.Now()
+	if p.out = p.out[n:]; len(p.out) > 0 {
+		return false
+	}
+	p.out = nil
+	return true
 }
 
 // writeFailed notes that a side takes no more bytes, and drops what waits for it.
 func (l *loopSessions) writeFailed(h handle, side core.Side, err error) {
-	if h.pending != nil {
-		p := &h.pending[side]
-		p.out = nil
-		if p.pipe != nil {
-			l.pipes.Return(p.pipe)
-			p.pipe = nil
-		}
-	}
+	l.dropUnwritten(h, side)
 	h.WriteFailed(side, err)
+}
+
+// dropUnwritten drops what waits to be written to a side.
+func (l *loopSessions) dropUnwritten(h handle, to core.Side) {
+	if h.pending == nil {
+		return
+	}
+	p := &h.pending[to]
+	p.out = nil
+	if pipe := p.pipe; pipe != nil {
+		p.pipe = nil
+		l.pipes.Discard(pipe)
+	}
 }
 
 // resume passes on what was held for its time, if that has come, and then tells the

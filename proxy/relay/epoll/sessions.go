@@ -25,6 +25,7 @@ type loopSessions struct {
 	sealed        []byte                 // records for a side, until the next ones
 	ownFrame      [frame.MaxControl]byte // for a frame of the gateway's own
 	sparePendings []*pending             // empty
+	writing       [2]bool                // by Side: it is being written to, so that a panic leaves the stream to it anywhere
 	drainWaiters  []chan struct{}        // closed when there is no session
 	splicedBytes  uint64                 // that went through pipes; for tests, which alone read it
 }
@@ -53,6 +54,7 @@ func (l *loopSessions) unreserve() {
 // Ready handles what epoll reports of a socket.
 func (l *loopSessions) Ready(id loop.SlotID, side uint8, events uint32) {
 	if h, ok := l.at(id); ok {
+		defer l.guard(h)
 		l.handleEvents(h, core.Side(side), events)
 	}
 }
@@ -60,6 +62,7 @@ func (l *loopSessions) Ready(id loop.SlotID, side uint8, events uint32) {
 // Due handles the timer of a session.
 func (l *loopSessions) Due(id loop.SlotID) {
 	if h, ok := l.at(id); ok {
+		defer l.guard(h)
 		l.tick(h)
 	}
 }
@@ -79,7 +82,7 @@ func (l *loopSessions) Stop() { l.each(l.abort) }
 
 // each calls f with every session whose sockets are open.
 func (l *loopSessions) each(f func(handle)) {
-	l.slots.Each(func(p *slot, r *slotRefs) { f(handleOf(p, r)) })
+	l.slots.Each(func(p *slot, r *slotRefs) { l.step(handleOf(p, r), f) })
 }
 
 // start begins a session that was handed over.
@@ -99,9 +102,15 @@ func (l *loopSessions) start(o *handover) {
 			s.tlsCell = l.tls.Add(&from.state)
 		}
 	}
+	defer l.guard(h) // not before the slot knows its sockets and which of them have TLS
 	for side := range h.sockets {
 		l.startSide(h, core.Side(side), &o.sides[side])
 	}
+	l.proceed(h)
+}
+
+// proceed is advance, or abort on a loop that stops.
+func (l *loopSessions) proceed(h handle) {
 	if l.Stopping() {
 		l.abort(h)
 	} else {

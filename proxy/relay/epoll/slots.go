@@ -25,14 +25,17 @@ const noteElsewhere = 255
 
 // socket is one side of a session.
 type socket struct {
-	fd        int32
+	fd        int32 // closedFD when it is closed
 	tlsCell   int32 // of its TLS state; noTLS without TLS
-	discarded int32 // bytes read after the session was finished
+	discarded int32 // bytes read after the session was finished or has failed
 	events    uint8 // that epoll reports, edge-triggered, of EPOLLIN and EPOLLOUT
 	state     uint8
 }
 
-const noTLS = -1
+const (
+	noTLS    = -1
+	closedFD = -1
+)
 
 // The states of a socket, as bits.
 const (

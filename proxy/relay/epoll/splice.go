@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/loop"
 	"sluice/proxy/relay/core"
 )
 
@@ -25,7 +26,15 @@ func (l *loopSessions) splice(h handle, from core.Side) (done, drained bool) {
 	to := from.Other()
 	p := l.ensurePending(h)
 	p[to].pipe, p[to].blockedSince = pipe, l.Now()
-	defer l.returnEmptyPipe(h, to)
+	l.writing[to] = true
+	done, drained = l.spliceThrough(h, from, pipe)
+	l.returnEmptyPipe(h, to)
+	l.writing[to] = false
+	return done, drained
+}
+
+// spliceThrough is splice with the pipe that it has borrowed.
+func (l *loopSessions) spliceThrough(h handle, from core.Side, pipe *loop.Pipe) (done, drained bool) {
 	for range spliceTurns {
 		ahead := h.PayloadAhead(from)
 		if ahead == 0 || h.Until(from) > l.Now() {
@@ -47,7 +56,7 @@ func (l *loopSessions) splice(h handle, from core.Side) (done, drained bool) {
 		}
 		l.splicedBytes += uint64(n)
 		h.PayloadForwarded(from, int64(n), l.Now())
-		if !l.drainPipe(h, to) {
+		if !l.drainPipe(h, from.Other()) {
 			break
 		}
 	}

@@ -39,7 +39,7 @@ func (l *loopSessions) unseal(h handle, from core.Side, buf []byte, plaintext in
 			l.keepPartialRecord(h, from, nil, true)
 			var alert *record.AlertError
 			if errors.As(err, &alert) && !alert.Remote {
-				l.write(h, from, state.Alert(ciphers, l.sealed[:0], alert.Alert))
+				l.sendAlert(h, from, alert.Alert)
 			}
 			return buf[:plaintext], err
 		case r.Kind == record.Closed:
@@ -79,8 +79,15 @@ func (l *loopSessions) seal(h handle, to core.Side, b []byte) ([]byte, error) {
 
 // sendCloseNotify sends the close_notify of a side that has TLS, once.
 func (l *loopSessions) sendCloseNotify(h handle, to core.Side) {
-	if s := &h.sockets[to]; s.tlsCell >= 0 {
-		state, ciphers := l.tls.At(s.tlsCell)
-		l.write(h, to, state.Alert(ciphers, l.sealed[:0], record.CloseNotify))
+	if h.sockets[to].tlsCell >= 0 && !h.WriteBroken(to) {
+		l.sendAlert(h, to, record.CloseNotify)
 	}
+}
+
+// sendAlert sends an alert to a side that has TLS.
+func (l *loopSessions) sendAlert(h handle, to core.Side, a record.Alert) {
+	state, ciphers := l.tls.At(h.sockets[to].tlsCell)
+	l.writing[to] = true
+	l.write(h, to, state.Alert(ciphers, l.sealed[:0], a))
+	l.writing[to] = false
 }

@@ -43,6 +43,9 @@ type Fixture struct {
 	LastID  uint64       // of the session that was started last
 	Closed  atomic.Int64 // sessions whose connections are closed
 
+	// Panicked is called for each panic in a session. Nil means that the test fails.
+	Panicked func(v core.View, cause any)
+
 	mu     sync.Mutex
 	stayed []string // why sessions stayed with crypto/tls
 }
@@ -88,6 +91,13 @@ func (h *Fixture) sink() core.Sink {
 	return core.Sink{
 		Ended:  func(r core.Report) { h.Reports <- r },
 		Closed: func(any) { h.Closed.Add(1) },
+		Panicked: func(v core.View, cause any, stack []byte) {
+			if h.Panicked == nil {
+				h.T.Errorf("session %d: panic: %v\n%s", v.ID, cause, stack)
+				return
+			}
+			h.Panicked(v, cause)
+		},
 		Stayed: func(why string) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
