@@ -61,7 +61,7 @@ func (s *session) setTimer(now int64) {
 // fire does what is due.
 func (s *session) fire() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave(core.Gateway)
 	now := s.engine.clock.Now()
 	s.timerAt = 0
 	switch {
@@ -119,15 +119,22 @@ func (s *session) closeConns() {
 		if below := wire.Of(c); below != nil {
 			c = below
 		}
-		c.Close()
+		s.try(func() { c.Close() })
 	}
+}
+
+// finish marks the session as finished and returns its report.
+func (s *session) finish() core.Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Finish(s.owner, s.note, s.engine.clock, s.endedAt)
 }
 
 // endWithin ends the session for a cause of the gateway's own, at a random moment within
 // spread.
 func (s *session) endWithin(how core.Ending, spread time.Duration) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave(core.Gateway)
 	if spread > 0 {
 		s.PlanEnd(how, s.engine.clock.Now()+int64(rand.N(spread)))
 	} else {
@@ -139,7 +146,7 @@ func (s *session) endWithin(how core.Ending, spread time.Duration) {
 // endAt makes the session end at a moment, unless it is to end sooner.
 func (s *session) endAt(how core.Ending, moment int64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave(core.Gateway)
 	s.PlanEnd(how, moment)
 	s.advance()
 }
@@ -148,7 +155,7 @@ func (s *session) endAt(how core.Ending, moment int64) {
 // for them go on.
 func (s *session) rulesChanged() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave(core.Gateway)
 	s.ResetRates()
 	s.advance()
 	s.changed.Broadcast()
@@ -158,7 +165,7 @@ func (s *session) rulesChanged() {
 // reached gets its Close frame.
 func (s *session) abort() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave(core.Gateway)
 	s.End(core.Ending{Cause: core.Shutdown}, core.Gateway)
 	s.advance()
 	s.Expire()
@@ -171,6 +178,6 @@ func (s *session) abort() {
 // currentView returns the state of the session at this moment.
 func (s *session) currentView() core.View {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave(core.Gateway)
 	return s.View(s.owner, s.note, s.engine.clock)
 }

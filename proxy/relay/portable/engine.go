@@ -74,18 +74,22 @@ func (e *Engine) Join(o core.Session) {
 
 // report tells the sink that a session ended.
 func (e *Engine) report(s *session) {
+	defer s.guard()
 	e.mu.Lock()
 	e.sessions[s] = false
 	e.mu.Unlock()
-	s.mu.Lock()
-	r := s.Finish(s.owner, s.note, e.clock, s.endedAt)
-	s.mu.Unlock()
-	e.sink.Ended(r)
+	e.sink.Ended(s.finish())
 }
 
 // remove forgets a session whose connections are closed.
 func (e *Engine) remove(s *session) {
+	defer s.guard()
+	defer e.forget(s)
 	e.sink.Closed(s.owner)
+}
+
+// forget takes a session off the list of those with open connections.
+func (e *Engine) forget(s *session) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.sessions, s)

@@ -47,9 +47,7 @@ func (s *session) run(fromClient, fromBackend []byte) {
 	var both sync.WaitGroup
 	both.Go(func() { s.pump(core.Client, fromClient) })
 	both.Go(func() { s.pump(core.Backend, fromBackend) })
-	s.mu.Lock()
-	s.advance() // sets the first timer
-	s.mu.Unlock()
+	s.setFirstTimer()
 	<-s.concluded
 	s.engine.report(s)
 
@@ -61,17 +59,32 @@ func (s *session) run(fromClient, fromBackend []byte) {
 	s.mu.Unlock()
 	s.ownWrites.Wait()
 	for _, c := range conns {
-		c.Close()
+		s.close(c)
 	}
 	s.mu.Lock()
 	s.closed = true
-	s.timer.Stop() // not before Close, which writes where there is TLS
+	if s.timer != nil {
+		s.timer.Stop() // not before Close, which writes where there is TLS
+	}
 	s.mu.Unlock()
 	s.engine.remove(s)
 }
 
+func (s *session) setFirstTimer() {
+	s.mu.Lock()
+	defer s.leave(core.Gateway)
+	s.advance()
+}
+
+// close closes a connection of the session, whose goroutines have ended.
+func (s *session) close(c net.Conn) {
+	defer s.guard()
+	c.Close()
+}
+
 // pump moves what comes from a side to the other one until the stream ends.
 func (s *session) pump(from core.Side, early []byte) {
+	defer s.guard()
 	var idle [idleBuffer]byte
 	var busy *[]byte
 	buf, dropped := idle[:], 0
@@ -108,13 +121,16 @@ func (s *session) pump(from core.Side, early []byte) {
 // when the side may be read again. It moves what has to wait for more bytes to the start
 // of in; held is its length. Over reports that the session has nothing more to say.
 func (s *session) forward(from core.Side, in []byte) (held int, over bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	rest, to := in, from.Other()
+	s.mu.Lock()
+	defer s.leave(to)
 	for {
 		for s.endedAt == 0 && (s.writingSince[to] != 0 || s.Until(from) > s.engine.clock.Now()) {
 			s.advance()
 			s.changed.Wait()
+		}
+		if s.Failed() {
+			return 0, true
 		}
 		if len(rest) == 0 {
 			break
@@ -141,10 +157,7 @@ func (s *session) forward(from core.Side, in []byte) (held int, over bool) {
 func (s *session) write(to core.Side, b []byte) {
 	for len(b) > 0 {
 		n := min(len(b), onePiece)
-		s.mu.Unlock()
-		_, err := s.conns[to].Write(b[:n])
-		s.mu.Lock()
-		if err != nil {
+		if err := s.writeUnlocked(to, b[:n]); err != nil {
 			s.WriteFailed(to, err)
 			break
 		}
@@ -154,6 +167,14 @@ func (s *session) write(to core.Side, b []byte) {
 	s.writingSince[to] = 0
 	s.advance()
 	s.changed.Broadcast()
+}
+
+// writeUnlocked writes b to a side without the lock, which its caller holds.
+func (s *session) writeUnlocked(to core.Side, b []byte) error {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	_, err := s.conns[to].Write(b)
+	return err
 }
 
 // writeOwn writes b, or the end of the stream if b is nil, to a side in a goroutine of its
@@ -166,11 +187,12 @@ func (s *session) writeOwn(to core.Side, b []byte) {
 	conn := s.connToClose(to)
 	s.ownWrites.Go(func() {
 		if b == nil {
+			defer s.guard()
 			wire.CloseWrite(conn)
 			return
 		}
 		s.mu.Lock()
-		defer s.mu.Unlock()
+		defer s.leave(to)
 		s.write(to, b)
 	})
 }
@@ -178,7 +200,7 @@ func (s *session) writeOwn(to core.Side, b []byte) {
 // readEnded notes that nothing more comes from a side.
 func (s *session) readEnded(side core.Side, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave(core.Gateway)
 	s.alerted[side] = wire.IsFatalAlert(err)
 	s.ReadEnded(side, err)
 	s.advance()
