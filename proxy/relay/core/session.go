@@ -75,7 +75,8 @@ type Sink struct {
 	Closed func(owner any)
 
 	// Panicked is called for each panic in a step of a session, with the stack. The session
-	// ends, alone, with the cause Internal.
+	// ends, alone, with the cause Internal. It must not call the engine, whose locks may be
+	// held.
 	Panicked func(v View, cause any, stack []byte)
 
 	// Stayed is called when crypto/tls keeps the TLS records of a new session,
