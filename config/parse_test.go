@@ -55,7 +55,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 		File:      "f",
 		Listeners: []Listener{listenerAt(1, 1, ":80")},
 		Backends: []Backend{{
-			Pos: Pos{Line: 2, Column: 21}, Name: "a:1", ConnectTimeout: 5 * time.Second,
+			Pos: Pos{Line: 2, Column: 21}, Name: "a:1", ConnectTimeout: 5 * time.Second, KeepAlive: KeepAlive{Idle: 256, Timeout: time.Minute},
 			Endpoints: []Endpoint{{Pos: Pos{Line: 2, Column: 21}, Text: "a:1", Weight: 1, Network: "tcp", Address: "a:1"}},
 			Balance:   "least_connections", HashBy: "client", DrainTime: 30 * time.Second,
 			Passive:   Passive{Failures: 5, Window: 10 * time.Second, Eject: 5 * time.Second, MaxEject: 5 * time.Minute},
@@ -223,6 +223,10 @@ func TestParse(t *testing.T) {
 			func(c *Config) any {
 				return fmt.Sprintf("%.5f %.2f", c.Backends[0].Rebalance.Rate, c.Backends[0].Retry.Budget)
 			}, "0.00833 0.05"},
+		{"connections that are kept", ok + "backends: { a: { endpoints: ['a:1'] }, b: { endpoints: ['a:1'], keepalive: { idle: off, timeout: 5s, requests: 100 } }, c: { endpoints: ['a:1'], keepalive: { idle: 0, requests: off } } }",
+			func(c *Config) any {
+				return fmt.Sprint(c.Backends[0].KeepAlive, c.Backends[1].KeepAlive, c.Backends[2].KeepAlive)
+			}, "{256 1m0s 0} {0 5s 100} {0 1m0s 0}"},
 		{"split", "routes: [{ split: [{ backend: 'a:1', weight: 1 }, { backend: 'b:1', weight: 0 }] }]",
 			func(c *Config) any { return fmt.Sprint(len(c.Backends), first(c).Split[1].Backend) }, "2b:1"},
 		{"alias", "routes: [{ path: /a, respond: &r { status: 404 } }, { path: /b, respond: *r }]", func(c *Config) any { return c.Routes[1].Respond.Status }, 404},

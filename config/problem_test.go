@@ -223,6 +223,15 @@ shutdown_timeout: ${SECRET}`, []string{
 			"2:64: backends.a.rebalance: excludes sticky: a session that is ended would come back to the same endpoint",
 			"2:126: backends.b.rebalance: excludes 'balance: hash': a session that is ended would come back to the same endpoint",
 		}},
+		{"connections that are kept", ok + "backends: { a: { endpoints: ['a:80'], keepalive: { idle: -1, timeout: 0s, requests: 0 } }, b: { endpoints: ['a:80'], keepalive: { idle: 100001, timeout: 60, max: 5 } }, c: { endpoints: ['a:80'], keepalive: off } }", []string{
+			`2:58: backends.a.keepalive.idle: "-1" is not within 0 to 100000`,
+			`2:71: backends.a.keepalive.timeout: "0s" is too short: the least is 1ms`,
+			`2:85: backends.a.keepalive.requests: "0" is not within 1 to 10000000`,
+			`2:137: backends.b.keepalive.idle: "100001" is not within 0 to 100000`,
+			`2:154: backends.b.keepalive.timeout: "60" has no unit: add a unit, as in 30s`,
+			`2:158: backends.b.keepalive.max: unknown key "max": the keys here are idle, timeout, requests`,
+			`2:207: backends.c.keepalive: expected a mapping with idle, timeout, requests, found the single value "off"`,
+		}},
 		{"shares", ok + "backends: { a: { endpoints: ['a:80'], rebalance: 5/min, retry: { budget: 0.2 }, passive: { ratio: 101% } } }", []string{
 			`2:50: backends.a.rebalance.rate: "5/min" is not a share in a time: write it as in 5%/min or 50%/h`,
 			`2:74: backends.a.retry.budget: "0.2" is not a share: write it as in 20%`,

@@ -24,6 +24,7 @@ type Backend struct {
 	DrainTime      time.Duration `yaml:"drain_time" default:"30s" min:"0s" max:"1d" doc:"Time over which the sessions of an endpoint that is drained end."`
 	DNS            DNS           `yaml:"dns" doc:"How the names of endpoints are looked up."`
 	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"5s" min:"1ms" max:"10m" doc:"Limit for connecting to one endpoint, TLS included."`
+	KeepAlive      KeepAlive     `yaml:"keepalive" doc:"How connections for requests are kept for the next request."`
 	HTTP2          bool          `yaml:"http2" doc:"Offer HTTP/2 to https endpoints for requests. WebSockets follow 'websocket_over'."`
 	WebSocketOver  string        `yaml:"websocket_over" default:"http/1.1" enum:"http/1.1,h2" doc:"'h2' opens WebSockets on HTTP/2 streams (RFC 8441) at https, wss and h2c endpoints that offer it; the others, and those that do not, get them over HTTP/1.1."`
 	ProxyProtocol  string        `yaml:"proxy_protocol" default:"off" off:"" enum:"v1,v2" doc:"Send a PROXY header of this version with the client's address in front of every connection, which is then that client's alone."` // "" when off
@@ -105,6 +106,13 @@ type DNS struct {
 	Server string        `yaml:"server" doc:"host:port of a name server, as in 127.0.0.1:8600. Default: those of the system."`
 	MinTTL time.Duration `yaml:"min_ttl" default:"5s" min:"10ms" max:"1d" doc:"Shortest time until a name is looked up again, whatever its records say."`
 	MaxTTL time.Duration `yaml:"max_ttl" default:"1m" min:"10ms" max:"1d" doc:"Longest time."`
+}
+
+// KeepAlive is how connections for requests are kept for the next request.
+type KeepAlive struct {
+	Idle     int           `yaml:"idle" default:"256" off:"" min:"0" max:"100000" doc:"Connections to one endpoint that are kept without a request, with HTTP/1.1; 0 or off for none."`
+	Timeout  time.Duration `yaml:"timeout" default:"1m" min:"1ms" max:"1d" doc:"How long one is kept without a request."`
+	Requests int           `yaml:"requests" default:"off" off:"" min:"1" max:"10000000" doc:"Requests after which a connection is closed, with HTTP/1.1."`
 }
 
 // BackendTLS is how the gateway speaks TLS to endpoints.

@@ -27,6 +27,7 @@ type Conn struct {
 	closing  closing
 	progress progress
 	early    earlyAnswer
+	uses     int          // as CountUse counts
 	tracker  *readTracker // nil unless TrackReads was called
 	meter    Meter        // nil unless SetMeter was called
 
@@ -104,6 +105,13 @@ func (c *Conn) Received(n int) error {
 
 // Sent counts n bytes that were written to the socket without [Conn.Write], by an event loop.
 func (c *Conn) Sent(n int) { c.progress.out.Add(int64(n)) }
+
+// CountUse counts one more use of the connection, and returns how many there are by now. What
+// a use is, the owner says. Only one goroutine at a time may call it.
+func (c *Conn) CountUse() int {
+	c.uses++
+	return c.uses
+}
 
 // readCounted counts the TLS records that it returns while they are captured.
 func (c *Conn) readCounted(p []byte) (n int, err error) {

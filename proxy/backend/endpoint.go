@@ -70,7 +70,7 @@ func (e *endpoint) configure(backend string, c *Endpoint, t target, s *Settings)
 		Network: t.network, Address: t.Address, Fallback: t.Fallback, Authority: t.Authority,
 		TLS: c.TLS, TLSKey: c.TLSKey, ServerName: t.Host,
 		HTTP2: c.HTTP2, Streams: c.Streams, PROXY: c.PROXY,
-		TakeRecords: s.TakeRecords, Timeout: s.ConnectTimeout,
+		TakeRecords: s.TakeRecords, Timeout: s.ConnectTimeout, KeepAlive: s.KeepAlive,
 	}
 	if e.dialer == nil || !e.dialer.Spec().Same(spec) {
 		if e.dialer != nil {

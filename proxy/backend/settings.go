@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"slices"
 	"time"
+
+	"sluice/proxy/backend/dial"
 )
 
 // Settings is what a configuration says about a backend. Everything except
@@ -14,6 +16,7 @@ type Settings struct {
 	Endpoints      []Endpoint
 	ConnectTimeout time.Duration // for one connection, TLS included; 0 means 5s
 	TakeRecords    bool          // connections of Dial capture what it takes to take over their TLS records
+	KeepAlive      dial.KeepAlive
 	Balance        Balance
 	SlowStart      time.Duration // from when an endpoint comes up until it gets its full share
 	DrainTime      time.Duration // over which the sessions of a drained endpoint end

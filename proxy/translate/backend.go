@@ -16,6 +16,7 @@ import (
 	"sluice/config"
 	"sluice/internal/header"
 	"sluice/proxy/backend"
+	"sluice/proxy/backend/dial"
 	"sluice/proxy/probe"
 	"sluice/proxy/serve"
 	"sluice/tlsconf/certfile"
@@ -32,6 +33,7 @@ func Backend(c *config.Backend, takeRecords bool) (backend.Settings, []Mistake) 
 		Endpoints:      endpoints,
 		ConnectTimeout: c.ConnectTimeout,
 		TakeRecords:    takeRecords,
+		KeepAlive:      keepAlive(&c.KeepAlive),
 		Balance:        balance[c.Balance],
 		SlowStart:      c.SlowStart,
 		DrainTime:      c.DrainTime,
@@ -48,6 +50,15 @@ func Backend(c *config.Backend, takeRecords bool) (backend.Settings, []Mistake) 
 		s.Check = backend.Check{Probe: probeOf(h), Interval: h.Interval, Timeout: h.Timeout, Rise: h.Rise, Fall: h.Fall}
 	}
 	return s, mistakes
+}
+
+// keepAlive returns how connections for requests are kept.
+func keepAlive(c *config.KeepAlive) dial.KeepAlive {
+	k := dial.KeepAlive{Idle: c.Idle, Timeout: c.Timeout, Requests: c.Requests}
+	if k.Idle == 0 {
+		k.Idle = -1
+	}
+	return k
 }
 
 // Target returns how routes use the backend, without its pool and without the key of its

@@ -41,6 +41,7 @@ type Spec struct {
 	PROXY             int           // version of the PROXY header to send; 0 for none
 	TakeRecords       bool          // connections of Dial capture what it takes to take over their TLS records
 	Timeout           time.Duration // for one connection, TLS included
+	KeepAlive         KeepAlive     // of connections for requests
 }
 
 // Same reports whether connections by s and by o are interchangeable. It compares
@@ -68,6 +69,9 @@ type Dialer struct {
 	streams       *streamConns // nil unless spec.Streams
 	direct        Direct
 	unsuited      atomic.Bool // event loops cannot protect the endpoint's TLS records
+	keepAlive     KeepAlive   // complete
+	closed        context.Context
+	close         context.CancelFunc
 	fallbackDelay time.Duration
 }
 
@@ -85,7 +89,8 @@ const (
 // connections that it keeps; the caller counts those of [Dialer.Dial] there,
 // because their end is not known here.
 func New(spec Spec, open *atomic.Int64) *Dialer {
-	d := &Dialer{spec: spec, open: open, fallbackDelay: fallbackDelay}
+	d := &Dialer{spec: spec, open: open, keepAlive: spec.KeepAlive.withDefaults(), fallbackDelay: fallbackDelay}
+	d.closed, d.close = context.WithCancel(context.Background())
 	if c := spec.TLS; c != nil {
 		d.tlsSession = c.Clone()
 		d.tlsSession.ServerName = cmp.Or(c.ServerName, spec.ServerName)
@@ -110,9 +115,18 @@ func New(spec Spec, open *atomic.Int64) *Dialer {
 // Spec returns what the dialer was made from. It must not be changed.
 func (d *Dialer) Spec() *Spec { return &d.spec }
 
+// KeepAlive returns how connections for requests are kept, those of event loops too. It
+// has no zero values but Requests, and must not be changed.
+func (d *Dialer) KeepAlive() *KeepAlive { return &d.keepAlive }
+
+// Closed returns a context that ends with [Dialer.Close]: connections of event loops are
+// not kept any more.
+func (d *Dialer) Closed() context.Context { return d.closed }
+
 // Close closes the kept connections that are not in use, and makes the others
 // close after their last use. The dialer stays usable.
 func (d *Dialer) Close() {
+	d.close()
 	d.transport.CloseIdleConnections()
 	if d.streams != nil {
 		d.streams.close()

@@ -2,6 +2,7 @@ package dial
 
 import (
 	"context"
+	"math"
 	"net"
 	"net/http"
 	"time"
@@ -10,13 +11,17 @@ import (
 )
 
 func (d *Dialer) newTransport() *http.Transport {
+	secure, idle := d.spec.TLS != nil, d.keepAlive.Idle
+	if d.spec.HTTP2 && !secure { // connections that carry requests count as idle ones
+		idle = math.MaxInt
+	}
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			client, _ := ctx.Value(addressesKey{}).(*Addresses)
 			return d.connect(ctx, client, forRequests)
 		},
-		MaxIdleConnsPerHost:    256,
-		IdleConnTimeout:        60 * time.Second,
+		MaxIdleConnsPerHost:    idle,
+		IdleConnTimeout:        d.keepAlive.Timeout,
 		DisableKeepAlives:      d.spec.PROXY != 0, // such a connection belongs to one client
 		DisableCompression:     true,              // bodies pass unchanged
 		MaxResponseHeaderBytes: 256 << 10,
@@ -27,7 +32,6 @@ func (d *Dialer) newTransport() *http.Transport {
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
 	t.DialTLSContext = t.DialContext
-	secure := d.spec.TLS != nil
 	t.Protocols.SetHTTP1(!d.spec.HTTP2 || secure)
 	t.Protocols.SetHTTP2(d.spec.HTTP2 && secure)
 	t.Protocols.SetUnencryptedHTTP2(d.spec.HTTP2 && !secure)
@@ -46,6 +50,9 @@ func (d *Dialer) RoundTrip(r *http.Request, client *Addresses) (*http.Response, 
 	d.setTarget(r)
 	if d.spec.PROXY != 0 {
 		r = r.WithContext(context.WithValue(r.Context(), addressesKey{}, client))
+	}
+	if d.keepAlive.Requests > 0 {
+		r = d.counted(r)
 	}
 	return d.transport.RoundTrip(r)
 }
