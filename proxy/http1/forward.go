@@ -470,7 +470,7 @@ func (l *loopConns) endpointEnded(c *conn, err error) {
 			err = io.ErrUnexpectedEOF
 		}
 		l.cutForward(c, err)
-	case up.used && f.stage() == Asking && f.x.Repeatable(): // it was closed while the request was on its way
+	case up.requests > 0 && f.stage() == Asking && f.x.Repeatable(): // it was closed while the request was on its way
 		l.upstreams.drop(up)
 		f.up = nil
 		l.upstreams.closeIdle(f.x.Dialer())

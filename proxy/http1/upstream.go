@@ -42,7 +42,7 @@ type upstream struct {
 	conn   *conn // the client's whose request it has; nil while it is idle
 
 	connecting bool
-	used       bool               // it has carried a request before
+	requests   int                // that it has carried to their end
 	closes     bool               // the endpoint closes it after its answer
 	cancel     context.CancelFunc // ends the goroutine that opens it; nil where the loop does
 	records
@@ -69,15 +69,10 @@ func (up *upstream) keep(in []byte, at int) {
 
 // take returns a kept connection to an endpoint, or opens one: always if fresh is set.
 func (u *upstreams) take(d *dial.Dialer, fresh bool) (*upstream, error) {
-	if fresh {
-		return u.connect(d)
-	}
-	set := u.idleOf(d)
-	if up := u.pop(set); up != nil {
-		return up, nil
-	}
-	if other := set.counts.other(u.clients.number); other >= 0 {
-		return u.borrow(d, u.all[other]), nil
+	if !fresh {
+		if up := u.reuse(d); up != nil {
+			return up, nil
+		}
 	}
 	return u.connect(d)
 }
@@ -397,7 +392,8 @@ func (u *upstreams) read(up *upstream) {
 // release takes a connection back whose request is answered. Clean says that nothing came
 // after the answer.
 func (u *upstreams) release(up *upstream, clean bool) {
-	up.conn, up.used, up.kept = nil, true, nil
+	up.conn, up.kept = nil, nil
+	up.requests++
 	if !clean || up.closes || up.ended || len(up.out) > 0 || u.Stopping() {
 		u.close(up)
 		return
@@ -443,7 +439,7 @@ func (u *upstreams) Due(id loop.SlotID) {
 	if !ok || r.up.conn != nil { // its timer is set again when it is idle
 		return
 	}
-	if when := p.since + idleTime; when > u.Now() {
+	if when := p.since + int64(r.up.dialer.KeepAlive().Timeout); when > u.Now() {
 		u.SetTimer(&p.Entry, when)
 		return
 	}
