@@ -55,6 +55,22 @@ func (b *Body) Done() bool { return b.state == ended || b.state == counted && b.
 // Complete reports whether the body is whole if its connection ends now.
 func (b *Body) Complete() bool { return b.Done() || b.state == untilEnd }
 
+// Counted returns how many bytes of data are to come, if the head has told: nothing else comes
+// before they have. Otherwise it is 0.
+func (b *Body) Counted() int64 {
+	if b.state != counted {
+		return 0
+	}
+	return b.left
+}
+
+// Pass notes that n bytes of [Body.Counted] have come.
+func (b *Body) Pass(n int64) {
+	if b.left -= n; b.left == 0 {
+		b.state = ended
+	}
+}
+
 // Next returns the next data of the body in in, a part of in, and how many bytes of in it
 // has used. If it used none, it needs more bytes after the same ones. The caller calls it
 // until the body is [Body.Done] or in is used up. The error is a *Refusal.

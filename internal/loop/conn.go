@@ -110,6 +110,15 @@ func (c *Conn) Send(b []byte) (int, error) {
 	return Write(c.descriptor.fd, b)
 }
 
+// Drain is [Conn.Send] of what is in a pipe.
+func (c *Conn) Drain(p *Pipe) (int, error) {
+	if !c.descriptor.acquire() {
+		return 0, net.ErrClosed
+	}
+	defer c.descriptor.release()
+	return p.Drain(c.descriptor.fd)
+}
+
 // Notify wakes the goroutines that wait for what epoll reports.
 func (c *Conn) Notify(events uint32) {
 	w := c.waits.Load()

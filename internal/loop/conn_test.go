@@ -23,7 +23,7 @@ const guard = 30 * time.Second
 
 // running returns a loop that runs until the test ends.
 func running(t *testing.T) *Loop {
-	l := New(clock.New())
+	l := New(clock.New(), NewPipes(0))
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan struct{})
 	go func() { defer close(over); l.Run(ctx) }()

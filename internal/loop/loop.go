@@ -64,6 +64,8 @@ type Loop struct {
 	// returns.
 	Buffer [BufferSize]byte
 
+	Pipes *Pipes // shared with other loops
+
 	clock    clock.Clock
 	handlers []Handler
 	hosted   *hosted
@@ -92,10 +94,10 @@ type Loop struct {
 	againSpare  []unix.EpollEvent  // memory for the next ones
 }
 
-// New returns a loop without handlers. It opens its descriptors with the first
-// reservation.
-func New(c clock.Clock) *Loop {
-	l := &Loop{clock: c, whenOpen: make(chan struct{})}
+// New returns a loop without handlers, which borrows pipes. It opens its descriptors with the
+// first reservation.
+func New(c clock.Clock, pipes *Pipes) *Loop {
+	l := &Loop{Pipes: pipes, clock: c, whenOpen: make(chan struct{})}
 	l.hosted = newHosted(l)
 	return l
 }

@@ -127,7 +127,7 @@ func expect(t *testing.T, what string, got, want []string) {
 
 // Connections of several kinds live on one loop: each handler gets the events of its own.
 func TestEventsReachTheHandlerOfTheirKind(t *testing.T) {
-	l := New(clock.New())
+	l := New(clock.New(), NewPipes(0))
 	handlers := []*testHandler{newTestHandler(l), newTestHandler(l), newTestHandler(l), newTestHandler(l)}
 	run(t, l)
 	for i, h := range handlers {
@@ -163,7 +163,7 @@ func TestEventsReachTheHandlerOfTheirKind(t *testing.T) {
 // Timers fire in the order of their moments and at none before, and an event or a timer of
 // a connection that is gone finds nothing.
 func TestTimersAndEventsOfConnectionsThatAreGone(t *testing.T) {
-	l := New(clock.New())
+	l := New(clock.New(), NewPipes(0))
 	h := newTestHandler(l)
 	run(t, l)
 	var ids [3]SlotID
@@ -198,7 +198,7 @@ func TestTimersAndEventsOfConnectionsThatAreGone(t *testing.T) {
 
 // A timer wakes a loop that waits for events.
 func TestATimerWakesTheLoop(t *testing.T) {
-	l := New(clock.New())
+	l := New(clock.New(), NewPipes(0))
 	h := newTestHandler(l)
 	run(t, l)
 	_, id := h.add(t, 7)
@@ -224,7 +224,7 @@ func (d *dueHandler) Stop()                       {}
 // Run ends when the last connection has left, those that are reserved included, and takes
 // nothing more then.
 func TestALoopThatStops(t *testing.T) {
-	l := New(clock.New())
+	l := New(clock.New(), NewPipes(0))
 	h := newTestHandler(l)
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan struct{})
@@ -260,7 +260,7 @@ func TestALoopThatStops(t *testing.T) {
 
 // A loop on which nothing was reserved has no descriptors, and ends at once.
 func TestALoopWithoutConnections(t *testing.T) {
-	l := New(clock.New())
+	l := New(clock.New(), NewPipes(0))
 	h := newTestHandler(l)
 	run(t, l)()
 	if l.opened || h.batches != 0 || l.Reserve() {
@@ -270,7 +270,7 @@ func TestALoopWithoutConnections(t *testing.T) {
 
 // What others post is called in order, on the loop.
 func TestPostedFunctionsAreCalledInOrder(t *testing.T) {
-	l := New(clock.New())
+	l := New(clock.New(), NewPipes(0))
 	newTestHandler(l)
 	if l.Post(func() {}) {
 		t.Error("a loop that was never opened takes functions")
@@ -291,7 +291,7 @@ func TestPostedFunctionsAreCalledInOrder(t *testing.T) {
 
 // An event costs no allocation, whatever handler it is for.
 func TestEventsAllocateNothing(t *testing.T) {
-	l := New(clock.New())
+	l := New(clock.New(), NewPipes(0))
 	newTestHandler(l)
 	h := newTestHandler(l)
 	run(t, l)

@@ -13,6 +13,7 @@ import (
 
 	"sluice/internal/h1"
 	"sluice/internal/header"
+	"sluice/internal/loop"
 	"sluice/proxy/clientio"
 )
 
@@ -54,12 +55,16 @@ type forwarding struct {
 	err      error         // what has cut the answer
 	began    int64         // the moment at which it began
 
-	out   []byte // waits for the client
-	since int64  // the moment since which something is waited for: of the endpoint or, while out waits, of the client
+	out   []byte     // waits for the client
+	pipe  *loop.Pipe // what is in it too, behind out; nil while it is empty
+	since int64      // the moment since which something is waited for: of the endpoint or, while the client is blocked, of it
 
 	account clientio.Account // how long the client may still be waited for
-	lookAt  int64            // the moment for the next look at a client that out waits for; 0 means none
+	lookAt  int64            // the moment for the next look at a client that is blocked; 0 means none
 }
+
+// blocked reports whether something waits for the client.
+func (f *forwarding) blocked() bool { return len(f.out) > 0 || f.pipe != nil }
 
 // newForwarding returns memory for a request. It is garbage unless endForwarding takes it back.
 func (l *loopConns) newForwarding() *forwarding {
@@ -75,6 +80,7 @@ func (l *loopConns) newForwarding() *forwarding {
 // endForwarding ends what the loop has of the connection's request, which is over. Its memory
 // is used again, but not in this batch: who has called may still look at it.
 func (l *loopConns) endForwarding(c *conn) {
+	l.dropPipe(c.forward)
 	l.over = append(l.over, c.forward)
 	c.forward, c.exchange = nil, nil
 }
@@ -299,7 +305,7 @@ func (l *loopConns) passBody(c *conn, head, in []byte, at int) (more bool) {
 		l.endForward(c)
 		return false
 	}
-	return len(f.out) == 0
+	return !f.blocked()
 }
 
 // appendEnd appends the end of a body in chunks, with its trailer section.
@@ -321,7 +327,7 @@ func (l *loopConns) toClient(c *conn, b []byte) bool {
 		l.clientLeft(c, err)
 		return false
 	}
-	if len(f.out) == 0 {
+	if !f.blocked() {
 		n, err := l.write(c, b)
 		if err != nil {
 			l.clientLeft(c, err)
@@ -353,18 +359,24 @@ func (l *loopConns) write(c *conn, b []byte) (int, error) {
 // writable goes on when the client's socket takes bytes again.
 func (l *loopConns) writable(p *slot, c *conn) {
 	f := c.forward
-	if len(f.out) == 0 {
+	if !f.blocked() {
 		return
 	}
-	n, err := l.write(c, f.out)
-	if err != nil {
-		l.clientLeft(c, err)
+	if len(f.out) > 0 {
+		n, err := l.write(c, f.out)
+		if err != nil {
+			l.clientLeft(c, err)
+			return
+		}
+		if f.out = f.out[n:]; len(f.out) > 0 {
+			return
+		}
+		f.out = nil
+	}
+	if f.pipe != nil && !l.drain(c) {
 		return
 	}
-	if f.out = f.out[n:]; len(f.out) > 0 {
-		return
-	}
-	f.out, f.since = nil, l.Now()
+	f.since = l.Now()
 	f.account.End(l.Now())
 	switch {
 	case f.up != nil && !f.joins:
@@ -377,7 +389,7 @@ func (l *loopConns) writable(p *slot, c *conn) {
 // endForward ends the exchange when all of the answer is sent.
 func (l *loopConns) endForward(c *conn) {
 	f := c.forward
-	if len(f.out) > 0 {
+	if f.blocked() {
 		return
 	}
 	if f.joins {
@@ -422,7 +434,7 @@ func (l *loopConns) failForward(c *conn, err error, when Stage) {
 		l.upstreams.drop(f.up)
 		f.up = nil
 	}
-	if len(f.out) > 0 { // an informational answer that the client does not take
+	if f.blocked() { // an informational answer that the client does not take
 		l.clientLeft(c, err)
 		return
 	}
@@ -489,7 +501,7 @@ func (f *forwarding) deadline() int64 {
 	t := f.x.Timeouts()
 	wait := t.Silence
 	switch {
-	case len(f.out) > 0:
+	case f.blocked():
 		return f.lookAt
 	case f.up != nil && f.up.connecting:
 		wait = f.x.Dialer().Spec().Timeout
@@ -526,7 +538,7 @@ func (l *loopConns) forwardDue(p *slot, c *conn) {
 	switch {
 	case when == 0 || when > l.Now():
 		l.setTimer(p, c)
-	case len(f.out) > 0:
+	case f.blocked():
 		l.chargeClient(p, c)
 	case f.up.connecting && when != f.began+int64(f.x.Timeouts().Total):
 		l.failForward(c, fmt.Errorf("no connection within %v: %w", f.x.Dialer().Spec().Timeout, errTimeout{}), Connecting)

@@ -19,7 +19,10 @@ func (l *loopConns) guard(c *conn) {
 	if f := c.forward; f != nil && f.up != nil {
 		l.upstreams.drop(f.up)
 	}
-	c.forward = nil
+	if c.forward != nil {
+		l.dropPipe(c.forward)
+		c.forward = nil
+	}
 	if x := c.exchange; x != nil {
 		c.exchange = nil
 		x.Abort()

@@ -61,7 +61,7 @@ func (x served) Forward() bool                                  { return false }
 // newServer returns a server whose requests and refusals go to handle.
 func newServer(t testing.TB, handle func(w http.ResponseWriter, r *message.Request, why *h1.Refusal)) *Server {
 	t.Helper()
-	l := loop.New(clock.New())
+	l := loop.New(clock.New(), loop.NewPipes(0))
 	engine := New([]*loop.Loop{l})
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan struct{})

@@ -100,7 +100,7 @@ func (l *loopConns) unseal(s *records, buf []byte) ([]byte, error) {
 
 // alert sends an alert, best effort, behind which nothing is sent.
 func (l *loopConns) alert(c *conn, a record.Alert) {
-	if f := c.forward; f != nil && len(f.out) > 0 {
+	if f := c.forward; f != nil && f.blocked() {
 		return
 	}
 	if b := l.sealAlert(&c.records, a); len(b) > 0 {

@@ -367,10 +367,17 @@ func (u *upstreams) broken(up *upstream, err error) {
 // read reads what an endpoint has sent, as long as its client takes it.
 func (u *upstreams) read(up *upstream) {
 	c := up.conn
-	for turn := 0; len(c.forward.out) == 0; turn++ {
+	for turn := 0; !c.forward.blocked(); turn++ {
 		if turn == turnsAtOnce {
 			u.Again(&up.slot.Entry, 0, unix.EPOLLIN)
 			return
+		}
+		if c.forward.status != 0 && c.forward.body.Counted() >= spliceMin {
+			if spliced, more := u.clients.splice(c); more {
+				continue
+			} else if spliced {
+				return
+			}
 		}
 		in, err := u.recv(up)
 		switch {

@@ -34,7 +34,7 @@ type exchange struct {
 
 	r       message.Request
 	client  *clientio.Conn
-	conn    *wire.Conn // of the client
+	conn    *wire.Conn       // of the client
 	looped  looped           // while a loop has the exchange, and after it has failed there
 	out     *clientio.Writer // to the client; what sets its own headers writes here; nil while a loop has the exchange
 	answer  *headers.Writer  // above out, and above compression: edits the headers of answers

@@ -222,7 +222,7 @@ func (l *loopSessions) dropUnwritten(h handle, to core.Side) {
 	p.out = nil
 	if pipe := p.pipe; pipe != nil {
 		p.pipe = nil
-		l.pipes.Discard(pipe)
+		l.Pipes.Discard(pipe)
 	}
 }
 

@@ -16,7 +16,6 @@ type loopSessions struct {
 	*loop.Loop
 	sink  core.Sink
 	clock clock.Clock
-	pipes *loop.Pipes  // the engine's
 	open  atomic.Int64 // sessions whose slots are reserved or taken
 
 	slots         slots
@@ -31,7 +30,7 @@ type loopSessions struct {
 }
 
 func newLoopSessions(sink core.Sink, c clock.Clock, pipes *loop.Pipes) *loopSessions {
-	l := &loopSessions{Loop: loop.New(c), sink: sink, clock: c, pipes: pipes}
+	l := &loopSessions{Loop: loop.New(c, pipes), sink: sink, clock: c}
 	l.slots.Kind = l.AddHandler(l)
 	return l
 }

@@ -19,7 +19,7 @@ const (
 // splice moves payload from a side to the other one through a pipe, without reading it. Done is
 // false when the payload has to be copied; drained is as that of read.
 func (l *loopSessions) splice(h handle, from core.Side) (done, drained bool) {
-	pipe := l.pipes.Borrow()
+	pipe := l.Pipes.Borrow()
 	if pipe == nil {
 		return false, false
 	}
@@ -83,6 +83,6 @@ func (l *loopSessions) drainPipe(h handle, to core.Side) bool {
 func (l *loopSessions) returnEmptyPipe(h handle, to core.Side) {
 	if p := h.pending[to].pipe; p != nil && p.Len() == 0 {
 		h.pending[to].pipe = nil
-		l.pipes.Return(p)
+		l.Pipes.Return(p)
 	}
 }
