@@ -6,6 +6,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 FUZZTIME ?= 10s
 BENCH    ?= .
 CHAOS    ?= 5m
+DIFFTIME ?= 1h
 
 # Of make soak: how long, how many at once, and ws or wss.
 SOAK_TIME     ?= 10m
@@ -21,7 +22,7 @@ PARALLEL := 4
 # What of the integration tests "make test" runs on the portable engine too.
 PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
-.PHONY: build demo test test-short test-portable test-records-go test-http-loops testssl chaos soak lint fuzz bench microbench schema clean help
+.PHONY: build demo test test-short test-portable test-records-go test-http-loops testssl chaos soak lint fuzz fuzz-differential bench microbench schema clean help
 .PHONY: run-tests run-budgets run-portable show-coverage
 .NOTPARALLEL: # the parts of make test load the machine, and each other
 
@@ -100,6 +101,10 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=1x "$$package" </dev/null || exit 1; \
 	done
 
+fuzz-differential: ## what the loops forward, read by net/http, Node.js and h11, for DIFFTIME (1h)
+	integration/install.sh
+	CGO_ENABLED=1 SLUICE_DIFFERENTIAL=$(DIFFTIME) go test -race -count=1 -timeout=0 -run='^TestForwardedRequestsReadTheSame$$' -v ./integration
+
 bench: build ## sluice beside nginx and haproxy, as in docs/performance.md
 	bench/install.sh
 	bench/run
@@ -114,4 +119,4 @@ clean: ## removes bin
 	rm -rf bin
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
