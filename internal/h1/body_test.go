@@ -5,26 +5,44 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-// read feeds b with pieces of in, of at most step bytes, and returns the data and how many
-// bytes of in are of the body.
-func read(b *Body, in []byte, step int) (data []byte, n int, refusal *Refusal) {
-	for have := 0; !b.Done(); {
-		piece, used, refusal := b.Next(in[n:have])
-		data = append(data, piece...)
-		n += used
-		if refusal != nil {
-			return data, n, refusal
-		}
-		if used == 0 {
-			if have == len(in) {
-				return data, n, nil
+// pieces returns how much of in there is after each of its pieces, which are one byte longer
+// than steps say, one after the other and again. No steps are one piece.
+func pieces(in, steps []byte) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for have, i := 0, 0; have < len(in); i++ {
+			if len(steps) == 0 {
+				have = len(in)
+			} else {
+				have = min(have+1+int(steps[i%len(steps)]), len(in))
 			}
-			have = min(have+step, len(in))
+			if !yield(have) {
+				return
+			}
+		}
+	}
+}
+
+// read feeds b with pieces of in, and returns the data and how many bytes of in are of the
+// body.
+func read(b *Body, in, steps []byte) (data []byte, n int, refusal *Refusal) {
+	for have := range pieces(in, steps) {
+		for !b.Done() {
+			piece, used, refusal := b.Next(in[n:have])
+			data = append(data, piece...)
+			n += used
+			if refusal != nil {
+				return data, n, refusal
+			}
+			if used == 0 {
+				break
+			}
 		}
 	}
 	return data, n, nil
@@ -56,16 +74,16 @@ func TestBody(t *testing.T) {
 	}
 	for _, tt := range tests {
 		in := crlf(tt.in)
-		for step := 1; step <= len(in); step++ {
+		for step := range len(in) {
 			var b Body
 			b.Start(tt.length)
-			data, n, refusal := read(&b, in, step)
+			data, n, refusal := read(&b, in, []byte{byte(step)})
 			var fields []string
 			for _, f := range b.Trailer {
 				fields = append(fields, f.Name+": "+f.Value)
 			}
 			if refusal != nil || string(data) != tt.data || string(in[n:]) != tt.rest || strings.Join(fields, ", ") != tt.trailer || b.Complete() != tt.complete {
-				t.Fatalf("%s in pieces of %d: %q, rest %q, trailer %q, complete %v, %v", tt.name, step, data, in[n:], fields, b.Complete(), refusal)
+				t.Fatalf("%s in pieces of %d: %q, rest %q, trailer %q, complete %v, %v", tt.name, step+1, data, in[n:], fields, b.Complete(), refusal)
 			}
 		}
 	}
@@ -92,35 +110,39 @@ func TestBodyRefuses(t *testing.T) {
 	} {
 		b := new(Body)
 		b.Start(Chunks)
-		if data, n, refusal := read(b, crlf(in), 1000); refusal == nil {
+		if data, n, refusal := read(b, crlf(in), nil); refusal == nil {
 			t.Errorf("%s: %q and %d bytes; want a refusal", name, data, n)
 		}
 	}
 	for _, in := range []string{"3\nabc\r\n0\r\n\r\n", "3\r\nabc\n0\r\n\r\n", "3\r\nabc\r\n0\n\r\n"} {
 		b := new(Body)
 		b.Start(Chunks)
-		if _, _, refusal := read(b, []byte(in), 1000); refusal == nil {
+		if _, _, refusal := read(b, []byte(in), nil); refusal == nil {
 			t.Errorf("%q is accepted", in)
 		}
 	}
 }
 
+// spaced is a size with white space in front of its extension, which has to be taken (RFC 9112,
+// section 7.1.1). Other parsers do not take it.
+var spaced = regexp.MustCompile(`[0-9a-fA-F][ \t]+;`)
+
 // A body in chunks that is accepted is the same to net/http, however it arrives, and the
 // next message begins at the same byte.
 func FuzzBody(f *testing.F) {
-	for _, seed := range []string{"3\nabc\n0\n\nGET", "A;x=\"\"\n0123456789\n0\nX: y\n\n", "00\n\n", "1\na\n1\nb\n"} {
-		f.Add(crlf(seed), 3)
+	for _, seed := range []string{"3\nabc\n0\n\nGET", "3 ;x\nabc\n0\n\n", "A;x=\"\"\n0123456789\n0\nX: y\n\n", "00\n\n", "1\na\n1\nb\n"} {
+		f.Add(crlf(seed), []byte{3, 0})
 	}
-	f.Fuzz(func(t *testing.T, in []byte, step int) {
+	f.Fuzz(func(t *testing.T, in, steps []byte) {
 		var one, many Body
 		one.Start(Chunks)
 		many.Start(Chunks)
-		data, n, refusal := read(&one, in, len(in)+1)
-		data2, n2, refusal2 := read(&many, in, max(step%97, 1))
+		data, n, refusal := read(&one, in, nil)
+		data2, n2, refusal2 := read(&many, in, steps)
 		if (refusal == nil) != (refusal2 == nil) || refusal == nil && (n != n2 || !bytes.Equal(data, data2) || fmt.Sprint(one.Trailer) != fmt.Sprint(many.Trailer)) {
 			t.Fatalf("%q in pieces: %q, %d, %v; whole: %q, %d, %v", in, data2, n2, refusal2, data, n, refusal)
 		}
-		if refusal != nil || !one.Done() {
+		if refusal != nil || !one.Done() || spaced.Match(in) {
 			return
 		}
 		br := bufio.NewReader(io.MultiReader(strings.NewReader("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"), bytes.NewReader(in)))
