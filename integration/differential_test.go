@@ -171,7 +171,8 @@ func (d *differential) gatewayReadsAsReader(i int) error {
 			continue
 		}
 		has, want := *h.entry, seen[k]
-		if has.Method != want.Method || has.mark() != want.mark() || has.Body != want.Body {
+		damaged := has.mark() == "" || want.mark() == "" // dot segments behind it take it away
+		if has.Method != want.Method || has.mark() != want.mark() && !damaged || has.Body != want.Body {
 			return fmt.Errorf("request %d is %v to the gateway, and %v to the reader itself", k, has, want)
 		}
 	}
