@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -26,6 +27,12 @@ func TestStatusOnASignal(t *testing.T) {
 	} {
 		if r[name] != want {
 			t.Errorf("%s = %v, want %v", name, r[name], want)
+		}
+	}
+	if runtime.GOOS == "linux" && !portable() {
+		l := g.wait("status of a loop", func(r record) bool { return r["connections"].(float64) > 0 })
+		if turns, _ := l["turns"].(float64); turns == 0 || l["turn_longest_ms"].(float64) < l["turn_p99_9_ms"].(float64) {
+			t.Errorf("a loop with a session: %s", l.text("text"))
 		}
 	}
 	if r.text("route") != "chat" {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"sluice/proxy/relay"
 )
@@ -12,6 +13,15 @@ type RouteStatus struct {
 	Route string
 	Open  int64 // sessions
 	relay.Totals
+}
+
+// LoopStatus is what an event loop has done since it began. A turn is the time from the moment at
+// which it has something to do until all of that is done: what comes meanwhile waits so long.
+type LoopStatus struct {
+	Number             int
+	Connections        int64 // that it has now; of a session, both are one
+	Turns              uint64
+	P99, P999, Longest time.Duration // of a turn; quantiles are a quarter too long at most
 }
 
 // Routes returns the status of all routes that have a backend, in order of their names.

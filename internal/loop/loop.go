@@ -65,6 +65,7 @@ type Loop struct {
 	Buffer [BufferSize]byte
 
 	Pipes *Pipes // shared with other loops
+	Turns Turns
 
 	clock    clock.Clock
 	handlers []Handler
@@ -200,12 +201,14 @@ func (l *Loop) Run(ctx context.Context) {
 		for _, h := range l.handlers {
 			h.BatchDone()
 		}
+		done := l.clock.Now()
+		l.Turns.note(done - l.now)
 		if l.stopping && l.load.Load() == 0 && l.finish() {
 			return
 		}
-		if l.now-since > yieldAfter {
+		if done-since > yieldAfter {
 			runtime.Gosched()
-			since = l.now
+			since = l.clock.Now()
 		}
 	}
 }
