@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what bench/run uses, if it is missing: nginx and haproxy to compare
 # with, a C compiler and OpenSSL's headers for the load generator, openssl for
-# a certificate.
+# a certificate. Caddy is built by bench/run.
 set -euo pipefail
 
 missing=()
