@@ -42,7 +42,7 @@ write_nginx() { # name workers
 		worker_processes $2; daemon off; pid $dir/$1.pid; error_log $dir/nginx.log;
 		events { worker_connections 19900; }
 		http {
-			access_log off; keepalive_requests 1000000000;
+			access_log off; keepalive_requests 1000000000; keepalive_timeout 1h;
 			client_body_temp_path $dir/body; proxy_temp_path $dir/proxy; fastcgi_temp_path $dir/f; uwsgi_temp_path $dir/u; scgi_temp_path $dir/s;
 			map \$http_upgrade \$connection_upgrade { default upgrade; '' ''; }
 			upstream backend { server 127.0.0.1:9700; keepalive 256; keepalive_requests 1000000000; }
@@ -126,8 +126,8 @@ write_sluice() { # name access-log
 	local port=${ports[$1]}
 	cat <<-CONF
 		listeners:
-		  - { address: "127.0.0.1:$port" }
-		  - { address: "127.0.0.1:$((port + 10))", tls: true }
+		  - { address: "127.0.0.1:$port", timeouts: { idle: 1h } }
+		  - { address: "127.0.0.1:$((port + 10))", tls: true, timeouts: { idle: 1h } }
 		tls: { certificates: [{ cert: $dir/cert.pem, key: $dir/key.pem }] }
 		state_dir: $dir/state
 		log: { access: $2 }
