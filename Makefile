@@ -101,15 +101,11 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=1x "$$package" </dev/null || exit 1; \
 	done
 
-<<<<<<< HEAD
 fuzz-differential: ## what the loops forward, read by net/http, Node.js and h11, for DIFFTIME (1h)
 	integration/install.sh
 	CGO_ENABLED=1 SLUICE_DIFFERENTIAL=$(DIFFTIME) go test -race -count=1 -timeout=0 -run='^TestForwardedRequestsReadTheSame$$' -v ./integration
 
-bench: build ## sluice beside nginx and haproxy, as in docs/performance.md
-=======
 bench: build ## sluice beside nginx, haproxy and Caddy, as in docs/performance.md
->>>>>>> 01dde64 (docs: rows and targets of HTTP in performance.md)
 	bench/install.sh
 	bench/run
 
