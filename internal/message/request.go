@@ -55,14 +55,18 @@ func FromHTTP(r *http.Request, peer netip.AddrPort) Request {
 	}
 }
 
-// FromHead returns the request with a head, which came from peer over a plain connection. Its
-// context ends when the client has left. The trailer has its values once the body, which must not
-// be nil, was read to its end; it may be nil where the body is empty.
-func FromHead(ctx context.Context, h *h1.Head, peer netip.AddrPort, body io.ReadCloser, trailer *http.Header) Request {
+// FromHead returns the request with a head, which came from peer over a plain connection, and whose
+// trailer section has the announced names. It has an empty body and a context that does not end,
+// until [Request.Carry].
+func FromHead(h *h1.Head, peer netip.AddrPort, announced http.Header) Request {
 	r := Request{
 		Method: h.Method, RequestURI: h.Target, Host: h.Host, Header: h.Fields,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: h.Minor, ContentLength: h.Length,
-		Peer: peer, ctx: ctx, body: body, trailer: trailer,
+		Peer: peer, ctx: context.Background(), body: http.NoBody,
+	}
+	if announced != nil {
+		names := announced
+		r.trailer = &names
 	}
 	if h.Minor == 0 {
 		r.Proto = "HTTP/1.0"
@@ -121,6 +125,12 @@ func (r *Request) newCarrier() *http.Request {
 
 // Body returns the body. It is never nil.
 func (r *Request) Body() io.ReadCloser { return r.body }
+
+// Carry gives a request of [FromHead] its context, which ends when the client has left, and its
+// body. The trailer has its values once the body was read to its end.
+func (r *Request) Carry(ctx context.Context, body io.ReadCloser, trailer *http.Header) {
+	r.ctx, r.body, r.trailer, r.carrier = ctx, body, trailer, nil
+}
 
 // SetBody replaces the body.
 func (r *Request) SetBody(b io.ReadCloser) { r.body = b }

@@ -36,18 +36,12 @@ type body struct {
 	chunked bool
 }
 
-func (b *body) start(c *conn, h *h1.Head) {
-	b.conn, b.chunked = c, h.Length == h1.Chunks
-	b.frame.Start(h.Length)
-	if b.chunked {
-		b.trailer = announced(h.Fields)
-	}
-}
-
 // announced returns the names of the fields that the trailer section will have, or nil.
-func announced(h header.Fields) http.Header {
-	var names http.Header
-	for name := range h.Elements(header.Trailer) {
+func announced(h *h1.Head) (names http.Header) {
+	if h.Length != h1.Chunks {
+		return nil
+	}
+	for name := range h.Fields.Elements(header.Trailer) {
 		if names == nil {
 			names = make(http.Header)
 		}

@@ -267,47 +267,43 @@ func (l *loopConns) dispatch(p *slot, c *conn, head, rest []byte, refusal *h1.Re
 		refusal = wrong
 	}
 	f.fields = h.Fields
-	if c.ahead = nil; len(rest) > 0 {
-		c.ahead = append([]byte(nil), rest...)
-	}
-	p.begun = false
+	p.begun, c.ahead = false, nil
 	c.EndHead()
 	if c.requests++; c.requests == 1 {
 		c.server.used()
 	}
 	o := &c.server.options
+	trailer := announced(&h)
+	r := message.FromHead(&h, c.Wire.Peer(), trailer)
+	r.TLS = c.about
 	if refusal != nil {
-		w := newWriter(c, &h)
+		c.keep(rest)
+		w := newWriterFor(c, &h, trailer)
 		w.closes = true
-		r := message.FromHead(context.Background(), &h, c.Wire.Peer(), &w.body, &w.body.trailer)
-		r.TLS = c.about
-		l.hand(p, c, w, func(ctx context.Context) { o.Refuse(ctx, c.Conn, w, r, refusal) })
+		l.hand(p, c, w, func(ctx context.Context) {
+			r.Carry(ctx, &w.body, &w.body.trailer)
+			o.Refuse(ctx, c.Conn, w, r, refusal)
+		})
 		return
 	}
-	var w *writer
-	var body io.ReadCloser = http.NoBody
-	var trailer *http.Header
-	if h.Length != 0 {
-		w = newWriter(c, &h)
-		body, trailer = &w.body, &w.body.trailer
-	}
-	r := message.FromHead(context.Background(), &h, c.Wire.Peer(), body, trailer)
-	r.TLS = c.about
 	x := o.Begin(c.Conn, r)
 	c.exchange = x
 	if !h.Expects && x.Forward() {
-		l.beginForward(p, c, x, &h, f, w)
+		f.trailer = trailer
+		l.beginForward(p, c, x, &h, f, rest)
 		return
 	}
-	if w == nil {
-		w = newWriter(c, &h)
-	}
-	l.serve(p, c, x, w)
+	c.keep(rest)
+	l.serve(p, c, x, newWriterFor(c, &h, trailer))
 }
 
 // serve gives a connection to a goroutine, which serves a request.
 func (l *loopConns) serve(p *slot, c *conn, x Exchange, w *writer) {
-	l.hand(p, c, w, func(ctx context.Context) { x.Serve(ctx, w) })
+	var body io.ReadCloser = &w.body
+	if w.body.frame.Done() {
+		body = http.NoBody
+	}
+	l.hand(p, c, w, func(ctx context.Context) { x.Serve(ctx, w, body, &w.body.trailer) })
 }
 
 // hand gives a connection to a goroutine.

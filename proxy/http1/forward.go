@@ -20,7 +20,7 @@ import (
 const (
 	// answerPiece is how many bytes of an answer are read at once. Larger pieces leave the
 	// processor's caches before they are written.
-	answerPiece = 32 << 10
+	answerPiece = 33 << 10 // of 32 KiB, and a head or what belongs to TLS records
 
 	// headroom is what is left free before them, so that the head for the client can be
 	// written right before the body that came with it.
@@ -41,7 +41,7 @@ var errManyInformational = errors.New("the backend sends one informational answe
 type forwarding struct {
 	x        Exchange
 	fields   header.Fields // memory of the request's header section
-	writer   *writer       // for a goroutine that has to answer; nil until then if the request has no body
+	trailer  http.Header   // what the trailer section of the request will have, where it has announced that
 	request  sending       // the body of the request
 	up       *upstream     // nil once the endpoint has answered all, or failed
 	body     h1.Body       // of the answer
@@ -99,34 +99,38 @@ func (l *loopConns) recycle() {
 	l.over = l.over[:0]
 }
 
-// beginForward begins to forward a request with a head. The client's connection is not read
-// meanwhile. W is nil if the request has no body.
-func (l *loopConns) beginForward(p *slot, c *conn, x Exchange, h *h1.Head, f *forwarding, w *writer) {
-	*f = forwarding{x: x, fields: f.fields, writer: w, closes: h.Close, began: l.Now(), since: l.Now(), account: clientio.NewAccount()}
+// beginForward begins to forward a request with a head, behind which rest has come.
+func (l *loopConns) beginForward(p *slot, c *conn, x Exchange, h *h1.Head, f *forwarding, rest []byte) {
+	*f = forwarding{x: x, fields: f.fields, trailer: f.trailer, closes: h.Close, began: l.Now(), since: l.Now(), account: clientio.NewAccount()}
 	f.request.start(h.Length, x.MaxBody())
 	p.phase, c.forward = forwardingPhase, f
-	l.ask(p, c)
+	l.ask(p, c, rest)
 }
 
-// ask sends the request to the endpoint, on a kept connection or a new one.
-func (l *loopConns) ask(p *slot, c *conn) {
+// ask sends the request to the endpoint, on a kept connection or a new one. Rest has come behind
+// the head: of the body, which may have come with it, or of what follows.
+func (l *loopConns) ask(p *slot, c *conn, rest []byte) {
 	f := c.forward
 	up, err := l.upstreams.take(f.x.Dialer(), f.x.Upgrades())
 	if err != nil {
+		c.keep(rest)
 		l.failForward(c, err, Connecting)
 		return
 	}
 	f.up, up.conn = up, c
 	l.request = f.x.AppendHead(l.request[:0], &l.fields)
-	if !f.request.over() && !up.connecting && len(c.ahead) > 0 { // the body may have come with the head
-		var used int
-		if l.request, used, err = f.append(l.request, c.ahead); err != nil {
-			l.refuseBody(c, err)
-			return
-		}
-		c.keep(c.ahead[used:])
+	var body []byte
+	if !f.request.over() && !up.connecting && len(rest) > 0 {
+		used := 0
+		body, used, err = l.next(f, rest)
+		rest = rest[used:]
 	}
-	if l.upstreams.send(up, l.request); c.forward != f {
+	c.keep(rest)
+	if err != nil {
+		l.refuseBody(c, err)
+		return
+	}
+	if l.upstreams.send(up, l.request, body); c.forward != f {
 		return
 	}
 	if !f.request.over() {
@@ -441,12 +445,8 @@ func (l *loopConns) failForward(c *conn, err error, when Stage) {
 	c.forward = nil
 	f.x.Fail(err, when, f.request.read)
 	p, _, _ := l.slots.At(c.slot)
-	w := f.writer
-	if w == nil {
-		w = newWriterFor(c, f.x.Method(), 1, f.closes)
-	} else {
-		w.body.frame = f.request.frame
-	}
+	w := newWriter(c, f.x.Method(), 1, f.closes)
+	w.body.conn, w.body.trailer, w.body.chunked, w.body.frame = c, f.trailer, f.request.chunked, f.request.frame
 	l.serve(p, c, f.x, w)
 }
 
@@ -487,7 +487,7 @@ func (l *loopConns) endpointEnded(c *conn, err error) {
 		f.up = nil
 		l.upstreams.closeIdle(f.x.Dialer())
 		p, _, _ := l.slots.At(c.slot)
-		l.ask(p, c)
+		l.ask(p, c, c.ahead)
 	default:
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF

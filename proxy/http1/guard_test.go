@@ -39,7 +39,7 @@ func (x *fragile) at(step string) {
 	}
 }
 
-func (x *fragile) Serve(_ context.Context, w http.ResponseWriter) {
+func (x *fragile) Serve(_ context.Context, w http.ResponseWriter, _ io.ReadCloser, _ *http.Header) {
 	x.at("Serve")
 	http.Error(w, "the endpoint has failed", http.StatusBadGateway)
 }

@@ -10,6 +10,7 @@ package http1
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -28,7 +29,8 @@ type Options struct {
 	HeaderTimeout time.Duration // from the first byte of a head, or from the beginning of the connection, to its end
 	IdleTimeout   time.Duration // between two requests
 
-	// Begin returns the exchange for a request. It is called on the loop.
+	// Begin returns the exchange for a request, whose body is for [Exchange].Serve. It is
+	// called on the loop.
 	Begin func(*clientio.Conn, message.Request) Exchange
 
 	// Refuse answers what is no request, on a goroutine. The request has what could be read
@@ -42,9 +44,9 @@ type Options struct {
 // An Exchange is a request and what becomes of it. Its methods are called on the loop, and must
 // not block, except for Serve.
 type Exchange interface {
-	// Serve answers the request, on a goroutine, as an [http.Handler] does. Ctx ends when
-	// the client leaves.
-	Serve(ctx context.Context, w http.ResponseWriter)
+	// Serve answers the request, on a goroutine, as an [http.Handler] does. The trailer
+	// has its values once the body was read to its end. Ctx ends when the client leaves.
+	Serve(ctx context.Context, w http.ResponseWriter, body io.ReadCloser, trailer *http.Header)
 
 	// Forward reports whether the loop can forward the request by itself. Then the exchange
 	// has an endpoint, and one of Done, Abandon and Fail has to be called.

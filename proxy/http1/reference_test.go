@@ -62,11 +62,15 @@ func describe(r *message.Request) seen {
 // served is an exchange that the loop does not forward.
 type served struct {
 	Exchange
-	serve func(http.ResponseWriter)
+	r     message.Request
+	serve func(http.ResponseWriter, *message.Request)
 }
 
-func (x served) Serve(_ context.Context, w http.ResponseWriter) { x.serve(w) }
-func (x served) Forward() bool                                  { return false }
+func (x *served) Serve(ctx context.Context, w http.ResponseWriter, body io.ReadCloser, trailer *http.Header) {
+	x.r.Carry(ctx, body, trailer)
+	x.serve(w, &x.r)
+}
+func (x *served) Forward() bool { return false }
 
 // newServer returns a server whose requests and refusals go to handle.
 func newServer(t testing.TB, handle func(w http.ResponseWriter, r *message.Request, why *h1.Refusal)) *Server {
@@ -79,7 +83,7 @@ func newServer(t testing.TB, handle func(w http.ResponseWriter, r *message.Reque
 	s := engine.NewServer(Options{
 		MaxHeader: 16 << 10, MaxFields: 100, HeaderTimeout: wstest.Guard, IdleTimeout: wstest.Guard,
 		Begin: func(_ *clientio.Conn, r message.Request) Exchange {
-			return served{serve: func(w http.ResponseWriter) { handle(w, &r, nil) }}
+			return &served{r: r, serve: func(w http.ResponseWriter, r *message.Request) { handle(w, r, nil) }}
 		},
 		Refuse: func(_ context.Context, _ *clientio.Conn, w http.ResponseWriter, r message.Request, why *h1.Refusal) {
 			handle(w, &r, why)

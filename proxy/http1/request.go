@@ -41,18 +41,19 @@ func (s *sending) start(length, limit int64) {
 // over reports whether nothing more of the body is sent.
 func (s *sending) over() bool { return s.done || s.broken }
 
-// append appends what in has of the body to b, as it is for the endpoint, and returns how
-// many bytes of in it has used. Nothing more comes of in.
-func (f *forwarding) append(b, in []byte) (_ []byte, used int, err error) {
+// next returns what in has of the body, as it is for the endpoint, and how many bytes of in it has
+// used. What it returns is a part of in, or lies in the loop's memory.
+func (l *loopConns) next(f *forwarding, in []byte) (out []byte, used int, err error) {
 	s := &f.request
+	b := l.chunks[:0]
 	for used < len(in) && !s.frame.Done() {
 		data, n, refusal := s.frame.Next(in[used:])
 		if refusal != nil {
-			return b, used, refusal
+			return nil, used, refusal
 		}
 		used += n
 		if s.read += int64(len(data)); s.limit > 0 && s.read > s.limit {
-			return b, used, ErrTooLarge
+			return nil, used, ErrTooLarge
 		}
 		switch {
 		case len(data) == 0:
@@ -60,14 +61,18 @@ func (f *forwarding) append(b, in []byte) (_ []byte, used int, err error) {
 			b = appendChunkSize(b, len(data))
 			b = append(append(b, data...), "\r\n"...)
 		default:
-			b = append(b, data...)
+			out = data // all of it comes at once
 		}
 		if n == 0 {
 			break
 		}
 	}
 	s.stuck = used == 0 && len(in) > 0
-	if s.done = s.frame.Done(); s.done && s.chunked {
+	s.done = s.frame.Done()
+	if !s.chunked {
+		return out, used, nil
+	}
+	if s.done {
 		b = append(b, "0\r\n"...)
 		if len(s.frame.Trailer) > 0 {
 			f.x.EditRequestTrailer(&s.frame.Trailer)
@@ -75,6 +80,7 @@ func (f *forwarding) append(b, in []byte) (_ []byte, used int, err error) {
 		}
 		b = append(b, "\r\n"...)
 	}
+	l.chunks = b
 	return b, used, nil
 }
 
@@ -95,15 +101,14 @@ func (l *loopConns) sendBody(c *conn) {
 				return
 			}
 		}
-		out, used, err := f.append(l.chunks[:0], in)
-		l.chunks = out
+		out, used, err := l.next(f, in)
 		if err != nil {
 			l.refuseBody(c, err)
 			return
 		}
 		c.keep(in[used:])
 		f.since = l.Now()
-		if l.upstreams.send(f.up, out); c.forward != f {
+		if l.upstreams.send(f.up, out, nil); c.forward != f {
 			return
 		}
 	}

@@ -80,13 +80,13 @@ func (u *upstreams) take(d *dial.Dialer, fresh bool) (*upstream, error) {
 // quiet reports whether nothing has come on an idle connection: what has would be taken for
 // the answer to the next request. With TLS, session tickets may come at any time.
 func (u *upstreams) quiet(up *upstream) bool {
-	if up.cell == noTLS {
-		var one [1]byte
-		_, err := loop.Peek(up.fd, one[:])
+	var one [1]byte
+	_, err := loop.Peek(up.fd, one[:])
+	if up.cell == noTLS || err != nil {
 		return err == unix.EAGAIN
 	}
-	for {
-		switch in, err := u.recv(up); {
+	for buf := make([]byte, 2*answerPiece); ; { // the loop's is in use
+		switch in, err := u.recv(up, buf); {
 		case err == unix.EAGAIN:
 			return true
 		case err != nil || len(in) > 0:
@@ -95,12 +95,12 @@ func (u *upstreams) quiet(up *upstream) bool {
 	}
 }
 
-// recv reads once into the loop's buffer, behind the headroom, and returns what came. It is
-// nothing, without an error, where a TLS record is not complete. The error at the end of the
-// stream is [io.EOF]. It notes whether there may be more to read.
-func (u *upstreams) recv(up *upstream) ([]byte, error) {
-	kept := copy(u.Buffer[headroom:], up.partial)
-	room := u.Buffer[headroom+kept : min(headroom+kept+answerPiece, len(u.Buffer))]
+// recv reads once into buf and returns what came, at its beginning. It is nothing, without an
+// error, where a TLS record is not complete. The error at the end of the stream is [io.EOF]. It
+// notes whether there may be more to read.
+func (u *upstreams) recv(up *upstream, buf []byte) ([]byte, error) {
+	kept := copy(buf, up.partial)
+	room := buf[kept:min(kept+answerPiece, len(buf))]
 	n, err := loop.Read(up.fd, room)
 	switch {
 	case err != nil:
@@ -109,7 +109,7 @@ func (u *upstreams) recv(up *upstream) ([]byte, error) {
 		return nil, io.EOF
 	}
 	up.more = n == len(room) || up.ended // no event tells of what came before
-	in := u.Buffer[headroom : headroom+kept+n]
+	in := buf[:kept+n]
 	if up.cell == noTLS {
 		return in, nil
 	}
@@ -223,34 +223,49 @@ type callError struct {
 func (e *callError) Error() string { return e.call + ": " + e.err.Error() }
 func (e *callError) Unwrap() error { return e.err }
 
-// send sends a request, or a part of it.
-func (u *upstreams) send(up *upstream, b []byte) {
-	if up.connecting { // what protects the records may not be known yet
-		up.waiting = append(up.waiting, b...)
+// send sends a part of a request: a, and then b, which may be empty.
+func (u *upstreams) send(up *upstream, a, b []byte) {
+	switch {
+	case up.connecting: // what protects the records may not be known yet
+		up.waiting = append(append(up.waiting, a...), b...)
 		return
-	}
-	if len(b) == 0 {
+	case len(a)+len(b) == 0:
 		return
-	}
-	b, err := u.clients.seal(&up.records, b)
-	if err != nil {
-		u.broken(up, err)
-		return
-	}
-	if len(up.out) == 0 {
-		n, err := loop.Write(up.fd, b)
-		switch {
-		case err == unix.EAGAIN:
-			n = 0
-		case err != nil:
+	case up.cell != noTLS:
+		if len(b) > 0 {
+			u.clients.request = append(a, b...)
+			a, b = u.clients.request, nil
+		}
+		var err error
+		if a, err = u.clients.seal(&up.records, a); err != nil {
 			u.broken(up, err)
 			return
 		}
-		b = b[n:]
 	}
-	if len(b) > 0 {
-		up.out = append(up.out, b...)
+	if len(up.out) == 0 {
+		n, err := writeBoth(up.fd, a, b)
+		switch {
+		case err == unix.EAGAIN:
+		case err != nil:
+			u.broken(up, err)
+			return
+		case n < len(a):
+			a = a[n:]
+		default:
+			a, b = nil, b[n-len(a):]
+		}
 	}
+	if len(a)+len(b) > 0 {
+		up.out = append(append(up.out, a...), b...)
+	}
+}
+
+// writeBoth writes a and then b.
+func writeBoth(fd int32, a, b []byte) (int, error) {
+	if len(b) == 0 {
+		return loop.Write(fd, a)
+	}
+	return loop.WriteBoth(fd, a, b)
 }
 
 // Ready handles what epoll reports of a socket. Epoll reports each change once.
@@ -313,7 +328,7 @@ func (u *upstreams) ready(up *upstream) {
 	c.forward.since = u.Now()
 	request := up.waiting
 	up.waiting = nil
-	if u.send(up, request); up.conn != c {
+	if u.send(up, request, nil); up.conn != c {
 		return
 	}
 	if len(up.out) == 0 && !c.forward.request.over() {
@@ -379,7 +394,7 @@ func (u *upstreams) read(up *upstream) {
 				return
 			}
 		}
-		in, err := u.recv(up)
+		in, err := u.recv(up, u.Buffer[headroom:])
 		switch {
 		case err == unix.EAGAIN:
 			return

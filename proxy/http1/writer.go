@@ -50,15 +50,19 @@ type writer struct {
 	err      error   // of a write
 }
 
-// newWriterFor returns the writer of a request without a body.
-func newWriterFor(c *conn, method string, minor int, closes bool) *writer {
-	return &writer{conn: c, method: method, minor: minor, header: make(http.Header), closes: closes}
+// newWriter returns the writer of a request without a body.
+func newWriter(c *conn, method string, minor int, closes bool) *writer {
+	w := &writer{conn: c, method: method, minor: minor, header: make(http.Header), closes: closes}
+	w.body.proceed = w.sendContinue
+	return w
 }
 
-func newWriter(c *conn, h *h1.Head) *writer {
-	w := &writer{conn: c, method: h.Method, minor: h.Minor, header: make(http.Header), closes: h.Close}
-	w.body.start(c, h)
-	w.body.proceed = w.sendContinue
+// newWriterFor returns the writer of a request with a head, and with trailer fields that it has
+// announced.
+func newWriterFor(c *conn, h *h1.Head, announced http.Header) *writer {
+	w := newWriter(c, h.Method, h.Minor, h.Close)
+	w.body.conn, w.body.trailer, w.body.chunked = c, announced, h.Length == h1.Chunks
+	w.body.frame.Start(h.Length)
 	w.body.expects.Store(h.Expects)
 	return w
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -90,10 +91,10 @@ func (x *exchange) recycle() {
 	s.spare.Put(x)
 }
 
-// Serve answers the request. It panics with [http.ErrAbortHandler] to cut an answer.
-// Ctx ends when the client leaves.
-func (x *exchange) Serve(ctx context.Context, w http.ResponseWriter) {
-	x.r.SetContext(ctx)
+// Serve answers the request, which has that body and trailer section. It panics with
+// [http.ErrAbortHandler] to cut an answer. Ctx ends when the client leaves.
+func (x *exchange) Serve(ctx context.Context, w http.ResponseWriter, body io.ReadCloser, trailer *http.Header) {
+	x.r.Carry(ctx, body, trailer)
 	x.serve(w, (*exchange).run)
 }
 
