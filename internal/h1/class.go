@@ -43,3 +43,18 @@ func all(s string, of class) bool {
 	}
 	return true
 }
+
+// isValue is all of inValue, eight bytes at a time.
+func isValue(s string) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; len(s) >= 8; s = s[8:] {
+		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		del := w ^ 0x7f*ones
+		control := (w-' '*ones)&^w | (del-ones)&^del // its top bits: of a byte below ' ', or DEL
+		if control&tops != 0 && !all(s[:8], inValue) {
+			return false
+		}
+	}
+	return all(s, inValue)
+}

@@ -71,7 +71,7 @@ func parseField(text string) (header.Field, *Refusal) {
 	if !ok || name == "" || !all(name, inToken) { // white space in front of the colon too
 		return header.Field{}, errName
 	}
-	if value = header.Trim(value); !all(value, inValue) {
+	if value = header.Trim(value); !isValue(value) {
 		return header.Field{}, errValue
 	}
 	f := header.Field{Name: name, Value: value, ID: header.Lookup(name)}

@@ -5,6 +5,7 @@ package header
 
 import (
 	"iter"
+	"strings"
 
 	"sluice/internal/httpsyntax"
 )
@@ -192,14 +193,20 @@ func (h Fields) Append(b []byte) []byte {
 		}
 		b = append(b, f.Name...)
 		b = append(b, ": "...)
-		for j := range len(f.Value) {
-			if c := f.Value[j]; c == '\r' || c == '\n' {
-				b = append(b, ' ')
-			} else {
-				b = append(b, c)
-			}
+		b = append(b, f.Value...)
+		if strings.IndexByte(f.Value, '\r') >= 0 || strings.IndexByte(f.Value, '\n') >= 0 {
+			unbreak(b[len(b)-len(f.Value):])
 		}
 		b = append(b, "\r\n"...)
 	}
 	return b
+}
+
+// unbreak makes line breaks spaces.
+func unbreak(b []byte) {
+	for i, c := range b {
+		if c == '\r' || c == '\n' {
+			b[i] = ' '
+		}
+	}
 }

@@ -272,21 +272,15 @@ func (l *loopConns) dispatch(p *slot, c *conn, head, rest []byte, refusal *h1.Re
 	if c.requests++; c.requests == 1 {
 		c.server.used()
 	}
-	o := &c.server.options
+	if refusal != nil {
+		c.keep(rest)
+		l.refuse(p, c, &h, refusal)
+		return
+	}
 	trailer := announced(&h)
 	r := message.FromHead(&h, c.Wire.Peer(), trailer)
 	r.TLS = c.about
-	if refusal != nil {
-		c.keep(rest)
-		w := newWriterFor(c, &h, trailer)
-		w.closes = true
-		l.hand(p, c, w, func(ctx context.Context) {
-			r.Carry(ctx, &w.body, &w.body.trailer)
-			o.Refuse(ctx, c.Conn, w, r, refusal)
-		})
-		return
-	}
-	x := o.Begin(c.Conn, r)
+	x := c.server.options.Begin(c.Conn, r)
 	c.exchange = x
 	if !h.Expects && x.Forward() {
 		f.trailer = trailer
@@ -295,6 +289,19 @@ func (l *loopConns) dispatch(p *slot, c *conn, head, rest []byte, refusal *h1.Re
 	}
 	c.keep(rest)
 	l.serve(p, c, x, newWriterFor(c, &h, trailer))
+}
+
+// refuse gives a connection to a goroutine, which answers what is no request. H is what could be
+// read of it.
+func (l *loopConns) refuse(p *slot, c *conn, h *h1.Head, why *h1.Refusal) {
+	w := newWriterFor(c, h, announced(h))
+	w.closes = true
+	r := message.FromHead(h, c.Wire.Peer(), w.body.trailer)
+	r.TLS = c.about
+	l.hand(p, c, w, func(ctx context.Context) {
+		r.Carry(ctx, &w.body, &w.body.trailer)
+		c.server.options.Refuse(ctx, c.Conn, w, r, why)
+	})
 }
 
 // serve gives a connection to a goroutine, which serves a request.
