@@ -59,7 +59,8 @@ func ConnOf(c net.Conn) *Conn {
 
 // Add makes the loop report the events of a connection for a slot, edge-triggered and for
 // both directions. From then on the connection tells its owner of its end. A connection that
-// is hosted must be so by this loop; it is not any more.
+// is hosted must be so by this loop, and no goroutine may use it meanwhile; it is not hosted
+// any more.
 func (l *Loop) Add(c *Conn, e *Entry, owner Owner) error {
 	if !c.descriptor.acquire() {
 		return net.ErrClosed
@@ -76,6 +77,7 @@ func (l *Loop) Add(c *Conn, e *Entry, owner Owner) error {
 	}
 	if c.added {
 		l.hosted.forget(c.slot)
+		c.Unused()
 	}
 	c.loop, c.added, c.owner = l, true, owner
 	return nil
@@ -143,6 +145,14 @@ func (c *Conn) ensureWaits() *waits {
 	w.read.changed, w.write.changed = make(chan struct{}, 1), make(chan struct{}, 1)
 	c.waits.CompareAndSwap(nil, w)
 	return c.waits.Load()
+}
+
+// Unused frees what goroutines wait with: none uses the connection now.
+func (c *Conn) Unused() {
+	if w := c.waits.Swap(nil); w != nil {
+		w.read.setDeadline(time.Time{})
+		w.write.setDeadline(time.Time{})
+	}
 }
 
 // Read implements [net.Conn].

@@ -59,6 +59,9 @@ func (c *Conn) NetConn() net.Conn { return c.Conn }
 // ConnectionState returns what the handshake has agreed on.
 func (c *Conn) ConnectionState() tls.ConnectionState { return *c.about }
 
+// About is ConnectionState, which must not be changed.
+func (c *Conn) About() *tls.ConnectionState { return c.about }
+
 // Release returns what another owner needs to go on with the connection: its State, plaintext
 // that no Read has returned, and the beginning of a record. The Conn cannot be used any more.
 func (c *Conn) Release() (s State, early, unread []byte) {

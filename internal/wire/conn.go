@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 )
@@ -23,22 +24,24 @@ import (
 type Conn struct {
 	net.Conn // *net.TCPConn, *net.UnixConn, or one of an event loop
 
-	peer     peer
+	peer     *netip.AddrPort // that a PROXY header named, which may be invalid; nil without one
 	closing  closing
 	progress progress
 	early    earlyAnswer
-	uses     int          // as CountUse counts
 	tracker  *readTracker // nil unless TrackReads was called
 	meter    Meter        // nil unless SetMeter was called
 
+	// There are many of these: the small fields stand together.
+	byRecord bool  // the bytes are TLS records, and are returned whole
+	single   bool  // a Read returns one record at most
+	frozen   bool  // Reads stop between records
+	uses     int32 // as CountUse counts
+
 	// Read-ahead.
-	byRecord bool    // the bytes are TLS records, and are returned whole
-	ahead    *[]byte // read from the socket and not yet returned; nil while empty
-	whole    int     // length of the complete records at the start of ahead
-	single   bool    // a Read returns one record at most
+	ahead *[]byte // read from the socket and not yet returned; nil while empty
+	whole int     // length of the complete records at the start of ahead
 
 	capturer atomic.Pointer[capturer] // nil while nothing is captured
-	frozen   bool                     // Reads stop between records
 }
 
 // New returns a Conn over c whose Reads return bytes as they come. It owns c.
@@ -110,7 +113,7 @@ func (c *Conn) Sent(n int) { c.progress.out.Add(int64(n)) }
 // a use is, the owner says. Only one goroutine at a time may call it.
 func (c *Conn) CountUse() int {
 	c.uses++
-	return c.uses
+	return int(c.uses)
 }
 
 // readCounted counts the TLS records that it returns while they are captured.

@@ -5,18 +5,12 @@ import (
 	"net/netip"
 )
 
-// peer is what a PROXY header said about the peer.
-type peer struct {
-	proxied bool           // there was a PROXY header
-	address netip.AddrPort // invalid if there was none in it
-}
-
 // SetPeer makes address the address of the peer, as a PROXY header named it. Ahead are the
 // bytes that were read from the socket after the header: they are copied, and the next Reads
 // return them. If address is invalid, the connection keeps its own one and is
 // [Conn.Anonymous]. SetPeer must be called before the first Read.
 func (c *Conn) SetPeer(address netip.AddrPort, ahead []byte) {
-	c.peer.proxied, c.peer.address = true, address
+	c.peer = &address
 	if len(ahead) == 0 {
 		return
 	}
@@ -30,13 +24,13 @@ func (c *Conn) SetPeer(address netip.AddrPort, ahead []byte) {
 
 // Anonymous reports whether a PROXY header did not name a client. Then the address is
 // that of the proxy, but the bytes may be anyone's.
-func (c *Conn) Anonymous() bool { return c.peer.proxied && !c.peer.address.IsValid() }
+func (c *Conn) Anonymous() bool { return c.peer != nil && !c.peer.IsValid() }
 
 // RemoteAddr returns the address of the peer: the one that a PROXY header named, or that
 // of the socket.
 func (c *Conn) RemoteAddr() net.Addr {
-	if c.peer.address.IsValid() {
-		return net.TCPAddrFromAddrPort(c.peer.address)
+	if c.peer != nil && c.peer.IsValid() {
+		return net.TCPAddrFromAddrPort(*c.peer)
 	}
 	return c.Conn.RemoteAddr()
 }
@@ -44,7 +38,10 @@ func (c *Conn) RemoteAddr() net.Addr {
 // Peer returns [Conn.RemoteAddr], unmapped from IPv6 if it is an IPv4 address, and
 // without a zone. It is the zero value for a Unix socket.
 func (c *Conn) Peer() netip.AddrPort {
-	p := c.peer.address
+	var p netip.AddrPort
+	if c.peer != nil {
+		p = *c.peer
+	}
 	if !p.IsValid() {
 		p = remoteOf(c.Conn)
 	}

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sluice/internal/limit"
 	"sluice/internal/message"
 	"sluice/internal/wire"
 )
@@ -43,7 +42,7 @@ type Conn struct {
 // take their memory from heads.
 func NewConn(c net.Conn, heads *HeadBudget) *Conn {
 	w := wire.Of(c)
-	conn := &Conn{Conn: c, Wire: w, head: head{budget: heads, client: limit.Key(w.Peer().Addr())}}
+	conn := &Conn{Conn: c, Wire: w, head: head{budget: heads}}
 	w.SetMeter(conn)
 	return conn
 }
@@ -56,7 +55,7 @@ func (c *Conn) CountRead(n int) error {
 	if err := c.allowance.spend(n); err != nil {
 		return err
 	}
-	return c.head.add(n)
+	return c.countHead(n)
 }
 
 // SocketClosed implements [wire.Meter].

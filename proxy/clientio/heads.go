@@ -55,7 +55,6 @@ func (b *HeadBudget) release(client netip.Addr, n int) {
 // head is the head of a request that is being read.
 type head struct {
 	budget *HeadBudget
-	client netip.Addr // in the budget
 
 	mu     sync.Mutex
 	active bool // between BeginHead and EndHead
@@ -80,22 +79,26 @@ func (c *Conn) EndHead() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.held > 0 {
-		h.budget.release(h.client, h.held)
+		h.budget.release(c.clientKey(), h.held)
 	}
 	h.active, h.held = false, 0
 }
 
-// add counts n bytes of a Read. It returns an error if there is no memory for them.
-func (h *head) add(n int) error {
+// countHead counts n bytes of a Read. It returns an error if there is no memory for them.
+func (c *Conn) countHead(n int) error {
+	h := &c.head
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.active {
 		return nil
 	}
 	for h.bytes += n; h.bytes > headUnit+h.held; h.held += headUnit {
-		if !h.budget.acquire(h.client, headUnit) {
+		if !h.budget.acquire(c.clientKey(), headUnit) {
 			return errNoRoom
 		}
 	}
 	return nil
 }
+
+// clientKey returns what the client is counted by.
+func (c *Conn) clientKey() netip.Addr { return limit.Key(c.Wire.Peer().Addr()) }

@@ -22,10 +22,10 @@ type conn struct {
 	secure
 
 	ahead    []byte             // read and not used yet: of the next head, or of the body
-	requests int                // the loop's
+	requests int32              // the loop's
+	removed  bool               // from the server, whose lock guards it
 	cancel   context.CancelFunc // ends the context of a request that a goroutine serves; the loop's
 	forward  *forwarding        // what the loop forwards; nil while it does not
-	exchange Exchange           // the last one that the loop has begun, unless a goroutine has it
 }
 
 // Closed implements [loop.Owner].

@@ -25,6 +25,8 @@ type loopConns struct {
 
 	tls loop.TLSStates
 
+	beginning Exchange // that is neither a forwarding nor a goroutine's; nil without one
+
 	request, answer, chunks, sealed []byte        // memory for what is written at once
 	fields                          header.Fields // the same for header sections
 	head                            h1.Head       // the same for the head of an answer
@@ -281,7 +283,7 @@ func (l *loopConns) dispatch(p *slot, c *conn, head, rest []byte, refusal *h1.Re
 	r := message.FromHead(&h, c.Wire.Peer(), trailer)
 	r.TLS = c.about
 	x := c.server.options.Begin(c.Conn, r)
-	c.exchange = x
+	l.beginning = x
 	if !h.Expects && x.Forward() {
 		f.trailer = trailer
 		l.beginForward(p, c, x, &h, f, rest)
@@ -316,7 +318,7 @@ func (l *loopConns) serve(p *slot, c *conn, x Exchange, w *writer) {
 // hand gives a connection to a goroutine.
 func (l *loopConns) hand(p *slot, c *conn, w *writer, handle func(context.Context)) {
 	ctx, cancel := context.WithCancel(context.Background())
-	p.phase, c.cancel, c.exchange = servingPhase, cancel, nil
+	p.phase, c.cancel, l.beginning = servingPhase, cancel, nil
 	l.lend(c)
 	go c.serve(w, func() { handle(ctx) })
 }
@@ -325,6 +327,8 @@ func (l *loopConns) hand(p *slot, c *conn, w *writer, handle func(context.Contex
 func (l *loopConns) resume(c *conn) {
 	defer l.guard(c)
 	c.cancel()
+	c.cancel = nil
+	c.sock.Unused()
 	p, r, _ := l.slots.At(c.slot)
 	if l.takeBack(c) != nil {
 		l.close(p, r)

@@ -82,7 +82,7 @@ func (l *loopConns) newForwarding() *forwarding {
 func (l *loopConns) endForwarding(c *conn) {
 	l.dropPipe(c.forward)
 	l.over = append(l.over, c.forward)
-	c.forward, c.exchange = nil, nil
+	c.forward = nil
 }
 
 // recycle makes the memory of what was over in this batch that of other requests.
@@ -103,7 +103,7 @@ func (l *loopConns) recycle() {
 func (l *loopConns) beginForward(p *slot, c *conn, x Exchange, h *h1.Head, f *forwarding, rest []byte) {
 	*f = forwarding{x: x, fields: f.fields, trailer: f.trailer, closes: h.Close, began: l.Now(), since: l.Now(), account: clientio.NewAccount()}
 	f.request.start(h.Length, x.MaxBody())
-	p.phase, c.forward = forwardingPhase, f
+	p.phase, c.forward, l.beginning = forwardingPhase, f, nil
 	l.ask(p, c, rest)
 }
 
@@ -442,7 +442,7 @@ func (l *loopConns) failForward(c *conn, err error, when Stage) {
 		l.clientLeft(c, err)
 		return
 	}
-	c.forward = nil
+	c.forward, l.beginning = nil, f.x
 	f.x.Fail(err, when, f.request.read)
 	p, _, _ := l.slots.At(c.slot)
 	w := newWriter(c, f.x.Method(), 1, f.closes)

@@ -16,15 +16,17 @@ func (l *loopConns) guard(c *conn) {
 		return
 	}
 	c.server.options.Panicked(cause, debug.Stack())
-	if f := c.forward; f != nil && f.up != nil {
-		l.upstreams.drop(f.up)
-	}
-	if c.forward != nil {
-		l.dropPipe(c.forward)
+	x := l.beginning
+	l.beginning = nil
+	if f := c.forward; f != nil {
+		x = f.x
+		if f.up != nil {
+			l.upstreams.drop(f.up)
+		}
+		l.dropPipe(f)
 		c.forward = nil
 	}
-	if x := c.exchange; x != nil {
-		c.exchange = nil
+	if x != nil {
 		x.Abort()
 	}
 	if p, r, ok := l.slots.At(c.slot); ok && p.phase != servingPhase && p.phase != closingPhase {

@@ -160,7 +160,7 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 			defer stop()
 			s.Shutdown(done)
 			if done.Err() != nil {
-				t.Errorf("%d connections are left", len(s.conns))
+				t.Errorf("%d connections are left", s.conns)
 			}
 			if aborted.Load() != 1 {
 				t.Errorf("the exchange was aborted %d times, behind %q", aborted.Load(), all)

@@ -28,7 +28,7 @@ func (l *loopConns) switchProtocols(c *conn, h *h1.Head, in []byte) {
 // from now on: they stay in the epoll set of the loop.
 func (l *loopConns) join(c *conn) {
 	f := c.forward
-	c.forward = nil
+	c.forward, l.beginning = nil, f.x
 	p, _, _ := l.slots.At(c.slot)
 	l.StopTimer(&p.Entry)
 	l.slots.Retire(p)
@@ -40,5 +40,5 @@ func (l *loopConns) join(c *conn) {
 	taken := false
 	defer closeUnless(&taken, client, backend)
 	f.x.Join(l.number, client, backend)
-	taken = true
+	taken, l.beginning = true, nil
 }

@@ -95,7 +95,7 @@ func newServer(t testing.TB, handle func(w http.ResponseWriter, r *message.Reque
 		defer stop()
 		s.Shutdown(ended)
 		if ended.Err() != nil {
-			t.Errorf("connections were left: %d", len(s.conns))
+			t.Errorf("connections were left: %d", s.conns)
 		}
 		cancel()
 		<-over
@@ -181,7 +181,7 @@ func FuzzAgainstNetHTTP(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in string) {
 		ours, theirs = nil, nil
 		out := talk(t, s.connect(t), in)
-		s.await(t.Context(), func() bool { return len(s.conns) == 0 })
+		s.await(t.Context(), func() bool { return s.conns == 0 })
 		if len(ours) == 0 || spaced.MatchString(in) {
 			return
 		}

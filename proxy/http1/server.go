@@ -26,14 +26,14 @@ type Server struct {
 	stopping atomic.Bool // a connection ends with its next answer
 
 	mu     sync.Mutex
-	conns  map[*conn]struct{}
+	conns  int           // that are served
 	unused int           // how many of them have had no request
 	fewer  chan struct{} // closed when there are fewer of either; nil while nobody waits
 }
 
 // NewServer returns a server.
 func (e *Engine) NewServer(o Options) *Server {
-	return &Server{engine: e, options: o, limits: h1.Limits{Size: o.MaxHeader, Fields: o.MaxFields}, conns: make(map[*conn]struct{})}
+	return &Server{engine: e, options: o, limits: h1.Limits{Size: o.MaxHeader, Fields: o.MaxFields}}
 }
 
 // Serve takes a connection over, which is a [loop.Conn], or a [record.Conn] over one. It is
@@ -44,13 +44,12 @@ func (s *Server) Serve(client *clientio.Conn) bool {
 		return false
 	}
 	s.mu.Lock()
-	s.conns[c] = struct{}{}
+	s.conns++
 	s.unused++
 	s.mu.Unlock()
 	client.BeginHead()
 	if t, ok := client.Conn.(*record.Conn); ok {
-		about := t.ConnectionState()
-		c.about = &about
+		c.about = t.About()
 	} else {
 		c.ahead = client.Wire.TakeAhead()
 	}
@@ -70,10 +69,11 @@ func (s *Server) used() {
 func (s *Server) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.conns[c]; !ok {
+	if c.removed {
 		return
 	}
-	if delete(s.conns, c); c.requests == 0 {
+	c.removed = true
+	if s.conns--; c.requests == 0 {
 		s.unused--
 	}
 	s.signal()
@@ -124,7 +124,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	defer cancel()
 	s.Drain(first)
 	s.closeIdle(true)
-	s.await(ctx, func() bool { return len(s.conns) == 0 })
+	s.await(ctx, func() bool { return s.conns == 0 })
 	if ctx.Err() == nil {
 		return
 	}

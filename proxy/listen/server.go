@@ -67,6 +67,7 @@ type server struct {
 	ended    chan struct{}  // closed when no more connections come
 	forHTTP  chan net.Conn  // connections that http serves; closed when no more come
 	securing sync.WaitGroup // TLS handshakes of connections that may be for the loops
+	abouts   abouts         // of connections on the loops
 	unused   sync.Map       // of net.Conn: those without a request yet
 	starting sync.WaitGroup // the same, to wait for
 }
@@ -153,13 +154,13 @@ func (v *server) secure(t *tls.Conn) {
 		v.forHTTP <- t
 		return
 	}
-	about := t.ConnectionState()
+	about := v.abouts.of(t)
 	state, ok := record.TakeFresh(t)
 	if !ok {
 		v.forHTTP <- t
 		return
 	}
-	c := record.NewConn(w, &about, &state, w.TakeAhead())
+	c := record.NewConn(w, about, &state, w.TakeAhead())
 	if !v.loops.Serve(clientio.NewConn(c, v.set.heads)) {
 		c.Close()
 	}
