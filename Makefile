@@ -22,7 +22,7 @@ PARALLEL := 4
 # What of the integration tests "make test" runs on the portable engine too.
 PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
-.PHONY: build demo test test-short test-portable test-records-go test-http-loops testssl chaos soak lint fuzz fuzz-differential bench microbench schema clean help
+.PHONY: build demo test test-short test-portable test-records-go test-http-go testssl chaos soak lint fuzz fuzz-differential bench microbench schema clean help
 .PHONY: run-tests run-budgets run-portable show-coverage
 .NOTPARALLEL: # the parts of make test load the machine, and each other
 
@@ -73,9 +73,9 @@ test-records-go: ## all integration tests with the TLS records of sessions left 
 	integration/install.sh
 	CGO_ENABLED=1 SLUICE_TLS_RECORDS=go go test -race -count=1 -timeout=30m -parallel=$(PARALLEL) ./integration
 
-test-http-loops: ## all integration tests with http.engine: loops
+test-http-go: ## all integration tests with http.engine: go
 	integration/install.sh
-	CGO_ENABLED=1 SLUICE_HTTP_ENGINE=loops go test -race -count=1 -timeout=30m -parallel=$(PARALLEL) ./integration
+	CGO_ENABLED=1 SLUICE_HTTP_ENGINE=go go test -race -count=1 -timeout=30m -parallel=$(PARALLEL) ./integration
 
 testssl: ## testssl.sh against the gateway: minutes, so make test leaves it out
 	integration/install.sh

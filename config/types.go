@@ -35,7 +35,7 @@ type Config struct {
 
 // HTTP is how HTTP is read and written.
 type HTTP struct {
-	Engine string `yaml:"engine" default:"go" enum:"loops,go" doc:"What speaks HTTP/1.1 with clients: 'loops' are the event loops that have the WebSocket sessions, 'go' is Go's net/http. HTTP/2 and TLS 1.2 are always with net/http. On other systems than Linux it is always 'go'."`
+	Engine string `yaml:"engine" default:"loops" enum:"loops,go" doc:"What speaks HTTP/1.1 with clients: 'loops' are the event loops that have the WebSocket sessions, 'go' is Go's net/http. HTTP/2 is always with net/http, and so is TLS with 'tls.records: go'. On other systems than Linux it is always 'go'."`
 }
 
 // Listener is an address that the gateway accepts connections on.

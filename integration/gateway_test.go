@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -184,13 +185,18 @@ func withRecords(config string) string {
 	return strings.Replace(config, "\ntls:\n", "\ntls:\n  records: "+tlsRecords()+"\n", 1)
 }
 
-// httpEngine is what speaks HTTP/1.1 with clients of plain listeners where a test does not
-// say: "go", or "loops" with make test-http-loops.
-func httpEngine() string { return cmp.Or(os.Getenv("SLUICE_HTTP_ENGINE"), "go") }
+// httpEngine is what speaks HTTP/1.1 with clients where a test does not say: "loops", or "go" with
+// make test-http-go and where there are no loops.
+func httpEngine() string {
+	if runtime.GOOS != "linux" || portable() {
+		return "go"
+	}
+	return cmp.Or(os.Getenv("SLUICE_HTTP_ENGINE"), "loops")
+}
 
 // withEngine sets that in a configuration.
 func withEngine(config string) string {
-	if httpEngine() == "go" || strings.Contains(config, "\nhttp:") {
+	if httpEngine() == "loops" || strings.Contains(config, "\nhttp:") {
 		return config
 	}
 	return config + "\nhttp: { engine: " + httpEngine() + " }\n"
