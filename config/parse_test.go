@@ -77,7 +77,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 			},
 		}},
 		Log:             Log{Level: "info", Format: "auto", Access: true},
-		HTTP:            HTTP{Engine: "go"},
+		HTTP:            HTTP{Engine: "loops"},
 		StateDir:        "/etc/sluice/state",
 		ShutdownTimeout: 30 * time.Second,
 	}

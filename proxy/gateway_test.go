@@ -48,10 +48,13 @@ func (g *running) Write(p []byte) (int, error) {
 }
 
 // start runs a gateway with a configuration; its first listener is returned.
-func start(t *testing.T, text string) (*running, string) {
+func start(t *testing.T, text string, prepare ...func(*Gateway)) (*running, string) {
 	t.Helper()
 	g := &running{t: t, logged: make(chan struct{}, 1)}
 	g.Gateway = New(func(config.Log) zerolog.Logger { return zerolog.New(g) })
+	for _, f := range prepare {
+		f(g.Gateway)
+	}
 	change := g.apply(text)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -27,8 +27,7 @@ func TestCopiesAreBounded(t *testing.T) {
 listeners: [{address: "127.0.0.1:0"}]
 backends: {copies: {endpoints: ["%s"]}}
 routes: [{path: /0, backend: "%s", mirror: copies}, {path: /1, backend: "%[2]s", mirror: copies}]
-`, s.Listener.Addr(), saying(t, "real")))
-	g.server.Copies.Most = copies * (64<<10 + size*5/4)
+`, s.Listener.Addr(), saying(t, "real")), func(g *Gateway) { g.server.Copies.Most = copies * (64<<10 + size*5/4) })
 	for i := range requests {
 		path := fmt.Sprintf("/%d", i%2)
 		if res, _ := ask(t, address, "POST", path, strings.Repeat("x", size)); res.StatusCode != 200 {

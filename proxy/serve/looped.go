@@ -111,7 +111,7 @@ func (x *exchange) acquire(k backend.Kind) bool {
 	if !t.Pool.TryAcquire(lease, a.need, &a.tried) {
 		return false
 	}
-	if !lease.Dialer().OnLoops() {
+	if d := lease.Dialer(); !d.OnLoops() || k == backend.Sessions && d.Spec().Streams {
 		lease.Release()
 		return false
 	}
