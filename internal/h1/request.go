@@ -14,24 +14,13 @@ import (
 // the connection has to be closed.
 func ParseRequest(in []byte, fields header.Fields, limits Limits) (Head, *Refusal) {
 	h := Head{Size: len(in), Fields: fields}
-	text := string(in)
-	for strings.HasPrefix(text, "\r\n") { // RFC 9112, section 2.2
-		text = text[2:]
-	}
-	first, rest, ok := line(text)
-	if !ok {
-		return h, errLineEnd
-	}
-	if refusal := h.requestLine(first); refusal != nil {
-		return h, refusal
-	}
+	rest, refusal := h.start(string(in), limits)
 	switch {
-	case len(h.Target) > limits.Size:
-		return h, errTargetSize
+	case refusal != nil:
+		return h, refusal
 	case len(in) > limits.Size:
 		return h, errHeadSize
 	}
-	var refusal *Refusal
 	if h.Fields, refusal = parseFields(fields, rest, limits.Fields); refusal != nil {
 		return h, refusal
 	}
@@ -39,12 +28,33 @@ func ParseRequest(in []byte, fields header.Fields, limits Limits) (Head, *Refusa
 }
 
 // TooLarge returns why in, the beginning of a request whose end has not come within the limit,
-// is refused: for its target, if that has not ended yet, else for its head.
-func TooLarge(in []byte) *Refusal {
+// is refused: for its first line, as [ParseRequest] would, else for its size.
+func TooLarge(in []byte, limits Limits) *Refusal {
 	if bytes.IndexByte(in, '\n') < 0 {
 		return errTargetSize
 	}
+	if _, refusal := new(Head).start(string(in), limits); refusal != nil {
+		return refusal
+	}
 	return errHeadSize
+}
+
+// start reads what comes before the fields, and returns what comes after it.
+func (h *Head) start(text string, limits Limits) (rest string, refusal *Refusal) {
+	for strings.HasPrefix(text, "\r\n") { // RFC 9112, section 2.2
+		text = text[2:]
+	}
+	first, rest, ok := line(text)
+	if !ok {
+		return "", errLineEnd
+	}
+	if refusal := h.requestLine(first); refusal != nil {
+		return "", refusal
+	}
+	if len(h.Target) > limits.Size {
+		return "", errTargetSize
+	}
+	return rest, nil
 }
 
 // requestLine reads the first line (RFC 9112, section 3).

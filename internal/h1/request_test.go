@@ -238,3 +238,32 @@ func BenchmarkParseRequest(b *testing.B) {
 		})
 	}
 }
+
+// A head that is too large is refused for the same reason, however much of it has come.
+func TestTooLargeIsRefusedTheSame(t *testing.T) {
+	limits := Limits{Size: 64, Fields: 10}
+	fields := strings.Repeat("X: y\r\n", 20) + "\r\n"
+	for _, head := range []string{
+		"GET / HTTP/1.1\r\nHost: a\r\n" + fields,
+		"GET / HTTP/1.1\r\nHost: a\r\nbad name: b\r\n" + fields,
+		"nonsense\n" + fields,
+		"nonsense\r\n" + fields,
+		"G@T / HTTP/1.1\r\n" + fields,
+		"GET / HTTP/2.0\r\n" + fields,
+		"\r\nGET / HTTP/1.1\r\n" + fields,
+		"GET /" + strings.Repeat("x", 65) + " HTTP/1.1\r\n" + fields,
+	} {
+		_, want := ParseRequest([]byte(head), nil, limits)
+		for n := limits.Size + 1; n <= len(head); n++ {
+			if n < 90 && strings.Contains(head, "xxx") { // the target has not ended
+				continue
+			}
+			if got := TooLarge([]byte(head[:n]), limits); got != want {
+				t.Errorf("%q: %v; whole: %v", head[:n], got, want)
+			}
+		}
+	}
+	if got := TooLarge([]byte("GET /"+strings.Repeat("x", 60)), limits); got != errTargetSize {
+		t.Errorf("a target without an end: %v", got)
+	}
+}

@@ -255,7 +255,7 @@ func (l *loopConns) take(p *slot, r *refs, in []byte, seen int) bool {
 			l.setTimer(p, c)
 			return false
 		}
-		end, refusal = len(in), h1.TooLarge(in)
+		end, refusal = len(in), h1.TooLarge(in, c.server.limits)
 	}
 	l.dispatch(p, c, in[:end], in[end:], refusal)
 	return true
