@@ -86,7 +86,7 @@ func (l *loopConns) Ready(id loop.SlotID, _ uint8, events uint32) {
 	}
 	switch { // the end may have come with the request
 	case p.Retired() || p.phase == readingPhase || p.phase == closingPhase:
-	case p.phase == forwardingPhase && !c.forward.request.over() && len(c.forward.out) == 0:
+	case p.phase == forwardingPhase && !c.forward.request.over() && !c.forward.blocked():
 	case p.ended && c.gone():
 		if p.phase == servingPhase {
 			c.cancel()

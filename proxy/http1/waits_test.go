@@ -1,0 +1,97 @@
+//go:build linux && !portable
+
+package http1
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sluice/internal/clock"
+	"sluice/internal/loop"
+	"sluice/internal/message"
+	"sluice/internal/wstest"
+	"sluice/proxy/backend/dial"
+	"sluice/proxy/clientio"
+)
+
+// startServer returns a server on a loop, whose exchanges begin returns.
+func startServer(t *testing.T, begin func(*clientio.Conn, message.Request) Exchange) (*Server, *loopConns) {
+	t.Helper()
+	engine := New([]*loop.Loop{loop.New(clock.New(), loop.NewPipes(0))})
+	l := engine.loops[0]
+	ctx, cancel := context.WithCancel(context.Background())
+	over := make(chan struct{})
+	go func() { defer close(over); l.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-over })
+	return engine.NewServer(Options{
+		MaxHeader: 16 << 10, MaxFields: 100, HeaderTimeout: wstest.Guard, IdleTimeout: wstest.Guard, Begin: begin,
+		Panicked: func(cause any, stack []byte) { t.Errorf("panic: %v\n%s", cause, stack) },
+	}), l
+}
+
+// dialerTo returns what stands for an endpoint, which does serve with each connection.
+func dialerTo(t *testing.T, serve func(net.Conn)) *dial.Dialer {
+	t.Helper()
+	backend, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { backend.Close() })
+	go func() {
+		for {
+			c, err := backend.Accept()
+			if err != nil {
+				return
+			}
+			go serve(c)
+		}
+	}()
+	return dial.New(dial.Spec{Network: "tcp", Address: backend.Addr().String(), Timeout: wstest.Guard}, new(atomic.Int64))
+}
+
+// answering sends a whole answer with so many bytes, of which it has announced more, and then
+// waits for the end.
+func answering(announced string, n int) func(net.Conn) {
+	return func(c net.Conn) {
+		defer c.Close()
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: "+announced+"\r\n\r\n"+strings.Repeat("x", n))
+		io.Copy(io.Discard, c)
+	}
+}
+
+// await returns when the only connection of the loop is as is says.
+func (l *loopConns) await(is func(*slot, *conn) bool) {
+	for done := false; !done; {
+		l.Call(func() {
+			l.slots.Each(func(p *slot, r *refs) { done = is(p, r.conn) })
+		})
+	}
+}
+
+// A client that takes an answer late gets all of it, although its request has not ended.
+func TestALateReaderOfAnEarlyAnswer(t *testing.T) {
+	d := dialerTo(t, answering("8000000", 8_000_000))
+	s, l := startServer(t, func(*clientio.Conn, message.Request) Exchange {
+		return &fragile{dialer: d, aborted: new(atomic.Int32)}
+	})
+	c := s.connect(t)
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
+	l.await(func(_ *slot, c *conn) bool {
+		return c.forward != nil && c.forward.pipe != nil && len(c.forward.out) == 0
+	})
+	c.SetReadDeadline(time.Now().Add(wstest.Guard))
+	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, r.Body); n != 8_000_000 || err != nil {
+		t.Errorf("%d bytes came, %v; want all", n, err)
+	}
+}
