@@ -384,6 +384,7 @@ func (l *loopConns) writable(p *slot, c *conn) {
 	f.account.End(l.Now())
 	switch {
 	case f.up != nil && !f.joins:
+		l.setTimer(p, c) // a client without a lowest rate was waited for without one
 		l.upstreams.read(f.up)
 	default:
 		l.endForward(c)

@@ -95,3 +95,25 @@ func TestALateReaderOfAnEarlyAnswer(t *testing.T) {
 		t.Errorf("%d bytes came, %v; want all", n, err)
 	}
 }
+
+// impatient is an exchange whose endpoint must not be silent for long.
+type impatient struct{ fragile }
+
+func (x *impatient) Timeouts() Timeouts {
+	return Timeouts{Response: time.Second, Silence: time.Second}
+}
+
+// An endpoint that is silent behind a pause of the client, which may take for ever, is noticed.
+func TestASilentEndpointBehindALateReader(t *testing.T) {
+	d := dialerTo(t, answering("9000000", 8_000_000))
+	s, l := startServer(t, func(*clientio.Conn, message.Request) Exchange {
+		return &impatient{fragile{dialer: d, aborted: new(atomic.Int32)}}
+	})
+	c := s.connect(t)
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	l.await(func(p *slot, c *conn) bool { return c.forward != nil && c.forward.blocked() && p.Timer() == 0 })
+	c.SetReadDeadline(time.Now().Add(wstest.Guard))
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Errorf("%v; want the end", err)
+	}
+}
