@@ -323,13 +323,16 @@ func (l *loopConns) hand(p *slot, c *conn, w *writer, handle func(context.Contex
 	go c.serve(w, func() { handle(ctx) })
 }
 
-// resume takes a connection back from its goroutine.
+// resume takes a connection back from its goroutine, unless it was cut meanwhile.
 func (l *loopConns) resume(c *conn) {
 	defer l.guard(c)
+	p, r, ok := l.slots.At(c.slot)
+	if !ok {
+		return
+	}
 	c.cancel()
 	c.cancel = nil
 	c.sock.Unused()
-	p, r, _ := l.slots.At(c.slot)
 	if l.takeBack(c) != nil {
 		l.close(p, r)
 		return

@@ -117,3 +117,22 @@ func TestASilentEndpointBehindALateReader(t *testing.T) {
 		t.Errorf("%v; want the end", err)
 	}
 }
+
+// A connection that is cut behind its answer, before its goroutine has returned, is over.
+func TestAConnectionThatIsCutBehindItsAnswer(t *testing.T) {
+	cut, returns := make(chan struct{}), make(chan struct{})
+	s, l := startServer(t, func(c *clientio.Conn, r message.Request) Exchange {
+		return &served{r: r, serve: func(w http.ResponseWriter, _ *message.Request) {
+			<-cut
+			c.Wire.Cut()
+			<-returns
+		}}
+	})
+	defer close(returns)
+	io.WriteString(s.connect(t), "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	var served *conn
+	l.await(func(p *slot, c *conn) bool { served = c; return p.phase == servingPhase })
+	close(cut)
+	s.await(t.Context(), func() bool { return s.conns == 0 })
+	l.Call(func() { l.resume(served) })
+}
