@@ -294,10 +294,13 @@ func (u *upstreams) borrowed(id loop.SlotID, s *idleSet, l lent, tries int) {
 		up.fd, up.requests, up.connecting = int32(l.FD), l.requests, false
 		up.records = u.clients.takeRecords(l.State, l.Unread)
 		err = u.watch(up)
-	case tries > 0 && !s.counts.breakOne():
+	case s.counts.breakOne():
+		err = u.open(up)
+	case tries > 0:
 		u.ask(up, s, tries)
 		return
-	default:
+	default: // another request may have it
+		s.counts.free.Add(1)
 		err = u.open(up)
 	}
 	switch {

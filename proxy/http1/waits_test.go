@@ -136,3 +136,24 @@ func TestAConnectionThatIsCutBehindItsAnswer(t *testing.T) {
 	s.await(t.Context(), func() bool { return s.conns == 0 })
 	l.Call(func() { l.resume(served) })
 }
+
+// A request that asks no more for the idle connection that it was promised leaves it to others.
+func TestAPromiseThatIsGivenUp(t *testing.T) {
+	d := dialerTo(t, func(c net.Conn) { c.Close() })
+	s, l := startServer(t, nil)
+	s.connect(t) // the loop runs
+	l.Call(func() {
+		u := l.upstreams
+		set := u.idleOf(d)
+		if !set.counts.add(1) || !set.counts.promise() {
+			t.Error("nothing was promised")
+		}
+		up := u.add(d)
+		up.conn = &conn{forward: new(forwarding)}
+		u.borrowed(up.slot.SlotID(), set, nothing, 0)
+		if n := set.counts.free.Load(); n != 1 {
+			t.Errorf("%d connections are free; want 1", n)
+		}
+		u.drop(up)
+	})
+}
