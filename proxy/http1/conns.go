@@ -337,6 +337,7 @@ func (l *loopConns) resume(c *conn) {
 		l.close(p, r)
 		return
 	}
+	p.readable = p.readable || c.end != nil
 	l.goOn(p, r)
 }
 

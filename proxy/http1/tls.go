@@ -29,6 +29,7 @@ type secure struct {
 type records struct {
 	cell    int32  // of the state, in loopConns.tls; noTLS for a plain connection, and while a goroutine has it
 	partial []byte // the beginning of a record
+	end     error  // of what can be opened; it has come behind what was, and is told of when more is read
 }
 
 // takeRecords takes over what protects the records, and what came of them.
@@ -36,13 +37,17 @@ func (l *loopConns) takeRecords(s *record.State, unread []byte) records {
 	if s == nil {
 		return records{cell: noTLS}
 	}
-	return records{l.tls.Add(s), unread}
+	return records{cell: l.tls.Add(s), partial: unread}
 }
 
 // recv reads once into the loop's buffer, behind the first at bytes of it and not more than n,
 // and returns what came. It is nothing, without an error, where a TLS record is not complete.
 // The error at the end of the stream is [io.EOF]. It notes whether there may be more to read.
 func (l *loopConns) recv(p *slot, c *conn, at, n int) ([]byte, error) {
+	if c.end != nil {
+		p.readable = false
+		return l.unsealFor(c, nil)
+	}
 	kept := copy(l.Buffer[at:], c.partial)
 	room := l.Buffer[at+kept : min(at+kept+n, len(l.Buffer))]
 	n, err := c.sock.Recv(room)
@@ -61,7 +66,9 @@ func (l *loopConns) recv(p *slot, c *conn, at, n int) ([]byte, error) {
 	if c.about == nil {
 		return room[:n], nil
 	}
-	return l.unsealFor(c, l.Buffer[at:at+kept+n])
+	plain, err := l.unsealFor(c, l.Buffer[at:at+kept+n])
+	p.readable = p.readable || c.end != nil
+	return plain, err
 }
 
 // unsealFor is unseal of what a client has sent. It tells the client what is wrong.
@@ -75,21 +82,25 @@ func (l *loopConns) unsealFor(c *conn, buf []byte) ([]byte, error) {
 }
 
 // unseal opens the records in buf, in place, and keeps the beginning of one. The error at a
-// close_notify is [io.EOF].
+// close_notify is [io.EOF]. An error comes behind all that was opened before it.
 func (l *loopConns) unseal(s *records, buf []byte) ([]byte, error) {
+	if s.end != nil {
+		return nil, s.end
+	}
 	state, ciphers := l.tls.At(s.cell)
 	plain, in := 0, buf
 	for {
 		r, err := state.Open(ciphers, in, l.Now())
+		if r.Kind == record.Closed {
+			err = io.EOF
+		}
 		switch {
-		case err != nil:
+		case err != nil && plain == 0:
 			return nil, err
-		case r.Kind == record.Closed && plain == 0:
-			return nil, io.EOF
-		case r.Kind == record.Closed || r.Used == 0:
-			s.partial = nil
+		case err != nil || r.Used == 0:
+			s.partial, s.end = nil, err
 			if len(in) > 0 {
-				s.partial = bytes.Clone(in) // a close_notify is told of again
+				s.partial = bytes.Clone(in) // another owner meets the same end there
 			}
 			return buf[:plain], nil
 		}

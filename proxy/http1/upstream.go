@@ -99,12 +99,17 @@ func (u *upstreams) quiet(up *upstream) bool {
 // error, where a TLS record is not complete. The error at the end of the stream is [io.EOF]. It
 // notes whether there may be more to read.
 func (u *upstreams) recv(up *upstream, buf []byte) ([]byte, error) {
+	if up.end != nil {
+		return nil, up.end
+	}
 	kept := copy(buf, up.partial)
 	room := buf[kept:min(kept+answerPiece, len(buf))]
 	n, err := loop.Read(up.fd, room)
 	switch {
 	case err != nil:
 		return nil, err
+	case n == 0 && kept > 0:
+		return nil, io.ErrUnexpectedEOF
 	case n == 0:
 		return nil, io.EOF
 	}
@@ -113,7 +118,9 @@ func (u *upstreams) recv(up *upstream, buf []byte) ([]byte, error) {
 	if up.cell == noTLS {
 		return in, nil
 	}
-	return u.clients.unseal(&up.records, in)
+	plain, err := u.clients.unseal(&up.records, in)
+	up.more = up.more || up.end != nil
+	return plain, err
 }
 
 // add adds a connection that is not open yet.
@@ -416,7 +423,7 @@ func (u *upstreams) read(up *upstream) {
 func (u *upstreams) release(up *upstream, clean bool) {
 	up.conn, up.kept = nil, nil
 	up.requests++
-	if !clean || up.closes || up.ended || len(up.out) > 0 || u.Stopping() {
+	if !clean || up.closes || up.ended || up.end != nil || len(up.out) > 0 || u.Stopping() {
 		u.close(up)
 		return
 	}
