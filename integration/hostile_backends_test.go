@@ -305,3 +305,26 @@ func TestAnswerBeforeTheRequestIsDone(t *testing.T) {
 		})
 	}
 }
+
+// What a backend has sent before it does not keep to HTTP any more reaches the client, however it
+// comes.
+func TestAnswersAreCutBehindWhatIsGood(t *testing.T) {
+	t.Parallel()
+	b := wstest.NewBackend(t, func(c *wstest.Conn) {
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nZZ\r\n")
+		io.Copy(io.Discard, c)
+	})
+	g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", b.Address))
+	for scheme, target := range g.schemes() {
+		p := wstest.Dial(t, target)
+		p.WriteString(get("/"))
+		r, err := http.ReadResponse(bufio.NewReader(p), nil)
+		if err != nil {
+			t.Errorf("%s: %v", scheme, err)
+			continue
+		}
+		if body, err := io.ReadAll(r.Body); string(body) != "hello" || err == nil {
+			t.Errorf("%s: %q, %v; want it, and a cut", scheme, body, err)
+		}
+	}
+}

@@ -260,12 +260,12 @@ func (l *loopConns) passBody(c *conn, head, in []byte, at int) (more bool) {
 	f := c.forward
 	var whole []byte // of the body, one piece
 	var chunks []byte
+	var wrong *h1.Refusal // behind what was good
 	used := 0
 	for used < len(in) && !f.body.Done() {
 		data, n, refusal := f.body.Next(in[used:])
-		if refusal != nil {
-			l.cutForward(c, refusal)
-			return false
+		if wrong = refusal; wrong != nil {
+			break
 		}
 		f.written += int64(len(data))
 		switch {
@@ -305,7 +305,11 @@ func (l *loopConns) passBody(c *conn, head, in []byte, at int) (more bool) {
 	if len(head) > 0 && !l.toClient(c, head) || len(whole) > 0 && !l.toClient(c, whole) {
 		return false
 	}
-	if done {
+	switch {
+	case wrong != nil:
+		l.cutForward(c, wrong)
+		return false
+	case done:
 		l.endForward(c)
 		return false
 	}
