@@ -353,3 +353,20 @@ routes: [{ path: /*, backend: %s }]
 		t.Errorf("the eighth stream: %v, %v; want it refused", o, err)
 	}
 }
+
+// A request that is over a rate has no route yet: its answer is not edited as one of the route, and
+// the log names none.
+func TestRefusalsByRateHaveNoRoute(t *testing.T) {
+	t.Parallel()
+	b := newRecorder(t)
+	g := listening(t, "request_rate: 1/h, request_burst: 1", fmt.Sprintf("routes: [{ path: /*, backend: %s, response: { set_headers: { X-Route: one } } }]", b.Address))
+	for scheme, target := range g.schemes() {
+		wstest.Ask(t, target, get("/"))
+		if r, _ := wstest.Ask(t, target, get("/refused-"+scheme)); r.StatusCode != http.StatusTooManyRequests || r.Header.Get("X-Route") != "" {
+			t.Errorf("%s: %d with %v; want 429 without X-Route", scheme, r.StatusCode, r.Header)
+		}
+		if r := g.request("/refused-" + scheme); r["route"] != nil || r["backend"] != nil || r["endpoint"] != nil {
+			t.Errorf("%s: the log has %v", scheme, r)
+		}
+	}
+}

@@ -35,18 +35,29 @@ func (x *exchange) Forward() bool {
 	if !r.ProtoAtLeast(1, 1) || !x.passesStages() {
 		return false
 	}
+	forwards := x.asks
 	if upgrade.Wanted(r) {
-		return x.offers()
+		forwards = x.offers
 	}
+	if !forwards() {
+		x.service, x.rest = nil, "" // a request is refused before it has a route
+		return false
+	}
+	return true
+}
+
+// asks is Forward for a request that is no handshake.
+func (x *exchange) asks() bool {
 	path, ok := x.findForwarding(false)
-	if most := x.MaxBody(); !ok || most > 0 && r.ContentLength > most {
+	if most := x.MaxBody(); !ok || most > 0 && x.r.ContentLength > most {
 		return false
 	}
 	if short, _ := x.takeRoom(); short != 0 {
 		return false
 	}
-	if x.lease(path) {
+	if x.acquire(backend.Requests) {
 		if _, ok := x.listener.Requests().Take(x.clientKey(), x.started); ok {
+			x.startAsking(path)
 			return true
 		}
 		x.looped.lease.Release()
@@ -83,11 +94,8 @@ func (x *exchange) findForwarding(websocket bool) (path string, ok bool) {
 	return m.Value.Rewrite.Path(x.matched.Path, m.Rest), true
 }
 
-// lease takes an endpoint that the loop can ask.
-func (x *exchange) lease(path string) bool {
-	if !x.acquire(backend.Requests) {
-		return false
-	}
+// startAsking makes the request one for the endpoint that was acquired.
+func (x *exchange) startAsking(path string) {
 	t, a, lease := x.looped.target, &x.looped.attempts, x.looped.lease
 	x.looped.out = x.outgoing(lease, path)
 	if isRepeatable(&x.r) && t.TryTimeout > 0 && !lease.Final() {
@@ -96,7 +104,6 @@ func (x *exchange) lease(path string) bool {
 	x.record.Route = x.service.Group.Name
 	x.noteEndpoint(lease)
 	x.stickTo(lease, t, a.need.Sticky)
-	return true
 }
 
 // acquire takes an endpoint that the loop can connect to.
