@@ -52,6 +52,7 @@ type upstream struct {
 	out     []byte // waits to be sent, as it is sent
 	taken   uint64 // bytes that the endpoint had acknowledged at the last look
 	kept    []byte // came, and needs more bytes after it
+	failed  error  // why it takes nothing any more; nil while it does
 }
 
 // keep keeps in until more bytes come after it. If at is not negative, in is in the loop's
@@ -379,11 +380,8 @@ func (u *upstreams) flush(up *upstream) bool {
 // broken handles a connection that takes nothing any more. What the endpoint has said before
 // can still be read.
 func (u *upstreams) broken(up *upstream, err error) {
-	c, f := up.conn, up.conn.forward
-	up.out, f.request.broken = nil, true
-	if u.read(up); c.forward == f && f.up == up {
-		u.clients.endpointEnded(c, err)
-	}
+	up.out, up.failed, up.conn.forward.request.broken = nil, err, true
+	u.read(up)
 }
 
 // read reads what an endpoint has sent, as long as its client takes it.
@@ -394,7 +392,7 @@ func (u *upstreams) read(up *upstream) {
 			u.Again(&up.slot.Entry, 0, unix.EPOLLIN)
 			return
 		}
-		if c.forward.status != 0 && c.forward.body.Counted() >= spliceMin {
+		if up.failed == nil && c.forward.status != 0 && c.forward.body.Counted() >= spliceMin {
 			if spliced, more := u.clients.splice(c); more {
 				continue
 			} else if spliced {
@@ -402,6 +400,9 @@ func (u *upstreams) read(up *upstream) {
 			}
 		}
 		in, err := u.recv(up, u.Buffer[headroom:])
+		if up.failed != nil && (err == unix.EAGAIN || err == io.EOF) {
+			err = up.failed
+		}
 		switch {
 		case err == unix.EAGAIN:
 			return
@@ -412,7 +413,7 @@ func (u *upstreams) read(up *upstream) {
 		if len(in) > 0 && !u.clients.answered(c, in, headroom) {
 			return // it may be idle, or another request's
 		}
-		if !up.more {
+		if !up.more && up.failed == nil {
 			return
 		}
 	}

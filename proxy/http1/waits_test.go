@@ -5,6 +5,7 @@ package http1
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -13,7 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sluice/internal/clock"
+	"sluice/internal/h1"
+	"sluice/internal/header"
 	"sluice/internal/loop"
 	"sluice/internal/message"
 	"sluice/internal/wstest"
@@ -92,6 +97,45 @@ func TestALateReaderOfAnEarlyAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := io.Copy(io.Discard, r.Body); n != 8_000_000 || err != nil {
+		t.Errorf("%d bytes came, %v; want all", n, err)
+	}
+}
+
+// hopping is an exchange that leaves out what is for one connection only.
+type hopping struct{ fragile }
+
+func (x *hopping) EditAnswer(h *h1.Head) { h.Fields.Del(header.TransferEncoding) }
+
+// All of an early answer that has come reaches a client that takes it late, although the endpoint
+// has reset its connection.
+func TestALateReaderOfAnAnswerAndAReset(t *testing.T) {
+	const size = 280_000 // more than the client's socket takes, and less than it and the endpoint's do
+	reset := make(chan struct{})
+	d := dialerTo(t, func(c net.Conn) {
+		c.Read(make([]byte, 20)) // what is left makes Close a reset
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, strings.Repeat("x", size))
+		raw, _ := c.(*net.TCPConn).SyscallConn()
+		for unsent := 1; unsent > 0; {
+			raw.Control(func(fd uintptr) { unsent, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+		}
+		c.Close()
+		close(reset)
+	})
+	s, l := startServer(t, func(*clientio.Conn, message.Request) Exchange {
+		return &hopping{fragile{dialer: d, aborted: new(atomic.Int32)}}
+	})
+	c := s.connect(t)
+	c.SetReadDeadline(time.Now().Add(wstest.Guard))
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+	l.await(func(_ *slot, c *conn) bool { return c.forward != nil && c.forward.blocked() })
+	<-reset
+	io.WriteString(c, "some of the body")
+	l.await(func(_ *slot, c *conn) bool { return c.forward.request.broken })
+	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, r.Body); n != size || err != nil {
 		t.Errorf("%d bytes came, %v; want all", n, err)
 	}
 }
