@@ -66,6 +66,11 @@ func (l *Loop) Add(c *Conn, e *Entry, owner Owner) error {
 		return net.ErrClosed
 	}
 	defer c.descriptor.release()
+	defer func() {
+		if c.IsClosed() { // meanwhile: the one before may have been told
+			owner.Closed()
+		}
+	}()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	op := unix.EPOLL_CTL_ADD

@@ -58,7 +58,9 @@ type hostedConn Conn
 
 // Closed implements [Owner].
 func (c *hostedConn) Closed() {
+	c.mu.Lock()
 	l, slot := c.loop, c.slot
+	c.mu.Unlock()
 	l.Post(func() { l.hosted.forget(slot) })
 }
 

@@ -160,6 +160,7 @@ func (l *loopConns) Stop() {
 
 // cut closes a connection, whatever it does.
 func (l *loopConns) cut(p *slot, r *refs) {
+	defer l.guard(r.conn)
 	switch p.phase {
 	case servingPhase, closingPhase:
 		r.conn.Wire.Cut()
@@ -242,11 +243,11 @@ func (l *loopConns) begin(p *slot, c *conn) {
 // it did. Otherwise it keeps in.
 func (l *loopConns) take(p *slot, r *refs, in []byte, seen int) bool {
 	c := r.conn
-	for len(in) >= 2 && in[0] == '\r' && in[1] == '\n' { // RFC 9112, section 2.2
-		in, seen = in[2:], max(seen-2, 0)
-	}
 	if len(in) > 0 {
 		l.begin(p, c)
+	}
+	for len(in) >= 2 && in[0] == '\r' && in[1] == '\n' { // RFC 9112, section 2.2
+		in, seen = in[2:], max(seen-2, 0)
 	}
 	end, refusal := h1.EndOfHead(in, seen), (*h1.Refusal)(nil)
 	if end == 0 {
@@ -337,7 +338,7 @@ func (l *loopConns) resume(c *conn) {
 		l.close(p, r)
 		return
 	}
-	p.readable = p.readable || c.end != nil
+	p.readable = p.readable || c.over
 	l.goOn(p, r)
 }
 

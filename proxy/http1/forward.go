@@ -466,6 +466,9 @@ func (l *loopConns) clientLeft(c *conn, err error) {
 	} else {
 		f.x.Done(f.result(err, true))
 	}
+	if f.blocked() { // in the middle of a record
+		l.wipe(&c.records)
+	}
 	l.endForwarding(c)
 	p, r, _ := l.slots.At(c.slot)
 	l.close(p, r)

@@ -28,8 +28,8 @@ type secure struct {
 // records is the TLS records of a connection while the loop has them.
 type records struct {
 	cell    int32  // of the state, in loopConns.tls; noTLS for a plain connection, and while a goroutine has it
+	over    bool   // what partial begins with ends the records: that is told of when more is read
 	partial []byte // the beginning of a record
-	end     error  // of what can be opened; it has come behind what was, and is told of when more is read
 }
 
 // takeRecords takes over what protects the records, and what came of them.
@@ -44,7 +44,7 @@ func (l *loopConns) takeRecords(s *record.State, unread []byte) records {
 // and returns what came. It is nothing, without an error, where a TLS record is not complete.
 // The error at the end of the stream is [io.EOF]. It notes whether there may be more to read.
 func (l *loopConns) recv(p *slot, c *conn, at, n int) ([]byte, error) {
-	if c.end != nil {
+	if c.over {
 		p.readable = false
 		return l.unsealFor(c, nil)
 	}
@@ -67,7 +67,7 @@ func (l *loopConns) recv(p *slot, c *conn, at, n int) ([]byte, error) {
 		return room[:n], nil
 	}
 	plain, err := l.unsealFor(c, l.Buffer[at:at+kept+n])
-	p.readable = p.readable || c.end != nil
+	p.readable = p.readable || c.over
 	return plain, err
 }
 
@@ -84,8 +84,8 @@ func (l *loopConns) unsealFor(c *conn, buf []byte) ([]byte, error) {
 // unseal opens the records in buf, in place, and keeps the beginning of one. The error at a
 // close_notify is [io.EOF]. An error comes behind all that was opened before it.
 func (l *loopConns) unseal(s *records, buf []byte) ([]byte, error) {
-	if s.end != nil {
-		return nil, s.end
+	if s.over {
+		buf = s.partial
 	}
 	state, ciphers := l.tls.At(s.cell)
 	plain, in := 0, buf
@@ -98,9 +98,9 @@ func (l *loopConns) unseal(s *records, buf []byte) ([]byte, error) {
 		case err != nil && plain == 0:
 			return nil, err
 		case err != nil || r.Used == 0:
-			s.partial, s.end = nil, err
+			s.partial, s.over = nil, err != nil
 			if len(in) > 0 {
-				s.partial = bytes.Clone(in) // another owner meets the same end there
+				s.partial = bytes.Clone(in) // what ends the records does so again
 			}
 			return buf[:plain], nil
 		}

@@ -100,8 +100,8 @@ func (u *upstreams) quiet(up *upstream) bool {
 // error, where a TLS record is not complete. The error at the end of the stream is [io.EOF]. It
 // notes whether there may be more to read.
 func (u *upstreams) recv(up *upstream, buf []byte) ([]byte, error) {
-	if up.end != nil {
-		return nil, up.end
+	if up.over {
+		return u.clients.unseal(&up.records, nil)
 	}
 	kept := copy(buf, up.partial)
 	room := buf[kept:min(kept+answerPiece, len(buf))]
@@ -120,7 +120,7 @@ func (u *upstreams) recv(up *upstream, buf []byte) ([]byte, error) {
 		return in, nil
 	}
 	plain, err := u.clients.unseal(&up.records, in)
-	up.more = up.more || up.end != nil
+	up.more = up.more || up.over
 	return plain, err
 }
 
@@ -424,7 +424,7 @@ func (u *upstreams) read(up *upstream) {
 func (u *upstreams) release(up *upstream, clean bool) {
 	up.conn, up.kept = nil, nil
 	up.requests++
-	if !clean || up.closes || up.ended || up.end != nil || len(up.out) > 0 || u.Stopping() {
+	if !clean || up.closes || up.ended || len(up.partial) > 0 || len(up.out) > 0 || u.Stopping() {
 		u.close(up)
 		return
 	}

@@ -95,6 +95,9 @@ func (x *exchange) recycle() {
 // [http.ErrAbortHandler] to cut an answer. Ctx ends when the client leaves.
 func (x *exchange) Serve(ctx context.Context, w http.ResponseWriter, body io.ReadCloser, trailer *http.Header) {
 	x.r.Carry(ctx, body, trailer)
+	if body == http.NoBody { // a loop may have read all of it
+		x.r.DropBody()
+	}
 	x.serve(w, (*exchange).run)
 }
 
