@@ -13,6 +13,10 @@ SOAK_TIME     ?= 10m
 SOAK_SESSIONS ?= 5000
 SOAK_SCHEME   ?= ws
 
+# Of make mix: how long, and how many clients at once.
+MIX_TIME    ?= 10m
+MIX_CLIENTS ?= 64
+
 COVERAGE    := $(CURDIR)/bin/coverage
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -22,7 +26,7 @@ PARALLEL := 4
 # What of the integration tests "make test" runs on the portable engine too.
 PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
-.PHONY: build demo test test-short test-portable test-records-go test-http-go testssl chaos soak lint fuzz fuzz-differential bench microbench schema clean help
+.PHONY: build demo test test-short test-portable test-records-go test-http-go testssl chaos soak mix lint fuzz fuzz-differential bench microbench schema clean help
 .PHONY: run-tests run-budgets run-portable show-coverage
 .NOTPARALLEL: # the parts of make test load the machine, and each other
 
@@ -84,6 +88,10 @@ testssl: ## testssl.sh against the gateway: minutes, so make test leaves it out
 soak: ## SOAK_SESSIONS (5000) come and go in every way for SOAK_TIME (10m), over SOAK_SCHEME (ws)
 	SOAK_TIME=$(SOAK_TIME) SOAK_SESSIONS=$(SOAK_SESSIONS) SOAK_SCHEME=$(SOAK_SCHEME) \
 		go test -v -count=1 -timeout=0 -run='^TestSoak$$' ./integration
+
+mix: ## requests of all kinds on the loops for MIX_TIME (10m), of MIX_CLIENTS (64), in chaos
+	CGO_ENABLED=1 MIX_TIME=$(MIX_TIME) MIX_CLIENTS=$(MIX_CLIENTS) \
+		go test -race -v -count=1 -timeout=0 -run='^TestMix$$' ./integration
 
 # A package at a version is run with the Go of its own go.mod unless told otherwise.
 lint: ## formatting, vet for three systems, staticcheck, go.mod

@@ -15,12 +15,12 @@ type view struct {
 }
 
 // look returns what the gateway uses now.
-func (s *soak) look() (v view) {
-	s.t.Helper()
-	dir := fmt.Sprintf("/proc/%d/fd", s.gateway.pid)
+func (g *gateway) look() (v view) {
+	g.t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", g.pid)
 	fds, err := os.ReadDir(dir)
 	if err != nil {
-		s.t.Fatal(err)
+		g.t.Fatal(err)
 	}
 	for _, fd := range fds {
 		switch to, err := os.Readlink(filepath.Join(dir, fd.Name())); {
@@ -33,7 +33,7 @@ func (s *soak) look() (v view) {
 			v.others++
 		}
 	}
-	for line := range strings.Lines(read(s.t, fmt.Sprintf("/proc/%d/status", s.gateway.pid))) {
+	for line := range strings.Lines(read(g.t, fmt.Sprintf("/proc/%d/status", g.pid))) {
 		var n int
 		if k, _ := fmt.Sscanf(line, "VmRSS: %d kB", &n); k == 1 {
 			v.resident = n << 10

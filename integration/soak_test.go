@@ -146,7 +146,7 @@ func (s *soak) routes(goes string, settings ...string) string {
 
 // run is the soak.
 func (s *soak) run(length time.Duration) {
-	before := s.look()
+	before := s.gateway.look()
 	s.gateway.divert(s.log)
 
 	ctx, cancel := context.WithTimeout(s.t.Context(), length)
@@ -179,10 +179,10 @@ func (s *soak) run(length time.Duration) {
 	}
 
 	s.t.Logf("%d sessions, which ended: %v", s.count.Load(), s.causes)
-	after := s.look()
+	after := s.gateway.look()
 	most := peak(s.t, s.gateway.pid)
 	defer func() { s.t.Logf("before: %v; after: %v; %d MiB resident at most", before, after, most>>20) }()
-	eventually(s.t, "only what was there before is left", func() bool { after = s.look(); return after.settled(before) })
+	eventually(s.t, "only what was there before is left", func() bool { after = s.gateway.look(); return after.settled(before) })
 	if n := s.gateway.goroutines(); n > s.idle+passing {
 		s.t.Errorf("%d goroutines are left, want about the %d of a gateway without a session; its log lists them", n, s.idle)
 	}
