@@ -3,10 +3,12 @@ package integration
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sluice/internal/wstest"
 )
@@ -76,6 +78,41 @@ func TestClientsThatLeaveWithAnOpenRequestAreNoticed(t *testing.T) {
 			p.ReadHead()
 			p.Close()
 			g.request("/" + uri)
+		}
+	}
+}
+
+// The same where the backend takes nothing more of the request, and what the client has sent waits in
+// the gateway.
+func TestClientsThatLeaveAStuckUploadAreNoticed(t *testing.T) {
+	t.Parallel()
+	quiet := wstest.NewBackend(t, func(c *wstest.Conn) {
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+		<-t.Context().Done() // it does not read
+	})
+	g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", quiet.Address))
+	for scheme, target := range g.schemes() {
+		for _, how := range []string{"length", "chunks"} {
+			uri := fmt.Sprintf("/%s/%s", scheme, how)
+			p := wstest.Dial(t, target)
+			framing, piece := "Content-Length: 1000000000", strings.Repeat("x", 64<<10)
+			if how == "chunks" {
+				framing, piece = "Transfer-Encoding: chunked", "10000\r\n"+strings.Repeat("x", 64<<10)+"\r\n"
+			}
+			p.WriteString(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: gateway.test\r\n%s\r\n\r\n", uri, framing))
+			p.ReadHead()
+			socket := p.Conn.Conn
+			if s, ok := socket.(interface{ NetConn() net.Conn }); ok {
+				socket = s.NetConn()
+			}
+			for p.SetWriteDeadline(time.Now().Add(500 * time.Millisecond)); ; {
+				if _, err := io.WriteString(p.Conn, piece); err != nil {
+					break // all buffers on the way are full
+				}
+			}
+			socket.(*net.TCPConn).SetLinger(0)
+			socket.Close()
+			g.request(uri)
 		}
 	}
 }

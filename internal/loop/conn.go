@@ -360,6 +360,15 @@ func (rawConn) Write(func(uintptr) bool) error { return syscall.EINVAL }
 // A TCPConn is a Conn over TCP.
 type TCPConn struct{ Conn }
 
+// SetLinger is as that of [net.TCPConn].
+func (c *TCPConn) SetLinger(seconds int) error {
+	l := unix.Linger{Onoff: 1, Linger: int32(seconds)}
+	if seconds < 0 {
+		l = unix.Linger{}
+	}
+	return c.control("setsockopt", func(fd int) error { return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &l) })
+}
+
 // SetKeepAlive is as that of [net.TCPConn].
 func (c *TCPConn) SetKeepAlive(on bool) error {
 	value := 0

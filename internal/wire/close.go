@@ -103,6 +103,14 @@ func (c *Conn) Cut() error {
 	return err
 }
 
+// DropUnsent makes Cut drop what the peer has not taken, and reset the connection: the system
+// would hold it for minutes, megabytes for a peer that reads nothing.
+func (c *Conn) DropUnsent() {
+	if t, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
+		_ = t.SetLinger(0)
+	}
+}
+
 // A Releaser is what a connection occupies while its socket is open, such as a slot in a
 // count of connections.
 type Releaser interface{ Release() }

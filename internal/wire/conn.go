@@ -106,6 +106,9 @@ func (c *Conn) Received(n int) error {
 	return c.meter.CountRead(n)
 }
 
+// Moved returns how many bytes of the socket were read and written in all. It asks nobody.
+func (c *Conn) Moved() (in, out int64) { return c.progress.in.Load(), c.progress.out.Load() }
+
 // Sent counts n bytes that were written to the socket without [Conn.Write], by an event loop.
 func (c *Conn) Sent(n int) { c.progress.out.Add(int64(n)) }
 

@@ -36,6 +36,9 @@ func NewAccount() Account { return Account{left: initialCredit} }
 // Left returns how long the client may still be waited for.
 func (a *Account) Left() time.Duration { return a.left }
 
+// Open begins to count what the client earns, from that progress on.
+func (a *Account) Open(now, progress int64) { a.seen, a.updated = progress, now }
+
 // Begin begins a wait. Progress returns how many bytes the connection has taken or sent so
 // far; rate is the lowest one allowed, in bytes a second.
 func (a *Account) Begin(now int64, rate float64, progress func() int64) {

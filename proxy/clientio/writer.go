@@ -152,7 +152,12 @@ func (w *Writer) FlushError() error {
 // ensureCredit returns the credit for taking the answer.
 func (w *Writer) ensureCredit() *credit {
 	if w.credit == nil {
-		w.credit = newCredit(w.rate, w.streams, w.Conn.Taken, func() { w.control.SetWriteDeadline(time.Unix(1, 0)) })
+		w.credit = newCredit(w.rate, w.streams, w.Conn.Taken, func() {
+			if !w.streams {
+				w.Conn.Wire.DropUnsent()
+			}
+			w.control.SetWriteDeadline(time.Unix(1, 0))
+		})
 	}
 	return w.credit
 }

@@ -3,6 +3,7 @@
 package http1
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"slices"
@@ -22,9 +23,10 @@ var chunkBuffers = sync.Pool{New: func() any { return new([chunkBuffer]byte) }}
 // the request, and until that is done with it.
 type body struct {
 	conn    *conn
-	expects atomic.Bool  // the client waits for a 100 (Continue)
-	proceed func() error // sends it
-	trailer http.Header  // the names that are announced; with their values at the end
+	left    context.CancelFunc // ends the context of the request: the client has left
+	expects atomic.Bool        // the client waits for a 100 (Continue)
+	proceed func() error       // sends it
+	trailer http.Header        // the names that are announced; with their values at the end
 
 	mu    sync.Mutex // held while the body is read
 	frame h1.Body
@@ -87,6 +89,9 @@ func (b *body) returns(n int, err error) (int, error) {
 		return n, io.EOF
 	case err == io.EOF:
 		b.err = io.ErrUnexpectedEOF
+	case err != nil && b.conn.Wire.ReadsEnded():
+		b.err = err
+		b.left()
 	default:
 		b.err = err
 	}

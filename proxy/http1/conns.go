@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -86,6 +87,11 @@ func (l *loopConns) Ready(id loop.SlotID, _ uint8, events uint32) {
 	}
 	switch { // the end may have come with the request
 	case p.Retired() || p.phase == readingPhase || p.phase == closingPhase:
+	case p.phase == forwardingPhase && events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
+		l.clientLeft(c, errClientLeft)
+	case p.phase == forwardingPhase && p.ended && c.forward.unread():
+		c.forward.leaveAt = l.Now() + leaveTime
+		l.setTimer(p, c)
 	case p.phase == forwardingPhase && !c.forward.request.over() && !c.forward.blocked():
 	case p.ended && c.gone():
 		if p.phase == servingPhase {
@@ -97,6 +103,10 @@ func (l *loopConns) Ready(id loop.SlotID, _ uint8, events uint32) {
 		l.writable(p, c)
 	}
 }
+
+// leaveTime is how long an endpoint may take nothing of a request whose client has ended its
+// stream: then the client has left.
+const leaveTime = int64(time.Second)
 
 var errClientLeft = errors.New("the client went away")
 
@@ -320,6 +330,7 @@ func (l *loopConns) serve(p *slot, c *conn, x Exchange, w *writer) {
 func (l *loopConns) hand(p *slot, c *conn, w *writer, handle func(context.Context)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.phase, c.cancel, l.beginning = servingPhase, cancel, nil
+	w.body.left = cancel
 	l.lend(c)
 	go c.serve(w, func() { handle(ctx) })
 }

@@ -50,6 +50,7 @@ type forwarding struct {
 	informed int           // informational answers
 	chunked  bool          // the body goes to the client in chunks
 	closes   bool          // the client's connection ends with the answer
+	last     bool          // the client sends no other request
 	joins    bool          // the connections become a session when the client has the 101
 	early    []byte        // what came behind the 101
 	err      error         // what has cut the answer
@@ -61,6 +62,12 @@ type forwarding struct {
 
 	account clientio.Account // how long the client may still be waited for
 	lookAt  int64            // the moment for the next look at a client that is blocked; 0 means none
+	leaveAt int64            // the moment at which a client has left that has ended its stream, while the endpoint takes nothing of the request; 0 means none
+}
+
+// unread reports whether the endpoint does not take what the client has sent of the request.
+func (f *forwarding) unread() bool {
+	return !f.request.over() && f.up != nil && (f.up.connecting || len(f.up.out) > 0)
 }
 
 // blocked reports whether something waits for the client.
@@ -101,8 +108,10 @@ func (l *loopConns) recycle() {
 
 // beginForward begins to forward a request with a head, behind which rest has come.
 func (l *loopConns) beginForward(p *slot, c *conn, x Exchange, h *h1.Head, f *forwarding, rest []byte) {
-	*f = forwarding{x: x, fields: f.fields, trailer: f.trailer, closes: h.Close, began: l.Now(), since: l.Now(), account: clientio.NewAccount()}
+	*f = forwarding{x: x, fields: f.fields, trailer: f.trailer, closes: h.Close, last: h.Close, began: l.Now(), since: l.Now(), account: clientio.NewAccount()}
 	f.request.start(h.Length, x.MaxBody())
+	received, _ := c.Wire.Moved()
+	f.request.account.Open(l.Now(), received)
 	p.phase, c.forward, l.beginning = forwardingPhase, f, nil
 	l.ask(p, c, rest)
 }
@@ -219,6 +228,8 @@ func (l *loopConns) informed(c *conn, h *h1.Head) bool {
 func (l *loopConns) beginAnswer(c *conn, h *h1.Head, rest []byte, at int) bool {
 	f := c.forward
 	f.status, f.since = h.Status, l.Now()
+	_, sent := c.Wire.Moved()
+	f.account.Open(l.Now(), sent)
 	f.body.Start(h.Length)
 	f.up.closes = h.Close
 	f.x.EditAnswer(h)
@@ -409,7 +420,7 @@ func (l *loopConns) endForward(c *conn) {
 	l.endForwarding(c)
 	p, r, _ := l.slots.At(c.slot)
 	if f.closes || f.err != nil {
-		if !f.request.done {
+		if !f.request.done || !f.last { // what is left of it comes, or another one
 			c.Wire.EndReads()
 		}
 		l.close(p, r)
@@ -506,6 +517,9 @@ func (l *loopConns) endpointEnded(c *conn, err error) {
 
 // deadline returns the moment at which a wait of the exchange has to be looked at.
 func (f *forwarding) deadline() int64 {
+	if f.leaveAt != 0 {
+		return f.leaveAt
+	}
 	t := f.x.Timeouts()
 	wait := t.Silence
 	switch {
@@ -546,6 +560,11 @@ func (l *loopConns) forwardDue(p *slot, c *conn) {
 	switch {
 	case when == 0 || when > l.Now():
 		l.setTimer(p, c)
+	case f.leaveAt != 0 && f.unread():
+		l.clientLeft(c, errClientLeft)
+	case f.leaveAt != 0:
+		f.leaveAt = 0
+		l.setTimer(p, c)
 	case f.blocked():
 		l.chargeClient(p, c)
 	case f.up.connecting && when != f.began+int64(f.x.Timeouts().Total):
@@ -582,6 +601,7 @@ func (l *loopConns) chargeClient(p *slot, c *conn) {
 	f := c.forward
 	wait := f.account.Look(l.Now(), f.x.MinRate(), c.Taken)
 	if wait == 0 {
+		c.Wire.DropUnsent()
 		l.clientLeft(c, fmt.Errorf("the client takes too little: %w", errTimeout{}))
 		return
 	}

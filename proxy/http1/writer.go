@@ -45,6 +45,7 @@ type writer struct {
 	head     bool    // the head is in out, or was written
 	chunked  bool    // the body goes out in chunks
 	closes   bool    // the connection ends with the answer
+	last     bool    // the client sends no other request
 	hijacked bool    // the connection is the handler's
 	out      *[]byte // waits to be written; nil while nothing does
 	err      error   // of a write
@@ -52,7 +53,7 @@ type writer struct {
 
 // newWriter returns the writer of a request without a body.
 func newWriter(c *conn, method string, minor int, closes bool) *writer {
-	w := &writer{conn: c, method: method, minor: minor, header: make(http.Header), closes: closes}
+	w := &writer{conn: c, method: method, minor: minor, header: make(http.Header), closes: closes, last: closes}
 	w.body.proceed = w.sendContinue
 	return w
 }
