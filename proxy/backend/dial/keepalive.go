@@ -38,9 +38,9 @@ func (d *Dialer) counted(r *http.Request) *http.Request {
 				return
 			}
 			switch n := w.CountUse(); {
-			case n > d.keepAlive.Requests: // the endpoint has not obeyed; the transport uses another connection
-				i.Conn.Close()
-			case n == d.keepAlive.Requests:
+			case n > d.keepAlive.Requests && (r.Body == nil || r.Body == http.NoBody):
+				i.Conn.Close() // the endpoint has not obeyed; the transport uses another connection
+			case n >= d.keepAlive.Requests: // a request with a body would be lost
 				r.Header.Set("Connection", "close")
 			}
 		},

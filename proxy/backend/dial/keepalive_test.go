@@ -9,29 +9,34 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 )
 
-// ask sends a request and returns the answer's body.
-func ask(t *testing.T, d *Dialer) string {
+// ask sends a request, with a body if there is one, and returns the answer's body.
+func ask(t *testing.T, d *Dialer, body ...string) string {
 	t.Helper()
 	r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://a.test/", nil)
+	for _, text := range body {
+		r.Method, r.Body, r.ContentLength = "POST", io.NopCloser(strings.NewReader(text)), int64(len(text))
+	}
 	res, err := d.RoundTrip(r, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
+	answer, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(body)
+	return string(answer)
 }
 
 // A connection carries as many requests as the Spec says. The last one tells the endpoint to
-// close it; an endpoint that does not is not asked over it again.
+// close it; an endpoint that does not is not asked over it again, but with a body that could not
+// be sent twice.
 func TestRequestsOfAConnection(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,19 +61,22 @@ func TestRequestsOfAConnection(t *testing.T) {
 					how = "close"
 				}
 				said = append(said, how)
+				io.Copy(io.Discard, r.Body)
 				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 			}
 			c.Close()
 		}
 	})
 	d := newDialer(t, Spec{Network: "tcp", Address: ln.Addr().String(), KeepAlive: KeepAlive{Requests: 2}})
-	for range 5 {
+	for range 4 {
 		ask(t, d)
 	}
+	ask(t, d, "a body")
+	ask(t, d)
 	d.Close()
 	ln.Close()
 	running.Wait()
-	if want := []string{"new", "keep", "close", "new", "keep", "close", "new", "keep"}; !slices.Equal(said, want) {
+	if want := []string{"new", "keep", "close", "new", "keep", "close", "close", "new", "keep"}; !slices.Equal(said, want) {
 		t.Errorf("the endpoint saw %q; want %q", said, want)
 	}
 }
