@@ -44,6 +44,7 @@ type Conn struct {
 // [TakeFresh] has returned. Unread has what was read of records already, and is the Conn's. The
 // caller's State is wiped.
 func NewConn(c *wire.Conn, about *tls.ConnectionState, s *State, unread []byte) *Conn {
+	c.Raw()
 	conn := &Conn{Conn: c, about: about, state: *s}
 	s.Wipe()
 	if len(unread) > 0 {

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -223,3 +224,40 @@ func TestConnIsReleased(t *testing.T) {
 	go io.Copy(struct{ io.Writer }{next}, struct{ io.Reader }{next})
 	converse(t, c)
 }
+
+// A connection that goes on in the middle of a record is not held up by bytes that look like the
+// beginning of another one.
+func TestConnGoesOnInTheMiddleOfARecord(t *testing.T) {
+	c, s := freshly(t, clientConfig(), serverConfig(), "")
+	about := s.ConnectionState()
+	for range 300 { // until the last byte is one that a record may begin with
+		var sealed bytes.Buffer
+		near := c.NetConn().(*heldWrites)
+		real := near.Conn
+		near.Conn = written{real, &sealed}
+		c.Write([]byte("body"))
+		near.Conn = real
+		all := sealed.Bytes()
+		last := len(all) - 1
+		real.Write(all[:last])
+		partial := make([]byte, last)
+		if _, err := io.ReadFull(s.Conn, partial); err != nil {
+			t.Fatal(err)
+		}
+		state, early, unread := s.Release()
+		if len(early)+len(unread) > 0 {
+			t.Fatalf("%d and %d bytes were read", len(early), len(unread))
+		}
+		s = NewConn(s.Conn, &about, &state, partial)
+		real.Write(all[last:])
+		expect(t, s, "body")
+	}
+}
+
+// written keeps what is written instead of writing it.
+type written struct {
+	net.Conn
+	to *bytes.Buffer
+}
+
+func (w written) Write(p []byte) (int, error) { return w.to.Write(p) }

@@ -81,6 +81,10 @@ func (c *Conn) deliverable(b []byte) int {
 	return whole
 }
 
+// Raw makes Reads return bytes as they come: who reads knows where records end, and may begin in
+// the middle of one. What was read ahead must have been taken.
+func (c *Conn) Raw() { c.byRecord = false }
+
 // OneRecord makes each Read return one record at most, while the connection captures: what reads
 // a handshake has nothing of what follows it. No Read may be under way.
 func (c *Conn) OneRecord(on bool) { c.single = on }
