@@ -48,15 +48,20 @@ func (v view) String() string {
 	return fmt.Sprintf("%d sockets, %d pipes, %d other descriptors, %d threads, %d MiB resident", v.sockets, v.pipes, v.others, v.threads, v.resident>>20)
 }
 
-// listenSockets is how many sockets a gateway of start has without connections: on Linux two for
-// each listener, one of which is for the event loops.
-const listenSockets = 4
+// listenSockets returns how many sockets a gateway of start has without connections: one for each
+// listener and, where there are event loops, one more, from which they accept.
+func listenSockets() int {
+	if runtime.GOOS != "linux" || portable() {
+		return 2
+	}
+	return 4
+}
 
 // settled reports whether the gateway has only what it had before and what it keeps for the
 // next sessions: two descriptors of each event loop, and 64 pipes with two each.
 func (v view) settled(before view) bool {
 	loops := runtime.NumCPU()
-	return v.sockets == listenSockets &&
+	return v.sockets == listenSockets() &&
 		v.pipes <= before.pipes+2*64*loops &&
 		v.others <= before.others+2*loops &&
 		v.threads <= before.threads+32 &&
