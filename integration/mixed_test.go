@@ -336,6 +336,10 @@ type changes struct {
 // effects is how long a change may have effects after its end: an endpoint is ejected.
 const effects = 2 * time.Second
 
+// firstRequests is how much longer a server that stops waits for the first request of a
+// connection: a client may send it in the moment in which that is over.
+const firstRequests = 5 * time.Second
+
 func (c *changes) begin() (done func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -91,7 +91,7 @@ func (l *link) checkUnanswered(q *request, over bool, began time.Time) error {
 		return nil
 	case got > 0:
 		return errors.New("an endpoint got it, but the client has no answer")
-	case l.switches.touch(began): // the connection was closed while it was idle
+	case l.switches.touch(began.Add(-firstRequests)): // the connection was closed while it was idle
 		return nil
 	}
 	return errors.New("no answer came")
