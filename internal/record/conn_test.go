@@ -99,17 +99,23 @@ func (h *heldWrites) release() {
 	h.Conn.Write(h.held)
 }
 
+// configsOf returns the configurations of both ends, changed as a test wants them.
+func configsOf(changeClient, changeServer func(*tls.Config)) (client, server *tls.Config) {
+	client, server = clientConfig(), serverConfig()
+	client.Certificates = []tls.Certificate{id().ecdsa}
+	if changeClient != nil {
+		changeClient(client)
+	}
+	if changeServer != nil {
+		changeServer(server)
+	}
+	return client, server
+}
+
 func TestTakenRightAfterTheHandshake(t *testing.T) {
 	for _, tt := range shakes {
 		t.Run(tt.name, func(t *testing.T) {
-			client, server := clientConfig(), serverConfig()
-			client.Certificates = []tls.Certificate{id().ecdsa}
-			if tt.client != nil {
-				tt.client(client)
-			}
-			if tt.server != nil {
-				tt.server(server)
-			}
+			client, server := configsOf(tt.client, tt.server)
 			if tt.resumed {
 				client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 				server.SetSessionTicketKeys([][32]byte{{1}})
@@ -131,14 +137,7 @@ func TestTakenRightAfterTheHandshake(t *testing.T) {
 func TestAClientIsTakenRightAfterTheHandshake(t *testing.T) {
 	for _, tt := range shakes {
 		t.Run(tt.name, func(t *testing.T) {
-			client, server := clientConfig(), serverConfig()
-			client.Certificates = []tls.Certificate{id().ecdsa}
-			if tt.client != nil {
-				tt.client(client)
-			}
-			if tt.server != nil {
-				tt.server(server)
-			}
+			client, server := configsOf(tt.client, tt.server)
 			near, far := socketPair(t)
 			s := tls.Server(far, server)
 			shaken := make(chan error, 1)
