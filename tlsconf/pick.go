@@ -89,11 +89,11 @@ func (st *state) fallback() int {
 // It never waits for a CA: the handshake fails when the certificate for the name
 // has not arrived yet.
 func (s *Store) pick(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	st := s.current.Load()
 	name := h.ServerName
-	if name == "" {
+	if name == "" && len(st.sources) > 1 {
 		name = localAddress(h.Conn)
 	}
-	st := s.current.Load()
 	candidates := st.served(name, s.now())
 	if len(candidates) == 0 {
 		return nil, errors.New("no certificate is configured")

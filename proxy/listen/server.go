@@ -62,11 +62,9 @@ type server struct {
 	loops    Server // serves HTTP/1.1 instead of http; nil where it cannot
 	stopped  chan struct{}
 	stop     func()
-	hurried  context.Context // ends when handshakes must not take longer
-	hurry    context.CancelFunc
 	ended    chan struct{}  // closed when no more connections come
 	forHTTP  chan net.Conn  // connections that http serves; closed when no more come
-	securing sync.WaitGroup // TLS handshakes of connections that may be for the loops
+	securing *handshakes    // of connections that may be for the loops
 	abouts   abouts         // of connections on the loops
 	unused   sync.Map       // of net.Conn: those without a request yet
 	starting sync.WaitGroup // the same, to wait for
@@ -74,7 +72,7 @@ type server struct {
 
 func newServer(set *Set, l *Listener, s ServerSettings) *server {
 	v := &server{set: set, listener: l, settings: s, stopped: make(chan struct{}), ended: make(chan struct{}), forHTTP: make(chan net.Conn)}
-	v.hurried, v.hurry = context.WithCancel(context.Background())
+	v.securing = newHandshakes(v.secure)
 	v.stop = sync.OnceFunc(func() { close(v.stopped) })
 	if s.OnLoops && set.env.Loops != nil {
 		v.loops = set.env.Loops.NewServer(v.onLoops())
@@ -112,7 +110,7 @@ func newServer(set *Set, l *Listener, s ServerSettings) *server {
 // server is stopped.
 func (v *server) distribute() {
 	defer close(v.forHTTP)
-	defer v.securing.Wait()
+	defer v.securing.end()
 	for {
 		select {
 		case c := <-v.listener.accepted:
@@ -131,7 +129,7 @@ func (v *server) begin(c net.Conn) {
 	}
 	onLoop := v.listener.host(wire.Of(c))
 	if t, ok := c.(*tls.Conn); ok && onLoop && v.loops != nil {
-		v.securing.Go(func() { v.secure(t) })
+		v.securing.begin(t)
 		return
 	}
 	v.forHTTP <- c
@@ -140,15 +138,19 @@ func (v *server) begin(c net.Conn) {
 // secure makes the TLS handshake of a connection, which belongs to the loops if the client
 // speaks HTTP/1.1 and they can protect its records.
 func (v *server) secure(t *tls.Conn) {
-	wire.Of(t).OneRecord(true)
-	t.SetDeadline(time.Now().Add(v.settings.HeaderTimeout))
-	if err := t.HandshakeContext(v.hurried); err != nil {
+	w := wire.Of(t)
+	defer func() {
+		if cause := recover(); cause != nil {
+			v.panicked(cause, debug.Stack())
+			w.Close()
+		}
+	}()
+	w.OneRecord(true)
+	if err := v.securing.finish(t, v.settings.HeaderTimeout); err != nil {
 		serverLog{v.set.env.Log}.Write(fmt.Appendf(nil, "TLS handshake error from %s: %v", t.RemoteAddr(), err))
-		wire.Of(t).Close()
+		w.Close()
 		return
 	}
-	t.SetDeadline(time.Time{})
-	w := wire.Of(t)
 	w.OneRecord(false)
 	if v.multiplexed(t) {
 		v.forHTTP <- t
@@ -186,10 +188,13 @@ func (v *server) onLoops() http1.Options {
 		Refuse: func(ctx context.Context, c *clientio.Conn, w http.ResponseWriter, r message.Request, why *h1.Refusal) {
 			v.set.env.Refuse(ctx, v.listener, c, w, r, why)
 		},
-		Panicked: func(cause any, stack []byte) {
-			v.set.env.Log().Error().Str("listener", v.listener.name).Msgf("panic serving a request: %v\n%s", cause, stack)
-		},
+		Panicked: v.panicked,
 	}
+}
+
+// panicked logs a panic, which ends one connection.
+func (v *server) panicked(cause any, stack []byte) {
+	v.set.env.Log().Error().Str("listener", v.listener.name).Msgf("panic serving a connection: %v\n%s", cause, stack)
 }
 
 // bufferSize returns size, or less where the memory limit does not hold number of
@@ -285,10 +290,10 @@ func (v *server) drain(ctx context.Context, hurry <-chan struct{}) {
 // When ctx ends, it cuts those that are left.
 func (v *server) shutdown(ctx context.Context) {
 	v.stop()
-	inTime := time.AfterFunc(handshakeTime, v.hurry)
+	inTime := time.AfterFunc(handshakeTime, v.securing.hurry)
 	defer inTime.Stop()
-	defer context.AfterFunc(ctx, v.hurry)()
-	defer v.hurry()
+	defer context.AfterFunc(ctx, v.securing.hurry)()
+	defer v.securing.hurry()
 	var both sync.WaitGroup
 	defer both.Wait()
 	if v.loops != nil {

@@ -60,7 +60,10 @@ func (l *loopSessions) watch(h handle) {
 		}
 		op := unix.EPOLL_CTL_MOD
 		switch {
-		case want == 0 && (s.is(readEnded) || s.is(hungUp)) && s.is(watched):
+		case want == 0 && s.is(readEnded):
+			s.events = 0 // what epoll still reports is left alone
+			continue
+		case want == 0 && s.is(hungUp) && s.is(watched):
 			op = unix.EPOLL_CTL_DEL // epoll would report the error again and again
 		case want == s.events && (s.is(watched) || want == 0):
 			continue

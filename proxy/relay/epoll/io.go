@@ -18,7 +18,7 @@ func (l *loopSessions) handleEvents(h handle, side core.Side, events uint32) {
 		l.flush(h, side)
 	}
 	switch {
-	case h.Retired():
+	case h.Retired() || s.is(readEnded) && s.events == 0:
 		return
 	case events&unix.EPOLLIN != 0 && s.events&unix.EPOLLIN != 0:
 		// Epoll reports a change once, and so the end of the stream before what lies before it
