@@ -11,7 +11,18 @@ const (
 	gcInterval   = 2 * time.Second
 	idleBytes    = 256 << 10 // an interval with fewer allocated bytes is idle
 	garbageBytes = 1 << 20   // so many bytes allocated since the last collection are worth a new one
+
+	mostReserved  = 16 << 20 // bytes
+	reservedShare = 32       // of the memory limit; it counts there
 )
+
+// reserved is memory that nobody touches, so that it takes none of the machine's. The garbage
+// collector counts it as alive and waits until that much has been allocated: with the few
+// megabytes of a gateway that only forwards, it would collect tens of times a second.
+var reserved []byte
+
+// reserveHeap makes the garbage collector wait. Limit is the memory limit in bytes.
+func reserveHeap(limit int64) { reserved = make([]byte, min(mostReserved, limit/reservedShare)) }
 
 // burstWatch notices when a burst of work is over. The Go runtime collects
 // garbage only when more is allocated. Without another burst, the garbage of the

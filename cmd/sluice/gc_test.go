@@ -1,6 +1,18 @@
 package main
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
+
+func TestReservedHeap(t *testing.T) {
+	defer func() { reserved = nil }()
+	for limit, want := range map[int64]int{math.MaxInt64: 16 << 20, 512 << 20: 16 << 20, 64 << 20: 2 << 20} {
+		if reserveHeap(limit); len(reserved) != want {
+			t.Errorf("%d bytes are reserved of %d, want %d", len(reserved), limit, want)
+		}
+	}
+}
 
 func TestEndOfABurst(t *testing.T) {
 	const mib = 1 << 20
