@@ -311,6 +311,24 @@ func (g *gateway) reload(outcome, from, to string) record {
 	return g.waitFrom(before, outcome, nil)
 }
 
+// reloadDiverted is reload to a whole configuration where the records are diverted: those of
+// reloads come from outcomes. It reports whether there was one.
+func (g *gateway) reloadDiverted(outcome, config string, outcomes <-chan record) bool {
+	g.t.Helper()
+	write(g.t, g.config, withEngine(config))
+	g.signal(syscall.SIGHUP)
+	select {
+	case r := <-outcomes:
+		if r.name() != outcome {
+			g.t.Errorf("want %q: %s for\n%s", outcome, r.text("text"), config)
+		}
+		return true
+	case <-time.After(wstest.LongGuard):
+		g.t.Errorf("no outcome of a reload within %v", wstest.LongGuard)
+		return false
+	}
+}
+
 // listener returns the address the plain or the TLS listener got.
 func (g *gateway) listener(tls bool) string {
 	g.t.Helper()

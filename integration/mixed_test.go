@@ -280,15 +280,7 @@ func (m *mix) reload(ctx context.Context, interval time.Duration) {
 			done = m.switches.begin()
 		}
 		engine = next
-		write(m.t, m.gateway.config, head+m.routes(engine, route, settings))
-		m.gateway.signal(syscall.SIGHUP)
-		select {
-		case r := <-m.reloads:
-			if r.name() != "configuration reloaded" {
-				m.t.Errorf("a reload: %s", r.text("text"))
-			}
-		case <-time.After(wstest.LongGuard):
-			m.t.Errorf("no outcome of a reload within %v", wstest.LongGuard)
+		if !m.gateway.reloadDiverted("configuration reloaded", head+m.routes(engine, route, settings), m.reloads) {
 			return
 		}
 		done()
