@@ -57,23 +57,28 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// Close closes the socket, after a while if the connection lingers: see [Conn.Linger].
+// Close closes the socket, after a while if the connection lingers: see [Conn.Linger]. Nothing is
+// written after it.
 func (c *Conn) Close() error {
 	e := &c.closing
 	if e.lingers && !e.peerDone.Load() && (e.readsEnded.Load() || c.Readable()) {
-		c.EndReads()
-		e.lingering.Do(func() { go c.linger() })
+		e.lingering.Do(func() {
+			// Before Reads fail: net/http answers what it has of a head then, with its own 400.
+			if CloseWrite(c.Conn) != nil {
+				c.Cut()
+				return
+			}
+			c.EndReads()
+			go c.linger()
+		})
 		return nil
 	}
 	return c.Cut()
 }
 
-// linger ends the stream to the peer, waits for the peer's end and closes the socket.
+// linger waits for the peer's end and closes the socket.
 func (c *Conn) linger() {
 	defer c.Cut()
-	if CloseWrite(c.Conn) != nil {
-		return
-	}
 	c.Conn.SetReadDeadline(time.Now().Add(lingerTime))
 	buf := make([]byte, 4<<10)
 	for n := 0; n < lingerBytes; {

@@ -79,6 +79,29 @@ func TestEndReadsEndsAReadThatWaits(t *testing.T) {
 	}
 }
 
+// A connection that lingers takes no answer any more. net/http would give its own 400 to a part of
+// a head.
+func TestNothingIsWrittenAfterClose(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			near, far := pair(t, network)
+			c, over := New(near), make(released)
+			c.OnClose(over)
+			c.Linger(true)
+			c.EndReads()
+			c.Close()
+			if _, err := c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")); err == nil {
+				t.Error("a Write after Close succeeded")
+			}
+			if got, err := io.ReadAll(far); len(got) > 0 || err != nil {
+				t.Errorf("the peer read %q, %v; want the end alone", got, err)
+			}
+			far.Close()
+			<-over
+		})
+	}
+}
+
 func TestCloseIsAtOnceWhenThereIsNothingToWaitFor(t *testing.T) {
 	tests := []struct {
 		name string
