@@ -16,6 +16,7 @@ import (
 
 	"sluice/internal/clock"
 	"sluice/internal/loop"
+	"sluice/internal/wire"
 	"sluice/internal/wstest"
 	"sluice/proxy/relay/core"
 	"sluice/proxy/relay/frametest"
@@ -404,6 +405,34 @@ func TestAPanicAtTheStartEndsTheSession(t *testing.T) {
 			s.expectNoSecrets()
 			s.Stop()
 			s.expectNothingLeft(before, 1)
+		})
+	}
+}
+
+// A panic while a session is handed over is the caller's, and gives back all that the loop was to
+// have.
+func TestAPanicInAHandoverLeavesNothing(t *testing.T) {
+	for name, link := range map[string]relaytest.Link{"plain": relaytest.Loopback, "TLS": relaytest.OverTLS(t, relaytest.Loopback)} {
+		t.Run(name, func(t *testing.T) {
+			before := wstest.Descriptors(t)
+			s := newSaboteur(t)
+			o := core.Session{Group: &s.Group}
+			s.b = &relaytest.Peer{T: t, Side: core.Backend}
+			o.Backend.Conn, s.b.Conn = link(t, core.Backend)
+			o.Client.Conn = wire.New((*loop.Conn)(nil)) // it is detached after the backend's
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Error("there was no panic")
+					}
+				}()
+				s.engine.Join(&o)
+			}()
+			expectEnd(t, s.b, "cut")
+			s.expectEmpty()
+			s.expectNoSecrets()
+			s.Stop()
+			s.expectNothingLeft(before, 0)
 		})
 	}
 }

@@ -40,13 +40,17 @@ func (o *handover) prepare(l *loopSessions) (why string) {
 	case !l.reserve():
 		return "there is no event loop that could have it"
 	}
+	prepared := false
+	defer func() { // after a panic too
+		if !prepared {
+			o.abandon()
+			l.Enter(l.unreserve)
+		}
+	}()
 	if why = o.takeRecords(); why == "" {
 		why = o.detach()
 	}
-	if why != "" {
-		o.abandon()
-		l.Enter(l.unreserve)
-	}
+	prepared = why == ""
 	return why
 }
 
