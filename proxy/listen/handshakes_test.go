@@ -18,8 +18,12 @@ import (
 // accepted returns both ends of a TCP connection; ours has TLS.
 func accepted(t *testing.T, config *tls.Config) (ours *tls.Conn, theirs net.Conn) {
 	t.Helper()
-	l := open(t, "127.0.0.1:0")
-	theirs, err := net.Dial("tcp", l.Addr().String())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	theirs, err = net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
