@@ -16,13 +16,15 @@ const (
 
 // closing is how a connection ends.
 type closing struct {
-	lingers    bool        // Close waits for a peer that still sends
-	lingering  sync.Once   // starts linger
-	readsEnded atomic.Bool // EndReads was called: Reads fail
+	reading    sync.Mutex  // held by a Read that waits for the socket
+	readsEnded atomic.Bool // EndReads was called: Reads fail; set under mu
 	peerDone   atomic.Bool // a Read has failed: the peer sends nothing more
+	lingers    bool        // Close waits for a peer that still sends
 
-	onClose Releaser
-	taken   sync.Once // taking onClose, by the socket's end or by TakeOnClose
+	mu        sync.Mutex // also held while the deadline of Reads is set
+	lingering bool       // linger was started
+	taken     bool       // onClose was, by the socket's end or by TakeOnClose
+	onClose   Releaser
 }
 
 // Linger makes Close send the end of the stream first and wait for the peer's end, in the
@@ -34,8 +36,11 @@ func (c *Conn) Linger(on bool) { c.closing.lingers = on }
 // EndReads stops reading in the middle of what the peer sends: Reads fail from now on,
 // and so does one that waits. A Close that may linger does so.
 func (c *Conn) EndReads() {
-	c.closing.readsEnded.Store(true)
-	c.Conn.SetReadDeadline(time.Unix(1, 0))
+	c.closing.mu.Lock()
+	defer c.closing.mu.Unlock()
+	if !c.closing.readsEnded.Swap(true) {
+		c.Conn.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 // ReadsEnded reports whether EndReads was called, by Close too.
@@ -43,6 +48,8 @@ func (c *Conn) ReadsEnded() bool { return c.closing.readsEnded.Load() }
 
 // SetReadDeadline sets the deadline of Reads. After [Conn.EndReads] it does nothing.
 func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.closing.mu.Lock()
+	defer c.closing.mu.Unlock()
 	if c.closing.readsEnded.Load() {
 		return nil
 	}
@@ -62,16 +69,21 @@ func (c *Conn) SetDeadline(t time.Time) error {
 func (c *Conn) Close() error {
 	e := &c.closing
 	if e.lingers && !e.peerDone.Load() && (e.readsEnded.Load() || c.Readable()) {
-		e.lingering.Do(func() {
-			// Before Reads fail: net/http answers what it has of a head then, with its own 400.
-			if CloseWrite(c.Conn) != nil {
-				c.Cut()
-				return
-			}
-			c.EndReads()
+		e.mu.Lock()
+		lingering := e.lingering
+		e.lingering = true
+		e.mu.Unlock()
+		if lingering {
+			return nil
+		}
+		// The stream ends first: net/http answers what it has of a head when a Read fails, with
+		// its own 400.
+		err := CloseWrite(c.Conn)
+		c.EndReads()
+		if err == nil {
 			go c.linger()
-		})
-		return nil
+			return nil
+		}
 	}
 	return c.Cut()
 }
@@ -79,7 +91,9 @@ func (c *Conn) Close() error {
 // linger waits for the peer's end and closes the socket.
 func (c *Conn) linger() {
 	defer c.Cut()
+	c.closing.reading.Lock() // a Read that waits has to see its own deadline
 	c.Conn.SetReadDeadline(time.Now().Add(lingerTime))
+	c.closing.reading.Unlock()
 	buf := make([]byte, 4<<10)
 	for n := 0; n < lingerBytes; {
 		m, err := c.Conn.Read(buf)
@@ -131,6 +145,12 @@ func (c *Conn) OnClose(r Releaser) { c.closing.onClose = r }
 // socket from then on, which may outlive the connection: see [Conn.Detach]. It returns nil
 // if there is nothing to release, or if it was taken or released before.
 func (c *Conn) TakeOnClose() (r Releaser) {
-	c.closing.taken.Do(func() { r = c.closing.onClose })
-	return r
+	e := &c.closing
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.taken {
+		return nil
+	}
+	e.taken = true
+	return e.onClose
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -99,6 +101,30 @@ func TestNothingIsWrittenAfterClose(t *testing.T) {
 			far.Close()
 			<-over
 		})
+	}
+}
+
+// A Read that waits ends with EndReads, however soon Close waits for the peer's end.
+func TestCloseLetsAReadThatWaitsEnd(t *testing.T) {
+	for range 50 {
+		near, far := pair(t, "tcp")
+		c, read := New(near), make(chan error, 1)
+		c.Linger(true)
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			read <- err
+		}()
+		for c.closing.reading.TryLock() { // until it waits
+			c.closing.reading.Unlock()
+			runtime.Gosched()
+		}
+		c.EndReads()
+		c.Close()
+		far.Write([]byte("late"))
+		far.Close()
+		if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("Read = %v; want %v: it waited on after EndReads", err, os.ErrDeadlineExceeded)
+		}
 	}
 }
 

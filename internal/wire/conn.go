@@ -69,10 +69,13 @@ func Of(c net.Conn) *Conn {
 // [net.ErrClosed] after [Conn.EndReads]. It cuts the connection and fails when the peer
 // has sent more than the [Meter] permits.
 func (c *Conn) Read(p []byte) (n int, err error) {
+	c.closing.reading.Lock()
 	if c.closing.readsEnded.Load() {
+		c.closing.reading.Unlock()
 		return 0, net.ErrClosed
 	}
 	n, err = c.readCounted(p)
+	c.closing.reading.Unlock()
 	c.progress.in.Add(int64(n))
 	if c.meter != nil {
 		if tooMuch := c.meter.CountRead(n); tooMuch != nil {

@@ -3,6 +3,7 @@ package listen
 import (
 	"bufio"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/pires/go-proxyproto"
@@ -18,14 +19,16 @@ func (l *Listener) readProxyHeader(c *wire.Conn, timeout time.Duration) error {
 		return err
 	}
 	done := make(chan struct{})
-	defer close(done)
-	go func() {
+	var watching sync.WaitGroup
+	watching.Go(func() {
 		select {
 		case <-l.closed:
 			c.SetReadDeadline(time.Unix(1, 0))
 		case <-done:
 		}
-	}()
+	})
+	stop := sync.OnceFunc(func() { close(done); watching.Wait() })
+	defer stop()
 	br := bufio.NewReader(c.Conn)
 	h, err := proxyproto.Read(br)
 	if err != nil {
@@ -38,5 +41,6 @@ func (l *Listener) readProxyHeader(c *wire.Conn, timeout time.Duration) error {
 	}
 	ahead, _ := br.Peek(br.Buffered())
 	c.SetPeer(peer, ahead)
+	stop()
 	return c.SetReadDeadline(time.Time{})
 }
