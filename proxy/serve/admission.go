@@ -77,11 +77,8 @@ func (s *seat) release() {
 	s.server = nil
 }
 
-// take makes the seat the session's that begins.
-func (s *seat) take() *SessionCount {
-	s.server = nil
-	return s.count
-}
+// take makes the seat the session's that has begun.
+func (s *seat) take() { s.server = nil }
 
 // takeSeat returns a seat for a session, or says why there is none.
 func (x *exchange) takeSeat() (*seat, *upgrade.Refusal) {

@@ -163,11 +163,11 @@ func (u *upstream) release() {
 	u.lease = nil
 }
 
-// take makes the lease and the connection the caller's.
-func (u *upstream) take() (*backend.Lease, net.Conn) {
+// take makes the lease and the connection the session's that has begun, and returns the lease.
+func (u *upstream) take() *backend.Lease {
 	l := u.lease
 	u.lease = nil
-	return l, u.conn
+	return l
 }
 
 // reach offers the handshake to an endpoint, and to the next one where one does not

@@ -11,7 +11,6 @@ import (
 	"sluice/proxy/backend"
 	"sluice/proxy/forward"
 	"sluice/proxy/http1"
-	"sluice/proxy/listen"
 	"sluice/proxy/relay"
 	"sluice/upgrade"
 )
@@ -121,8 +120,9 @@ func (x *exchange) Join(loop int, client, backend http1.Socket) {
 	k := &x.looped
 	k.lease.Report(&k.attempts.tried, k.target.checkStatus(k.offer.answer.Status))
 	k.lease.CountSession()
-	s := x.session(k.offer.seat, k.lease, k.offer.answer, listen.TakePermit(x.client.Conn))
-	x.server.JoinOn(loop, s, relay.Socket(client), relay.Socket(backend))
+	s := x.session(k.offer.seat, k.lease, k.offer.answer)
+	handOver(&s, x.client.Conn, func() { x.server.JoinOn(loop, s, relay.Socket(client), relay.Socket(backend)) })
+	k.offer.seat.take()
 	x.giveRoom()
 	x.endOffer()
 	if draining, _ := k.lease.Draining(); draining || x.server.Current() != x.snap {

@@ -34,16 +34,31 @@ func (x *exchange) join(seat *seat, up *upstream, client wire.Side) {
 			x.snap.Log.Debug().Err(err).Str("id", x.record.ID).Msg("'keepalive' or 'user_timeout' could not be set")
 		}
 	}
-	lease, conn := up.take()
-	s := x.session(seat, lease, up.answer, listen.TakePermit(client.Conn))
-	s.Client, s.Backend = client, wire.Side{Conn: conn, Early: up.answer.Early}
-	x.server.engine.Join(s)
-	x.endIfLate(lease)
+	s := x.session(seat, up.lease, up.answer)
+	s.Client, s.Backend = client, wire.Side{Conn: up.conn, Early: up.answer.Early}
+	handOver(&s, client.Conn, func() { x.server.engine.Join(s) })
+	seat.take()
+	x.endIfLate(up.take())
 }
 
-// session returns the session that the exchange becomes, without its sides, and logs that it
-// is open. It has the seat, the lease and the permit from then on.
-func (x *exchange) session(seat *seat, lease *backend.Lease, a *upgrade.Answer, permit listen.Permit) relay.Session {
+// handOver calls join, which makes s a session of the engine: from then on it has the seat, the
+// lease, and the permit of the client's connection. After a panic there is no session, and only the
+// permit is given back here.
+func handOver(s *relay.Session, client net.Conn, join func()) {
+	refs := s.Owner.(*sessionRefs)
+	refs.permit = listen.TakePermit(client)
+	defer func() {
+		if cause := recover(); cause != nil {
+			refs.permit.Release()
+			panic(cause)
+		}
+	}()
+	join()
+}
+
+// session returns the session that the exchange becomes, without its sides and its permit, and logs
+// that it is open.
+func (x *exchange) session(seat *seat, lease *backend.Lease, a *upgrade.Answer) relay.Session {
 	record := telemetry.Session{Exchange: x.record.Exchange, Subprotocol: a.Protocol, Deflate: a.Deflate()}
 	record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
 	if x.snap.AccessLog {
@@ -52,7 +67,7 @@ func (x *exchange) session(seat *seat, lease *backend.Lease, a *upgrade.Answer, 
 	return relay.Session{
 		ID:         x.number,
 		Group:      x.service.Group,
-		Owner:      &sessionRefs{lease, seat.take(), permit},
+		Owner:      &sessionRefs{lease: lease, count: seat.count},
 		Note:       string(record.Pack()),
 		Deflate:    a.Deflate(),
 		BadGateway: x.service.BadGateway,

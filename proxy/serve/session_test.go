@@ -2,16 +2,20 @@ package serve
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"sluice/internal/limit"
 	"sluice/internal/telemetry"
+	"sluice/internal/wire"
 	"sluice/proxy/backend"
 	"sluice/proxy/relay"
+	"sluice/upgrade"
 )
 
 // A panic in a session is logged with its ID and the stack.
@@ -32,12 +36,29 @@ func TestAPanicInASessionIsLogged(t *testing.T) {
 func TestHandshakeThatPanicsGivesEverythingBack(t *testing.T) {
 	pool := backend.New("app", backend.Settings{Endpoints: []backend.Endpoint{{Name: "e", Network: "tcp", Address: "127.0.0.1:1", MaxSessions: 1}}}, nil)
 	t.Cleanup(pool.Close)
-	s := new(Server)
-	x := &exchange{server: s, snap: new(Snapshot), service: &Service{Admission: Admission{Count: NewSessionCount(), Sessions: 1, SessionsPerIP: 1}}}
+	s := New(Env{})
+	x := &exchange{server: s, snap: new(Snapshot), record: telemetry.Request{Exchange: &telemetry.Exchange{}}, service: &Service{Admission: Admission{Count: NewSessionCount(), Sessions: 1, SessionsPerIP: 1}}}
 	x.origin.Client = netip.MustParseAddr("192.0.2.1")
-	near, far := net.Pipe()
-	panics := func(joins bool) {
+	const (
+		before = iota // the session
+		within        // the engine, which has no group to count in
+		after
+	)
+	panics := func(when int) {
 		defer func() { recover() }()
+		near, far := net.Pipe()
+		client, peer := net.Pipe()
+		for name, other := range map[string]net.Conn{"endpoint": far, "client": peer} {
+			defer func() {
+				if name == "client" && when != within || when == after {
+					return // others close it
+				}
+				other.SetReadDeadline(time.Now().Add(time.Minute))
+				if _, err := other.Read(make([]byte, 1)); err != io.EOF {
+					t.Errorf("%d: the connection of the %s: %v; want its end", when, name, err)
+				}
+			}()
+		}
 		seat, refusal := x.takeSeat()
 		if refusal != nil {
 			t.Fatalf("no seat: %s", refusal.Detail)
@@ -47,19 +68,20 @@ func TestHandshakeThatPanicsGivesEverythingBack(t *testing.T) {
 		if err != nil {
 			t.Fatalf("no endpoint: %v", err)
 		}
-		up := &upstream{lease: lease, conn: near}
+		up := &upstream{lease: lease, conn: near, answer: new(upgrade.Answer)}
 		defer up.release()
-		if joins {
+		switch when {
+		case within:
+			x.join(seat, up, wire.Side{Conn: client})
+		case after:
 			seat.take()
 			up.take()
 		}
-		panic("between the answer and the session")
+		panic("between the answer and the session, or after it")
 	}
-	panics(false)
-	if _, err := far.Read(make([]byte, 1)); err == nil {
-		t.Error("the endpoint's connection is open")
-	}
-	panics(true) // there is room again
+	panics(before)
+	panics(within) // there is room again
+	panics(after)
 	if n := s.sessions.Load(); n != 1 {
 		t.Errorf("%d sessions are counted, want the one that was joined", n)
 	}
