@@ -16,13 +16,11 @@ const (
 	reservedShare = 32       // of the memory limit; it counts there
 )
 
-// reserved is memory that nobody touches, so that it takes none of the machine's. The garbage
-// collector counts it as alive and waits until that much has been allocated: with the few
-// megabytes of a gateway that only forwards, it would collect tens of times a second.
-var reserved []byte
-
-// reserveHeap makes the garbage collector wait. Limit is the memory limit in bytes.
-func reserveHeap(limit int64) { reserved = make([]byte, min(mostReserved, limit/reservedShare)) }
+// reservedHeap returns memory that is never touched, so that it takes none of the machine's. While
+// it is kept, the garbage collector counts it as alive and waits until that much more has been
+// allocated: with the few megabytes of a gateway that only forwards, it would collect tens of times
+// a second. Limit is the memory limit in bytes.
+func reservedHeap(limit int64) []byte { return make([]byte, min(mostReserved, limit/reservedShare)) }
 
 // burstWatch notices when a burst of work is over. The Go runtime collects
 // garbage only when more is allocated. Without another burst, the garbage of the

@@ -6,10 +6,9 @@ import (
 )
 
 func TestReservedHeap(t *testing.T) {
-	defer func() { reserved = nil }()
 	for limit, want := range map[int64]int{math.MaxInt64: 16 << 20, 512 << 20: 16 << 20, 64 << 20: 2 << 20} {
-		if reserveHeap(limit); len(reserved) != want {
-			t.Errorf("%d bytes are reserved of %d, want %d", len(reserved), limit, want)
+		if got := len(reservedHeap(limit)); got != want {
+			t.Errorf("%d bytes are reserved of %d, want %d", got, limit, want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -75,7 +76,7 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	defer signal.Stop(usr1)
 
 	limit, of := setMemoryLimit(os.DirFS("/")) // first: other parts read the limit once
-	reserveHeap(debug.SetMemoryLimit(-1))
+	defer runtime.KeepAlive(reservedHeap(debug.SetMemoryLimit(-1)))
 	sink := telemetry.NewSink(os.Stdout)
 	defer sink.Close()
 	p := &process{load: load}

@@ -11,8 +11,8 @@ import (
 // mostWaiting is how many goroutines of a server wait for more TLS handshakes.
 const mostWaiting = 32
 
-// handshakes makes TLS handshakes on goroutines, which make one after another: their stacks,
-// which a handshake makes grow several times, stay as they are.
+// handshakes makes TLS handshakes on goroutines, which make one after another: a stack, which a
+// handshake makes grow several times, is mostly large enough for the next one.
 type handshakes struct {
 	secure func(*tls.Conn) // makes the handshake, by finish, and uses the connection
 
@@ -21,12 +21,12 @@ type handshakes struct {
 	running sync.WaitGroup
 
 	mu      sync.Mutex
-	under   map[*tls.Conn]struct{} // whose handshake is under way
+	pending map[*tls.Conn]struct{} // whose handshake is under way
 	hurried bool
 }
 
 func newHandshakes(secure func(*tls.Conn)) *handshakes {
-	return &handshakes{secure: secure, next: make(chan *tls.Conn), under: make(map[*tls.Conn]struct{})}
+	return &handshakes{secure: secure, next: make(chan *tls.Conn), pending: make(map[*tls.Conn]struct{})}
 }
 
 // begin calls secure for a connection, on a goroutine.
@@ -64,7 +64,7 @@ func (h *handshakes) end() {
 // is a hurry.
 func (h *handshakes) finish(c *tls.Conn, timeout time.Duration) (err error) {
 	h.mu.Lock()
-	h.under[c] = struct{}{}
+	h.pending[c] = struct{}{}
 	if h.hurried {
 		cut(c)
 	}
@@ -74,7 +74,7 @@ func (h *handshakes) finish(c *tls.Conn, timeout time.Duration) (err error) {
 		inTime := late.Stop()
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		delete(h.under, c)
+		delete(h.pending, c)
 		if err == nil && (!inTime || h.hurried) {
 			err = os.ErrDeadlineExceeded
 		}
@@ -87,7 +87,7 @@ func (h *handshakes) hurry() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.hurried = true
-	for c := range h.under {
+	for c := range h.pending {
 		cut(c)
 	}
 }

@@ -57,8 +57,8 @@ func TestHandshakesEnd(t *testing.T) {
 				}
 			}
 			h.end()
-			if len(h.under) > 0 || h.waiting.Load() != 0 {
-				t.Errorf("%d are under way, %d goroutines wait", len(h.under), h.waiting.Load())
+			if len(h.pending) > 0 || h.waiting.Load() != 0 {
+				t.Errorf("%d are under way, %d goroutines wait", len(h.pending), h.waiting.Load())
 			}
 		})
 	}
@@ -75,7 +75,7 @@ func TestAPanicInAHandshakeEndsOneConnection(t *testing.T) {
 		t.Error("the handshake succeeded")
 	}
 	v.securing.end()
-	if len(v.securing.under) > 0 || !strings.Contains(text.String(), "panic serving a connection: injected") {
-		t.Errorf("%d handshakes are under way; log: %s", len(v.securing.under), text.String())
+	if len(v.securing.pending) > 0 || !strings.Contains(text.String(), "panic serving a connection: injected") {
+		t.Errorf("%d handshakes are under way; log: %s", len(v.securing.pending), text.String())
 	}
 }

@@ -113,6 +113,7 @@ func (o *handover) abandon() {
 		d.state.Wipe()
 		if d.fd > 0 {
 			unix.Close(int(d.fd))
+			d.fd = 0
 		}
 	}
 }
