@@ -12,11 +12,14 @@ import (
 )
 
 // goroutines ends the gateway, and returns how many goroutines it had at that moment, without
-// those of the Go runtime.
-func (g *gateway) goroutines() int {
+// those of the Go runtime and those that wait for TLS handshakes, of which there is a bounded
+// number; and the list of all.
+func (g *gateway) goroutines() (n int, list string) {
 	g.t.Helper()
-	list := g.dump()
-	return strings.Count(list, "\ngoroutine ") - strings.Count(list, "\ncreated by runtime.")
+	list = g.dump()
+	n = strings.Count(list, "\ngoroutine ") - strings.Count(list, "\ncreated by runtime.") -
+		strings.Count(list, "listen.(*handshakes).another(")
+	return n, list
 }
 
 // pumps ends the gateway, and returns how many goroutines served its sessions at that moment:

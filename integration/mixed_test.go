@@ -102,7 +102,7 @@ func newMix(t *testing.T, seed uint64, clients int) *mix {
 			m.open(e)
 		}
 	}
-	m.idle = m.start().goroutines()
+	m.idle, _ = m.start().goroutines()
 	m.gateway = m.start()
 	tls13, tls12 := m.gateway.https, m.gateway.https
 	tls13.TLS.NextProtos = []string{"http/1.1"}
@@ -187,8 +187,8 @@ func (m *mix) run(length time.Duration) {
 	eventually(m.t, "only what was there before is left", func() bool { after = m.gateway.look(); return after.settled(before) })
 	m.checkRecords()
 	m.checkStatus()
-	if n := m.gateway.goroutines(); n > m.idle+passing {
-		m.t.Errorf("%d goroutines are left, want about the %d of a gateway without a request; its log lists them", n, m.idle)
+	if n, list := m.gateway.goroutines(); n > m.idle+passing {
+		m.t.Errorf("%d goroutines are left, want about the %d of a gateway without a request:\n%s", n, m.idle, list)
 	}
 }
 

@@ -117,7 +117,7 @@ func newSoak(t *testing.T, seed uint64, scheme string, sessions int) *soak {
 			c.Close()
 		}
 	})
-	s.idle = s.start().goroutines()
+	s.idle, _ = s.start().goroutines()
 	s.gateway = s.start()
 	s.target = s.gateway.schemes()[scheme]
 	return s
@@ -182,8 +182,8 @@ func (s *soak) run(length time.Duration) {
 	most := peak(s.t, s.gateway.pid)
 	defer func() { s.t.Logf("before: %v; after: %v; %d MiB resident at most", before, after, most>>20) }()
 	eventually(s.t, "only what was there before is left", func() bool { after = s.gateway.look(); return after.settled(before) })
-	if n := s.gateway.goroutines(); n > s.idle+passing {
-		s.t.Errorf("%d goroutines are left, want about the %d of a gateway without a session; its log lists them", n, s.idle)
+	if n, list := s.gateway.goroutines(); n > s.idle+passing {
+		s.t.Errorf("%d goroutines are left, want about the %d of a gateway without a session:\n%s", n, s.idle, list)
 	}
 }
 

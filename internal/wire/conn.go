@@ -75,6 +75,9 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 		return 0, net.ErrClosed
 	}
 	n, err = c.readCounted(p)
+	if err == nil && c.closing.readsEnded.Load() { // bytes came before a Read that waited had seen it
+		n, err = 0, os.ErrDeadlineExceeded
+	}
 	c.closing.reading.Unlock()
 	c.progress.in.Add(int64(n))
 	if c.meter != nil {

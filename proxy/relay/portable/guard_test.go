@@ -159,6 +159,7 @@ func TestAPanicEndsOneSession(t *testing.T) {
 				otherBackend.Reset()
 				h.Drained(t.Context())
 				h.Stop()
+				synctest.Wait() // a panic that is the last step of a session is logged after its end
 				reports := 0
 				for range len(h.Reports) {
 					if r := h.AwaitReport(); r.ID == 1 {
