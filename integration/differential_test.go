@@ -178,11 +178,12 @@ func (d *differential) gatewayReadsAsReader(i int) error {
 	return nil
 }
 
-// refusedByAll is what no reader takes, but the gateway does. One is a size of a chunk with white
-// space in front of its extension (RFC 9112, section 7.1.1, and RFC 9110, section 5.6.3). The other
-// is a request behind an empty line (RFC 9112, section 2.2), which net/http refuses, with bytes
-// beyond ASCII in its target, which the others refuse: the gateway encodes them.
-var refusedByAll = regexp.MustCompile(`[0-9a-fA-F][ \t]+;|\r\n\r\n\r\n[A-Z]+ [^ \r\n]*[^ -~]`)
+// refusedByAll is what makes the readers refuse what the gateway takes. One is a size of a chunk
+// with white space in front of its extension, which none of them takes (RFC 9112, section 7.1.1,
+// and RFC 9110, section 5.6.3). The other is an empty line in front of a request (RFC 9112, section
+// 2.2), which net/http refuses: the others may refuse the request for what the gateway mends, such
+// as bytes beyond ASCII in its target, or a field in its trailer that has no place there.
+var refusedByAll = regexp.MustCompile(`[0-9a-fA-F][ \t]+;|\r\n\r\n\r\n`)
 
 // forwardedIsReadable: what all readers take from the gateway one of them takes when it gets the
 // stream itself.
