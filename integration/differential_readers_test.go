@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -336,7 +337,19 @@ func (r *reader) commonFields(fields [][2]string) [][2]string {
 }
 
 // mark returns the mark of the request, or "" if it was damaged on purpose.
-func (e entry) mark() string { return mark.FindString(e.Target) }
+func (e entry) mark() string { return mark.FindString(decoded(e.Target)) }
+
+// encoded is an encoded letter, digit or minus.
+var encoded = regexp.MustCompile(`%(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|2[Dd])`)
+
+// decoded returns text as the gateway writes it on, where a mark is concerned: with its letters,
+// digits and minus signs decoded (RFC 3986, section 6.2.2.2).
+func decoded(text string) string {
+	return encoded.ReplaceAllStringFunc(text, func(e string) string {
+		b, _ := hex.DecodeString(e[1:])
+		return string(b)
+	})
+}
 
 // values returns the values of the fields of that name, in small letters.
 func (e entry) values(name string) (values []string) {

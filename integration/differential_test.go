@@ -118,12 +118,12 @@ func (d *differential) answersAreOfWhatWasSeen(i int) error {
 
 // nothingIsSeenTwice: a mark is seen as often as it is sent, at most.
 func (d *differential) nothingIsSeenTwice(i int) error {
-	counts := make(map[string]int)
+	counts, text := make(map[string]int), decoded(d.text)
 	for _, e := range d.through[i].seen {
 		counts[e.mark()]++
 	}
 	for mark, n := range counts {
-		if mark != "" && n > strings.Count(d.text, mark) {
+		if mark != "" && n > strings.Count(text, mark) {
 			return fmt.Errorf("%s was seen %d times", mark, n)
 		}
 	}
