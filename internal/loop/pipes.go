@@ -10,7 +10,7 @@ import (
 
 const (
 	// PipeSize is how many bytes a pipe is asked to hold. The system may give it less.
-	PipeSize = 256 << 10
+	PipeSize = 512 << 10
 
 	mostPipes          = 64 // of one Pipes
 	sparePipes         = 16 // empty pipes that are kept

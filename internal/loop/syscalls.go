@@ -26,6 +26,15 @@ func Write(fd int32, b []byte) (int, error) {
 	return transfer(unix.SYS_SENDTO, fd, b, unix.MSG_NOSIGNAL)
 }
 
+// WriteMore is [Write] of b before more is written at once: the system may wait for it, so that
+// both go in the same segments. [Push] ends the wait.
+func WriteMore(fd int32, b []byte) (int, error) {
+	return transfer(unix.SYS_SENDTO, fd, b, unix.MSG_NOSIGNAL|unix.MSG_MORE)
+}
+
+// Push makes the system send what [WriteMore] has written, if nothing comes after it.
+func Push(fd int32) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) }
+
 // WriteBoth is [Write] of a and then of b, in one call.
 func WriteBoth(fd int32, a, b []byte) (int, error) {
 	parts := [2]unix.Iovec{{Base: unsafe.SliceData(a)}, {Base: unsafe.SliceData(b)}}

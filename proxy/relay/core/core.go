@@ -208,6 +208,25 @@ func (c Core) ReadSize(from Side, most int) int {
 	return min(most, r.Buffer)
 }
 
+// MoveSize returns how many bytes of a side's payload may be moved at once without being read:
+// at most most, and those of a read where a rate limits the side, which has its say after each.
+func (c Core) MoveSize(from Side, most int) int {
+	if l := c.limits(from); l != nil && !l.ByteRate.Unlimited() {
+		return c.ReadSize(from, min(most, 64<<10))
+	}
+	return most
+}
+
+// Frames returns how many data frames of a side have ended, and how many have begun.
+func (c Core) Frames(from Side) (ended, begun uint64) {
+	d := &c.sides[from].dir
+	ended, begun = d.Frames, d.Frames
+	if !d.Boundary() {
+		begun++
+	}
+	return ended, begun
+}
+
 // PayloadAhead returns how many of the next bytes of a side are payload that may go to the
 // other side without Feed.
 func (c Core) PayloadAhead(from Side) int64 {

@@ -234,3 +234,32 @@ func TestCoreDelays(t *testing.T) {
 		})
 	}
 }
+
+// A rate of bytes has its say after each read, and so after each move through a pipe.
+func TestMoveSize(t *testing.T) {
+	tests := []struct {
+		name  string
+		rules Rules
+		want  int
+	}{
+		{"no limits", Rules{}, 1 << 20},
+		{"a buffer, which is no pipe", Rules{Buffer: 4 << 10}, 1 << 20},
+		{"other limits", Rules{Buffer: 4 << 10, Client: Traffic{Message: 1 << 30, MessageRate: 1, MessageBurst: 1}}, 1 << 20},
+		{"a rate of the other side", Rules{Backend: Traffic{ByteRate: 1, ByteBurst: 1}}, 1 << 20},
+		{"a rate", Rules{Client: Traffic{ByteRate: 1, ByteBurst: 1}}, 64 << 10},
+		{"a rate and a buffer", Rules{Buffer: 4 << 10, Client: Traffic{ByteRate: 1, ByteBurst: 1}}, 4 << 10},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var g Group
+			g.Set(tt.rules)
+			c := New(new(State), new(Refs), &Session{Group: &g}, 1)
+			if got := c.MoveSize(Client, 1<<20); got != tt.want {
+				t.Errorf("MoveSize = %d; want %d", got, tt.want)
+			}
+			if got := c.MoveSize(Client, 1); got != 1 {
+				t.Errorf("MoveSize of 1 = %d", got)
+			}
+		})
+	}
+}

@@ -77,7 +77,8 @@ func (l *loopSessions) read(h handle, from core.Side) (drained bool) {
 		plaintext = copy(l.Buffer[:], h.pending[from].held)
 		kept = plaintext + copy(l.Buffer[plaintext:], h.pending[from].partialRecord)
 	}
-	room := l.Buffer[kept:min(kept+h.ReadSize(from, loop.BufferSize), len(l.Buffer))]
+	_, begun := h.Frames(from)
+	room := l.Buffer[kept:min(kept+l.readSize(h, from), len(l.Buffer))]
 	n, err := loop.Read(s.fd, room)
 	switch {
 	case err == unix.EAGAIN:
@@ -107,6 +108,17 @@ func (l *loopSessions) read(h handle, from core.Side) (drained bool) {
 	default:
 		l.consumeRecords(h, from, l.Buffer[:kept+n], plaintext)
 	}
+	if l.goesOn {
+		l.goesOn = false
+		if done, drained := l.spliceRest(h, from); done {
+			return drained
+		}
+	}
+	if ended, _ := h.Frames(from); ended > begun { // whole frames were read
+		s.state &^= large
+	} else if n == loop.BufferSize && h.plain() {
+		s.state |= large
+	}
 	return n < len(room)
 }
 
@@ -121,6 +133,7 @@ func (l *loopSessions) consume(h handle, from core.Side, in []byte) {
 		}
 		in = in[used:]
 		if len(out) > 0 {
+			l.goesOn = len(in) == 0 && l.largeAhead(h, from)
 			l.send(h, from.Other(), out)
 		}
 	}
@@ -153,7 +166,12 @@ func (l *loopSessions) write(h handle, to core.Side, b []byte) {
 		return
 	}
 	if !h.writePending(to) {
-		n, err := loop.Write(h.sockets[to].fd, b)
+		write := loop.Write
+		if l.goesOn {
+			write = loop.WriteMore
+		}
+		n, err := write(h.sockets[to].fd, b)
+		l.goesOn = l.goesOn && n == len(b)
 		switch {
 		case err == unix.EAGAIN:
 			n = 0

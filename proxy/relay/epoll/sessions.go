@@ -25,6 +25,7 @@ type loopSessions struct {
 	ownFrame      [frame.MaxControl]byte // for a frame of the gateway's own
 	sparePendings []*pending             // empty
 	writing       [2]bool                // by Side: it is being written to, so that a panic leaves the stream to it anywhere
+	goesOn        bool                   // what is written is the beginning of a frame, whose rest is spliced at once
 	drainWaiters  []chan struct{}        // closed when there is no session
 	splicedBytes  uint64                 // that went through pipes; for tests, which alone read it
 }

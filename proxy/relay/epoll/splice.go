@@ -12,9 +12,35 @@ import (
 )
 
 const (
-	spliceMin   = 64 << 10 // bytes of payload still to come that make a pipe worth it
-	spliceTurns = 4        // before other sessions get their turn
+	spliceMin   = 32 << 10 // bytes of payload still to come that make a pipe worth it
+	spliceTurns = 2        // before other sessions get their turn
+	largeHead   = 8 << 10  // bytes of a large frame that are read, with its header
 )
+
+// readSize returns how many bytes are to be read from a side. Of large frames it is the end of
+// one and the beginning of the next, which tells how much of it a pipe may move.
+func (l *loopSessions) readSize(h handle, from core.Side) int {
+	most := loop.BufferSize
+	if ahead := h.PayloadAhead(from); h.sockets[from].is(large) && ahead < largeHead {
+		most = int(ahead) + largeHead
+	}
+	return h.ReadSize(from, most)
+}
+
+// largeAhead reports whether the next bytes of a side are a large frame's, which may go on.
+func (l *loopSessions) largeAhead(h handle, from core.Side) bool {
+	return h.sockets[from].is(large) && h.PayloadAhead(from) >= spliceMin && h.Until(from) <= l.Now()
+}
+
+// spliceRest is splice for a frame whose beginning was written with [loop.WriteMore].
+func (l *loopSessions) spliceRest(h handle, from core.Side) (done, drained bool) {
+	before := l.splicedBytes
+	done, drained = l.splice(h, from)
+	if l.splicedBytes == before {
+		loop.Push(h.sockets[from.Other()].fd)
+	}
+	return done, drained
+}
 
 // splice moves payload from a side to the other one through a pipe, without reading it. Done is
 // false when the payload has to be copied; drained is as that of read.
@@ -37,10 +63,10 @@ func (l *loopSessions) splice(h handle, from core.Side) (done, drained bool) {
 func (l *loopSessions) spliceThrough(h handle, from core.Side, pipe *loop.Pipe) (done, drained bool) {
 	for range spliceTurns {
 		ahead := h.PayloadAhead(from)
-		if ahead == 0 || h.Until(from) > l.Now() {
+		if ahead < largeHead || h.Until(from) > l.Now() { // what is less comes with the next frame
 			break
 		}
-		n, err := pipe.Fill(h.sockets[from].fd, h.ReadSize(from, int(min(ahead, int64(pipe.Size())))))
+		n, err := pipe.Fill(h.sockets[from].fd, h.MoveSize(from, int(min(ahead, int64(pipe.Size())))))
 		switch {
 		case err == unix.EAGAIN:
 			return true, true

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
 
 	"sluice/internal/wstest"
 	"sluice/proxy/relay/core"
@@ -68,6 +69,68 @@ func TestPayloadsThroughPipesInBothDirectionsAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	}
+}
+
+// Frames of 64 KiB, of which a read brings one: all but the beginning of each goes through a pipe,
+// and other frames among them arrive as well.
+func TestAStreamOfLargeFramesGoesThroughPipes(t *testing.T) {
+	const frames, size = 200, 64 << 10
+	for _, kind := range []struct {
+		name  string
+		link  relaytest.Link
+		small bool // a small frame among them now and then
+	}{
+		{"tcp", relaytest.Loopback, false}, {"tcp, small ones too", relaytest.Loopback, true},
+		{"small buffers", relaytest.Tight, true}, {"unix", relaytest.UnixSocket, true},
+	} {
+		for _, from := range []core.Side{core.Client, core.Backend} {
+			t.Run(kind.name+" from the "+from.String(), func(t *testing.T) {
+				h := newFixture(t)
+				c, b := h.StartSession(kind.link, kind.link, core.Session{})
+				ends := [2]*relaytest.Peer{c, b}
+				var whole []byte
+				for i := range frames {
+					whole = append(whole, frametest.Encode(from, frametest.Binary(relaytest.RandomPayload(size+i%3)))...)
+					if kind.small && i%20 == 0 {
+						whole = append(whole, frametest.Encode(from, wstest.Ping("p"), wstest.Text("a"), wstest.Part(ws.OpText, "a"), wstest.Last("b"))...)
+					}
+				}
+				go ends[from].Write(whole)
+				got := make([]byte, len(whole))
+				if _, err := io.ReadFull(ends[from.Other()], got); err != nil || !bytes.Equal(got, whole) {
+					t.Fatalf("frames arrived changed: %v", err)
+				}
+				h.until(h.LastID, "used pipes", func(l *loopSessions, k handle) bool { return l.splicedBytes > 0 })
+			})
+		}
+	}
+}
+
+// The beginning of a frame is not kept back for a rest that has not come.
+func TestTheBeginningOfALargeFrameGoesOn(t *testing.T) {
+	h := newFixture(t)
+	c, b := h.StartSession(relaytest.Loopback, relaytest.Loopback, core.Session{})
+	whole := frametest.Encode(core.Client, frametest.Binary(relaytest.RandomPayload(1<<20)))
+	go c.Write(whole)
+	if _, err := io.ReadFull(b, make([]byte, len(whole))); err != nil {
+		t.Fatal(err)
+	}
+	h.until(h.LastID, "knows its frames", func(l *loopSessions, k handle) bool { return k.sockets[core.Client].is(large) })
+	c.Write(whole[:1000])
+	unsent := -1
+	h.until(h.LastID, "has the beginning", func(l *loopSessions, k handle) bool {
+		if k.PayloadAhead(core.Client) == 0 {
+			return false
+		}
+		unsent, _ = unix.IoctlGetInt(int(k.sockets[core.Backend].fd), unix.SIOCOUTQNSD)
+		return true
+	})
+	if unsent != 0 {
+		t.Errorf("the system keeps %d bytes back; want 0", unsent)
+	}
+	if _, err := io.ReadFull(b, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
 	}
 }
 

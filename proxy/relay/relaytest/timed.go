@@ -76,7 +76,7 @@ func stoppedReading(side core.Side, rules core.Rules, cause core.Cause) Scenario
 			if side == core.Backend {
 				want = fmt.Sprintf("close 1001 %q", cause)
 			}
-			from.ExpectClose(want)
+			from.ExpectClose(want, "ping ") // it is asked if the last of what it sent has gone on at a later look
 			s.AdvanceTime(core.CloseTimeout)
 			s.AdvanceTime(core.LingerTime)
 		},
