@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -42,6 +45,37 @@ func TestAnswersToRequestsThatWereNotReadToTheirEnd(t *testing.T) {
 			}
 			if heard != uploads {
 				t.Errorf("%d of %d answers came", heard, uploads)
+			}
+		})
+	}
+}
+
+// A client that says that a request is its last one, and goes on all the same, can read the answer to
+// its end: what it still sends does not reset the connection.
+func TestAnswersToClientsThatGoOnAfterTheirLastRequest(t *testing.T) {
+	t.Parallel()
+	b := wstest.NewBackend(t, wstest.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+	files := t.TempDir()
+	if err := os.WriteFile(filepath.Join(files, "a"), []byte("ok"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := start(t, fmt.Sprintf("http: { engine: loops }\nroutes:\n  - { path: /files/*, files: %s, strip_prefix: /files }\n  - { path: /*, backend: %s }", files, b.Address))
+	for _, path := range []string{"/", "/files/a"} {
+		t.Run(path, func(t *testing.T) {
+			c, err := net.Dial("tcp", g.http.Address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c = wstest.Guarded(c)
+			fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n", path)
+			if answer, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(answer), "\r\n\r\nok") {
+				t.Fatalf("the answer is %q, %v", answer, err)
+			}
+			for range 2 { // a closed socket answers the first with a reset
+				if _, err := io.WriteString(c, "Host: gateway.test\r\n"); err != nil {
+					t.Fatalf("the connection is gone: %v", err)
+				}
 			}
 		})
 	}

@@ -124,6 +124,15 @@ func (b *body) readChunks(p []byte) (int, error) {
 	return n, nil
 }
 
+// followed reports whether bytes have come behind the request; it does not know while the body is read.
+func (b *body) followed() bool {
+	if !b.mu.TryLock() {
+		return false
+	}
+	defer b.mu.Unlock()
+	return len(b.conn.ahead) > 0
+}
+
 // end notes the trailer section, and leaves what follows it to the connection.
 func (b *body) end() {
 	for _, f := range b.frame.Trailer {

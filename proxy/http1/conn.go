@@ -41,7 +41,7 @@ func (c *conn) serve(w *writer, handle func()) {
 	case whole && w.finish() == nil && w.keepsAlive():
 		c.loop.Post(func() { c.loop.resume(c) })
 	default:
-		if !w.last { // the client may be sending its next request
+		if !w.last || w.body.followed() { // the client may be sending its next request
 			c.Wire.EndReads()
 		}
 		c.Conn.Close() // before finish, which waits for a Read to end
