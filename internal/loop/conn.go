@@ -117,6 +117,23 @@ func (c *Conn) Send(b []byte) (int, error) {
 	return Write(c.descriptor.fd, b)
 }
 
+// SendMore is [Conn.Send] of b before more is sent at once; see [WriteMore].
+func (c *Conn) SendMore(b []byte) (int, error) {
+	if !c.descriptor.acquire() {
+		return 0, net.ErrClosed
+	}
+	defer c.descriptor.release()
+	return WriteMore(c.descriptor.fd, b)
+}
+
+// Push makes the system send what [Conn.SendMore] has sent, if nothing comes after it.
+func (c *Conn) Push() {
+	if c.descriptor.acquire() {
+		defer c.descriptor.release()
+		Push(c.descriptor.fd)
+	}
+}
+
 // Drain is [Conn.Send] of what is in a pipe.
 func (c *Conn) Drain(p *Pipe) (int, error) {
 	if !c.descriptor.acquire() {

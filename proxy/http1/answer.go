@@ -110,7 +110,7 @@ func (l *loopConns) beginAnswer(c *conn, h *h1.Head, rest []byte, at int) bool {
 	_, sent := c.Wire.Moved()
 	f.account.Open(l.Now(), sent)
 	f.body.Start(h.Length)
-	f.up.closes = h.Close
+	f.up.closes, f.up.large = h.Close, h.Length >= largeMin && h.Length <= largeMax
 	f.x.EditAnswer(h)
 	fields := &h.Fields
 	switch {
@@ -174,6 +174,7 @@ func (l *loopConns) passBody(c *conn, head, in []byte, at int) (more bool) {
 		}
 	}
 	done := f.body.Done()
+	f.goesOn = len(head) > 0 && f.up.large && c.spliceable(restMin)
 	if f.chunked {
 		if chunks == nil {
 			chunks = append(l.chunks[:0], head...)

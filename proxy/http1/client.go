@@ -41,7 +41,11 @@ func (l *loopConns) toClient(c *conn, b []byte) bool {
 
 // write writes b to the client and returns how much its socket takes now.
 func (l *loopConns) write(c *conn, b []byte) (int, error) {
-	n, err := c.sock.Send(b)
+	send := c.sock.Send
+	if c.forward.goesOn {
+		send = c.sock.SendMore
+	}
+	n, err := send(b)
 	if err == unix.EAGAIN {
 		return 0, nil
 	}

@@ -32,6 +32,7 @@ type forwarding struct {
 	chunked  bool          // the body goes to the client in chunks
 	closes   bool          // the client's connection ends with the answer
 	last     bool          // the client sends no other request
+	goesOn   bool          // what is written is the beginning of the answer, whose rest is spliced at once
 	joins    bool          // the connections become a session when the client has the 101
 	early    []byte        // what came behind the 101
 	err      error         // what has cut the answer

@@ -8,24 +8,47 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spliceMin is how many bytes of an answer are still to come if a pipe is worth it.
-const spliceMin = 128 << 10
+// An answer of this size is read only a little at first, where the one before was as large, and
+// its rest goes through a pipe. Of larger ones more may be read: while it is, more comes.
+const (
+	largeMin  = 48 << 10
+	largeMax  = 256 << 10
+	largeHead = 8 << 10   // that is read of it
+	restMin   = 32 << 10  // bytes that are still to come then
+	spliceMin = 128 << 10 // bytes that are still to come of any answer, if a pipe is worth it
+)
+
+// piece returns how many bytes are to be read at once.
+func (up *upstream) piece() int {
+	if c := up.conn; up.large && c != nil && c.forward.status == 0 && c.about == nil && up.cell == noTLS {
+		return largeHead
+	}
+	return answerPiece
+}
+
+// spliceable reports whether so many bytes of an answer's body are still to come, and may go through
+// a pipe.
+func (c *conn) spliceable(least int64) bool {
+	f := c.forward
+	return f.body.Counted() >= least && c.about == nil && f.up != nil && f.up.cell == noTLS
+}
 
 // splice moves a part of an answer's body to the client through a pipe, without reading it.
 // Spliced is false, and nothing has happened, where the body has to be copied; more says that
 // there may be more to move now, and that the exchange goes on.
 func (l *loopConns) splice(c *conn) (spliced, more bool) {
 	f := c.forward
-	if c.about != nil || f.up.cell != noTLS {
-		return false, false
-	}
+	goesOn := f.goesOn
+	f.goesOn = false
 	pipe := l.Pipes.Borrow()
 	if pipe == nil {
+		c.push(goesOn)
 		return false, false
 	}
 	n, err := pipe.Fill(f.up.fd, int(min(f.body.Counted(), int64(pipe.Size()))))
 	if err != nil || n == 0 {
 		l.Pipes.Return(pipe)
+		c.push(goesOn)
 		switch err {
 		case unix.EAGAIN:
 			return true, false
@@ -57,6 +80,13 @@ func (l *loopConns) splice(c *conn) (spliced, more bool) {
 		return true, false
 	}
 	return true, true
+}
+
+// push makes the system send the beginning of an answer whose rest does not come at once.
+func (c *conn) push(goesOn bool) {
+	if goesOn {
+		c.sock.Push()
+	}
 }
 
 // drain sends the client what is in the pipe, and reports whether all of it went and the

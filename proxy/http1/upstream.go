@@ -42,6 +42,7 @@ type upstream struct {
 
 	connecting bool
 	requests   int                // that it has carried to their end
+	large      bool               // its last answer was large, and the next one may be
 	closes     bool               // the endpoint closes it after its answer
 	cancel     context.CancelFunc // ends the goroutine that opens it; nil where the loop does
 	records
@@ -103,7 +104,7 @@ func (u *upstreams) recv(up *upstream, buf []byte) ([]byte, error) {
 		return u.clients.unseal(&up.records, nil)
 	}
 	kept := copy(buf, up.partial)
-	room := buf[kept:min(kept+answerPiece, len(buf))]
+	room := buf[kept:min(kept+up.piece(), len(buf))]
 	n, err := loop.Read(up.fd, room)
 	switch {
 	case err != nil:
@@ -245,7 +246,7 @@ func (u *upstreams) read(up *upstream) {
 			u.Again(&up.slot.Entry, 0, unix.EPOLLIN)
 			return
 		}
-		if up.failed == nil && c.forward.status != 0 && c.forward.body.Counted() >= spliceMin {
+		if f := c.forward; up.failed == nil && f.status != 0 && (f.goesOn || c.spliceable(spliceMin)) {
 			if spliced, more := u.clients.splice(c); more {
 				continue
 			} else if spliced {
