@@ -11,6 +11,10 @@ const (
 	queueBytes   = 16 << 20
 )
 
+// writeSize is how many bytes of records are written at once: what a pipe takes whole (pipe(7)). A
+// longer record is written alone.
+const writeSize = 4 << 10
+
 // queue holds the records that wait to be written, the oldest first. Write never
 // waits for the reader: when the queue is full, it drops the oldest records.
 // zerolog's diode does the same without a lock, but sometimes does not wake its
@@ -51,10 +55,10 @@ func (q *queue) shift() []byte {
 	return record
 }
 
-// next waits for a record and removes it. dropped is how many records have been
-// dropped so far, all of them older than this one. ok is false when the queue is
-// closed and empty.
-func (q *queue) next() (record []byte, dropped uint64, ok bool) {
+// next waits for records, removes the oldest ones and appends them to buf. dropped is how
+// many records have been dropped so far, all of them older than these. ok is false when the
+// queue is closed and empty.
+func (q *queue) next(buf []byte) (records []byte, dropped uint64, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.length == 0 && !q.closed {
@@ -63,7 +67,11 @@ func (q *queue) next() (record []byte, dropped uint64, ok bool) {
 	if q.length == 0 {
 		return nil, q.dropped, false
 	}
-	return q.shift(), q.dropped, true
+	buf = append(buf, q.shift()...)
+	for q.length > 0 && len(buf)+len(q.ring[q.first]) <= writeSize {
+		buf = append(buf, q.shift()...)
+	}
+	return buf, q.dropped, true
 }
 
 func (q *queue) close() {

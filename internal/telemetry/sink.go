@@ -35,9 +35,9 @@ func NewSink(out io.Writer) *Sink {
 func (s *Sink) write() {
 	defer close(s.done)
 	report := zerolog.New(s.out).Hook(stamp{})
-	reported := uint64(0)
+	reported, buf := uint64(0), make([]byte, 0, writeSize)
 	for {
-		record, dropped, ok := s.queue.next()
+		records, dropped, ok := s.queue.next(buf)
 		if !ok {
 			return
 		}
@@ -46,7 +46,7 @@ func (s *Sink) write() {
 				Msg("log records dropped: the reader of the log is too slow")
 			reported = dropped
 		}
-		s.out.Write(record)
+		s.out.Write(records)
 	}
 }
 

@@ -15,16 +15,18 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// slow is a log reader that takes one record for each value in next. When next is
-// closed, it takes all.
+// slow is a log reader that takes what is written at once for each value in next. When next
+// is closed, it takes all.
 type slow struct {
 	next  chan struct{}
 	lines []string
+	sizes []int // of what was written at once
 }
 
 func (s *slow) Write(p []byte) (int, error) {
 	<-s.next
-	s.lines = append(s.lines, string(p))
+	s.lines = slices.AppendSeq(s.lines, strings.Lines(string(p)))
+	s.sizes = append(s.sizes, len(p))
 	return len(p), nil
 }
 
@@ -77,14 +79,15 @@ func TestABlockedReaderBlocksNobody(t *testing.T) {
 		out.next <- struct{}{} // the first
 		out.next <- struct{}{} // the warning about dropped records
 		synctest.Wait()
-		put(queueRecords+11, queueRecords+14) // one for the second, which is being written, and two more
+		taken := queueRecords - s.queue.length // from 11 on, which are being written
+		put(queueRecords+11, queueRecords+11+taken+2)
 		close(out.next)
 		s.Close()
 
 		records, said := split(t, out.lines)
 		var want []string
-		for i := range queueRecords + 14 {
-			if i == 0 || i == 11 || i > 13 {
+		for i := range queueRecords + 11 + taken + 2 {
+			if i == 0 || i >= 11 && i < 11+taken || i >= 11+taken+2 {
 				want = append(want, fmt.Sprintf("%d\n", i))
 			}
 		}
@@ -152,6 +155,9 @@ func TestCloseWritesWhatWaits(t *testing.T) {
 		if len(out.lines) != 1000 || !strings.Contains(out.lines[999], `"i":999`) {
 			t.Errorf("%d records were written; want 1000", len(out.lines))
 		}
+		if most := slices.Max(out.sizes); most > writeSize || most < writeSize/2 {
+			t.Errorf("%d bytes were written at once; want nearly %d", most, writeSize)
+		}
 	})
 }
 
@@ -205,17 +211,19 @@ func TestEveryRecordIsWrittenOrCounted(t *testing.T) {
 		s := NewSink(writerFunc(func(p []byte) (int, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			var r struct{ Logger, I int }
-			if err := json.Unmarshal(p, &r); err != nil {
-				t.Errorf("%q: %v", p, err)
+			for line := range bytes.Lines(p) {
+				var r struct{ Logger, I int }
+				if err := json.Unmarshal(line, &r); err != nil {
+					t.Errorf("%q: %v", line, err)
+				}
+				if bytes.HasPrefix(line, []byte(`{"level":"warn"`)) {
+					continue
+				}
+				if written++; r.I <= last[r.Logger] {
+					t.Errorf("logger %d: record %d came behind %d", r.Logger, r.I, last[r.Logger])
+				}
+				last[r.Logger] = r.I
 			}
-			if strings.HasPrefix(string(p), `{"level":"warn"`) {
-				return len(p), nil
-			}
-			if written++; r.I <= last[r.Logger] {
-				t.Errorf("logger %d: record %d came behind %d", r.Logger, r.I, last[r.Logger])
-			}
-			last[r.Logger] = r.I
 			return len(p), nil
 		}))
 		l := s.Logger(zerolog.InfoLevel, JSON)
