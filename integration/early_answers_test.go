@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -79,4 +80,51 @@ func TestAnswersToClientsThatGoOnAfterTheirLastRequest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The same over TLS, where only a part of a record has come behind the request.
+func TestAnswersToTLSClientsThatGoOnAfterTheirLastRequest(t *testing.T) {
+	t.Parallel()
+	b := wstest.NewBackend(t, wstest.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+	g := start(t, fmt.Sprintf("http: { engine: loops }\nroutes: [{ path: /*, backend: %s }]", b.Address))
+	raw, err := net.Dial("tcp", g.https.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	held := &holding{Conn: wstest.Guarded(raw)}
+	c := tls.Client(held, g.https.TLS)
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	held.hold = true
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\n")
+	whole := len(held.kept)
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n")
+	if _, err := raw.Write(held.kept[:whole+20]); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(answer), "\r\n\r\nok") {
+		t.Fatalf("the answer is %q, %v", answer, err)
+	}
+	for _, piece := range [][]byte{held.kept[whole+20 : whole+21], held.kept[whole+21:]} { // a closed socket answers the first with a reset
+		if _, err := raw.Write(piece); err != nil {
+			t.Fatalf("the connection is gone: %v", err)
+		}
+	}
+}
+
+// holding is a connection that keeps what is written while hold is set.
+type holding struct {
+	net.Conn
+	hold bool
+	kept []byte
+}
+
+func (h *holding) Write(p []byte) (int, error) {
+	if h.hold {
+		h.kept = append(h.kept, p...)
+		return len(p), nil
+	}
+	return h.Conn.Write(p)
 }

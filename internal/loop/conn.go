@@ -109,21 +109,17 @@ func (c *Conn) Peek(b []byte) (int, error) {
 
 // Send writes of b, which is not empty, what the socket takes now, and returns how much
 // that is. Errors are as those of [Conn.Recv].
-func (c *Conn) Send(b []byte) (int, error) {
-	if !c.descriptor.acquire() {
-		return 0, net.ErrClosed
-	}
-	defer c.descriptor.release()
-	return Write(c.descriptor.fd, b)
-}
+func (c *Conn) Send(b []byte) (int, error) { return c.send(b, Write) }
 
 // SendMore is [Conn.Send] of b before more is sent at once; see [WriteMore].
-func (c *Conn) SendMore(b []byte) (int, error) {
+func (c *Conn) SendMore(b []byte) (int, error) { return c.send(b, WriteMore) }
+
+func (c *Conn) send(b []byte, write func(fd int32, b []byte) (int, error)) (int, error) {
 	if !c.descriptor.acquire() {
 		return 0, net.ErrClosed
 	}
 	defer c.descriptor.release()
-	return WriteMore(c.descriptor.fd, b)
+	return write(c.descriptor.fd, b)
 }
 
 // Push makes the system send what [Conn.SendMore] has sent, if nothing comes after it.

@@ -55,7 +55,7 @@ func (q *queue) shift() []byte {
 	return record
 }
 
-// next waits for records, removes the oldest ones and appends them to buf. dropped is how
+// next waits for records, removes the oldest ones and returns them, mostly in buf, which is empty. dropped is how
 // many records have been dropped so far, all of them older than these. ok is false when the
 // queue is closed and empty.
 func (q *queue) next(buf []byte) (records []byte, dropped uint64, ok bool) {
@@ -67,7 +67,11 @@ func (q *queue) next(buf []byte) (records []byte, dropped uint64, ok bool) {
 	if q.length == 0 {
 		return nil, q.dropped, false
 	}
-	buf = append(buf, q.shift()...)
+	first := q.shift()
+	if len(first) >= writeSize {
+		return first, q.dropped, true
+	}
+	buf = append(buf, first...)
 	for q.length > 0 && len(buf)+len(q.ring[q.first]) <= writeSize {
 		buf = append(buf, q.shift()...)
 	}

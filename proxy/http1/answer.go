@@ -174,7 +174,7 @@ func (l *loopConns) passBody(c *conn, head, in []byte, at int) (more bool) {
 		}
 	}
 	done := f.body.Done()
-	f.goesOn = len(head) > 0 && f.up.large && c.spliceable(restMin)
+	f.goesOn = len(head) > 0 && f.up.large && f.up.more && c.spliceable(restMin)
 	if f.chunked {
 		if chunks == nil {
 			chunks = append(l.chunks[:0], head...)

@@ -142,7 +142,7 @@ func (l *loopConns) endForward(c *conn) {
 	l.endForwarding(c)
 	p, r, _ := l.slots.At(c.slot)
 	if f.closes || f.err != nil {
-		if !f.request.done || !f.last || len(c.ahead) > 0 { // what is left of it comes, or another one
+		if !f.request.done || !f.last || len(c.ahead)+len(c.partial) > 0 { // what is left of it comes, or another one
 			c.Wire.EndReads()
 		}
 		l.close(p, r)

@@ -60,7 +60,9 @@ func (l *loopConns) splice(c *conn) (spliced, more bool) {
 		l.endpointEnded(c, err)
 		return true, false
 	}
-	f.pipe, f.since = pipe, l.Now()
+	if f.pipe = pipe; !f.x.Upgrades() {
+		f.since = l.Now()
+	}
 	f.body.Pass(int64(n))
 	f.written += int64(n)
 	if f.body.Done() {

@@ -209,10 +209,11 @@ func (c Core) ReadSize(from Side, most int) int {
 }
 
 // MoveSize returns how many bytes of a side's payload may be moved at once without being read:
-// at most most, and those of a read where a rate limits the side, which has its say after each.
-func (c Core) MoveSize(from Side, most int) int {
+// at most most, and as many as may be read, at most read, where a rate limits the side, which has its
+// say after each.
+func (c Core) MoveSize(from Side, most, read int) int {
 	if l := c.limits(from); l != nil && !l.ByteRate.Unlimited() {
-		return c.ReadSize(from, min(most, 64<<10))
+		return c.ReadSize(from, min(most, read))
 	}
 	return most
 }

@@ -254,10 +254,10 @@ func TestMoveSize(t *testing.T) {
 			var g Group
 			g.Set(tt.rules)
 			c := New(new(State), new(Refs), &Session{Group: &g}, 1)
-			if got := c.MoveSize(Client, 1<<20); got != tt.want {
+			if got := c.MoveSize(Client, 1<<20, 64<<10); got != tt.want {
 				t.Errorf("MoveSize = %d; want %d", got, tt.want)
 			}
-			if got := c.MoveSize(Client, 1); got != 1 {
+			if got := c.MoveSize(Client, 1, 64<<10); got != 1 {
 				t.Errorf("MoveSize of 1 = %d", got)
 			}
 		})

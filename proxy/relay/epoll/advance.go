@@ -23,7 +23,7 @@ func (l *loopSessions) advance(h handle) {
 		}
 		if b := h.AppendOwn(side, l.ownFrame[:0], l.Now()); len(b) > 0 {
 			l.writing[side] = true
-			l.send(h, side, b)
+			l.send(h, side, b, false)
 			l.writing[side] = false
 		}
 	}

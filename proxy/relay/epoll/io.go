@@ -77,8 +77,9 @@ func (l *loopSessions) read(h handle, from core.Side) (drained bool) {
 		plaintext = copy(l.Buffer[:], h.pending[from].held)
 		kept = plaintext + copy(l.Buffer[plaintext:], h.pending[from].partialRecord)
 	}
-	_, begun := h.Frames(from)
-	room := l.Buffer[kept:min(kept+l.readSize(h, from), len(l.Buffer))]
+	most := l.readSize(h, from)
+	_, before := h.Frames(from)
+	room := l.Buffer[kept:min(kept+most, len(l.Buffer))]
 	n, err := loop.Read(s.fd, room)
 	switch {
 	case err == unix.EAGAIN:
@@ -101,31 +102,34 @@ func (l *loopSessions) read(h handle, from core.Side) (drained bool) {
 			s.state |= readEnded
 		}
 	}
+	goesOn := false
 	switch {
 	case h.Failed(): // what comes is not looked at any more
 	case s.tlsCell < 0:
-		l.consume(h, from, l.Buffer[:kept+n])
+		goesOn = l.consume(h, from, l.Buffer[:kept+n], s.is(large))
 	default:
 		l.consumeRecords(h, from, l.Buffer[:kept+n], plaintext)
 	}
-	if l.goesOn {
-		l.goesOn = false
+	if goesOn {
 		if done, drained := l.spliceRest(h, from); done {
 			return drained
 		}
 	}
-	if ended, _ := h.Frames(from); ended > begun { // whole frames were read
+	switch ended, begun := h.Frames(from); {
+	case ended > before, begun > before && most < loop.BufferSize && h.PayloadAhead(from) < spliceMin: // small ones
 		s.state &^= large
-	} else if n == loop.BufferSize && h.plain() {
+	case n == loop.BufferSize && h.plain():
 		s.state |= large
 	}
 	return n < len(room)
 }
 
 // consume applies the rules to in, bytes of a side, and sends on what may go. It keeps
-// what has to wait for more bytes or for its time.
-func (l *loopSessions) consume(h handle, from core.Side, in []byte) {
-	l.writing[from.Other()] = true
+// what has to wait for more bytes or for its time. GoesOn says that all is sent, and ends with the
+// beginning of a large frame, whose rest has to be spliced now; it is never so unless mayGoOn is set.
+func (l *loopSessions) consume(h handle, from core.Side, in []byte, mayGoOn bool) (goesOn bool) {
+	to := from.Other()
+	l.writing[to] = true
 	for len(in) > 0 {
 		out, used := h.Feed(from, in, l.Now())
 		if used == 0 {
@@ -133,11 +137,11 @@ func (l *loopSessions) consume(h handle, from core.Side, in []byte) {
 		}
 		in = in[used:]
 		if len(out) > 0 {
-			l.goesOn = len(in) == 0 && l.largeAhead(h, from)
-			l.send(h, from.Other(), out)
+			goesOn = mayGoOn && len(in) == 0 && l.largeAhead(h, from)
+			goesOn = l.send(h, to, out, goesOn) && goesOn
 		}
 	}
-	l.writing[from.Other()] = false
+	l.writing[to] = false
 	switch {
 	case len(in) > 0:
 		p := &l.ensurePending(h)[from]
@@ -145,49 +149,53 @@ func (l *loopSessions) consume(h handle, from core.Side, in []byte) {
 	case h.pending != nil:
 		h.pending[from].held = nil
 	}
+	return goesOn
 }
 
-// send sends b to a side, sealed if the side has TLS. b is free again afterwards.
-func (l *loopSessions) send(h handle, to core.Side, b []byte) {
+// send sends b to a side, sealed if the side has TLS. B is free again afterwards. See write for
+// more and all.
+func (l *loopSessions) send(h handle, to core.Side, b []byte, more bool) (all bool) {
 	if h.sockets[to].tlsCell >= 0 {
 		sealed, err := l.seal(h, to, b)
 		if err != nil {
 			l.writeFailed(h, to, err)
-			return
+			return false
 		}
 		b = sealed
 	}
-	l.write(h, to, b)
+	return l.write(h, to, b, more)
 }
 
-// write writes b to the socket of a side. What the socket does not take is written later.
-func (l *loopSessions) write(h handle, to core.Side, b []byte) {
+// write writes b to the socket of a side. What the socket does not take is written later; all says
+// that there is nothing of that. With more, the system may wait for what is written next.
+func (l *loopSessions) write(h handle, to core.Side, b []byte, more bool) (all bool) {
 	if len(b) == 0 || h.WriteBroken(to) {
-		return
+		return false
 	}
 	if !h.writePending(to) {
 		write := loop.Write
-		if l.goesOn {
+		if more {
 			write = loop.WriteMore
 		}
 		n, err := write(h.sockets[to].fd, b)
-		l.goesOn = l.goesOn && n == len(b)
 		switch {
 		case err == unix.EAGAIN:
 			n = 0
 		case err != nil:
 			l.writeFailed(h, to, err)
-			return
+			return false
 		}
 		b = b[n:]
 	}
-	if len(b) > 0 {
-		p := &l.ensurePending(h)[to]
-		if !h.writePending(to) {
-			p.blockedSince = l.Now()
-		}
-		p.out = append(p.out, b...)
+	if len(b) == 0 {
+		return true
 	}
+	p := &l.ensurePending(h)[to]
+	if !h.writePending(to) {
+		p.blockedSince = l.Now()
+	}
+	p.out = append(p.out, b...)
+	return false
 }
 
 // flush writes what waits for a side.
@@ -251,7 +259,7 @@ func (l *loopSessions) resume(h handle, from core.Side) {
 		return
 	}
 	if len(h.pending[from].held) > 0 {
-		l.consume(h, from, h.pending[from].held)
+		l.consume(h, from, h.pending[from].held, false)
 	}
 	if err := h.pending[from].readErr; err != nil && h.Until(from) <= l.Now() {
 		h.pending[from].readErr = nil

@@ -25,7 +25,6 @@ type loopSessions struct {
 	ownFrame      [frame.MaxControl]byte // for a frame of the gateway's own
 	sparePendings []*pending             // empty
 	writing       [2]bool                // by Side: it is being written to, so that a panic leaves the stream to it anywhere
-	goesOn        bool                   // what is written is the beginning of a frame, whose rest is spliced at once
 	drainWaiters  []chan struct{}        // closed when there is no session
 	splicedBytes  uint64                 // that went through pipes; for tests, which alone read it
 }
@@ -124,7 +123,7 @@ func (l *loopSessions) startSide(h handle, from core.Side, d *detachedSide) {
 	if d.hasTLS {
 		l.consumeRecords(h, from, in, len(d.early))
 	} else {
-		l.consume(h, from, in)
+		l.consume(h, from, in, false)
 	}
 }
 

@@ -34,9 +34,9 @@ func (l *loopSessions) largeAhead(h handle, from core.Side) bool {
 
 // spliceRest is splice for a frame whose beginning was written with [loop.WriteMore].
 func (l *loopSessions) spliceRest(h handle, from core.Side) (done, drained bool) {
-	before := l.splicedBytes
+	ahead := h.PayloadAhead(from)
 	done, drained = l.splice(h, from)
-	if l.splicedBytes == before {
+	if h.PayloadAhead(from) == ahead {
 		loop.Push(h.sockets[from.Other()].fd)
 	}
 	return done, drained
@@ -66,7 +66,7 @@ func (l *loopSessions) spliceThrough(h handle, from core.Side, pipe *loop.Pipe) 
 		if ahead < largeHead || h.Until(from) > l.Now() { // what is less comes with the next frame
 			break
 		}
-		n, err := pipe.Fill(h.sockets[from].fd, h.MoveSize(from, int(min(ahead, int64(pipe.Size())))))
+		n, err := pipe.Fill(h.sockets[from].fd, h.MoveSize(from, int(min(ahead, int64(pipe.Size()))), loop.BufferSize))
 		switch {
 		case err == unix.EAGAIN:
 			return true, true

@@ -6,13 +6,16 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/loop"
 	"sluice/internal/wstest"
 	"sluice/proxy/relay/core"
 	"sluice/proxy/relay/frametest"
@@ -131,6 +134,88 @@ func TestTheBeginningOfALargeFrameGoesOn(t *testing.T) {
 	}
 	if _, err := io.ReadFull(b, make([]byte, 1000)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The beginning of a large frame that a rate has held back goes on at its time, and a later write waits
+// for nothing.
+func TestTheBeginningOfALargeFrameThatWasHeldGoesOn(t *testing.T) {
+	s := newTimedSession(t, relaytest.Loopback, core.Rules{Client: core.Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
+	h := s.h
+	whole := frametest.Encode(core.Client, frametest.Binary(relaytest.RandomPayload(1<<20)))
+	go s.C.Write(whole)
+	if _, err := io.ReadFull(s.B, make([]byte, len(whole))); err != nil {
+		t.Fatal(err)
+	}
+	h.until(s.LastID, "knows its frames", func(l *loopSessions, k handle) bool { return k.sockets[core.Client].is(large) })
+	s.C.Write(whole[:1000])
+	h.until(s.LastID, "held", func(l *loopSessions, k handle) bool {
+		return k.pending != nil && len(k.pending[core.Client].held) == 1000
+	})
+	s.AdvanceTime(2 * time.Minute)
+	unsent := -1
+	h.until(s.LastID, "has the beginning", func(l *loopSessions, k handle) bool {
+		if k.PayloadAhead(core.Client) == 0 {
+			return false
+		}
+		unsent, _ = unix.IoctlGetInt(int(k.sockets[core.Backend].fd), unix.SIOCOUTQNSD)
+		return true
+	})
+	if unsent != 0 {
+		t.Errorf("the system keeps %d bytes back; want 0", unsent)
+	}
+	if _, err := io.ReadFull(s.B, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Nothing is spliced behind the beginning of a large frame that waits for its reader: it would
+// overtake it.
+func TestNothingOvertakesWhatWaits(t *testing.T) {
+	s := newTimedSession(t, relaytest.Tight, core.Rules{Ping: time.Minute, Pong: time.Hour})
+	s.AdvanceTime(61 * time.Second)
+	pong := frametest.Encode(core.Client, wstest.Pong(s.C.ReadPing())) // between what goes on, in two writes
+	s.B.ReadPing()
+	small := frametest.Encode(core.Client, frametest.Binary(relaytest.RandomPayload(3000)))
+	big := frametest.Encode(core.Client, frametest.Binary(relaytest.RandomPayload(100_000)))
+	filled, goesOn := 0, true
+	s.h.until(s.LastID, "there", func(l *loopSessions, k handle) bool {
+		k.sockets[core.Client].state |= large
+		for {
+			n, err := loop.Write(k.sockets[core.Backend].fd, make([]byte, 1000))
+			if err != nil {
+				break
+			}
+			filled += n
+		}
+		goesOn = l.consume(k, core.Client, slices.Concat(small, pong, big[:2000]), true)
+		l.advance(k)
+		return true
+	})
+	if goesOn {
+		t.Error("the rest of a frame goes on whose beginning waits")
+	}
+	go s.C.Write(big[2000:])
+	got := make([]byte, filled+len(small)+len(big))
+	if _, err := io.ReadFull(s.B, got); err != nil || !bytes.Equal(got[filled:], append(small, big...)) {
+		t.Errorf("the frames arrived changed: %v", err)
+	}
+}
+
+// Sides whose frames are large no more are read as others are.
+func TestFramesThatAreLargeNoMore(t *testing.T) {
+	for _, size := range []int{100, 12 << 10, 30 << 10} {
+		h := newFixture(t)
+		c, b := h.StartSession(relaytest.Loopback, relaytest.Loopback, core.Session{})
+		whole := frametest.Encode(core.Client, frametest.Binary(relaytest.RandomPayload(1<<20)))
+		many := bytes.Repeat(frametest.Encode(core.Client, frametest.Binary(relaytest.RandomPayload(size))), 100)
+		for i, next := range [][]byte{whole, many} {
+			go c.Write(next)
+			if _, err := io.ReadFull(b, make([]byte, len(next))); err != nil {
+				t.Fatal(err)
+			}
+			h.until(h.LastID, "knows its frames", func(l *loopSessions, k handle) bool { return k.sockets[core.Client].is(large) == (i == 0) })
+		}
 	}
 }
 

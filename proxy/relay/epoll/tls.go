@@ -14,7 +14,7 @@ import (
 // buf[plaintext:] is ciphertext.
 func (l *loopSessions) consumeRecords(h handle, from core.Side, buf []byte, plaintext int) {
 	in, err := l.unseal(h, from, buf, plaintext)
-	l.consume(h, from, in)
+	l.consume(h, from, in, false)
 	if err == nil {
 		return
 	}
@@ -88,6 +88,6 @@ func (l *loopSessions) sendCloseNotify(h handle, to core.Side) {
 func (l *loopSessions) sendAlert(h handle, to core.Side, a record.Alert) {
 	state, ciphers := l.tls.At(h.sockets[to].tlsCell)
 	l.writing[to] = true
-	l.write(h, to, state.Alert(ciphers, l.sealed[:0], a))
+	l.write(h, to, state.Alert(ciphers, l.sealed[:0], a), false)
 	l.writing[to] = false
 }
