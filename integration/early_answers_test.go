@@ -52,7 +52,8 @@ func TestAnswersToRequestsThatWereNotReadToTheirEnd(t *testing.T) {
 }
 
 // A client that says that a request is its last one, and goes on all the same, can read the answer to
-// its end: what it still sends does not reset the connection.
+// its end: what it still sends does not reset the connection. Over TLS only a part of a record has come
+// behind the request.
 func TestAnswersToClientsThatGoOnAfterTheirLastRequest(t *testing.T) {
 	t.Parallel()
 	b := wstest.NewBackend(t, wstest.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
@@ -62,54 +63,38 @@ func TestAnswersToClientsThatGoOnAfterTheirLastRequest(t *testing.T) {
 	}
 	g := start(t, fmt.Sprintf("http: { engine: loops }\nroutes:\n  - { path: /files/*, files: %s, strip_prefix: /files }\n  - { path: /*, backend: %s }", files, b.Address))
 	for _, path := range []string{"/", "/files/a"} {
-		t.Run(path, func(t *testing.T) {
-			c, err := net.Dial("tcp", g.http.Address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			c = wstest.Guarded(c)
-			fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n", path)
-			if answer, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(answer), "\r\n\r\nok") {
-				t.Fatalf("the answer is %q, %v", answer, err)
-			}
-			for range 2 { // a closed socket answers the first with a reset
-				if _, err := io.WriteString(c, "Host: gateway.test\r\n"); err != nil {
-					t.Fatalf("the connection is gone: %v", err)
+		for scheme, target := range map[string]wstest.Target{"http": g.http, "https": g.https} {
+			t.Run(scheme+path, func(t *testing.T) {
+				raw, err := net.Dial("tcp", target.Address)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-		})
-	}
-}
-
-// The same over TLS, where only a part of a record has come behind the request.
-func TestAnswersToTLSClientsThatGoOnAfterTheirLastRequest(t *testing.T) {
-	t.Parallel()
-	b := wstest.NewBackend(t, wstest.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
-	g := start(t, fmt.Sprintf("http: { engine: loops }\nroutes: [{ path: /*, backend: %s }]", b.Address))
-	raw, err := net.Dial("tcp", g.https.Address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer raw.Close()
-	held := &holding{Conn: wstest.Guarded(raw)}
-	c := tls.Client(held, g.https.TLS)
-	if err := c.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	held.hold = true
-	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\n")
-	whole := len(held.kept)
-	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n")
-	if _, err := raw.Write(held.kept[:whole+20]); err != nil {
-		t.Fatal(err)
-	}
-	if answer, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(answer), "\r\n\r\nok") {
-		t.Fatalf("the answer is %q, %v", answer, err)
-	}
-	for _, piece := range [][]byte{held.kept[whole+20 : whole+21], held.kept[whole+21:]} { // a closed socket answers the first with a reset
-		if _, err := raw.Write(piece); err != nil {
-			t.Fatalf("the connection is gone: %v", err)
+				defer raw.Close()
+				held := &holding{Conn: wstest.Guarded(raw)}
+				c := net.Conn(held)
+				if target.TLS != nil {
+					s := tls.Client(held, target.TLS)
+					if err := s.Handshake(); err != nil {
+						t.Fatal(err)
+					}
+					c = s
+				}
+				held.hold = true
+				fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\n", path)
+				at := len(held.kept) + 20 // of the next request, or of its record
+				fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: gateway.test\r\nX-More: 1\r\n\r\n")
+				if _, err := raw.Write(held.kept[:at]); err != nil {
+					t.Fatal(err)
+				}
+				if answer, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(answer), "\r\n\r\nok") {
+					t.Fatalf("the answer is %q, %v", answer, err)
+				}
+				for _, piece := range [][]byte{held.kept[at : at+1], held.kept[at+1:]} { // a closed socket answers the first with a reset
+					if _, err := raw.Write(piece); err != nil {
+						t.Fatalf("the connection is gone: %v", err)
+					}
+				}
+			})
 		}
 	}
 }

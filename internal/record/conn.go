@@ -63,6 +63,9 @@ func (c *Conn) ConnectionState() tls.ConnectionState { return *c.about }
 // About is ConnectionState, which must not be changed.
 func (c *Conn) About() *tls.ConnectionState { return c.about }
 
+// Unread reports whether bytes have come that no Read has returned. No goroutine may read meanwhile.
+func (c *Conn) Unread() bool { return len(c.plain)+len(c.partial) > 0 }
+
 // Release returns what another owner needs to go on with the connection: its State, plaintext
 // that no Read has returned, and the beginning of a record. The Conn cannot be used any more.
 func (c *Conn) Release() (s State, early, unread []byte) {

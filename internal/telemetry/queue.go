@@ -55,9 +55,9 @@ func (q *queue) shift() []byte {
 	return record
 }
 
-// next waits for records, removes the oldest ones and returns them, mostly in buf, which is empty. dropped is how
-// many records have been dropped so far, all of them older than these. ok is false when the
-// queue is closed and empty.
+// next waits for records, removes the oldest ones and returns them, mostly in buf, which is
+// empty. dropped is how many records have been dropped so far, all of them older than these. ok
+// is false when the queue is closed and empty.
 func (q *queue) next(buf []byte) (records []byte, dropped uint64, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -33,8 +33,8 @@ var errManyInformational = errors.New("the backend sends one informational answe
 func (l *loopConns) answered(c *conn, in []byte, at int) (more bool) {
 	f := c.forward
 	up, seen := f.up, len(f.up.kept)
-	if f.status != 0 && !f.x.Upgrades() { // an answer begins in time, and a refusal ends in time
-		f.since = l.Now()
+	if f.status != 0 { // an answer begins in time
+		f.moved(l.Now())
 	}
 	if seen > 0 { // a head, or a size line, that comes in pieces
 		up.kept = append(up.kept, in...)
@@ -100,7 +100,7 @@ func (l *loopConns) informed(c *conn, h *h1.Head) bool {
 	f.x.EditInformational(&h.Fields)
 	b := appendStatus(l.answer[:0], h.Status)
 	l.answer = append(h.Fields.Append(b), "\r\n"...)
-	return l.toClient(c, l.answer)
+	return l.toClient(c, l.answer, false)
 }
 
 // beginAnswer sends the head of an answer to the client, with what has come of its body.
@@ -174,7 +174,7 @@ func (l *loopConns) passBody(c *conn, head, in []byte, at int) (more bool) {
 		}
 	}
 	done := f.body.Done()
-	f.goesOn = len(head) > 0 && f.up.large && f.up.more && c.spliceable(restMin)
+	goesOn := len(head) > 0 && f.up.large && f.up.more && f.up.failed == nil && c.spliceable(restMin)
 	if f.chunked {
 		if chunks == nil {
 			chunks = append(l.chunks[:0], head...)
@@ -193,9 +193,10 @@ func (l *loopConns) passBody(c *conn, head, in []byte, at int) (more bool) {
 	} else {
 		f.up.keep(in[used:], -1) // a part of a size line
 	}
-	if len(head) > 0 && !l.toClient(c, head) || len(whole) > 0 && !l.toClient(c, whole) {
+	if len(head) > 0 && !l.toClient(c, head, goesOn) || len(whole) > 0 && !l.toClient(c, whole, goesOn) {
 		return false
 	}
+	f.goesOn = goesOn && !f.blocked()
 	switch {
 	case wrong != nil:
 		l.cutForward(c, wrong)

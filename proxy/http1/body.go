@@ -12,6 +12,7 @@ import (
 
 	"sluice/internal/h1"
 	"sluice/internal/header"
+	"sluice/internal/record"
 )
 
 // chunkBuffer is how many bytes are read at once where a body has chunks.
@@ -130,7 +131,11 @@ func (b *body) followed() bool {
 		return false
 	}
 	defer b.mu.Unlock()
-	return len(b.conn.ahead) > 0
+	if len(b.conn.ahead) > 0 {
+		return true
+	}
+	r, ok := b.conn.Conn.Conn.(*record.Conn)
+	return ok && r.Unread()
 }
 
 // end notes the trailer section, and leaves what follows it to the connection.

@@ -13,7 +13,7 @@ func (f *forwarding) blocked() bool { return len(f.out) > 0 || f.pipe != nil }
 
 // toClient writes b to the client. What its socket does not take waits. It is false if the
 // client is gone: then the exchange is over.
-func (l *loopConns) toClient(c *conn, b []byte) bool {
+func (l *loopConns) toClient(c *conn, b []byte, more bool) bool {
 	f := c.forward
 	b, err := l.seal(&c.records, b)
 	if err != nil {
@@ -21,7 +21,7 @@ func (l *loopConns) toClient(c *conn, b []byte) bool {
 		return false
 	}
 	if !f.blocked() {
-		n, err := l.write(c, b)
+		n, err := l.write(c, b, more)
 		if err != nil {
 			l.clientLeft(c, err)
 			return false
@@ -39,10 +39,11 @@ func (l *loopConns) toClient(c *conn, b []byte) bool {
 	return true
 }
 
-// write writes b to the client and returns how much its socket takes now.
-func (l *loopConns) write(c *conn, b []byte) (int, error) {
+// write writes b to the client and returns how much its socket takes now. With more, the system may
+// wait for what is written next.
+func (l *loopConns) write(c *conn, b []byte, more bool) (int, error) {
 	send := c.sock.Send
-	if c.forward.goesOn {
+	if more {
 		send = c.sock.SendMore
 	}
 	n, err := send(b)
@@ -60,7 +61,7 @@ func (l *loopConns) writable(p *slot, c *conn) {
 		return
 	}
 	if len(f.out) > 0 {
-		n, err := l.write(c, f.out)
+		n, err := l.write(c, f.out, false)
 		if err != nil {
 			l.clientLeft(c, err)
 			return
@@ -73,7 +74,7 @@ func (l *loopConns) writable(p *slot, c *conn) {
 	if f.pipe != nil && !l.drain(c) {
 		return
 	}
-	f.since = l.Now()
+	f.moved(l.Now())
 	f.account.End(l.Now())
 	switch {
 	case f.up != nil && !f.joins:

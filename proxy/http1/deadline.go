@@ -31,6 +31,13 @@ func (f *forwarding) deadline() int64 {
 	return when
 }
 
+// moved notes that the answer has moved on. One that refuses an upgrade ends in time all the same.
+func (f *forwarding) moved(now int64) {
+	if !f.x.Upgrades() {
+		f.since = now
+	}
+}
+
 // forwardDue does what is due in an exchange.
 func (l *loopConns) forwardDue(p *slot, c *conn) {
 	f := c.forward

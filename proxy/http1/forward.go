@@ -32,7 +32,7 @@ type forwarding struct {
 	chunked  bool          // the body goes to the client in chunks
 	closes   bool          // the client's connection ends with the answer
 	last     bool          // the client sends no other request
-	goesOn   bool          // what is written is the beginning of the answer, whose rest is spliced at once
+	goesOn   bool          // the beginning of the answer is written, and its rest has to be spliced now
 	joins    bool          // the connections become a session when the client has the 101
 	early    []byte        // what came behind the 101
 	err      error         // what has cut the answer
@@ -214,7 +214,7 @@ func (l *loopConns) endpointEnded(c *conn, err error) {
 	switch {
 	case f.status != 0 && err == io.EOF && f.body.Complete():
 		l.upstreams.drop(up)
-		if f.left(); f.chunked && !l.toClient(c, l.appendEnd(f, l.chunks[:0])) {
+		if f.left(); f.chunked && !l.toClient(c, l.appendEnd(f, l.chunks[:0]), false) {
 			return
 		}
 		l.endForward(c)

@@ -19,7 +19,7 @@ func (l *loopConns) switchProtocols(c *conn, h *h1.Head, in []byte) {
 	}
 	l.answer = b
 	f.status, f.joins, f.early = h.Status, true, bytes.Clone(in)
-	if l.toClient(c, b) {
+	if l.toClient(c, b, false) {
 		l.endForward(c)
 	}
 }

@@ -60,9 +60,8 @@ func (l *loopConns) splice(c *conn) (spliced, more bool) {
 		l.endpointEnded(c, err)
 		return true, false
 	}
-	if f.pipe = pipe; !f.x.Upgrades() {
-		f.since = l.Now()
-	}
+	f.pipe = pipe
+	f.moved(l.Now())
 	f.body.Pass(int64(n))
 	f.written += int64(n)
 	if f.body.Done() {

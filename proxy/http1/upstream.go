@@ -242,7 +242,7 @@ func (u *upstreams) broken(up *upstream, err error) {
 func (u *upstreams) read(up *upstream) {
 	c := up.conn
 	for turn := 0; !c.forward.blocked(); turn++ {
-		if turn == turnsAtOnce {
+		if turn >= turnsAtOnce && !c.forward.goesOn {
 			u.Again(&up.slot.Entry, 0, unix.EPOLLIN)
 			return
 		}

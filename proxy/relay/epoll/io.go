@@ -118,7 +118,7 @@ func (l *loopSessions) read(h handle, from core.Side) (drained bool) {
 	switch ended, begun := h.Frames(from); {
 	case ended > before, begun > before && most < loop.BufferSize && h.PayloadAhead(from) < spliceMin: // small ones
 		s.state &^= large
-	case n == loop.BufferSize && h.plain():
+	case n == loop.BufferSize && h.plain() && h.PayloadAhead(from) > 0:
 		s.state |= large
 	}
 	return n < len(room)
@@ -259,7 +259,11 @@ func (l *loopSessions) resume(h handle, from core.Side) {
 		return
 	}
 	if len(h.pending[from].held) > 0 {
+		_, before := h.Frames(from)
 		l.consume(h, from, h.pending[from].held, false)
+		if ended, _ := h.Frames(from); ended > before { // a small one
+			h.sockets[from].state &^= large
+		}
 	}
 	if err := h.pending[from].readErr; err != nil && h.Until(from) <= l.Now() {
 		h.pending[from].readErr = nil

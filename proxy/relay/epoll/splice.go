@@ -36,7 +36,7 @@ func (l *loopSessions) largeAhead(h handle, from core.Side) bool {
 func (l *loopSessions) spliceRest(h handle, from core.Side) (done, drained bool) {
 	ahead := h.PayloadAhead(from)
 	done, drained = l.splice(h, from)
-	if h.PayloadAhead(from) == ahead {
+	if h.PayloadAhead(from) == ahead || h.sockets[from].is(readEnded) {
 		loop.Push(h.sockets[from.Other()].fd)
 	}
 	return done, drained

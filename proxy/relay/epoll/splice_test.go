@@ -397,3 +397,14 @@ func TestALoopIsQuietInTheMiddleOfAFrame(t *testing.T) {
 		}
 	}
 }
+
+// A read full of messages that a rate holds says nothing of their size.
+func TestHeldMessagesAreNoLargeFrames(t *testing.T) {
+	s := newTimedSession(t, relaytest.Loopback, core.Rules{Client: core.Traffic{MessageRate: 1.0 / 60, MessageBurst: 1}})
+	many := bytes.Repeat(frametest.Encode(core.Client, wstest.Text("0123456789")), 2*loop.BufferSize/16)
+	go s.C.Write(many)
+	s.h.until(s.LastID, "holds a full buffer", func(_ *loopSessions, k handle) bool {
+		return k.pending != nil && len(k.pending[core.Client].held) > loop.BufferSize/2
+	})
+	s.h.until(s.LastID, "knows its frames", func(_ *loopSessions, k handle) bool { return !k.sockets[core.Client].is(large) })
+}
