@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Conn is a stream socket whose events a loop reports. Handlers use [Conn.Recv],
-// [Conn.Peek] and [Conn.Send], which never wait. For goroutines it is a [net.Conn], whose
+// A Conn is a stream socket whose events a loop reports. Handlers use [Conn.Recv], [Conn.Peek],
+// [Conn.Send], [Conn.SendMore], [Conn.Push] and [Conn.Drain], which never wait. For goroutines it is a [net.Conn], whose
 // Reads and Writes wait for [Conn.Notify]. The Go runtime does not know of the socket: that
 // would tell it of every event once more.
 //

@@ -11,8 +11,8 @@ import (
 // blocked reports whether something waits for the client.
 func (f *forwarding) blocked() bool { return len(f.out) > 0 || f.pipe != nil }
 
-// toClient writes b to the client. What its socket does not take waits. It is false if the
-// client is gone: then the exchange is over.
+// toClient writes b to the client. What its socket does not take waits. With more, the system may
+// wait for what is written next. It is false if the client is gone: then the exchange is over.
 func (l *loopConns) toClient(c *conn, b []byte, more bool) bool {
 	f := c.forward
 	b, err := l.seal(&c.records, b)
@@ -39,8 +39,7 @@ func (l *loopConns) toClient(c *conn, b []byte, more bool) bool {
 	return true
 }
 
-// write writes b to the client and returns how much its socket takes now. With more, the system may
-// wait for what is written next.
+// write writes b to the client and returns how much its socket takes now. See toClient for more.
 func (l *loopConns) write(c *conn, b []byte, more bool) (int, error) {
 	send := c.sock.Send
 	if more {

@@ -208,9 +208,9 @@ func (c Core) ReadSize(from Side, most int) int {
 	return min(most, r.Buffer)
 }
 
-// MoveSize returns how many bytes of a side's payload may be moved at once without being read:
-// at most most, and as many as may be read, at most read, where a rate limits the side, which has its
-// say after each.
+// MoveSize returns how many bytes of a side's payload may be moved at once without being read: at
+// most most. Where a rate of bytes limits the side, it is no more than [Core.ReadSize] of read: the
+// rate is asked after each move.
 func (c Core) MoveSize(from Side, most, read int) int {
 	if l := c.limits(from); l != nil && !l.ByteRate.Unlimited() {
 		return c.ReadSize(from, min(most, read))

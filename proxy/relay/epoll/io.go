@@ -167,12 +167,12 @@ func (l *loopSessions) send(h handle, to core.Side, b []byte, more bool) (all bo
 }
 
 // write writes b to the socket of a side. What the socket does not take is written later; all says
-// that there is nothing of that. With more, the system may wait for what is written next.
+// that it took everything. With more, the system may wait for what is written next.
 func (l *loopSessions) write(h handle, to core.Side, b []byte, more bool) (all bool) {
-	if len(b) == 0 || h.WriteBroken(to) {
+	if h.WriteBroken(to) {
 		return false
 	}
-	if !h.writePending(to) {
+	if len(b) > 0 && !h.writePending(to) {
 		write := loop.Write
 		if more {
 			write = loop.WriteMore

@@ -43,7 +43,7 @@ const (
 	readEnded               // nothing is read from it any more
 	hungUp                  // nothing more will come but what has come, and the error
 	writeClosed             // it was sent the end of the stream
-	large                   // a read held no whole frame of it: they may be worth a pipe
+	large                   // a read brought no whole frame: its frames may be worth a pipe
 )
 
 func (s *socket) is(state uint8) bool { return s.state&state != 0 }
