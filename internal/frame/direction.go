@@ -46,6 +46,14 @@ type Counts struct {
 	Bytes    uint64 // payload of data frames
 }
 
+// AddDifference adds to c what was counted from before to after.
+func (c *Counts) AddDifference(before, after *Counts) {
+	c.Messages += after.Messages - before.Messages
+	c.Frames += after.Frames - before.Frames
+	c.Controls += after.Controls - before.Controls
+	c.Bytes += after.Bytes - before.Bytes
+}
+
 // Add adds o to c.
 func (c *Counts) Add(o *Counts) {
 	c.Messages += o.Messages

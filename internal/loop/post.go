@@ -53,11 +53,12 @@ func (l *Loop) Post(f func()) bool {
 }
 
 // Call is Post, and waits until f has returned. Any other goroutine may call it.
-func (l *Loop) Call(f func()) {
+func (l *Loop) Call(f func()) (called bool) {
 	done := make(chan struct{})
-	if l.Post(func() { defer close(done); f() }) {
+	if called = l.Post(func() { defer close(done); f() }); called {
 		<-done
 	}
+	return called
 }
 
 // callPosted calls what was posted.

@@ -125,13 +125,17 @@ func TestTheSinkIsToldTwice(t *testing.T) {
 				if h.Group.Open() != 1 {
 					t.Errorf("Open() = %d; want 1", h.Group.Open())
 				}
-				if past := h.Group.Past(); past != (Totals{}) {
-					t.Errorf("Past() = %+v while the session is open", past)
+				if got := h.Totals(&h.Group); got != (Totals{Sessions: 1}) {
+					t.Errorf("totals = %+v while the session is silent", got)
 				}
 				c.Send(wstest.Text("héllo"), wstest.Ping("p"))
 				b.Receive(wstest.Text("héllo"), wstest.Ping("p"))
 				b.Send(wstest.Part(ws.OpBinary, "abc"), wstest.Last(""))
 				c.Receive(wstest.Part(ws.OpBinary, "abc"), wstest.Last(""))
+				live := Totals{Sessions: 1, FromClient: frame.Counts{Messages: 1, Frames: 1, Controls: 1, Bytes: 6}, FromBackend: frame.Counts{Messages: 1, Frames: 2, Bytes: 3}}
+				if got := h.Totals(&h.Group); got != live {
+					t.Errorf("totals = %+v of an open session; want %+v", got, live)
+				}
 				tt.end(h, c, b)
 				r := h.AwaitReport()
 				h.Drained(t.Context())
@@ -142,8 +146,8 @@ func TestTheSinkIsToldTwice(t *testing.T) {
 				if r.Cause != tt.cause || r.Owner != "it" {
 					t.Errorf("report = %+v; want %s", r, tt.cause)
 				}
-				if want := (Totals{Sessions: 1, FromClient: r.FromClient, FromBackend: r.FromBackend}); h.Group.Past() != want || h.Group.Open() != 0 {
-					t.Errorf("Past() = %+v, Open() = %d; want %+v and 0", h.Group.Past(), h.Group.Open(), want)
+				if want := (Totals{Sessions: 1, FromClient: r.FromClient, FromBackend: r.FromBackend}); h.Totals(&h.Group) != want || h.Group.Open() != 0 {
+					t.Errorf("totals = %+v, Open() = %d; want %+v and 0", h.Totals(&h.Group), h.Group.Open(), want)
 				}
 				if f := r.FromClient; f.Messages != 1 || f.Bytes < 6 || f.Controls < 1 {
 					t.Errorf("from the client %+v", f)
@@ -192,8 +196,8 @@ func TestTotalsAreExact(t *testing.T) {
 		FromClient:  frame.Counts{Messages: sessions * messages, Frames: 2 * sessions * messages, Controls: sessions*messages + sessions, Bytes: 20 * sessions * messages},
 		FromBackend: frame.Counts{Messages: sessions * messages, Frames: sessions * messages, Controls: sessions, Bytes: sessions * bytes},
 	}
-	if got := h.Group.Past(); got != want {
-		t.Errorf("Past() = %+v; want %+v", got, want)
+	if got := h.Totals(&h.Group); got != want {
+		t.Errorf("totals = %+v; want %+v", got, want)
 	}
 	if j.past != want.FromClient || j.back != want.FromBackend {
 		t.Errorf("the reports add up to %+v and %+v; want %+v", j.past, j.back, want)
@@ -308,7 +312,7 @@ func TestGroupsCountApart(t *testing.T) {
 		h.AwaitReport()
 	}
 	h.Drained(t.Context())
-	if a, b := groups[0].Past(), groups[1].Past(); a.Sessions != 1 || a.FromClient.Messages != 1 || b.Sessions != 1 || b.FromClient.Messages != 0 {
+	if a, b := h.Totals(&groups[0]), h.Totals(&groups[1]); a.Sessions != 1 || a.FromClient.Messages != 1 || b.Sessions != 1 || b.FromClient.Messages != 0 {
 		t.Errorf("the groups count %+v and %+v", a, b)
 	}
 }

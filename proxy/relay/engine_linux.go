@@ -83,6 +83,19 @@ func (e *Engine) RulesChanged(groups map[*Group]bool) {
 	e.loops.RulesChanged(groups)
 }
 
+// AddTotals adds what the sessions of each group have done to totals. It looks at no session, and
+// no total is less than it was.
+func (e *Engine) AddTotals(totals map[*Group]Totals) {
+	e.portable.AddTotals(totals)
+	e.loops.AddTotals(totals)
+}
+
+// Forget forgets the totals of a group that gets no more sessions and has none.
+func (e *Engine) Forget(g *Group) {
+	e.portable.Forget(g)
+	e.loops.Forget(g)
+}
+
 // Memory returns how many bytes the engine holds that the Go runtime does not know of.
 func (e *Engine) Memory() int64 { return e.loops.Memory() }
 

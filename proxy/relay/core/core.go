@@ -52,7 +52,7 @@ type State struct {
 
 // Refs is the part of a Core with pointers.
 type Refs struct {
-	group   *Group
+	part    *Part
 	outcome *outcome // nil until there is something to say of the end
 }
 
@@ -92,10 +92,12 @@ type outcome struct {
 	planned   *Ending // what the end at the deadline says, where that is not the cause's default
 }
 
-// New makes state and refs those of an open session, and returns its Core.
-func New(state *State, refs *Refs, s *Session, now int64) Core {
+// New makes state and refs those of an open session, which counts in part, and returns its
+// Core.
+func New(state *State, refs *Refs, part *Part, s *Session, now int64) Core {
 	*state = State{id: s.ID, opened: now, badGateway: s.BadGateway}
-	*refs = Refs{group: s.Group}
+	*refs = Refs{part: part}
+	part.begin()
 	c := Core{state, refs}
 	if c.badGateway == 0 {
 		c.badGateway = frame.StatusBadGateway
@@ -112,7 +114,7 @@ func New(state *State, refs *Refs, s *Session, now int64) Core {
 func (c Core) ID() uint64 { return c.id }
 
 // Group returns the session's group.
-func (c Core) Group() *Group { return c.group }
+func (c Core) Group() *Group { return c.part.Group }
 
 // Feed applies the rules to in, the next bytes of a side. It returns the bytes to forward,
 // which begin in, and how many bytes it consumed. Nothing else may be sent to the other
@@ -122,6 +124,14 @@ func (c Core) Group() *Group { return c.group }
 // so, it calls again with the same bytes at the moment of [Core.Until], and whenever the
 // rules have changed. Otherwise it calls again when more bytes have come after them.
 func (c Core) Feed(from Side, in []byte, now int64) (out []byte, used int) {
+	before := c.sides[from].dir.Counts
+	out, used = c.feed(from, in, now)
+	c.part.count(from, &before, &c.sides[from].dir.Counts)
+	return out, used
+}
+
+// feed is Feed without the totals.
+func (c Core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 	x, y := &c.sides[from], &c.sides[from.Other()]
 	discard, counts := y.writeDone, x.dir.Counts
 	if c.closeReady(from.Other()) {
@@ -139,7 +149,7 @@ func (c Core) Feed(from Side, in []byte, now int64) (out []byte, used int) {
 	switch v.Do {
 	case frame.Excess:
 		c.overLimit(from, v.Violation)
-		return c.Feed(from, in, now) // without limits now
+		return c.feed(from, in, now) // without limits now
 	case frame.End:
 		x.readDone = true
 		c.blame(from, Violation, v.Violation)
@@ -177,7 +187,7 @@ func (c Core) limits(from Side) *frame.Limits {
 	if c.cause != 0 {
 		return nil
 	}
-	r := c.group.rules.Load()
+	r := c.part.rules.Load()
 	if r == nil {
 		return nil
 	}
@@ -201,7 +211,7 @@ func (c Core) Delayed(from Side, now int64) bool { return c.sides[from].dir.Unti
 // ReadSize returns how many bytes of a side may be read at once: at most most. A
 // direction holds as many at most while its reader does not take them.
 func (c Core) ReadSize(from Side, most int) int {
-	r := c.group.rules.Load()
+	r := c.part.rules.Load()
 	if r == nil || r.Buffer == 0 {
 		return most
 	}
@@ -241,7 +251,10 @@ func (c Core) PayloadAhead(from Side) int64 {
 func (c Core) PayloadForwarded(from Side, n, now int64) {
 	x := &c.sides[from]
 	x.noteRead(now)
-	if x.dir.Passed(n, c.limits(from), now) {
+	before := x.dir.Counts
+	over := x.dir.Passed(n, c.limits(from), now)
+	c.part.count(from, &before, &x.dir.Counts)
+	if over {
 		c.overLimit(from, frame.ByteRate)
 	}
 }

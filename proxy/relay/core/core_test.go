@@ -56,7 +56,7 @@ func newCore(s *Session) Core {
 	if s.Group == nil {
 		s.Group = new(Group)
 	}
-	return New(new(State), new(Refs), s, 1)
+	return New(new(State), new(Refs), &Part{Group: s.Group}, s, 1)
 }
 
 // received returns everything that a side got. The payload of pings, which is random, is
@@ -213,7 +213,7 @@ func writesOn(to Side) event {
 
 func wait(d time.Duration) event { return func(p *coreFixture) { p.advanceTime(d) } }
 
-func sets(r Rules) event { return func(p *coreFixture) { p.group.Set(r); p.changed = true } }
+func sets(r Rules) event { return func(p *coreFixture) { p.part.Set(r); p.changed = true } }
 
 func pongs(from Side) event { return func(p *coreFixture) { p.receive(from, p.pong(from), false) } }
 
@@ -797,7 +797,7 @@ func playRandomSession(seed uint64) (script []string, wrong string) {
 		case n == 25 && r.IntN(4) == 0:
 			rules = randomRules(r)
 			step("rules %+v", rules)
-			p.group.Set(rules)
+			p.part.Set(rules)
 			p.changed = true
 		}
 		p.advance()
@@ -876,7 +876,7 @@ func (p *coreFixture) brokenPromise() string {
 			return wrong
 		}
 	}
-	rules := p.group.rules.Load()
+	rules := p.part.rules.Load()
 	if p.changed || rules == nil {
 		return ""
 	}
@@ -906,7 +906,7 @@ func passed(p *coreFixture, to Side) string {
 
 // brokenLimit describes the limit that an open session broke, if any.
 func (p *coreFixture) brokenLimit(from Side) string {
-	rules := p.group.rules.Load()
+	rules := p.part.rules.Load()
 	if p.cause != 0 || p.changed || rules == nil {
 		return ""
 	}

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,15 +14,38 @@ type Group struct {
 	Name  string
 	rules atomic.Pointer[compiledRules]
 	open  atomic.Int64
-
-	mu   sync.Mutex
-	past Totals
 }
 
-// Totals is what the sessions of a group did.
+// Totals is what the sessions of a group have done so far, of those that are open too.
 type Totals struct {
-	Sessions                uint64
+	Sessions                uint64 // that have begun
 	FromClient, FromBackend frame.Counts
+}
+
+// Add adds o to t.
+func (t *Totals) Add(o *Totals) {
+	t.Sessions += o.Sessions
+	t.FromClient.Add(&o.FromClient)
+	t.FromBackend.Add(&o.FromBackend)
+}
+
+// A Part is the sessions of a group that one loop has, or one goroutine at a time: whoever has
+// them counts here without a lock. Its totals never become less.
+type Part struct {
+	*Group
+	Totals
+}
+
+// begin counts a session that begins.
+func (p *Part) begin() { p.Sessions++ }
+
+// count counts what a direction did: its counts were before, and are now after.
+func (p *Part) count(from Side, before, after *frame.Counts) {
+	to := &p.FromClient
+	if from == Backend {
+		to = &p.FromBackend
+	}
+	to.AddDifference(before, after)
 }
 
 // Rules are the limits of a group's sessions. Without any, the zero value, sessions only
@@ -84,19 +106,3 @@ func (g *Group) SessionJoined() { g.open.Add(1) }
 
 // Open returns the number of sessions that have joined and not finished.
 func (g *Group) Open() int64 { return g.open.Load() }
-
-// Past returns the totals of the sessions that have finished.
-func (g *Group) Past() Totals {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.past
-}
-
-func (g *Group) sessionEnded(c Core) {
-	g.open.Add(-1)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.past.Sessions++
-	g.past.FromClient.Add(&c.sides[Client].dir.Counts)
-	g.past.FromBackend.Add(&c.sides[Backend].dir.Counts)
-}

@@ -253,7 +253,7 @@ func TestMoveSize(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var g Group
 			g.Set(tt.rules)
-			c := New(new(State), new(Refs), &Session{Group: &g}, 1)
+			c := New(new(State), new(Refs), &Part{Group: &g}, &Session{Group: &g}, 1)
 			if got := c.MoveSize(Client, 1<<20, 64<<10); got != tt.want {
 				t.Errorf("MoveSize = %d; want %d", got, tt.want)
 			}

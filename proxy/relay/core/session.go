@@ -109,18 +109,18 @@ func (s *Session) DropCapture() {
 // View returns the state of the session at this moment, with its owner and its note.
 func (c Core) View(owner any, note string, by clock.Clock) View {
 	return View{
-		ID: c.id, Group: c.group, Owner: owner, Note: note, Opened: by.Time(c.opened), Last: by.Time(c.lastData()),
+		ID: c.id, Group: c.part.Group, Owner: owner, Note: note, Opened: by.Time(c.opened), Last: by.Time(c.lastData()),
 		FromClient: c.sides[Client].dir.Counts, FromBackend: c.sides[Backend].dir.Counts,
 		Cause: c.cause, By: c.by, Code: c.code,
 	}
 }
 
-// Finish marks the session as finished, adds what it did to its group's totals, and
-// returns the report. It is called once, when the session is [Core.Over] or nothing is
+// Finish marks the session as finished, takes it off its group's count, and returns the
+// report. It is called once, when the session is [Core.Over] or nothing is
 // waited for any more.
 func (c Core) Finish(owner any, note string, by clock.Clock, now int64) Report {
 	c.finished = true
-	c.group.sessionEnded(c)
+	c.part.open.Add(-1)
 	o := c.ensureOutcome()
 	return Report{
 		View: c.View(owner, note, by), Duration: time.Duration(now - c.opened), Reason: o.reason, Detail: o.detail,

@@ -70,7 +70,7 @@ func (c Core) NextDue(now int64, blocked, partial [2]int64) int64 {
 			sooner(t)
 		}
 	}
-	r := c.group.rules.Load()
+	r := c.part.rules.Load()
 	if r == nil {
 		return when
 	}
@@ -116,7 +116,7 @@ func (c Core) Tick(now int64, blocked, partial [2]int64) (expired bool) {
 		c.End(c.plannedEnd(), Gateway)
 		return false
 	}
-	r := c.group.rules.Load()
+	r := c.part.rules.Load()
 	switch {
 	case r == nil:
 		return false

@@ -146,6 +146,26 @@ func (e *Engine) RulesChanged(groups map[*core.Group]bool) {
 	}, func() bool { return true })
 }
 
+// AddTotals adds what the sessions of each group have done to totals. It looks at no session.
+func (e *Engine) AddTotals(totals map[*core.Group]core.Totals) {
+	for _, l := range e.loops {
+		if called := l.Call(func() { l.addTotals(totals) }); !called { // the loop has not begun, or is over
+			l.addTotals(totals)
+		}
+	}
+}
+
+// Forget forgets the totals of a group that gets no more sessions and has none.
+func (e *Engine) Forget(g *core.Group) {
+	for _, l := range e.loops {
+		l.Call(func() {
+			l.partsMu.Lock()
+			defer l.partsMu.Unlock()
+			delete(l.parts, g)
+		})
+	}
+}
+
 // Memory returns how many bytes the engine holds that the Go runtime does not know of.
 func (e *Engine) Memory() (n int64) {
 	for _, l := range e.loops {

@@ -114,7 +114,7 @@ func (s *saboteur) freezeTLS(side core.Side) func(handle) {
 // hideGroup makes the first step panic that asks the group for its rules.
 func (s *saboteur) hideGroup(k handle) {
 	kept := *k.Core.Refs
-	*k.Core.Refs = core.Refs{}
+	core.New(new(core.State), k.Core.Refs, new(core.Part), &core.Session{}, 0) // of no group
 	s.repair = func() { *k.Core.Refs = kept }
 }
 
@@ -360,7 +360,7 @@ func (s *saboteur) expectNothingLeft(descriptors, sessions int) {
 	if open, spare := s.engine.pipes.Count(); open != 0 || spare != 0 {
 		s.T.Errorf("%d pipes are open, %d spare", open, spare)
 	}
-	if n, open, past := s.Closed.Load(), s.Group.Open(), s.Group.Past().Sessions; n != int64(sessions) || open != 0 || past != uint64(sessions) {
+	if n, open, past := s.Closed.Load(), s.Group.Open(), s.Totals(&s.Group).Sessions; n != int64(sessions) || open != 0 || past != uint64(sessions) {
 		s.T.Errorf("%d sessions closed, %d open, %d past; want %d, 0 and as many", n, open, past, sessions)
 	}
 	if n := wstest.Descriptors(s.T); n != descriptors {
@@ -390,7 +390,9 @@ func TestAPanicAtTheStartEndsTheSession(t *testing.T) {
 			o.Backend.Conn, s.b.Conn = link(t, core.Backend)
 			o.Client.Early = frametest.Encode(core.Client, wstest.Text("early"))
 			s.repair = func() {
-				s.l.slots.Each(func(_ *slot, r *slotRefs) { core.New(new(core.State), &r.refs, &core.Session{Group: &s.Group}, 0) })
+				s.l.slots.Each(func(_ *slot, r *slotRefs) {
+					core.New(new(core.State), &r.refs, s.l.part(&s.Group), &core.Session{Group: &s.Group}, 0)
+				})
 			}
 			resume := s.pauseLoops()
 			if why := s.engine.Join(&o); why != "" {

@@ -3,6 +3,7 @@
 package epoll
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"sluice/internal/clock"
@@ -18,6 +19,8 @@ type loopSessions struct {
 	clock clock.Clock
 	open  atomic.Int64 // sessions whose slots are reserved or taken
 
+	partsMu       sync.Mutex // held to change parts; only the loop does
+	parts         map[*core.Group]*core.Part
 	slots         slots
 	longNotes     map[int32]string // by number of the slot: notes that do not fit into it
 	tls           loop.TLSStates
@@ -30,7 +33,7 @@ type loopSessions struct {
 }
 
 func newLoopSessions(sink core.Sink, c clock.Clock, pipes *loop.Pipes) *loopSessions {
-	l := &loopSessions{Loop: loop.New(c, pipes), sink: sink, clock: c}
+	l := &loopSessions{Loop: loop.New(c, pipes), sink: sink, clock: c, parts: make(map[*core.Group]*core.Part)}
 	l.slots.Kind = l.AddHandler(l)
 	return l
 }
@@ -87,7 +90,7 @@ func (l *loopSessions) each(f func(handle)) {
 // start begins a session that was handed over.
 func (l *loopSessions) start(o *handover) {
 	p, r := l.slots.Alloc()
-	core.New(&p.state, &r.refs, o.session, l.Now())
+	core.New(&p.state, &r.refs, l.part(o.session.Group), o.session, l.Now())
 	h := handleOf(p, r)
 	h.owner = o.session.Owner
 	l.setNote(h, o.session.Note)
@@ -106,6 +109,29 @@ func (l *loopSessions) start(o *handover) {
 		l.startSide(h, core.Side(side), &o.sides[side])
 	}
 	l.proceed(h)
+}
+
+// part returns the loop's part of a group.
+func (l *loopSessions) part(g *core.Group) *core.Part {
+	p := l.parts[g]
+	if p == nil {
+		p = &core.Part{Group: g}
+		l.partsMu.Lock()
+		l.parts[g] = p
+		l.partsMu.Unlock()
+	}
+	return p
+}
+
+// addTotals adds what the sessions of the loop have done to totals, by group.
+func (l *loopSessions) addTotals(totals map[*core.Group]core.Totals) {
+	l.partsMu.Lock()
+	defer l.partsMu.Unlock()
+	for g, p := range l.parts {
+		t := totals[g]
+		t.Add(&p.Totals)
+		totals[g] = t
+	}
 }
 
 // proceed is advance, or abort on a loop that stops.

@@ -20,6 +20,9 @@ type Engine struct {
 	clock   clock.Clock
 	buffers sync.Pool
 
+	totalsMu sync.Mutex
+	totals   map[*core.Group]*core.Totals
+
 	mu       sync.Mutex
 	sessions map[*session]bool // those with open connections; true until reported
 	empty    chan struct{}     // closed when the last session is removed; nil while it is not waited for
@@ -33,6 +36,7 @@ func New(sink core.Sink, c clock.Clock) *Engine {
 		clock:    c,
 		buffers:  sync.Pool{New: func() any { b := make([]byte, busyBuffer); return &b }},
 		sessions: make(map[*session]bool),
+		totals:   make(map[*core.Group]*core.Totals),
 	}
 }
 
@@ -61,7 +65,9 @@ func (e *Engine) Join(o core.Session) {
 		engine: e, concluded: make(chan struct{}),
 	}
 	s.changed.L = &s.mu
-	s.Core = core.New(&s.state, &s.refs, &o, e.clock.Now())
+	s.part.Group = o.Group
+	s.Core = core.New(&s.state, &s.refs, &s.part, &o, e.clock.Now())
+	e.count(&s.part)
 	o.Group.SessionJoined()
 	e.mu.Lock()
 	e.sessions[s] = true
@@ -156,6 +162,37 @@ func (e *Engine) RulesChanged(groups map[*core.Group]bool) {
 			s.rulesChanged()
 		}
 	}
+}
+
+// count moves what a part has counted to the totals of its group.
+func (e *Engine) count(p *core.Part) {
+	e.totalsMu.Lock()
+	defer e.totalsMu.Unlock()
+	t := e.totals[p.Group]
+	if t == nil {
+		t = new(core.Totals)
+		e.totals[p.Group] = t
+	}
+	t.Add(&p.Totals)
+	p.Totals = core.Totals{}
+}
+
+// AddTotals adds what the sessions of each group have done to totals. It looks at no session.
+func (e *Engine) AddTotals(totals map[*core.Group]core.Totals) {
+	e.totalsMu.Lock()
+	defer e.totalsMu.Unlock()
+	for g, of := range e.totals {
+		t := totals[g]
+		t.Add(of)
+		totals[g] = t
+	}
+}
+
+// Forget forgets the totals of a group that gets no more sessions and has none.
+func (e *Engine) Forget(g *core.Group) {
+	e.totalsMu.Lock()
+	defer e.totalsMu.Unlock()
+	delete(e.totals, g)
 }
 
 // Memory returns how many bytes the engine holds that the Go runtime does not know of.

@@ -31,6 +31,7 @@ type session struct {
 	core.Core
 	state        core.State
 	refs         core.Refs
+	part         core.Part   // what the engine does not know yet
 	acked        [2]int64    // by Side: bytes that it had taken in all when the timer was set, if something was written to it
 	writingSince [2]int64    // by Side: the moment since which it takes nothing of the bytes that are on their way to it; 0 while none are
 	writeClosed  [2]bool     // by Side: it was sent the end of the stream
@@ -137,6 +138,7 @@ func (s *session) forward(from core.Side, in []byte) (held int, over bool) {
 		}
 		now := s.engine.clock.Now()
 		out, used := s.Feed(from, rest, now)
+		s.engine.count(&s.part)
 		if used == 0 && !s.Delayed(from, now) {
 			break
 		}

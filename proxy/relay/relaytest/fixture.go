@@ -29,6 +29,8 @@ type Engine interface {
 	PlanEnd(id uint64, at time.Time, how core.Ending) bool
 	RulesChanged(groups map[*core.Group]bool)
 	Each(yield func(core.View) bool)
+	AddTotals(map[*core.Group]core.Totals)
+	Forget(*core.Group)
 	Memory() int64
 	Drained(context.Context)
 }
@@ -69,6 +71,13 @@ func (h *Fixture) Reasons() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.stayed)
+}
+
+// Totals returns what the sessions of a group have done.
+func (h *Fixture) Totals(g *core.Group) core.Totals {
+	all := make(map[*core.Group]core.Totals)
+	h.AddTotals(all)
+	return all[g]
 }
 
 // Start runs the engine until the test ends or Stop is called.
