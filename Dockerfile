@@ -26,6 +26,8 @@ COPY --from=build --chown=65532:65532 /state /var/lib/sluice
 USER 65532:65532
 # The default state_dir is below it.
 ENV HOME=/var/lib/sluice
+# The socket of "docker exec NAME /sluice status" and its like.
+ENV RUNTIME_DIRECTORY=/var/lib/sluice/run
 VOLUME /var/lib/sluice
 EXPOSE 80 443
 HEALTHCHECK --interval=15s --timeout=5s --start-period=5s \

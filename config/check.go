@@ -30,6 +30,7 @@ func (k *checker) check() {
 	k.tls("tls")
 	k.trustedProxies("trusted_proxies")
 	k.listeners("listeners")
+	k.admin("admin")
 	for i := range c.Backends {
 		k.backend(&c.Backends[i], report.Path("backends").Key(c.Backends[i].Name))
 	}

@@ -91,6 +91,10 @@ func (k *checker) loop(e *Endpoint, at report.Path) bool {
 			return true
 		}
 	}
+	if k.isAdmin(e.Network, e.Address) {
+		k.Reject(at, "is the gateway's own 'admin' interface: its clients would be as near as this machine")
+		return true
+	}
 	return false
 }
 

@@ -5,6 +5,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +43,11 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, Problems{{File: path, Pos: report.Start(), Message: "cannot read the configuration: " + cause(err)}}
 	}
-	return Parse(path, text, Options{Dir: filepath.Dir(path)})
+	c, err := Parse(path, text, Options{Dir: filepath.Dir(path)})
+	if c != nil {
+		c.Hash = fmt.Sprintf("%x", sha256.Sum256(text))
+	}
+	return c, err
 }
 
 // readConfig reads a file. Of one that is too big it reads only enough to see that.
@@ -69,7 +74,7 @@ func Parse(file string, text []byte, o Options) (*Config, error) {
 		return nil, k.Problems()
 	}
 	k.check()
-	c.positions = k.Positions()
+	c.positions, c.variables = k.Positions(), k.Variables()
 	return c, k.err()
 }
 

@@ -81,7 +81,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 		StateDir:        "/etc/sluice/state",
 		ShutdownTimeout: 30 * time.Second,
 	}
-	c.positions = nil // TestPosition is about them
+	c.positions, c.variables = nil, nil // TestPosition is about them
 	if err != nil || !reflect.DeepEqual(c, want) {
 		t.Errorf("parse = %+v, %v; want %+v", c, err, want)
 	}

@@ -17,6 +17,7 @@ import (
 // decoding, defaults, the JSON Schema and the tests of the documentation read them.
 type Config struct {
 	File string `yaml:"-"` // as given to Load, for messages; relative paths are resolved already
+	Hash string `yaml:"-"` // SHA-256 of the file in hexadecimal; "" where there is none
 
 	Listeners       []Listener    `yaml:"listeners" doc:"Addresses to accept connections on. Without it: ':443' with TLS and ':80' redirecting to it when 'tls' is set, else ':80'."`
 	TLS             *TLS          `yaml:"tls" doc:"Certificates and TLS policy. Needed by every listener with 'tls: true'."`
@@ -27,10 +28,12 @@ type Config struct {
 	MaxSessions     int           `yaml:"max_sessions" default:"0" min:"0" max:"10000000" doc:"WebSocket sessions open at once, over all routes; 503 with Retry-After beyond. 0: no limit."`
 	HTTP            HTTP          `yaml:"http" doc:"How HTTP is read and written."`
 	Log             Log           `yaml:"log" doc:"What is logged, and how."`
+	Admin           Admin         `yaml:"admin" doc:"The interface of operators: a Unix socket in the runtime directory, and TCP where it has an address."`
 	StateDir        string        `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA, ordered certificates, session ticket keys). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
 
-	positions map[report.Path]Pos // of what the file has; nil for a Config that is from no file
+	positions map[report.Path]Pos    // of what the file has; nil for a Config that is from no file
+	variables map[report.Path]string // what the file has with ${NAME} in it, as it is written there
 }
 
 // HTTP is how HTTP is read and written.
@@ -93,7 +96,7 @@ type ACME struct {
 // account that the CA knows already.
 type EAB struct {
 	KeyID       string `yaml:"key_id" required:"true" doc:"Identifier of the key that the CA gave out."`
-	HMACKey     string `yaml:"hmac_key" doc:"That key, base64url."` // filled in from HMACKeyFile
+	HMACKey     string `yaml:"hmac_key" secret:"" doc:"That key, base64url."` // filled in from HMACKeyFile
 	HMACKeyFile string `yaml:"hmac_key_file" doc:"File that holds the key in place of 'hmac_key'."`
 
 	Key []byte `yaml:"-"` // HMACKey, decoded
@@ -124,8 +127,8 @@ type Route struct {
 	Host     string            `yaml:"host" doc:"Exact host, '*.example.com' (any name below, not example.com itself), or absent for any. A port is not part of it."`
 	Path     string            `yaml:"path" default:"/*" doc:"Exact path, or a prefix when it ends in '/*': '/ws/*' matches '/ws/' and '/ws/a', not '/ws' or '/wsx'."`
 	Methods  []string          `yaml:"methods" doc:"Methods to match. GET covers HEAD. Absent: any but TRACE."`
-	Headers  map[string]string `yaml:"headers" doc:"Request headers to match, name to value; '*' matches any value."`
-	Query    map[string]string `yaml:"query" doc:"Query parameters to match, name to value; '*' matches any value."`
+	Headers  map[string]string `yaml:"headers" secret:"" doc:"Request headers to match, name to value; '*' matches any value."`
+	Query    map[string]string `yaml:"query" secret:"" doc:"Query parameters to match, name to value; '*' matches any value."`
 	Protocol string            `yaml:"protocol" enum:"http,websocket" doc:"Match only WebSocket handshakes, or only other requests. A plain request that only misses this gets 426."`
 
 	Backend  string    `yaml:"backend" doc:"Where to send it: the name of a backend, or an address or URL like those of 'endpoints'."`
@@ -153,7 +156,7 @@ type Route struct {
 
 // Headers is a change to a header section: removals first, then settings.
 type Headers struct {
-	Set     map[string]string `yaml:"set_headers" doc:"Headers to set, replacing what is there under that name in any spelling. {client_address}, {route}, {host}, {request_id}, {scheme}, {tls_version}, {tls_cipher}, {tls_server_name} and {client_subject} stand for what the request has."`
+	Set     map[string]string `yaml:"set_headers" secret:"" doc:"Headers to set, replacing what is there under that name in any spelling. {client_address}, {route}, {host}, {request_id}, {scheme}, {tls_version}, {tls_cipher}, {tls_server_name} and {client_subject} stand for what the request has."`
 	SetFile map[string]string `yaml:"set_headers_file" doc:"Headers to set to the content of a file (a secret), name to file. A line break at its end is dropped; an empty file is a mistake."` // their values are in Set too
 	Remove  []string          `yaml:"remove_headers" doc:"Headers to remove, in any spelling of their names, in trailers too."`
 

@@ -60,7 +60,7 @@ type Health struct {
 	Check       string            `yaml:"check" short:"" default:"tcp" enum:"tcp,http,websocket" doc:"'tcp' connects, TLS included; 'http' sends a GET request; 'websocket' opens a session, sends a ping, waits for the pong and closes it."`
 	Path        string            `yaml:"path" default:"/" doc:"Path and query of the request or handshake."`
 	Host        string            `yaml:"host" doc:"Its Host header. Default: the endpoint's host."`
-	Headers     map[string]string `yaml:"headers" doc:"More of its headers, name to value."`
+	Headers     map[string]string `yaml:"headers" secret:"" doc:"More of its headers, name to value."`
 	Status      []int             `yaml:"status" min:"200" max:"599" doc:"Status codes that are well, for http. Absent: 200 to 299."`
 	Body        string            `yaml:"body" doc:"Text that the first 64 KiB of the answer have to contain, for http."`
 	Subprotocol string            `yaml:"subprotocol" doc:"Subprotocol to offer, and to be agreed on, for websocket."`

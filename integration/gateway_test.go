@@ -43,6 +43,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	os.Setenv("RUNTIME_DIRECTORY", filepath.Join(dir, "run")) // for the sockets of operators
 	if covers = os.Getenv("GOCOVERDIR"); covers == "" {
 		covers = dir
 	}

@@ -23,6 +23,7 @@ need slowhttptest command -v slowhttptest
 need pebble command -v pebble
 need testssl.sh command -v testssl
 need openssl command -v openssl
+need prometheus command -v promtool
 need chromium command -v chromium
 need nodejs command -v node
 need npm command -v npm
@@ -41,12 +42,13 @@ if [ -n "$missing" ]; then
 	echo "installing Debian packages for the integration tests:$missing"
 	$root apt-get update -q
 	# shellcheck disable=SC2086 # one word a package
-	$root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $missing
+	# Services of the packages are not wanted: the tests start processes of their own.
+	$root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qy --no-install-recommends $missing
 fi
 
 # The lock file is copied once all is installed: the next run compares it.
 if ! cmp -s package-lock.json node_modules/.installed-lock.json; then
-	echo "installing npm packages for the integration tests: ws, playwright-core"
+	echo "installing npm packages for the integration tests: ws, playwright-core, axe-core"
 	npm ci --no-audit --no-fund
 	cp package-lock.json node_modules/.installed-lock.json
 fi

@@ -17,15 +17,22 @@ import (
 // permission that is not used is removed.
 var layers = map[string][]string{
 	"cmd/sluice": {
-		"sluice/cmd/sluice/demo", "sluice/config", "sluice/internal/httpsyntax", "sluice/internal/telemetry", "sluice/proxy",
+		"sluice/cmd/sluice/demo", "sluice/cmd/sluice/remote", "sluice/config", "sluice/internal/admin", "sluice/internal/httpsyntax", "sluice/internal/telemetry", "sluice/internal/telemetry/metrics",
+		"sluice/proxy", "sluice/proxy/explain", "sluice/proxy/operate", "sluice/tlsconf/certfile",
 		"github.com/rs/zerolog", "github.com/spf13/cobra",
 	},
-	"cmd/sluice/demo": {"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"},
+	"cmd/sluice/remote": {"sluice/internal/admin", "github.com/spf13/cobra", "github.com/spf13/pflag"},
+	"cmd/sluice/demo":   {"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"},
 	"proxy": {
-		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/upgrade",
-		"sluice/proxy/http1", "sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/translate",
+		"sluice/config", "sluice/route", "sluice/tlsconf",
+		"sluice/proxy/http1", "sluice/proxy/listen", "sluice/proxy/operate", "sluice/proxy/serve", "sluice/proxy/translate", "sluice/internal/admin", "sluice/internal/telemetry/metrics",
 		"sluice/proxy/backend", "sluice/proxy/compress", "sluice/proxy/relay",
-		"sluice/internal/cookie", "sluice/internal/header", "sluice/internal/limit", "sluice/internal/loop", "sluice/internal/message", "sluice/internal/telemetry", "github.com/rs/zerolog",
+		"sluice/internal/cookie", "sluice/internal/limit", "sluice/internal/loop", "sluice/internal/telemetry", "github.com/rs/zerolog",
+	},
+	"proxy/explain": {"sluice/config", "sluice/route", "sluice/upgrade", "sluice/proxy/serve", "sluice/proxy/translate", "sluice/internal/header", "sluice/internal/message"},
+	"proxy/operate": {
+		"sluice/proxy/backend", "sluice/proxy/relay", "sluice/proxy/serve", "sluice/internal/admin", "sluice/internal/frame", "sluice/internal/limit", "sluice/internal/telemetry",
+		"github.com/gobwas/ws", "github.com/prometheus/client_golang/prometheus",
 	},
 	"proxy/translate": {
 		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/tlsconf/certfile", "sluice/upgrade",
@@ -38,7 +45,7 @@ var layers = map[string][]string{
 		"sluice/proxy/listen", "sluice/proxy/clientio", "sluice/proxy/headers", "sluice/proxy/http1",
 		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
 		"sluice/internal/cookie", "sluice/internal/fieldname", "sluice/internal/h1", "sluice/internal/header", "sluice/internal/httpsyntax", "sluice/internal/limit", "sluice/internal/message",
-		"sluice/internal/telemetry", "sluice/internal/wire",
+		"sluice/internal/telemetry", "sluice/internal/telemetry/metrics", "sluice/internal/wire",
 		"github.com/gobwas/ws", "github.com/rs/zerolog",
 	},
 	"proxy/listen": {
@@ -55,7 +62,7 @@ var layers = map[string][]string{
 	"proxy/headers":  {"sluice/internal/fieldname", "sluice/internal/header", "sluice/internal/httpsyntax"},
 	"tlsconf":        {"sluice/internal/httpsyntax", "sluice/tlsconf/acme", "sluice/tlsconf/certfile", "sluice/tlsconf/localca", "sluice/internal/atomicfile"},
 	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/header", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/message", "sluice/internal/wire"},
-	"proxy/backend":  {"sluice/internal/limit", "sluice/proxy/backend/balance", "sluice/proxy/backend/dial", "sluice/proxy/backend/dns"},
+	"proxy/backend":  {"sluice/internal/limit", "sluice/internal/telemetry/metrics", "sluice/proxy/backend/balance", "sluice/proxy/backend/dial", "sluice/proxy/backend/dns"},
 	"config": {
 		"sluice/config/decode", "sluice/config/report", "sluice/config/schema", "sluice/config/spelling", "sluice/config/units",
 		"sluice/internal/fieldname", "sluice/internal/httpsyntax", "gopkg.in/yaml.v3",
@@ -88,6 +95,9 @@ var layers = map[string][]string{
 	"tlsconf/certfile":   {"sluice/internal/pemfile"},
 	"tlsconf/localca":    {"sluice/tlsconf/certfile", "sluice/internal/atomicfile"},
 
+	"internal/telemetry/metrics": {"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_golang/prometheus/promhttp"},
+
+	"internal/admin":           {"golang.org/x/sys/unix"},
 	"internal/atomicfile":      {},
 	"internal/frame":           {"sluice/internal/limit", "github.com/gobwas/ws"},
 	"internal/fieldname":       {"sluice/internal/header"},
@@ -109,7 +119,7 @@ var layers = map[string][]string{
 }
 
 // inTests is what the tests of any package may import besides.
-var inTests = []string{"sluice/internal/clock", "sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http/httpguts", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack"}
+var inTests = []string{"sluice/internal/clock", "sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http/httpguts", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack", "gopkg.in/yaml.v3"}
 
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()

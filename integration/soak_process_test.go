@@ -48,13 +48,14 @@ func (v view) String() string {
 	return fmt.Sprintf("%d sockets, %d pipes, %d other descriptors, %d threads, %d MiB resident", v.sockets, v.pipes, v.others, v.threads, v.resident>>20)
 }
 
-// listenSockets returns how many sockets a gateway of start has without connections: one for each
-// listener and, where there are event loops, one more, from which they accept.
+// listenSockets returns how many sockets a gateway of start has without connections: that of the
+// admin interface, one for each listener and, where there are event loops, one more, from which they
+// accept.
 func listenSockets() int {
 	if runtime.GOOS != "linux" || portable() {
-		return 2
+		return 1 + 2
 	}
-	return 4
+	return 1 + 4
 }
 
 // settled reports whether the gateway has only what it had before and what it keeps for the

@@ -23,8 +23,8 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
+	"sluice/internal/admin"
 	"sluice/internal/wstest"
-	"sluice/proxy/backend"
 )
 
 // saying is a backend that answers each request with its name.
@@ -196,7 +196,7 @@ routes: [{backend: app}]
 	g.stop()
 	g, address = start(t, text)
 	stays("after a restart")
-	for _, s := range g.Backends() {
+	for _, s := range g.endpoints() {
 		if err := g.Drain("app", s.Endpoint, saidBy(t, s.Endpoint) == first); err != nil {
 			t.Fatal(err)
 		}
@@ -256,7 +256,7 @@ routes: [{backend: app}]
 		}
 	}
 	var counts []int
-	for _, s := range g.Backends() {
+	for _, s := range g.endpoints() {
 		counts = append(counts, s.Sessions)
 	}
 	if slices.Sort(counts); !slices.Equal(counts, []int{0, 5}) {
@@ -417,7 +417,7 @@ routes: [{backend: app}]
 			}
 			if insecure := strings.Contains(tt.tls, "insecure"); insecure {
 				g.await("NOT verified")
-			} else if g.Backends()[0].Insecure {
+			} else if g.endpoints()[0].Insecure {
 				t.Error("the status says insecure")
 			}
 		})
@@ -536,7 +536,7 @@ routes: [{backend: app}]
 			exchange1(t, clients[tt.last])
 			exchange1(t, dial(t, address, "/"))
 			// A session is in the log a moment before it no longer counts.
-			g.awaitBackends("a session at the new endpoint", func(s []backend.Status) bool {
+			g.awaitBackends("a session at the new endpoint", func(s []admin.Endpoint) bool {
 				return s[0].Sessions <= 59 && s[1].Sessions == 1
 			})
 		})
@@ -680,9 +680,9 @@ backends:
 routes: [{path: /a, backend: app}, {path: /b, backend: last}]
 `, tt.endpoint, tt.health, mute))
 			g.await(`"endpoint":"` + mute + `","message":"endpoint is down"`) // half a second later
-			s := g.Backends()[0]
-			if want := map[bool]string{true: "up", false: "down"}[tt.want == ""]; s.State != want || !strings.HasPrefix(s.Detail, tt.want) {
-				t.Errorf("%s with %q, want %s with %q", s.State, s.Detail, want, tt.want)
+			s := g.endpoints()[0]
+			if want := map[bool]string{true: "up", false: "down"}[tt.want == ""]; s.State != want || !strings.HasPrefix(s.Error, tt.want) {
+				t.Errorf("%s with %q, want %s with %q", s.State, s.Error, want, tt.want)
 			}
 		})
 	}

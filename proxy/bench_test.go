@@ -49,7 +49,7 @@ routes: [{path: /*, backend: "%s"}]
 	if err != nil {
 		tb.Fatal(err)
 	}
-	g := New(func(config.Log) zerolog.Logger { return zerolog.Nop() })
+	g := New(func(config.Log) zerolog.Logger { return zerolog.Nop() }, Options{})
 	change, err := g.Apply(cfg)
 	if err != nil {
 		tb.Fatal(err)

@@ -13,10 +13,10 @@ import (
 
 	"sluice/config"
 	"sluice/internal/cookie"
+	"sluice/internal/telemetry/metrics"
 	"sluice/proxy/backend"
 	"sluice/proxy/compress"
 	"sluice/proxy/listen"
-	"sluice/proxy/relay"
 	"sluice/proxy/serve"
 	"sluice/proxy/translate"
 	"sluice/route"
@@ -39,6 +39,17 @@ func (s *snapshot) warnings() []string {
 		return s.notes
 	}
 	return slices.Concat(s.notes, s.Store.Warnings())
+}
+
+// count makes s count what it does.
+func (s *snapshot) count(m *metrics.Metrics) {
+	for name, svc := range s.Services {
+		svc.Metrics = m.Route(name)
+	}
+	for name, settings := range s.settings {
+		settings.Metrics = m.Backend(name)
+		s.settings[name] = settings
+	}
 }
 
 // newSnapshot returns a snapshot without backends, routes and certificates.
@@ -69,6 +80,8 @@ type builder struct {
 	hints    []string // names of backends whose 'passive.statuses' used to have another default
 
 	logEndpoint func(backend.Event)
+	groups      *groups                         // of routes that there were before; nil for a check
+	metrics     *metrics.Metrics                // nil counts nothing
 	targets     map[string]*serve.Target        // by backend
 	compressors map[string]*compress.Compressor // by options
 }
@@ -147,10 +160,10 @@ func (b *builder) service(c *config.Route) *serve.Service {
 		b.fail(c.Pos, pathOf(c)+m.Path, m.Err)
 	}
 	name := translate.Identity(c)
-	s.Group = &relay.Group{Name: name}
+	s.Group = b.groups.of(name)
 	var before *serve.Admission
 	if same := b.old.service(name); same != nil {
-		s.Group, before = same.Group, &same.Admission
+		before = &same.Admission
 	}
 	s.Admission.Inherit(before)
 	s.Targets = b.targetsOf(c)
@@ -257,7 +270,9 @@ func (b *builder) certificates() *tlsconf.Store {
 	if b.old != nil {
 		old = b.old.Store
 	}
-	store, err := tlsconf.New(translate.TLS(b.cfg, b.state), old)
+	options := translate.TLS(b.cfg, b.state)
+	options.Handshake = b.metrics.TLSHandshake
+	store, err := tlsconf.New(options, old)
 	if err != nil {
 		b.failAll(translate.TLSMistakes(err))
 		return nil

@@ -21,8 +21,8 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
+	"sluice/internal/admin"
 	"sluice/internal/wstest"
-	"sluice/proxy/backend"
 )
 
 // flapping is an endpoint that comes and goes, is slow and resets connections.
@@ -281,7 +281,7 @@ routes: [{backend: app}]
 			default:
 				g.apply(text())
 			}
-			for _, s := range g.Backends() {
+			for _, s := range g.endpoints() {
 				if s.Sessions < 0 || s.Requests < 0 || s.Sessions > 6 || s.Requests > 6 {
 					t.Errorf("%+v: want from 0 to 6 of each", s)
 				}
@@ -291,7 +291,7 @@ routes: [{backend: app}]
 	all.Wait()
 	g.settled()
 	var opened, ended int
-	g.awaitBackends("end of a session on an endpoint that was removed", func([]backend.Status) bool {
+	g.awaitBackends("end of a session on an endpoint that was removed", func([]admin.Endpoint) bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		log := g.log.String()
@@ -310,7 +310,7 @@ routes: [{backend: app}]
 // settled waits until nothing is under way.
 func (g *running) settled() {
 	g.t.Helper()
-	g.awaitBackends("nothing under way", func(all []backend.Status) bool {
-		return !slices.ContainsFunc(all, func(s backend.Status) bool { return s.Sessions+s.Requests > 0 })
+	g.awaitBackends("nothing under way", func(all []admin.Endpoint) bool {
+		return !slices.ContainsFunc(all, func(s admin.Endpoint) bool { return s.Sessions+s.Requests > 0 })
 	})
 }

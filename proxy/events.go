@@ -9,6 +9,7 @@ import (
 
 // logCertificate logs what happens to certificates.
 func (g *Gateway) logCertificate(e tlsconf.Event) {
+	g.metrics.CertificateEvent(e.Err == nil)
 	if short := limit.ShortageOf(e.Err); short != 0 {
 		g.shortages.Note(short, e.Err)
 		return
@@ -53,6 +54,7 @@ func (g *Gateway) logRefusal(r listen.Refusal) {
 		record.Err(r.Err)
 	}
 	record.Str("listener", r.Listener).Stringer("client", r.Client)
+	g.metrics.ConnectionRefused(r.Listener, r.Reason.String())
 	switch r.Reason {
 	case listen.UntrustedProxy:
 		record.Msg("connection of a proxy that is not trusted")

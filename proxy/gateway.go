@@ -14,9 +14,12 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/config"
+	"sluice/internal/admin"
 	"sluice/internal/telemetry"
+	"sluice/internal/telemetry/metrics"
 	"sluice/proxy/backend"
 	"sluice/proxy/listen"
+	"sluice/proxy/operate"
 	"sluice/proxy/relay"
 	"sluice/proxy/serve"
 	"sluice/tlsconf"
@@ -24,7 +27,9 @@ import (
 
 // Gateway is a reverse proxy that can change its configuration while it runs.
 type Gateway struct {
+	*operate.Operator
 	newLogger func(config.Log) zerolog.Logger
+	metrics   *metrics.Metrics
 	current   atomic.Pointer[snapshot]
 	server    *serve.Server
 	shortages *telemetry.Shortages
@@ -36,25 +41,39 @@ type Gateway struct {
 	overdue  context.Context // ends when the shutdown has taken its time
 	cut      func()
 
+	open atomic.Pointer[[]*listen.Listener] // those that are open
+
 	mu        sync.Mutex // one Apply at a time
 	running   bool
+	groups    *groups
 	listeners *listen.Set
 	pools     map[*backend.Pool]func() // that run; each function stops one and waits
 	stopStore func()                   // stops the store of certificates and waits
 }
 
+// Options are what a gateway may have besides. The zero value has none of it.
+type Options struct {
+	Metrics *metrics.Metrics // nil counts nothing
+	Watched func() bool      // whether somebody wants records that the configuration switches off; nil means no
+}
+
 // New returns a gateway without a configuration. newLogger makes the logger that a
 // configuration asks for.
-func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
-	g := &Gateway{newLogger: newLogger, pools: make(map[*backend.Pool]func()), stopStore: func() {}}
+func New(newLogger func(config.Log) zerolog.Logger, o Options) *Gateway {
+	m := o.Metrics
+	g := &Gateway{newLogger: newLogger, metrics: m, groups: newGroups(), pools: make(map[*backend.Pool]func()), stopStore: func() {}}
 	g.current.Store(&snapshot{Snapshot: &serve.Snapshot{Log: zerolog.Nop()}})
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	g.overdue, g.cut = context.WithCancel(context.Background())
 	g.shortages = telemetry.NewShortages(g.logger)
 	g.untrusted, g.floods = telemetry.NewTally(g.logUntrusted), telemetry.NewTally(g.logFloods)
 	g.server = serve.New(serve.Env{
-		Current: g.serving, Log: g.logger, Shortages: g.shortages, Stopping: g.stopping,
+		Current: g.serving, Log: g.logger, Shortages: g.shortages, Stopping: g.stopping, Metrics: m, Watched: o.Watched,
 	})
+	g.Operator = operate.New(g.server, g.operated)
+	if m != nil {
+		m.Register(g.Operator.Collector(m.RouteLabel))
+	}
 	g.listeners = listen.NewSet(listen.Env{
 		Handler: g.server.Serve, Begin: g.server.Begin, Refuse: g.server.Refuse, Loops: loopsOf(g.server), TLSConfig: g.tlsConfig, Trusted: g.trusts, Sessions: g.server.Sessions, Refused: g.logRefusal,
 		Log: g.logger, Shortages: g.shortages, Stopping: g.stopping, Overdue: g.overdue,
@@ -64,6 +83,12 @@ func New(newLogger func(config.Log) zerolog.Logger) *Gateway {
 
 // serving returns what the configuration in force decides about requests.
 func (g *Gateway) serving() *serve.Snapshot { return g.current.Load().Snapshot }
+
+// operated returns what an operator sees of the configuration in force.
+func (g *Gateway) operated() operate.State {
+	s := g.current.Load()
+	return operate.State{Snapshot: s.Snapshot, Pools: s.pools}
+}
 
 func (g *Gateway) logger() *zerolog.Logger { return &g.serving().Log }
 
@@ -108,6 +133,7 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	}
 	old := g.current.Load()
 	b := newBuilder(cfg, old, g.logEndpoint)
+	b.groups, b.metrics = g.groups, g.metrics
 	next := b.build()
 	opened, cancel := b.openListeners(g.listeners)
 	if len(b.problems) > 0 {
@@ -116,6 +142,7 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	}
 	next.Log, next.HTTPSPort = g.newLogger(cfg.Log), opened.HTTPSPort()
 	closeOld := opened.Commit()
+	next.count(g.metrics)
 	changed := make(map[*relay.Group]bool)
 	for _, svc := range next.Services {
 		if svc.Group.Set(svc.Rules) {
@@ -133,12 +160,31 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 		g.run(next)
 	}
 	closeOld(old.shutdownTimeout)
+	if dropped := g.groups.keep(next.Services, g.metrics.HasRoute); len(dropped) > 0 {
+		g.server.Engine().Merge(dropped, g.groups.other)
+	}
 	change := g.retire(old, next)
 	for _, w := range next.warnings() {
 		next.Log.Warn().Msg(w)
 	}
 	return change, nil
 }
+
+// Listeners describes the open listeners.
+func (g *Gateway) Listeners() (all []admin.Listener) {
+	if open := g.open.Load(); open != nil {
+		for _, l := range *open {
+			s := l.Settings()
+			all = append(all, admin.Listener{
+				Name: l.Name(), Address: l.Address(), TLS: s.TLS, Connections: admin.Usage{Used: l.Connections(), Limit: int64(s.Connections)},
+			})
+		}
+	}
+	return all
+}
+
+// Draining reports whether the shutdown has begun.
+func (g *Gateway) Draining() bool { return g.stopping.Err() != nil }
 
 // run starts what runs under s and is not running yet. A certificate authority connects
 // to the listeners to check them, so they are served before the store runs.
@@ -167,7 +213,9 @@ func (g *Gateway) retire(old, next *snapshot) Change {
 		}
 	}
 	var change Change
-	for _, l := range g.listeners.All() {
+	open := g.listeners.All()
+	g.open.Store(&open)
+	for _, l := range open {
 		change.Listeners = append(change.Listeners, Listener{Name: l.Name(), Address: l.Address(), TLS: l.Settings().TLS})
 	}
 	if next.Store != nil {

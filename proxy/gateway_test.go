@@ -22,8 +22,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/config"
+	"sluice/internal/admin"
 	"sluice/internal/wstest"
-	"sluice/proxy/backend"
 )
 
 // running is a gateway that serves, and what it logs.
@@ -51,7 +51,7 @@ func (g *running) Write(p []byte) (int, error) {
 func start(t *testing.T, text string, prepare ...func(*Gateway)) (*running, string) {
 	t.Helper()
 	g := &running{t: t, logged: make(chan struct{}, 1)}
-	g.Gateway = New(func(config.Log) zerolog.Logger { return zerolog.New(g) })
+	g.Gateway = New(func(config.Log) zerolog.Logger { return zerolog.New(g) }, Options{})
 	for _, f := range prepare {
 		f(g.Gateway)
 	}
@@ -109,14 +109,22 @@ func (g *running) await(text string) {
 	}
 }
 
+// endpoints describes the endpoints of all backends.
+func (g *running) endpoints() (all []admin.Endpoint) {
+	for _, b := range g.Backends() {
+		all = append(all, b.Endpoints...)
+	}
+	return all
+}
+
 // awaitBackends waits until all endpoints together are as ok wants them.
-func (g *running) awaitBackends(what string, ok func([]backend.Status) bool) {
+func (g *running) awaitBackends(what string, ok func([]admin.Endpoint) bool) {
 	g.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	timeout := time.After(wstest.Guard)
 	for {
-		all := g.Backends()
+		all := g.endpoints()
 		if ok(all) {
 			return
 		}

@@ -25,14 +25,3 @@ func (clientLoops) NewAcceptor(l net.Listener) (listen.Acceptor, error) { return
 
 // NewServer implements [listen.Loops].
 func (l clientLoops) NewServer(o http1.Options) listen.Server { return l.Engine.NewServer(o) }
-
-// Loops returns the status of the event loops.
-func (g *Gateway) Loops() (all []LoopStatus) {
-	for i, l := range g.server.Engine().Loops() {
-		all = append(all, LoopStatus{
-			Number: i, Connections: l.Load(), Turns: l.Turns.Count(),
-			P99: l.Turns.Quantile(0.99), P999: l.Turns.Quantile(0.999), Longest: l.Turns.Longest(),
-		})
-	}
-	return all
-}

@@ -9,6 +9,3 @@ import (
 
 // loopsOf returns nil: there are no loops on this system.
 func loopsOf(*serve.Server) listen.Loops { return nil }
-
-// Loops returns nothing.
-func (g *Gateway) Loops() []LoopStatus { return nil }

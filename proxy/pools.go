@@ -3,8 +3,6 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -34,28 +32,6 @@ func (g *Gateway) runPools(pools map[string]*backend.Pool) {
 		running.Go(func() { p.Run(ctx, g.evict) })
 		g.pools[p] = func() { cancel(); running.Wait() }
 	}
-}
-
-// Backends describes all endpoints, in order of their backends' names.
-func (g *Gateway) Backends() (all []backend.Status) {
-	pools := g.current.Load().pools
-	for _, name := range slices.Sorted(maps.Keys(pools)) {
-		all = append(all, pools[name].Status()...)
-	}
-	return all
-}
-
-// Drain drains an endpoint of a backend: it gets no new work, and its sessions end over
-// the backend's drain time. With on false it gets work again. Both last until the process
-// ends, whatever is configured.
-func (g *Gateway) Drain(backend, endpoint string, on bool) error {
-	switch p := g.current.Load().pool(backend); {
-	case p == nil:
-		return fmt.Errorf("there is no backend %s", backend)
-	case !p.Drain(endpoint, on):
-		return fmt.Errorf("backend %s has no endpoint %s", backend, endpoint)
-	}
-	return nil
 }
 
 // evict ends sessions of an endpoint as its pool asks, and returns how many.

@@ -54,7 +54,7 @@ log: {access: %v}
 			}
 		}
 		undo()
-		for _, s := range g.Backends() {
+		for _, s := range g.endpoints() {
 			if s.State != "up" {
 				t.Errorf("%+v, want it up", s)
 			}

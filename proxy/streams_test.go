@@ -130,8 +130,8 @@ func TestSessionsOverHTTP2(t *testing.T) {
 				t.Errorf("after the Close: %v", err)
 			}
 			g.await(`"cause":"close"`)
-			if s := g.Backends()[0]; s.State != "up" {
-				t.Errorf("the endpoint is %s: %s", s.State, s.Detail)
+			if s := g.endpoints()[0]; s.State != "up" {
+				t.Errorf("the endpoint is %s: %s", s.State, s.Error)
 			}
 		})
 	}

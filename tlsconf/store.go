@@ -32,6 +32,11 @@ type Options struct {
 	ClientAuth   *ClientAuth   // nil means that clients are not asked for certificates
 
 	Now func() time.Time // nil means time.Now
+
+	// Handshake is told of each handshake that has come so far that only the Finished message of
+	// the client is missing (RFC 8446, section 4.4.4), except for those of an ACME challenge. It
+	// may be nil, and must not block.
+	Handshake func(tls.ConnectionState)
 }
 
 // Store answers handshakes. It is safe for concurrent use. Each configuration
@@ -158,6 +163,18 @@ func (s *Store) config(client *clientAuth, protocols ...string) *tls.Config {
 	}
 	if client != nil {
 		client.apply(c)
+	}
+	if told := s.options.Handshake; told != nil {
+		verify := c.VerifyConnection
+		c.VerifyConnection = func(state tls.ConnectionState) error {
+			if verify != nil {
+				if err := verify(state); err != nil {
+					return err
+				}
+			}
+			told(state)
+			return nil
+		}
 	}
 	c.SetSessionTicketKeys(s.tickets.secrets())
 	return c

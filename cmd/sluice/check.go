@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"sluice/config"
 	"sluice/proxy"
 )
 
@@ -38,4 +40,16 @@ func count(n int, thing string) string {
 		return "1 " + thing
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// load reads a configuration. When the file has mistakes, the error also has
+// those that only the gateway finds when it builds what the file describes.
+func load(path string) (*config.Config, error) {
+	cfg, err := config.Load(path)
+	var problems config.Problems
+	if errors.As(err, &problems) && cfg != nil {
+		more, _ := proxy.Check(cfg)
+		return nil, append(problems, more...).Sorted()
+	}
+	return cfg, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"sluice/cmd/sluice/demo"
 	"sluice/config"
+	"sluice/internal/admin"
 	"sluice/proxy"
 )
 
@@ -56,7 +57,12 @@ func runDemo(ctx context.Context, out io.Writer, plain, secure, state string) er
 	served.Go(func() { err = demo.Serve(backend, ln, text) })
 	failed := run(ctx,
 		func() (*config.Config, error) { return config.Parse("demo", text, config.Options{}) },
-		func(c proxy.Change) { welcome(out, c) })
+		func(c proxy.Change, operators map[string]string) {
+			welcome(out, c)
+			if b := dashboard(out, operators["unix"]); b != nil {
+				served.Go(func() { b.Run(backend) }) // that the gateway has stopped is no error
+			}
+		})
 	stop()
 	served.Wait()
 	if failed != nil {
@@ -72,6 +78,27 @@ func welcome(out io.Writer, c proxy.Change) {
 		fmt.Fprintf(out, "  %s\n", page(l))
 	}
 	fmt.Fprintf(out, "For https without a warning, let the browser trust %s\n\n", c.RootFile)
+}
+
+// dashboard prints where the dashboard of the gateway with that socket is, and returns what has to run
+// for it, or nil.
+func dashboard(out io.Writer, socket string) *admin.Browser {
+	if socket == "" {
+		fmt.Fprint(out, "There is no dashboard: the log says why.\n\n")
+		return nil
+	}
+	client, err := admin.Find(admin.Where{Admin: "unix:" + socket}, os.Getenv)
+	if err != nil {
+		fmt.Fprintf(out, "There is no dashboard: %v\n\n", err)
+		return nil
+	}
+	b, err := admin.NewBrowser(client)
+	if err != nil {
+		fmt.Fprintf(out, "There is no dashboard: %v\n\n", err)
+		return nil
+	}
+	fmt.Fprintf(out, "Watch it at %s\n(this address works once; 'sluice dashboard' prints another)\n\n", b.URL())
+	return b
 }
 
 // page returns the URL of a listener for a browser on this machine.

@@ -12,13 +12,13 @@ import (
 
 	"sluice/config"
 	"sluice/internal/httpsyntax"
-	"sluice/proxy"
+	"sluice/proxy/explain"
 )
 
 func explainCommand() *cobra.Command {
 	var path, origin string
 	var headers []string
-	var q proxy.Question
+	var q explain.Question
 	c := &cobra.Command{
 		Use:   "explain URL",
 		Short: "Tell which route takes a request, what it does, and why the others do not",
@@ -38,11 +38,11 @@ func explainCommand() *cobra.Command {
 			if err := complete(&q, args[0], origin, headers); err != nil {
 				return err
 			}
-			e, err := proxy.Explain(cfg, q)
+			e, err := explain.Ask(cfg, q)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			explain(c.OutOrStdout(), cfg, &q, e)
+			printExplanation(c.OutOrStdout(), cfg, &q, e)
 			return nil
 		},
 	}
@@ -55,7 +55,7 @@ func explainCommand() *cobra.Command {
 }
 
 // complete completes a question with what the command line says.
-func complete(q *proxy.Question, target, origin string, headers []string) error {
+func complete(q *explain.Question, target, origin string, headers []string) error {
 	u, err := url.Parse(target)
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok { // which repeats the target
@@ -96,8 +96,8 @@ func complete(q *proxy.Question, target, origin string, headers []string) error 
 	return nil
 }
 
-// explain prints which route takes the request, and why the others do not.
-func explain(w io.Writer, cfg *config.Config, q *proxy.Question, e *proxy.Explanation) {
+// printExplanation prints which route takes the request, and why the others do not.
+func printExplanation(w io.Writer, cfg *config.Config, q *explain.Question, e *explain.Answer) {
 	what := q.Method + " " + q.URL.String()
 	if q.WebSocket {
 		what = "WebSocket handshake for " + q.URL.String()
@@ -133,7 +133,7 @@ func explain(w io.Writer, cfg *config.Config, q *proxy.Question, e *proxy.Explan
 }
 
 // describe prints what the route does.
-func describe(w io.Writer, cfg *config.Config, q *proxy.Question, e *proxy.Explanation) {
+func describe(w io.Writer, cfg *config.Config, q *explain.Question, e *explain.Answer) {
 	r := e.Route
 	say := func(name, value string) {
 		if value != "" {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sluice/cmd/sluice/remote"
 	"sluice/config"
 )
 
@@ -19,7 +20,7 @@ const defaultConfig = "/etc/sluice/sluice.yaml"
 
 func main() {
 	if err := root().Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, remote.Printable(err.Error()))
 		os.Exit(1)
 	}
 }
@@ -34,6 +35,8 @@ func root() *cobra.Command {
 	}
 	c.SetVersionTemplate("sluice {{.Version}}\n")
 	c.AddCommand(runCommand(), checkCommand(), explainCommand(), demoCommand(), healthCommand(), trustCommand(), schemaCommand(), versionCommand())
+	c.AddGroup(&cobra.Group{ID: remote.Group, Title: "Commands for a gateway that runs:"})
+	c.AddCommand(remote.Commands(defaultConfig)...)
 	return c
 }
 

@@ -5,8 +5,10 @@ import (
 	"crypto/fips140"
 	"errors"
 	"log"
+	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -14,12 +16,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"sluice/config"
+	"sluice/internal/admin"
 	"sluice/internal/telemetry"
+	"sluice/internal/telemetry/metrics"
 	"sluice/proxy"
 )
 
@@ -48,10 +53,26 @@ func checkFIPS(*cobra.Command, []string) error {
 
 // process is the running program: a gateway, and the source of its configuration.
 type process struct {
-	gateway   *proxy.Gateway
-	load      func() (*config.Config, error)
-	logger    atomic.Pointer[zerolog.Logger] // of the configuration in use
-	announced proxy.Change                   // the last one
+	gateway  *proxy.Gateway
+	admin    *admin.Server
+	metrics  *metrics.Metrics
+	sink     *telemetry.Sink
+	refusals *telemetry.Tally // of requests to the admin interface
+	history  history
+	load     func() (*config.Config, error)
+	logger   atomic.Pointer[zerolog.Logger] // of the configuration in use
+	started  time.Time
+	serving  atomic.Bool // the listeners are open
+
+	shown             atomic.Pointer[map[string]any]   // the configuration in use, without secrets
+	loaded            atomic.Pointer[admin.ConfigFile] // the configuration in use
+	lastReload        atomic.Pointer[admin.Reload]
+	needsCertificates atomic.Bool
+
+	applying         sync.Mutex        // held while a configuration is applied, and for what follows
+	announced        proxy.Change      // the last one
+	operatedAt       map[string]string // the last addresses of the admin interface that were logged
+	token, tokenFile string            // that was made; "" if none was
 }
 
 func (p *process) log() *zerolog.Logger { return p.logger.Load() }
@@ -63,9 +84,9 @@ func (p *process) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// run starts a gateway, calls ready (which may be nil) when it listens, and serves
+// run starts a gateway, calls ready (which may be nil) when it listens, with the addresses of the admin interface by kind, and serves
 // until a signal comes or ctx ends.
-func run(ctx context.Context, load func() (*config.Config, error), ready func(proxy.Change)) error {
+func run(ctx context.Context, load func() (*config.Config, error), ready func(proxy.Change, map[string]string)) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	hup := make(chan os.Signal, 1)
@@ -79,33 +100,32 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	defer runtime.KeepAlive(reservedHeap(debug.SetMemoryLimit(-1)))
 	sink := telemetry.NewSink(os.Stdout)
 	defer sink.Close()
-	p := &process{load: load}
-	p.gateway = proxy.New(func(c config.Log) zerolog.Logger {
-		l := sink.Logger(level(c.Level), format(c.Format))
-		p.logger.Store(&l)
-		return l
-	})
+	p := newProcess(load, sink)
 	cfg, err := load()
 	if err != nil {
 		return err
 	}
-	change, err := p.gateway.Apply(cfg)
+	p.applying.Lock()
+	change, err := p.apply(cfg)
+	p.applying.Unlock()
+	defer p.close()
 	if err != nil {
 		return err
 	}
 	log.SetFlags(0)
 	log.SetOutput(p)
-	p.announce(change)
 	if limit > 0 {
 		p.log().Info().Int64("bytes", limit).Msg("memory limit: nine tenths of what " + of + " has (GOMEMLIMIT overrides it)")
 	}
+	p.serving.Store(true)
 	p.log().Info().Str("version", version).Str("config", cfg.File).Msg("ready")
 	if ready != nil {
-		ready(change)
+		ready(change, p.admin.Addresses())
 	}
 
 	var background sync.WaitGroup
 	background.Go(func() { collectAfterBursts(ctx) })
+	background.Go(func() { p.keepHistory(ctx) })
 	background.Go(func() {
 		for {
 			select {
@@ -126,20 +146,121 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	return nil
 }
 
-// reload loads and applies the configuration again. When there is a mistake in
-// it, nothing changes.
-func (p *process) reload() {
-	cfg, err := p.load()
-	var change proxy.Change
-	if err == nil {
+// newProcess returns a process without a configuration.
+func newProcess(load func() (*config.Config, error), sink *telemetry.Sink) *process {
+	p := &process{load: load, sink: sink, started: time.Now(), metrics: metrics.New(version)}
+	p.metrics.CountFunc("sluice_log_records_dropped_total", "Log records that were dropped because the reader of the log is too slow.", sink.Dropped)
+	p.refusals = telemetry.NewTally(p.logRefusals)
+	p.gateway = proxy.New(func(c config.Log) zerolog.Logger {
+		sink.SetLevel(level(c.Level))
+		l := sink.Logger(format(c.Format))
+		p.logger.Store(&l)
+		return l
+	}, proxy.Options{Metrics: p.metrics, Watched: sink.Watched})
+	o := operator{p.gateway.Operator, p}
+	p.metrics.GaugeFunc("sluice_ready", "1 while /readyz says that clients may be sent here, else 0.", o.ready)
+	p.admin = admin.NewServer(o, log.New(p, "", 0))
+	return p
+}
+
+// close closes the admin interface.
+func (p *process) close() {
+	p.admin.Close()
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	if p.tokenFile != "" {
+		os.Remove(p.tokenFile)
+	}
+}
+
+// apply makes a configuration the one in use, or changes nothing. The caller holds the lock.
+func (p *process) apply(cfg *config.Config) (change proxy.Change, err error) {
+	options, err := p.adminOptions(cfg)
+	if err != nil {
+		return change, err
+	}
+	interfaces, err := p.admin.Prepare(options)
+	if err != nil {
+		return change, config.Problems{cfg.Problem(cfg.Position("admin"), "admin", "%v", err)}
+	}
+	if err = p.keepToken(&options, interfaces.Warning); err != nil {
+		err = config.Problems{cfg.Problem(cfg.Position("admin.address"), "admin.address", "no token is given, and none can be kept beside the Unix socket (set 'token' or 'token_file'): %v", err)}
+	} else {
 		change, err = p.gateway.Apply(cfg)
 	}
 	if err != nil {
-		p.log().Error().Err(err).Msg("configuration refused")
-		return
+		interfaces.Cancel()
+		return change, err
 	}
+	now := time.Now()
+	p.loaded.Store(&admin.ConfigFile{File: absolute(cfg.File), SHA256: cfg.Hash, Loaded: now})
+	shown := cfg.Show()
+	p.shown.Store(&shown)
+	interfaces.Commit()
+	p.metrics.ReloadOK.Set(1)
+	p.metrics.ReloadTime.Set(float64(now.Unix()))
+	p.needsCertificates.Store(cfg.Admin.Ready.Certificates)
 	p.announce(change)
-	p.log().Info().Int("sessions_kept", change.SessionsKept).Int("sessions_ended", change.SessionsEnded).Msg("configuration reloaded")
+	p.announceAdmin(interfaces.Warning)
+	return change, nil
+}
+
+// absolute returns the whole path of a file, where there is one.
+func absolute(file string) string {
+	if _, err := os.Stat(file); err != nil {
+		return file
+	}
+	if whole, err := filepath.Abs(file); err == nil {
+		return whole
+	}
+	return file
+}
+
+// reload loads and applies the configuration again. When there is a mistake in
+// it, nothing changes.
+func (p *process) reload() (admin.Reload, error) {
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	began := time.Now()
+	cfg, err := p.load()
+	var change proxy.Change
+	if err == nil {
+		change, err = p.apply(cfg)
+	}
+	took := time.Since(began)
+	r := admin.Reload{Time: began, Millis: float64(took.Microseconds()) / 1000, OK: err == nil}
+	p.metrics.ReloadSeconds.Set(took.Seconds())
+	if err != nil {
+		r.Mistakes = mistakes(err)
+		p.metrics.Reloads.WithLabelValues("refused").Inc()
+		p.metrics.ReloadOK.Set(0)
+		p.log().Error().Err(err).Msg("configuration refused")
+	} else {
+		r.SessionsKept, r.SessionsEnded = change.SessionsKept, change.SessionsEnded
+		p.metrics.Reloads.WithLabelValues("ok").Inc()
+		p.log().Info().Int("sessions_kept", change.SessionsKept).Int("sessions_ended", change.SessionsEnded).Msg("configuration reloaded")
+	}
+	p.lastReload.Store(&r)
+	return r, err
+}
+
+// announceAdmin logs where the admin interface is, where that is new.
+func (p *process) announceAdmin(warning error) {
+	if warning != nil {
+		p.log().Warn().Err(warning).Msg("the Unix socket of the admin interface is missing or not as configured: 'sluice status' and its like may not find this gateway")
+	}
+	now := p.admin.Addresses()
+	for _, kind := range slices.Sorted(maps.Keys(now)) {
+		if p.operatedAt[kind] == now[kind] {
+			continue
+		}
+		record := p.log().Info().Str("kind", kind).Str("address", now[kind])
+		if kind == "tcp" && p.tokenFile != "" {
+			record.Str("token_file", p.tokenFile)
+		}
+		record.Msg("admin interface")
+	}
+	p.operatedAt = now
 }
 
 // announce logs the listeners and the root certificate that a change has added.

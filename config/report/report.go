@@ -112,6 +112,17 @@ func (r *Report) Positions() map[Path]Pos {
 	return positions
 }
 
+// Variables returns the values that have variables, as they are written.
+func (r *Report) Variables() map[Path]string {
+	all := make(map[Path]string)
+	for at, s := range r.sources {
+		if !s.Literal && s.Written != "" {
+			all[at] = s.Written
+		}
+	}
+	return all
+}
+
 // Quote returns s in quotes, and of a long s only the beginning.
 func Quote(s string) string { return strconv.Quote(Shorten(s)) }
 

@@ -8,7 +8,7 @@
 // or rate, for a list of each element, "off" that the word off stands for the zero value, which is
 // within any bounds, for a list for an empty one, which is not nil, "short" the key that a bare
 // scalar in place of the mapping stands for, "switch" that a bare true stands for the mapping with
-// all its defaults, false for none, and "named" that a list is written as a mapping, with the field
+// all its defaults, false for none, "secret" that its value is never shown, and "named" that a list is written as a mapping, with the field
 // of its elements that each key of the mapping goes to. A field tagged ",inline" is a struct whose
 // keys stand among those of the outer one; "-" is a field that has no key.
 package schema
@@ -34,6 +34,7 @@ type Field struct {
 	Required bool
 	Off      bool // the word off is the zero value
 	Short    bool // what a scalar in place of the mapping stands for
+	Secret   bool // it is never shown
 	Switch   bool // true in place of the mapping is the mapping with its defaults, false is none
 }
 
@@ -111,6 +112,7 @@ func Fields(t reflect.Type) []Field {
 		_, f.Off = tag.Lookup("off")
 		_, f.Short = tag.Lookup("short")
 		_, f.Switch = tag.Lookup("switch")
+		_, f.Secret = tag.Lookup("secret")
 		fields = append(fields, f)
 	}
 	return fields

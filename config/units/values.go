@@ -12,8 +12,17 @@ import (
 // Wrong refuses a negative size.
 func (s Size) Wrong() string { return wrongUnless(s >= 0, likeSize) }
 
-// Text returns s in bytes.
-func (s Size) Text() string { return strconv.FormatInt(int64(s), 10) + "B" }
+// Text returns s with the largest power of 1024 that leaves a whole number.
+func (s Size) Text() string {
+	n, unit := int64(s), "B"
+	for _, larger := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if n < 1<<10 || n%(1<<10) != 0 {
+			break
+		}
+		n, unit = n>>10, larger
+	}
+	return strconv.FormatInt(n, 10) + unit
+}
 
 // Wrong refuses a rate below 0, infinity and NaN.
 func (r Rate) Wrong() string { return wrongUnless(isAmount(float64(r)), likeRate) }

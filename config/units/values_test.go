@@ -13,7 +13,8 @@ func TestValuesMadeInGo(t *testing.T) {
 		wrong string // what Wrong says
 		text  string // what Text says
 	}{
-		{name: "size", value: Size(1 << 10), text: "1024B"},
+		{name: "size", value: Size(1000), text: "1000B"},
+		{name: "size with a prefix", value: Size(3 << 20), text: "3MiB"},
 		{name: "negative size", value: Size(-1), wrong: likeSize, text: "-1B"},
 		{name: "rate", value: Rate(1.5), text: "1.5/s"},
 		{name: "negative rate", value: Rate(-1), wrong: likeRate, text: "-1/s"},

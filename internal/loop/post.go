@@ -53,12 +53,27 @@ func (l *Loop) Post(f func()) bool {
 }
 
 // Call is Post, and waits until f has returned. Any other goroutine may call it.
+// Called is false when the loop is over or was never opened.
 func (l *Loop) Call(f func()) (called bool) {
 	done := make(chan struct{})
 	if called = l.Post(func() { defer close(done); f() }); called {
 		<-done
 	}
 	return called
+}
+
+// Look calls f while nothing changes what belongs to the loop: on the loop, or here when it is over.
+// It does nothing where the loop has not begun. Any other goroutine may call it.
+func (l *Loop) Look(f func()) {
+	if l.Call(f) {
+		return
+	}
+	l.mu.Lock()
+	over := l.over
+	l.mu.Unlock()
+	if over {
+		f()
+	}
 }
 
 // callPosted calls what was posted.

@@ -18,11 +18,13 @@ const (
 // goroutine may look.
 type Turns struct {
 	longest atomic.Int64
+	busy    atomic.Int64               // nanoseconds of all turns
 	counts  [turnBuckets]atomic.Uint64 // four for each doubling
 }
 
 // note counts a turn of so many nanoseconds.
 func (t *Turns) note(ns int64) {
+	t.busy.Store(t.busy.Load() + ns)
 	if ns > t.longest.Load() {
 		t.longest.Store(ns)
 	}
@@ -56,6 +58,9 @@ func (t *Turns) Count() (n uint64) {
 	}
 	return n
 }
+
+// Busy returns how long all turns were together.
+func (t *Turns) Busy() time.Duration { return time.Duration(t.busy.Load()) }
 
 // Longest returns how long the longest turn was.
 func (t *Turns) Longest() time.Duration { return time.Duration(t.longest.Load()) }

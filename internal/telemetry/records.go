@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"net/netip"
 	"time"
 	"unicode/utf8"
@@ -78,6 +80,7 @@ func (r *Request) Log(e *zerolog.Event) {
 // A Session tells what was negotiated for a session, and how it ended.
 type Session struct {
 	*Exchange
+	Number      uint64 // the gateway's own, of the session
 	Subprotocol string
 	Deflate     bool // permessage-deflate is in use
 
@@ -89,20 +92,27 @@ type Session struct {
 	EndedBy, Cause, Detail  string
 }
 
+// SessionName returns how a session is called everywhere: its number as 16 hexadecimal digits.
+func SessionName(number uint64) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], number)
+	return hex.EncodeToString(b[:])
+}
+
 func (s *Session) fields(e *zerolog.Event) *zerolog.Event {
-	e = s.Exchange.fields(e)
+	e = s.Exchange.fields(e.Str("session", SessionName(s.Number)))
 	if s.Subprotocol != "" {
 		e = e.Str("subprotocol", cut(s.Subprotocol, maxWord))
 	}
 	return e.Bool("compression", s.Deflate)
 }
 
-// LogOpened writes the record of a session that has begun.
-func (s *Session) LogOpened(l *zerolog.Logger) { s.fields(l.Info()).Msg("session opened") }
+// LogOpened writes the record of a session that has begun with e, which sets its level.
+func (s *Session) LogOpened(e *zerolog.Event) { s.fields(e).Msg("session opened") }
 
-// LogEnded writes the record of a session that has ended.
-func (s *Session) LogEnded(l *zerolog.Logger) {
-	e := duration(s.fields(l.Info()), s.Duration)
+// LogEnded writes the record of a session that has ended with e, which sets its level.
+func (s *Session) LogEnded(e *zerolog.Event) {
+	e = duration(s.fields(e), s.Duration)
 	e = counts(e, "client_", &s.FromClient)
 	e = counts(e, "backend_", &s.FromBackend)
 	e = e.Uint16("close_code", uint16(s.Code)).Str("ended_by", s.EndedBy).Str("cause", s.Cause)

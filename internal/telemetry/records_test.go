@@ -46,8 +46,8 @@ func TestRecordsCutWhatIsLong(t *testing.T) {
 	x := &Exchange{Method: long, Host: long, URI: long}
 	for name, log := range map[string]func(*zerolog.Logger){
 		"request":        (&Request{Exchange: x}).info,
-		"session opened": (&Session{Exchange: x, Subprotocol: long}).LogOpened,
-		"session ended":  (&Session{Exchange: x, Subprotocol: long}).LogEnded,
+		"session opened": (&Session{Exchange: x, Subprotocol: long}).opened,
+		"session ended":  (&Session{Exchange: x, Subprotocol: long}).ended,
 	} {
 		var out bytes.Buffer
 		l := zerolog.New(&out)
@@ -88,25 +88,25 @@ func TestRecords(t *testing.T) {
 		{"request of which little is known", (&Request{Exchange: &Exchange{}, Status: 400}).info, map[string]any{
 			"level": "info", "message": "request", "status": 400., "bytes_in": 0., "bytes_out": 0., "duration_ms": 0.,
 		}},
-		{"session opened", (&Session{Exchange: all, Subprotocol: "chat.v2", Deflate: true}).LogOpened, with(map[string]any{
-			"message": "session opened", "subprotocol": "chat.v2", "compression": true,
+		{"session opened", (&Session{Exchange: all, Number: 255, Subprotocol: "chat.v2", Deflate: true}).opened, with(map[string]any{
+			"session": "00000000000000ff", "message": "session opened", "subprotocol": "chat.v2", "compression": true,
 		})},
-		{"session opened without a subprotocol", (&Session{Exchange: all}).LogOpened, with(map[string]any{
-			"message": "session opened", "compression": false,
+		{"session opened without a subprotocol", (&Session{Exchange: all, Number: 255}).opened, with(map[string]any{
+			"session": "00000000000000ff", "message": "session opened", "compression": false,
 		})},
 		{"session ended", (&Session{
-			Exchange: all, Subprotocol: "chat.v2", Duration: time.Hour,
+			Exchange: all, Number: 255, Subprotocol: "chat.v2", Duration: time.Hour,
 			FromClient:  frame.Counts{Messages: 1, Frames: 2, Controls: 3, Bytes: 4},
 			FromBackend: frame.Counts{Messages: 5, Frames: 6, Controls: 7, Bytes: 8},
 			Code:        1000, Reason: "bye", EndedBy: "client", Cause: "close", Detail: "all is said",
-		}).LogEnded, with(map[string]any{
-			"message": "session ended", "subprotocol": "chat.v2", "compression": false, "duration_ms": 3600000.,
+		}).ended, with(map[string]any{
+			"session": "00000000000000ff", "message": "session ended", "subprotocol": "chat.v2", "compression": false, "duration_ms": 3600000.,
 			"client_messages": 1., "client_frames": 2., "client_controls": 3., "client_bytes": 4.,
 			"backend_messages": 5., "backend_frames": 6., "backend_controls": 7., "backend_bytes": 8.,
 			"close_code": 1000., "close_reason": "bye", "ended_by": "client", "cause": "close", "detail": "all is said",
 		})},
-		{"session ended in silence", (&Session{Exchange: all, Code: 1005, EndedBy: "backend", Cause: "backend lost"}).LogEnded, with(map[string]any{
-			"message": "session ended", "compression": false, "duration_ms": 0.,
+		{"session ended in silence", (&Session{Exchange: all, Number: 255, Code: 1005, EndedBy: "backend", Cause: "backend lost"}).ended, with(map[string]any{
+			"session": "00000000000000ff", "message": "session ended", "compression": false, "duration_ms": 0.,
 			"client_messages": 0., "client_frames": 0., "client_controls": 0., "client_bytes": 0.,
 			"backend_messages": 0., "backend_frames": 0., "backend_controls": 0., "backend_bytes": 0.,
 			"close_code": 1005., "ended_by": "backend", "cause": "backend lost",
@@ -136,7 +136,7 @@ func BenchmarkLogEnded(b *testing.B) {
 	s := &Session{Exchange: &Exchange{Route: "chat", Backend: "b", Method: "GET", Host: "a.test", URI: "/ws"}, Code: 1000, EndedBy: "client", Cause: "close"}
 	b.ReportAllocs()
 	for b.Loop() {
-		s.LogEnded(&l)
+		s.ended(&l)
 	}
 }
 
@@ -145,4 +145,7 @@ type discard struct{}
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // info logs the record at the level of most records.
+func (s *Session) opened(l *zerolog.Logger) { s.LogOpened(l.Info()) }
+func (s *Session) ended(l *zerolog.Logger)  { s.LogEnded(l.Info()) }
+
 func (r *Request) info(l *zerolog.Logger) { r.Log(l.Info()) }

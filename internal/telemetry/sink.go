@@ -18,9 +18,10 @@ const (
 // reader of the log. When the reader is slow and the queue is full, the oldest
 // records are dropped; a record in the log then says how many.
 type Sink struct {
-	out   io.Writer
-	queue queue
-	done  chan struct{} // closed when everything is written
+	out      io.Writer
+	queue    queue
+	watchers watchers
+	done     chan struct{} // closed when everything is written
 }
 
 // NewSink returns a sink that writes to out until [Sink.Close]. It does not
@@ -50,6 +51,13 @@ func (s *Sink) write() {
 	}
 }
 
+// Dropped returns how many records were dropped so far.
+func (s *Sink) Dropped() uint64 {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	return s.queue.dropped
+}
+
 // Close returns when the queued records are written, or after two seconds.
 // Records that are logged after Close are lost.
 func (s *Sink) Close() {
@@ -69,13 +77,14 @@ const (
 	Colored               // the same, with the colors of a terminal
 )
 
-// Logger returns a logger that writes to the sink.
-func (s *Sink) Logger(level zerolog.Level, f Format) zerolog.Logger {
+// Logger returns a logger that writes to the sink what [Sink.SetLevel] lets through, and gives it to
+// watchers.
+func (s *Sink) Logger(f Format) zerolog.Logger {
 	var w io.Writer = &s.queue
 	if f != JSON {
 		w = zerolog.ConsoleWriter{Out: &s.queue, TimeFormat: time.TimeOnly, NoColor: f != Colored}
 	}
-	return zerolog.New(w).Level(level).Hook(stamp{})
+	return zerolog.New(tee{w, &s.watchers}).Hook(stamp{})
 }
 
 // stamp adds the time to a record. zerolog's own way would need a change to the

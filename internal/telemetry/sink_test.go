@@ -135,7 +135,7 @@ func TestCloseWritesWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &slow{next: make(chan struct{})}
 		s := NewSink(out)
-		l := s.Logger(zerolog.InfoLevel, JSON)
+		l := s.Logger(JSON)
 		for i := range 1000 {
 			l.Info().Int("i", i).Msg("")
 		}
@@ -165,7 +165,7 @@ func TestCloseGivesUpOnABlockedReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &slow{next: make(chan struct{})}
 		s := NewSink(out)
-		l := s.Logger(zerolog.InfoLevel, JSON)
+		l := s.Logger(JSON)
 		l.Info().Msg("stuck")
 		start := time.Now()
 		s.Close()
@@ -226,7 +226,7 @@ func TestEveryRecordIsWrittenOrCounted(t *testing.T) {
 			}
 			return len(p), nil
 		}))
-		l := s.Logger(zerolog.InfoLevel, JSON)
+		l := s.Logger(JSON)
 		var wg sync.WaitGroup
 		for logger := range loggers {
 			wg.Go(func() {
@@ -263,7 +263,9 @@ func TestLoggerWritesLinesWithATime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var out bytes.Buffer
 				s := NewSink(&out)
-				l := s.Logger(tt.level, tt.format)
+				t.Cleanup(func() { zerolog.SetGlobalLevel(zerolog.TraceLevel) }) // SetLevel is about the whole process
+				s.SetLevel(tt.level)
+				l := s.Logger(tt.format)
 				l.Info().Str("k", "v").Msg("m")
 				s.Close()
 				want := strings.ReplaceAll(tt.want, "2000-01-01T00:00:00Z", time.Now().Format(timeFormat))
@@ -300,7 +302,7 @@ func TestCloseLeavesTheOutputOpen(t *testing.T) {
 func BenchmarkSink(b *testing.B) {
 	s := NewSink(discard{})
 	defer s.Close()
-	l := s.Logger(zerolog.InfoLevel, JSON)
+	l := s.Logger(JSON)
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {

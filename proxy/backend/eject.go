@@ -94,11 +94,17 @@ func (p *Pool) report(e *endpoint, o useResult, from netip.Addr) {
 	switch o {
 	case served:
 		e.unreached, e.failed = 0, 0
+		e.done.served++
+		e.metrics.Served()
 		return
 	case unreached:
 		e.unreached++
+		e.done.failed++
+		e.metrics.Unreached()
 	case failed:
 		e.tallies[0].clients.add(from)
+		e.done.failed++
+		e.metrics.Failed()
 	}
 	e.failed++
 	if e.generation != p.generation || !e.up() {
@@ -107,6 +113,14 @@ func (p *Pool) report(e *endpoint, o useResult, from netip.Addr) {
 	if why := p.whyEject(e); why != nil {
 		p.eject(e, why, now)
 	}
+}
+
+// countFailed counts a failure that ejects nothing.
+func (p *Pool) countFailed(e *endpoint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.done.failed++
+	e.metrics.Failed()
 }
 
 // whyEject returns why e must be ejected, or nil. While there are several
@@ -144,7 +158,9 @@ func (p *Pool) eject(e *endpoint, why error, now time.Time) {
 	}
 	e.ejectTime = min(e.ejectTime, p.settings.Passive.MaxEject)
 	e.ejectedUntil = now.Add(e.ejectTime)
-	p.event(e, fmt.Sprintf("endpoint is ejected for %v", e.ejectTime), why)
+	e.done.ejections++
+	e.metrics.Ejected()
+	p.event(e, fmt.Sprintf("endpoint is ejected: it gets no work for %v", e.ejectTime), why)
 	p.rebuildReady(now)
 	p.wakeRun()
 }

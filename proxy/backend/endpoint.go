@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/internal/telemetry/metrics"
 	"sluice/proxy/backend/dial"
 )
 
@@ -43,6 +44,10 @@ type endpoint struct {
 
 	health
 	history
+	noted   string                                     // its state, as it was when since was set
+	since   time.Time                                  // when its state last changed; zero while it has not
+	done    struct{ served, failed, ejections uint64 } // what it has done so far
+	metrics *metrics.Endpoint
 }
 
 func newEndpoint(name string, turn uint64) *endpoint {
@@ -53,6 +58,9 @@ func newEndpoint(name string, turn uint64) *endpoint {
 // configure applies c and s to e, which is the target t of c.
 func (e *endpoint) configure(backend string, c *Endpoint, t target, s *Settings) {
 	e.configured = c.Name
+	if e.metrics == nil {
+		e.metrics = s.Metrics.Endpoint(e.name)
+	}
 	e.weight = float64(max(c.Weight, 1)) * cmp.Or(t.Weight, 1)
 	e.tier = t.Rank
 	if c.Backup {
@@ -133,15 +141,48 @@ func (p *Pool) advanceSlowStart(now time.Time, due *nextDue) {
 	}
 }
 
+// state returns the state of e in a word.
+func (e *endpoint) state() string {
+	switch {
+	case e.draining():
+		return "draining"
+	case !e.healthy:
+		return "down"
+	case !e.ejectedUntil.IsZero():
+		return "ejected"
+	}
+	return "up"
+}
+
+// noteState notes since when e is in its state.
+func (e *endpoint) noteState(now time.Time) {
+	if state := e.state(); e.noted != state {
+		if e.noted != "" {
+			e.since = now
+		}
+		e.noted = state
+	}
+}
+
 // A Status describes an endpoint at one moment.
 type Status struct {
 	Backend, Endpoint  string
-	State              string // up, down, ejected or draining
-	Standby            bool   // it is up, but other endpoints get the work
+	State              string    // up, down, ejected or draining
+	Since              time.Time // when the state last changed; zero while it has not
+	Standby            bool      // it is up, but other endpoints get the work
 	Sessions, Requests int
 	Weight             float64
+	Served, Failed     uint64 // requests and handshakes so far
+	Ejections          uint64
 	Insecure           bool   // its certificate is not verified
 	Detail             string // error of the last probe; "" if that was good
+}
+
+// Queued returns how much work of a kind waits for an endpoint.
+func (p *Pool) Queued(k Kind) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting[k].Len()
 }
 
 // Status describes the endpoints, in the order in which they are used.
@@ -151,17 +192,10 @@ func (p *Pool) Status() []Status {
 	all := make([]Status, len(p.current))
 	for i, e := range p.current {
 		s := Status{
-			Backend: p.name, Endpoint: e.name, State: "up", Standby: e.up() && e.index < 0,
+			Backend: p.name, Endpoint: e.name, State: e.state(), Standby: e.up() && e.index < 0,
 			Sessions: e.busy[Sessions], Requests: e.busy[Requests],
+			Since: e.since, Served: e.done.served, Failed: e.done.failed, Ejections: e.done.ejections,
 			Weight: e.weight, Insecure: e.insecure, Detail: e.detail,
-		}
-		switch {
-		case e.draining():
-			s.State = "draining"
-		case !e.healthy:
-			s.State = "down"
-		case !e.ejectedUntil.IsZero():
-			s.State = "ejected"
 		}
 		all[i] = s
 	}

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -13,6 +14,15 @@ type Eviction struct {
 	Newest            bool          // the newest sessions first, else the oldest
 	Drain             bool          // the endpoint drains, else it has more than its share
 	Over              time.Duration // within which they end
+}
+
+// DrainConfigured reports whether the settings drain an endpoint.
+func (p *Pool) DrainConfigured(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.current, func(e *endpoint) bool {
+		return (e.name == name || e.configured == name) && e.drainConfigured
+	})
 }
 
 // Drain makes an endpoint take no new work and end its sessions over the drain
@@ -28,6 +38,15 @@ func (p *Pool) Drain(endpoint string, on bool) bool {
 			continue
 		}
 		found = true
+		if on {
+			if p.drained == nil {
+				p.drained = make(map[string]bool)
+			}
+			p.drained[endpoint] = true
+		} else {
+			delete(p.drained, e.name)
+			delete(p.drained, e.configured)
+		}
 		if e.drainRequested == on {
 			continue
 		}

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -156,5 +157,54 @@ func TestDrain(t *testing.T) {
 			t.Errorf("Eviction = %+v; want b", last)
 		}
 		expect(t, "busy", busy(p), map[string]int{"a": 10})
+	})
+}
+
+// A drain of an operator holds for a name, also when the endpoint was away for a while.
+func TestADrainOutlivesItsEndpoint(t *testing.T) {
+	p := pool(named("a", "b"))
+	p.Drain("a", true)
+	p.Configure(named("b"))
+	p.Configure(named("a", "b"))
+	if s := p.Status()[0]; s.Endpoint != "a" || s.State != "draining" {
+		t.Errorf("%s is %s; want a, draining", s.Endpoint, s.State)
+	}
+	p.Drain("a", false)
+	p.Configure(named("b"))
+	p.Configure(named("a", "b"))
+	if s := p.Status()[0]; s.State != "up" {
+		t.Errorf("%s is %s after its drain has ended; want up", s.Endpoint, s.State)
+	}
+}
+
+// Since is the moment at which the state that is shown began, whatever happens besides.
+func TestSinceFollowsTheState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pool(named("a", "b"))
+		since := func() time.Duration {
+			s := p.Status()[0]
+			if s.Since.IsZero() {
+				return -1
+			}
+			return time.Since(s.Since)
+		}
+		time.Sleep(time.Minute)
+		if d := since(); d != -1 {
+			t.Errorf("an endpoint whose state never changed is in it for %v", d)
+		}
+		p.Drain("a", true)
+		time.Sleep(time.Minute)
+		p.mu.Lock()
+		p.applyProbe(p.current[0], errors.New("down"), time.Now()) // which draining hides
+		p.mu.Unlock()
+		p.Drain("a", true)
+		if d := since(); d != time.Minute {
+			t.Errorf("draining for %v; want a minute", d)
+		}
+		p.Drain("a", false)
+		time.Sleep(time.Second)
+		if s := p.Status()[0]; s.State != "down" || since() != time.Second {
+			t.Errorf("%s for %v; want down for a second", s.State, since())
+		}
 	})
 }

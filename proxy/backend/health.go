@@ -21,7 +21,7 @@ type health struct {
 
 // reset makes an endpoint healthy that is not probed any more.
 func (h *health) reset() {
-	h.healthy, h.probed, h.streak, h.nextProbe = true, false, 0, time.Time{}
+	h.healthy, h.probed, h.streak, h.nextProbe, h.detail = true, false, 0, time.Time{}, ""
 }
 
 // probes returns the probes that are due.

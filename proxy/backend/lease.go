@@ -34,6 +34,9 @@ func (p *Pool) newLease(e *endpoint, n Need, t *Tried) *Lease {
 
 // start makes l a lease of e for the next try of t. The lock is held.
 func (l *Lease) start(p *Pool, e *endpoint, n Need, t *Tried) {
+	if len(t.endpoints) > 0 {
+		p.settings.Metrics.Retried()
+	}
 	*l = Lease{pool: p, endpoint: e, dialer: e.dialer, kind: n.Kind, final: p.final(t)}
 	if e.dialer.Spec().PROXY != 0 {
 		l.client = &dial.Addresses{Client: n.Client}
@@ -89,6 +92,8 @@ func (l *Lease) Report(t *Tried, err error) {
 	case !t.blamed:
 		t.blamed = true
 		l.pool.report(l.endpoint, failed, t.From)
+	default:
+		l.pool.countFailed(l.endpoint)
 	}
 }
 

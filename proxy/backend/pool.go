@@ -32,6 +32,7 @@ type Pool struct {
 	firstAnswer    chan struct{}         // closed with the next answer of DNS; nil unless a name waits for its first one
 	lookupShortage error                 // why the last look-up could not be made here; nil if it could
 	populated      bool                  // it has had endpoints
+	drained        map[string]bool       // names that Drain was called with
 
 	ready       balance.Heap[*endpoint] // the endpoints that get work: those that are up in the lowest tier that has any
 	up          int                     // number of endpoints that are up, in all tiers
@@ -200,6 +201,7 @@ func (p *Pool) reconcile(now time.Time) {
 			}
 			joins := e.generation != p.generation-1
 			e.generation = p.generation
+			e.drainRequested = p.drained[e.name] || p.drained[c.Name]
 			e.configure(p.name, c, t, &p.settings)
 			if joins && p.populated {
 				p.join(e, now)
@@ -249,6 +251,7 @@ func (p *Pool) rebuildReady(now time.Time) {
 	p.ready, p.up, p.load, p.weight = p.ready[:0], 0, 0, 0
 	for _, e := range p.current {
 		e.updateWeight(now, p.settings.SlowStart)
+		e.noteState(now)
 		if !e.up() {
 			continue
 		}

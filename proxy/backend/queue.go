@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"context"
 	"time"
+
+	"sluice/internal/telemetry/metrics"
 )
 
 // queue is the work that waits for an endpoint that is not full, in order of
@@ -15,6 +17,7 @@ type waiter struct {
 	need    Need
 	tried   *Tried
 	timeout time.Duration
+	metrics *metrics.Backend
 	element *list.Element
 	result  chan result
 }
@@ -26,7 +29,7 @@ type result struct {
 
 // enqueue adds work to its queue. The lock is held.
 func (p *Pool) enqueue(n Need, t *Tried) *waiter {
-	w := &waiter{need: n, tried: t, timeout: p.settings.Queue.Timeout, result: make(chan result, 1)}
+	w := &waiter{need: n, tried: t, timeout: p.settings.Queue.Timeout, metrics: p.settings.Metrics, result: make(chan result, 1)}
 	w.element = p.waiting[n.Kind].PushBack(w)
 	return w
 }
@@ -58,6 +61,8 @@ func (p *Pool) serveQueue(k Kind) {
 
 // wait waits for the result of w.
 func (p *Pool) wait(ctx context.Context, w *waiter) (*Lease, error) {
+	began := time.Now()
+	defer func() { w.metrics.Waited(time.Since(began)) }()
 	timeout := time.NewTimer(w.timeout)
 	defer timeout.Stop()
 	select {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"sluice/internal/telemetry/metrics"
 	"sluice/proxy/backend/dial"
 )
 
@@ -26,6 +27,7 @@ type Settings struct {
 	Queue          Queue
 	Rebalance      Rebalance
 	DNS            DNS
+	Metrics        *metrics.Backend // nil counts nothing
 }
 
 // An Endpoint is one address of a backend, or a name that stands for several.

@@ -25,6 +25,10 @@ const (
 	Flood                          // the client sent far more over HTTP/2 than its requests held
 )
 
+func (r Reason) String() string {
+	return [...]string{"untrusted_proxy", "bad_proxy_header", "connection_rate", "connections_per_ip", "flood"}[r]
+}
+
 // refuse closes a connection and reports why.
 func (l *Listener) refuse(c *wire.Conn, client netip.Addr, why Reason, err error) {
 	l.set.env.Refused(Refusal{l.name, client, why, err})

@@ -316,3 +316,26 @@ func TestGroupsCountApart(t *testing.T) {
 		t.Errorf("the groups count %+v and %+v", a, b)
 	}
 }
+
+// The totals of a group that is dropped become another's: nothing is lost.
+func TestMergedGroupsLoseNothing(t *testing.T) {
+	t.Parallel()
+	h := newFixture(t)
+	var into, third Group
+	for _, kind := range []relaytest.Link{relaytest.Loopback, relaytest.Roomy} {
+		c, b := h.StartSession(kind, kind, Session{})
+		c.Send(wstest.Text("ab"), wstest.Close(1000, ""))
+		b.Receive(wstest.Text("ab"))
+		b.AnswerClose("close 1000", wstest.Close(1000, ""))
+		c.AnswerClose("close 1000", wstest.Close(1000, ""))
+		h.AwaitReport()
+	}
+	want := h.Totals(&h.Group)
+	if want.Sessions != 2 || want.FromClient.Messages != 2 {
+		t.Fatalf("totals = %+v", want)
+	}
+	h.Merge([]*Group{&h.Group, &third}, &into)
+	if got, left := h.Totals(&into), h.Totals(&h.Group); got != want || left != (Totals{}) {
+		t.Errorf("totals = %+v, and %+v are left; want %+v and none", got, left, want)
+	}
+}

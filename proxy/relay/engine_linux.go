@@ -65,7 +65,7 @@ func (e *Engine) JoinOn(number int, s Session, client, backend Socket) {
 }
 
 // End ends the sessions that match, each at a random moment within spread, and returns
-// their number. Match may be called by loops, and must not block.
+// the number of those that were not to end sooner. Match may be called by loops, and must not block.
 func (e *Engine) End(match func(View) bool, how Ending, spread time.Duration) int {
 	return e.portable.End(match, how, spread) + e.loops.End(match, how, spread)
 }
@@ -75,6 +75,21 @@ func (e *Engine) End(match func(View) bool, how Ending, spread time.Duration) in
 // is planned for credentials that expire (docs/roadmap.md): only tests call it yet.
 func (e *Engine) PlanEnd(id uint64, at time.Time, how Ending) bool {
 	return e.portable.PlanEnd(id, at, how) || e.loops.PlanEnd(id, at, how)
+}
+
+// Tap makes t the tap of the session of an ID. It reports whether there is such a session, and
+// whether it has got the tap: a session has one at most.
+func (e *Engine) Tap(id uint64, t *Tap) (found, tapped bool) {
+	if found, tapped = e.portable.Tap(id, t); found {
+		return found, tapped
+	}
+	return e.loops.Tap(id, t)
+}
+
+// Untap takes a tap off the session of an ID, if it has that one.
+func (e *Engine) Untap(id uint64, t *Tap) {
+	e.portable.Untap(id, t)
+	e.loops.Untap(id, t)
 }
 
 // RulesChanged does what [Group.Set] says for the sessions of groups whose rules changed.
@@ -90,10 +105,14 @@ func (e *Engine) AddTotals(totals map[*Group]Totals) {
 	e.loops.AddTotals(totals)
 }
 
-// Forget forgets the totals of a group that gets no more sessions and has none.
-func (e *Engine) Forget(g *Group) {
-	e.portable.Forget(g)
-	e.loops.Forget(g)
+// Counters returns how many bytes of payload went through pipes, and how many TLS connections have
+// their records on the loops so far.
+func (e *Engine) Counters() (spliced, records uint64) { return e.loops.Counters() }
+
+// Merge moves the totals of groups that get no more sessions and have none to another group.
+func (e *Engine) Merge(groups []*Group, into *Group) {
+	e.portable.Merge(groups, into)
+	e.loops.Merge(groups, into)
 }
 
 // Memory returns how many bytes the engine holds that the Go runtime does not know of.

@@ -24,6 +24,9 @@ type (
 	Side    = core.Side
 	Cause   = core.Cause
 	Ending  = core.Ending
+	Tap     = core.Tap
+
+	TappedFrame = core.TappedFrame
 )
 
 // The sides of a session, and the gateway between them.
@@ -50,6 +53,6 @@ const (
 	Drained        = core.Drained
 	Rebalanced     = core.Rebalanced
 	Internal       = core.Internal
-	Expired        = core.Expired  // planned, like Engine.PlanEnd
-	Operator       = core.Operator // planned
+	Operator       = core.Operator
+	Expired        = core.Expired // planned, like Engine.PlanEnd
 )

@@ -51,6 +51,7 @@ func (x *exchange) limitHandshakes() *upgrade.Refusal {
 	if ok {
 		return nil
 	}
+	x.limitHit = "handshake_rate"
 	return &upgrade.Refusal{
 		Status: http.StatusTooManyRequests,
 		Header: http.Header{"Retry-After": {retryAfter(wait)}},
@@ -82,7 +83,8 @@ func (s *seat) take() { s.server = nil }
 
 // takeSeat returns a seat for a session, or says why there is none.
 func (x *exchange) takeSeat() (*seat, *upgrade.Refusal) {
-	full := func(status int, reason, detail string) (*seat, *upgrade.Refusal) {
+	full := func(limit string, status int, reason, detail string) (*seat, *upgrade.Refusal) {
+		x.limitHit = limit
 		return nil, &upgrade.Refusal{
 			Status: status, Header: http.Header{"Retry-After": {roomRetryAfter}}, Reason: reason, Detail: "limit: " + detail,
 		}
@@ -91,17 +93,17 @@ func (x *exchange) takeSeat() (*seat, *upgrade.Refusal) {
 	a, s := &x.service.Admission, x.server
 	if n := s.sessions.Add(1); x.snap.MaxSessions > 0 && n > int64(x.snap.MaxSessions) {
 		s.sessions.Add(-1)
-		return full(http.StatusServiceUnavailable, noRoom, "there are 'max_sessions' open")
+		return full("max_sessions", http.StatusServiceUnavailable, noRoom, "there are 'max_sessions' open")
 	}
 	if n := a.Count.open.Add(1); a.Sessions > 0 && n > int64(a.Sessions) {
 		a.Count.open.Add(-1)
 		s.sessions.Add(-1)
-		return full(http.StatusServiceUnavailable, noRoom, "the route has 'sessions' open")
+		return full("sessions", http.StatusServiceUnavailable, noRoom, "the route has 'sessions' open")
 	}
 	if !a.Count.clients.Acquire(x.clientKey(), a.SessionsPerIP) {
 		a.Count.open.Add(-1)
 		s.sessions.Add(-1)
-		return full(http.StatusTooManyRequests, "There are too many sessions from your address.", "the client has 'sessions_per_ip' open")
+		return full("sessions_per_ip", http.StatusTooManyRequests, "There are too many sessions from your address.", "the client has 'sessions_per_ip' open")
 	}
 	return &seat{s, a.Count, x.origin.Client}, nil
 }

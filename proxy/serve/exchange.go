@@ -2,8 +2,6 @@ package serve
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -17,12 +15,14 @@ import (
 	"sluice/internal/limit"
 	"sluice/internal/message"
 	"sluice/internal/telemetry"
+	"sluice/internal/telemetry/metrics"
 	"sluice/internal/wire"
 	"sluice/proxy/clientio"
 	"sluice/proxy/forward"
 	"sluice/proxy/headers"
 	"sluice/proxy/listen"
 	"sluice/route"
+	"sluice/upgrade"
 )
 
 // exchange is one request on its way through the gateway.
@@ -49,11 +49,12 @@ type exchange struct {
 	hasRoom  bool
 	cookies  []pendingCookie
 
-	selfAnswered bool // the answer is the gateway's own
-	completed    bool // the handler did not panic
-	counted      bool // the listener's rate has counted the request
-	unlogged     bool // no record is written
-	shortage     bool // it failed by a shortage, which is logged elsewhere
+	selfAnswered bool   // the answer is the gateway's own
+	completed    bool   // the handler did not panic
+	counted      bool   // the listener's rate has counted the request
+	unlogged     bool   // no record is written
+	shortage     bool   // it failed by a shortage, which is logged elsewhere
+	limitHit     string // the limit that has refused it, by its key; "" for none
 	record       telemetry.Request
 	about        telemetry.Exchange // of the record
 
@@ -77,7 +78,7 @@ func (s *Server) newExchange(l *listen.Listener, c *clientio.Conn, r message.Req
 	x.origin = forward.NewOrigin(&x.r, x.snap.trustsPeer(x.conn), x.snap.Trusts)
 	id := x.origin.ID
 	if id == "" {
-		id = requestID(x.number)
+		id = telemetry.SessionName(x.number)
 	}
 	x.about = telemetry.Exchange{ID: id, Client: x.origin.Client, Method: r.Method, Host: r.Host, Proto: r.Proto}
 	x.record.Exchange = &x.about
@@ -114,13 +115,6 @@ func (x *exchange) serve(w http.ResponseWriter, run func(*exchange)) {
 	x.completed = true
 }
 
-// requestID writes a number as 16 hexadecimal digits.
-func requestID(n uint64) string {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], n)
-	return hex.EncodeToString(b[:])
-}
-
 // overTLS reports whether the client came by TLS, to the gateway or to the trusted
 // proxy in front of it.
 func (x *exchange) overTLS() bool { return x.origin.Proto == "https" }
@@ -140,20 +134,60 @@ func (x *exchange) end() {
 	}
 }
 
-// log writes the record of a request that did not become a session. A failure of the
+// metrics returns what the request counts for.
+func (x *exchange) metrics() *metrics.Route {
+	if x.service != nil {
+		return x.service.Metrics
+	}
+	return x.server.noRoute
+}
+
+// count counts a request that did not become a session.
+func (x *exchange) count() {
+	m := x.metrics()
+	if x.limitHit != "" {
+		m.Limit(x.limitHit)
+	}
+	status := x.record.Status
+	if status == 0 { // a panic
+		status = http.StatusInternalServerError
+	}
+	switch {
+	case !x.isHandshake():
+		m.Request(status, x.record.In, x.record.Out, x.record.Duration)
+	case x.selfAnswered || status == statusClientGone || x.record.Status == 0:
+		m.Handshake(metrics.FailedHandshake(status), 0)
+	default:
+		m.Handshake(metrics.BackendRefused, 0)
+	}
+}
+
+// isHandshake reports whether the request is a WebSocket handshake that a backend may get.
+func (x *exchange) isHandshake() bool {
+	if x.service == nil {
+		return x.matched.WebSocket || upgrade.Wanted(&x.r)
+	}
+	return x.matched.WebSocket && x.service.Targets != nil
+}
+
+// log counts a request that did not become a session, and writes its record. A failure of the
 // gateway's own is a warning, and is logged even without access log, unless it comes
 // from a shortage, which fails all requests alike.
 func (x *exchange) log() {
-	failed := x.selfAnswered && x.record.Status >= 500 && !x.shortage
-	if x.unlogged || !x.snap.AccessLog && !failed {
+	x.record.Duration = time.Since(x.started)
+	x.count()
+	if x.unlogged {
 		return
 	}
-	x.record.Duration = time.Since(x.started)
-	x.record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
-	level := zerolog.InfoLevel
+	failed := x.selfAnswered && x.record.Status >= 500 && !x.shortage
+	level := x.server.accessLevel(x.snap)
 	if failed {
 		level = zerolog.WarnLevel
 	}
+	if level == zerolog.Disabled {
+		return
+	}
+	x.record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
 	x.record.Log(x.snap.Log.WithLevel(level))
 }
 

@@ -87,6 +87,7 @@ func (x *exchange) refuseShort(of limit.Shortage) {
 // unread, and without waiting for the rest of the request.
 func (x *exchange) refuseForRoom(err error) {
 	x.record.Error = err.Error()
+	x.limitHit = "process"
 	x.selfAnswered, x.shortage = true, true
 	x.out.CloseAfter = x.out.CloseAfter || x.out.HasBody() && !x.out.Multiplexed()
 	h := x.answer.Header()

@@ -3,6 +3,7 @@ package serve
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"sluice/internal/h1"
 	"sluice/internal/header"
@@ -41,6 +42,7 @@ func (x *exchange) Forward() bool {
 	}
 	if !forwards() {
 		x.service, x.rest = nil, "" // a request is refused before it has a route
+		x.limitHit = ""             // a goroutine asks again
 		return false
 	}
 	return true
@@ -215,6 +217,10 @@ func (x *exchange) Abandon() {
 
 // Abort gives back what the exchange has, after a panic.
 func (x *exchange) Abort() {
+	if x.hasRoom { // it has become no session
+		x.record.Status, x.record.Duration, x.selfAnswered = 0, time.Since(x.started), true
+		x.count()
+	}
 	if x.looped.lease != nil {
 		x.looped.lease.Release()
 	}

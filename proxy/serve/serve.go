@@ -15,6 +15,7 @@ import (
 	"sluice/internal/limit"
 	"sluice/internal/message"
 	"sluice/internal/telemetry"
+	"sluice/internal/telemetry/metrics"
 	"sluice/proxy/clientio"
 	"sluice/proxy/http1"
 	"sluice/proxy/listen"
@@ -26,7 +27,9 @@ type Env struct {
 	Current   func() *Snapshot // the configuration in force
 	Log       func() *zerolog.Logger
 	Shortages *telemetry.Shortages
-	Stopping  context.Context // ends when the shutdown begins
+	Metrics   *metrics.Metrics // nil counts nothing
+	Watched   func() bool      // whether records are wanted though there is no access log; nil means no
+	Stopping  context.Context  // ends when the shutdown begins
 }
 
 // JoinOn makes an engine take over a session whose sockets are on its loops: see
@@ -36,11 +39,12 @@ type JoinOn func(loop int, s relay.Session, client, backend relay.Socket)
 // Server serves the requests of all listeners and owns the sessions that come of them.
 type Server struct {
 	Env
-	Copies *Budget // of requests to mirrors
-	JoinOn JoinOn  // nil where no loops serve clients
-	engine *relay.Engine
-	date   date
-	spare  sync.Pool // of *exchange
+	Copies  *Budget // of requests to mirrors
+	JoinOn  JoinOn  // nil where no loops serve clients
+	engine  *relay.Engine
+	date    date
+	noRoute *metrics.Route // of requests that no route has matched
+	spare   sync.Pool      // of *exchange
 
 	headroom   limit.Headroom
 	requests   atomic.Int64   // in work, handshakes among them
@@ -55,14 +59,17 @@ type Server struct {
 
 // New returns a server. The caller runs its engine ([Server.Engine]).
 func New(env Env) *Server {
-	s := &Server{Env: env, clients: limit.NewCounts(), Copies: newBudget()}
+	s := &Server{Env: env, clients: limit.NewCounts(), Copies: newBudget(), noRoute: env.Metrics.Route("")}
 	s.overShare, s.notTaken = telemetry.NewTally(s.logOverShare), telemetry.NewTally(s.logNotTaken)
-	s.engine = relay.New(relay.Sink{Ended: s.sessionEnded, Closed: s.sessionClosed, Panicked: s.sessionPanicked, Stayed: s.notTaken.Count})
+	s.engine = relay.New(relay.Sink{Ended: s.sessionEnded, Closed: s.sessionClosed, Panicked: s.sessionPanicked, Stayed: s.sessionStayed})
 	return s
 }
 
 // Engine returns what runs the sessions.
 func (s *Server) Engine() *relay.Engine { return s.engine }
+
+// Requests returns how many requests are in work, handshakes among them.
+func (s *Server) Requests() int64 { return s.requests.Load() }
 
 // Sessions returns how many sessions are open or about to be.
 func (s *Server) Sessions() int64 { return s.sessions.Load() }

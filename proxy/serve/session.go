@@ -2,8 +2,12 @@ package serve
 
 import (
 	"net"
+	"time"
+
+	"github.com/rs/zerolog"
 
 	"sluice/internal/telemetry"
+	"sluice/internal/telemetry/metrics"
 	"sluice/internal/wire"
 	"sluice/proxy/backend"
 	"sluice/proxy/listen"
@@ -59,10 +63,11 @@ func handOver(s *relay.Session, client net.Conn, join func()) {
 // session returns the session that the exchange becomes, without its sides and its permit, and logs
 // that it is open.
 func (x *exchange) session(seat *seat, lease *backend.Lease, a *upgrade.Answer) relay.Session {
-	record := telemetry.Session{Exchange: x.record.Exchange, Subprotocol: a.Protocol, Deflate: a.Deflate()}
+	x.metrics().Handshake(metrics.Accepted, time.Since(x.started))
+	record := telemetry.Session{Exchange: x.record.Exchange, Number: x.number, Subprotocol: a.Protocol, Deflate: a.Deflate()}
 	record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
-	if x.snap.AccessLog {
-		record.LogOpened(&x.snap.Log)
+	if level := x.server.accessLevel(x.snap); level != zerolog.Disabled {
+		record.LogOpened(x.snap.Log.WithLevel(level))
 	}
 	return relay.Session{
 		ID:         x.number,
@@ -121,10 +126,13 @@ func (s *Server) sessionEnded(r relay.Report) {
 		refs.count.release(record.Client)
 		s.sessions.Add(-1)
 	}()
+	s.Metrics.Route(r.Group.Name).SessionEnded(r.By.String(), r.Cause.String(), int(r.Code), r.Duration)
 	snap := s.Current()
-	if !snap.AccessLog {
+	level := s.accessLevel(snap)
+	if level == zerolog.Disabled {
 		return
 	}
+	record.Number = r.ID
 	record.Route, record.Backend, record.Endpoint = r.Group.Name, refs.lease.Backend(), refs.lease.Endpoint()
 	record.Duration = r.Duration
 	record.FromClient, record.FromBackend = r.FromClient, r.FromBackend
@@ -133,7 +141,26 @@ func (s *Server) sessionEnded(r relay.Report) {
 	if r.Cause == relay.Lost {
 		record.Cause = r.By.String() + " lost"
 	}
-	record.LogEnded(&snap.Log)
+	record.LogEnded(snap.Log.WithLevel(level))
+}
+
+// accessLevel returns the level of records of requests and sessions.
+func (s *Server) accessLevel(snap *Snapshot) zerolog.Level {
+	switch {
+	case snap.AccessLog:
+		return zerolog.InfoLevel
+	case s.Watched != nil && s.Watched():
+		return telemetry.Hidden
+	}
+	return zerolog.Disabled
+}
+
+// sessionStayed is called when crypto/tls keeps the TLS records of a session.
+func (s *Server) sessionStayed(why string) {
+	if s.Metrics != nil {
+		s.Metrics.RecordsLeft.Inc()
+	}
+	s.notTaken.Count(why)
 }
 
 // sessionClosed is called when the sockets of a session are closed.

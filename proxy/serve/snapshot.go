@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/internal/cookie"
+	"sluice/internal/telemetry/metrics"
 	"sluice/internal/wire"
 	"sluice/proxy/answer"
 	"sluice/proxy/compress"
@@ -59,6 +60,7 @@ func (s *Snapshot) trustsPeer(c *wire.Conn) bool {
 // Redirect, Respond and Files is set.
 type Service struct {
 	Group    *relay.Group     // its name is the route's identity
+	Metrics  *metrics.Route   // nil counts nothing
 	Targets  []WeightedTarget // the backends
 	Redirect *answer.Redirect
 	Respond  *answer.Respond

@@ -128,6 +128,7 @@ func (x *exchange) limitRate() bool {
 	}
 	wait, ok := x.listener.Requests().Take(x.clientKey(), x.started)
 	if !ok {
+		x.limitHit = "request_rate"
 		x.answer.Header().Set("Retry-After", retryAfter(wait))
 		x.fail(http.StatusTooManyRequests, "There were too many requests from your address.", nil)
 	}

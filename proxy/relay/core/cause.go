@@ -47,10 +47,8 @@ const (
 	Drained    // the endpoint gets rid of its sessions
 	Rebalanced // other endpoints have fewer sessions
 	Internal   // a step of the session panicked
-
-	// Planned (docs/roadmap.md): only tests use them yet.
-	Expired  // the credential of the client is no longer valid
-	Operator // an operator ended the session
+	Operator   // an operator ended the session
+	Expired    // the credential of the client is no longer valid; planned (docs/roadmap.md): only tests use it yet
 )
 
 func (c Cause) String() string {

@@ -83,9 +83,11 @@ type pendingClose struct {
 	atBoundary bool            // the stream to the side is between frames, and nothing goes there before the Close frame
 }
 
-// outcome is the close reason and log detail of a session. It is allocated once, when the
-// session is ending or an end with a code of its own is planned.
+// outcome is the close reason and log detail of a session, and what few sessions have. It is
+// allocated once, when the session is ending, an end with a code of its own is planned, or it is
+// tapped.
 type outcome struct {
+	tap       *Tap
 	reason    string // of the peer's Close frame, or of the gateway's own
 	detail    string // for the operator
 	writeErrs [2]error
@@ -127,6 +129,9 @@ func (c Core) Feed(from Side, in []byte, now int64) (out []byte, used int) {
 	before := c.sides[from].dir.Counts
 	out, used = c.feed(from, in, now)
 	c.part.count(from, &before, &c.sides[from].dir.Counts)
+	if t := c.tap(); t != nil {
+		t.forwarded(from, out, now)
+	}
 	return out, used
 }
 
@@ -251,6 +256,9 @@ func (c Core) PayloadAhead(from Side) int64 {
 func (c Core) PayloadForwarded(from Side, n, now int64) {
 	x := &c.sides[from]
 	x.noteRead(now)
+	if t := c.tap(); t != nil {
+		t.payloadForwarded(from, n)
+	}
 	before := x.dir.Counts
 	over := x.dir.Passed(n, c.limits(from), now)
 	c.part.count(from, &before, &x.dir.Counts)

@@ -16,7 +16,12 @@ func (c Core) AppendOwn(to Side, dst []byte, now int64) []byte {
 	if !waits || !c.atBoundary(to) || e.pendingClose.afterPeer && !c.closeReady(to) {
 		return dst
 	}
-	return c.appendOwnFrame(to, dst, now)
+	own := len(dst)
+	dst = c.appendOwnFrame(to, dst, now)
+	if t := c.tap(); t != nil && len(dst) > own {
+		t.own(to, dst[own:], now)
+	}
+	return dst
 }
 
 // appendOwnFrame appends the frame that waits for a side.

@@ -122,6 +122,10 @@ func (c Core) Finish(owner any, note string, by clock.Clock, now int64) Report {
 	c.finished = true
 	c.part.open.Add(-1)
 	o := c.ensureOutcome()
+	if o.tap != nil {
+		o.tap.over.Store(true)
+		o.tap = nil
+	}
 	return Report{
 		View: c.View(owner, note, by), Duration: time.Duration(now - c.opened), Reason: o.reason, Detail: o.detail,
 	}

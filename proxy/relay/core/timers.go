@@ -24,10 +24,11 @@ func (c Core) AwaitAnswers(now int64) {
 }
 
 // PlanEnd makes the session end at a moment, unless it is to end sooner or is ending.
-func (c Core) PlanEnd(e Ending, at int64) {
+// It reports whether it changed something.
+func (c Core) PlanEnd(e Ending, at int64) (planned bool) {
 	at = max(at, 1) // 0 means none
 	if c.Closing() || c.deadline != 0 && at >= c.deadline {
-		return
+		return false
 	}
 	c.deadline, c.planned = at, e.Cause
 	switch {
@@ -36,6 +37,7 @@ func (c Core) PlanEnd(e Ending, at int64) {
 	case c.outcome != nil:
 		c.outcome.planned = nil
 	}
+	return true
 }
 
 // plannedEnd returns how the session ends at its deadline.

@@ -24,7 +24,7 @@ import (
 type Engine struct {
 	loops     []*loopSessions
 	pipes     *loop.Pipes
-	takenOver atomic.Uint64 // TLS connections whose records the loops have taken over; for tests, which alone read it
+	takenOver atomic.Uint64 // TLS connections whose records the loops have taken over
 }
 
 // New returns an engine that tells sink of every session's end. It is idle until Run.
@@ -100,25 +100,28 @@ func (e *Engine) JoinOn(number int, s *core.Session, client, backend core.Socket
 }
 
 // End ends the sessions that match, each at a random moment within spread, and returns
-// their number. The loops call match and wait for it.
+// the number of those that were not to end sooner. The loops call match and wait for it.
 func (e *Engine) End(match func(core.View) bool, how core.Ending, spread time.Duration) (n int) {
 	e.scan(func(l *loopSessions, h handle) {
 		if match(l.view(h)) {
-			n++
-			l.endWithin(h, how, spread)
+			if l.endWithin(h, how, spread) {
+				n++
+			}
 		}
 	}, func() bool { return true })
 	return n
 }
 
-// endWithin ends a session at a random moment within spread.
-func (l *loopSessions) endWithin(h handle, how core.Ending, spread time.Duration) {
-	if spread > 0 {
-		h.PlanEnd(how, l.Now()+int64(rand.N(spread)))
+// endWithin ends a session at a random moment within spread. It reports whether the session was not
+// to end sooner.
+func (l *loopSessions) endWithin(h handle, how core.Ending, spread time.Duration) (ends bool) {
+	if ends = true; spread > 0 {
+		ends = h.PlanEnd(how, l.Now()+int64(rand.N(spread)))
 	} else {
 		h.End(how, core.Gateway)
 	}
 	l.advance(h)
+	return ends
 }
 
 // PlanEnd makes the session of an ID end at a time, unless it is to end sooner. It reports
@@ -135,6 +138,28 @@ func (e *Engine) PlanEnd(id uint64, at time.Time, how core.Ending) (found bool) 
 	return found
 }
 
+// Tap makes t the tap of the session of an ID. It reports whether there is such a session, and
+// whether it has got the tap: a session has one at most.
+func (e *Engine) Tap(id uint64, t *core.Tap) (found, tapped bool) {
+	e.scan(func(l *loopSessions, h handle) {
+		if h.ID() == id {
+			found, tapped = true, h.Core.Tap(t, l.clock)
+		}
+	}, func() bool { return !found })
+	return found, tapped
+}
+
+// Untap takes a tap off the session of an ID, if it has that one.
+func (e *Engine) Untap(id uint64, t *core.Tap) {
+	found := false
+	e.scan(func(_ *loopSessions, h handle) {
+		if h.ID() == id {
+			found = true
+			h.Untap(t)
+		}
+	}, func() bool { return !found })
+}
+
 // RulesChanged does what [core.Group.Set] says for the sessions of groups whose rules
 // changed.
 func (e *Engine) RulesChanged(groups map[*core.Group]bool) {
@@ -149,19 +174,32 @@ func (e *Engine) RulesChanged(groups map[*core.Group]bool) {
 // AddTotals adds what the sessions of each group have done to totals. It looks at no session.
 func (e *Engine) AddTotals(totals map[*core.Group]core.Totals) {
 	for _, l := range e.loops {
-		if called := l.Call(func() { l.addTotals(totals) }); !called { // the loop has not begun, or is over
-			l.addTotals(totals)
-		}
+		l.Look(func() { l.addTotals(totals) })
 	}
 }
 
-// Forget forgets the totals of a group that gets no more sessions and has none.
-func (e *Engine) Forget(g *core.Group) {
+// Counters returns how many bytes of payload went through pipes, and how many TLS connections have
+// their records on the loops so far.
+func (e *Engine) Counters() (spliced, records uint64) {
+	for _, l := range e.loops {
+		l.Look(func() { spliced += l.splicedBytes })
+	}
+	return spliced, e.takenOver.Load()
+}
+
+// Merge moves the totals of groups that get no more sessions and have none to another group.
+func (e *Engine) Merge(groups []*core.Group, into *core.Group) {
 	for _, l := range e.loops {
 		l.Call(func() {
+			to := l.part(into)
 			l.partsMu.Lock()
 			defer l.partsMu.Unlock()
-			delete(l.parts, g)
+			for _, g := range groups {
+				if p := l.parts[g]; p != nil {
+					to.Totals.Add(&p.Totals)
+					delete(l.parts, g)
+				}
+			}
 		})
 	}
 }

@@ -29,7 +29,7 @@ type loopSessions struct {
 	sparePendings []*pending             // empty
 	writing       [2]bool                // by Side: it is being written to, so that a panic leaves the stream to it anywhere
 	drainWaiters  []chan struct{}        // closed when there is no session
-	splicedBytes  uint64                 // that went through pipes; for tests, which alone read it
+	splicedBytes  uint64                 // that went through pipes
 }
 
 func newLoopSessions(sink core.Sink, c clock.Clock, pipes *loop.Pipes) *loopSessions {

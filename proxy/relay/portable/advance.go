@@ -132,15 +132,17 @@ func (s *session) finish() core.Report {
 
 // endWithin ends the session for a cause of the gateway's own, at a random moment within
 // spread.
-func (s *session) endWithin(how core.Ending, spread time.Duration) {
+// It reports whether the session was not to end sooner.
+func (s *session) endWithin(how core.Ending, spread time.Duration) (ends bool) {
 	s.mu.Lock()
 	defer s.leave(core.Gateway)
-	if spread > 0 {
-		s.PlanEnd(how, s.engine.clock.Now()+int64(rand.N(spread)))
+	if ends = true; spread > 0 {
+		ends = s.PlanEnd(how, s.engine.clock.Now()+int64(rand.N(spread)))
 	} else {
 		s.End(how, core.Gateway)
 	}
 	s.advance()
+	return ends
 }
 
 // endAt makes the session end at a moment, unless it is to end sooner.

@@ -21,7 +21,7 @@ type Engine struct {
 	buffers sync.Pool
 
 	totalsMu sync.Mutex
-	totals   map[*core.Group]*core.Totals
+	totals   map[*core.Group]*groupTotals
 
 	mu       sync.Mutex
 	sessions map[*session]bool // those with open connections; true until reported
@@ -36,7 +36,7 @@ func New(sink core.Sink, c clock.Clock) *Engine {
 		clock:    c,
 		buffers:  sync.Pool{New: func() any { b := make([]byte, busyBuffer); return &b }},
 		sessions: make(map[*session]bool),
-		totals:   make(map[*core.Group]*core.Totals),
+		totals:   make(map[*core.Group]*groupTotals),
 	}
 }
 
@@ -65,9 +65,9 @@ func (e *Engine) Join(o core.Session) {
 		engine: e, concluded: make(chan struct{}),
 	}
 	s.changed.L = &s.mu
-	s.part.Group = o.Group
+	s.part.Group, s.totals = o.Group, e.totalsOf(o.Group)
 	s.Core = core.New(&s.state, &s.refs, &s.part, &o, e.clock.Now())
-	e.count(&s.part)
+	s.count()
 	o.Group.SessionJoined()
 	e.mu.Lock()
 	e.sessions[s] = true
@@ -130,12 +130,11 @@ func (e *Engine) Drained(ctx context.Context) {
 }
 
 // End ends the sessions that match, each at a random moment within spread, and returns
-// their number.
+// the number of those that were not to end sooner.
 func (e *Engine) End(match func(core.View) bool, how core.Ending, spread time.Duration) (n int) {
 	for _, s := range e.unfinished() {
-		if match(s.currentView()) {
+		if match(s.currentView()) && s.endWithin(how, spread) {
 			n++
-			s.endWithin(how, spread)
 		}
 	}
 	return n
@@ -154,6 +153,31 @@ func (e *Engine) PlanEnd(id uint64, at time.Time, how core.Ending) (found bool) 
 	return false
 }
 
+// Tap makes t the tap of the session of an ID. It reports whether there is such a session, and
+// whether it has got the tap: a session has one at most.
+func (e *Engine) Tap(id uint64, t *core.Tap) (found, tapped bool) {
+	for _, s := range e.unfinished() {
+		if s.ID() == id {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return true, s.Core.Tap(t, e.clock)
+		}
+	}
+	return false, false
+}
+
+// Untap takes a tap off the session of an ID, if it has that one.
+func (e *Engine) Untap(id uint64, t *core.Tap) {
+	for _, s := range e.unfinished() {
+		if s.ID() == id {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.Core.Untap(t)
+			return
+		}
+	}
+}
+
 // RulesChanged does what [core.Group.Set] says for the sessions of groups whose rules
 // changed.
 func (e *Engine) RulesChanged(groups map[*core.Group]bool) {
@@ -164,17 +188,35 @@ func (e *Engine) RulesChanged(groups map[*core.Group]bool) {
 	}
 }
 
-// count moves what a part has counted to the totals of its group.
-func (e *Engine) count(p *core.Part) {
+// groupTotals is what the sessions of a group have done.
+type groupTotals struct {
+	mu sync.Mutex
+	core.Totals
+}
+
+// add adds what a session has done.
+func (t *groupTotals) add(o *core.Totals) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Totals.Add(o)
+}
+
+func (t *groupTotals) read() core.Totals {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.Totals
+}
+
+// totalsOf returns the totals of a group.
+func (e *Engine) totalsOf(g *core.Group) *groupTotals {
 	e.totalsMu.Lock()
 	defer e.totalsMu.Unlock()
-	t := e.totals[p.Group]
+	t := e.totals[g]
 	if t == nil {
-		t = new(core.Totals)
-		e.totals[p.Group] = t
+		t = new(groupTotals)
+		e.totals[g] = t
 	}
-	t.Add(&p.Totals)
-	p.Totals = core.Totals{}
+	return t
 }
 
 // AddTotals adds what the sessions of each group have done to totals. It looks at no session.
@@ -182,17 +224,29 @@ func (e *Engine) AddTotals(totals map[*core.Group]core.Totals) {
 	e.totalsMu.Lock()
 	defer e.totalsMu.Unlock()
 	for g, of := range e.totals {
-		t := totals[g]
-		t.Add(of)
+		t, more := totals[g], of.read()
+		t.Add(&more)
 		totals[g] = t
 	}
 }
 
-// Forget forgets the totals of a group that gets no more sessions and has none.
-func (e *Engine) Forget(g *core.Group) {
-	e.totalsMu.Lock()
-	defer e.totalsMu.Unlock()
-	delete(e.totals, g)
+// Counters returns how many bytes of payload went through pipes, and how many TLS connections have
+// their records on loops: none.
+func (e *Engine) Counters() (spliced, records uint64) { return 0, 0 }
+
+// Merge moves the totals of groups that get no more sessions and have none to another group.
+func (e *Engine) Merge(groups []*core.Group, into *core.Group) {
+	to := e.totalsOf(into)
+	for _, g := range groups {
+		e.totalsMu.Lock()
+		from := e.totals[g]
+		delete(e.totals, g)
+		e.totalsMu.Unlock()
+		if from != nil {
+			moved := from.read()
+			to.add(&moved)
+		}
+	}
 }
 
 // Memory returns how many bytes the engine holds that the Go runtime does not know of.

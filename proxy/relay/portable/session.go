@@ -31,7 +31,8 @@ type session struct {
 	core.Core
 	state        core.State
 	refs         core.Refs
-	part         core.Part   // what the engine does not know yet
+	part         core.Part // what is not among totals yet
+	totals       *groupTotals
 	acked        [2]int64    // by Side: bytes that it had taken in all when the timer was set, if something was written to it
 	writingSince [2]int64    // by Side: the moment since which it takes nothing of the bytes that are on their way to it; 0 while none are
 	writeClosed  [2]bool     // by Side: it was sent the end of the stream
@@ -138,7 +139,7 @@ func (s *session) forward(from core.Side, in []byte) (held int, over bool) {
 		}
 		now := s.engine.clock.Now()
 		out, used := s.Feed(from, rest, now)
-		s.engine.count(&s.part)
+		s.count()
 		if used == 0 && !s.Delayed(from, now) {
 			break
 		}
@@ -152,6 +153,14 @@ func (s *session) forward(from core.Side, in []byte) (held int, over bool) {
 		s.write(to, out)
 	}
 	return copy(in, rest), s.Over()
+}
+
+// count moves what the session has done to the totals of its group. It is called with the lock held.
+func (s *session) count() {
+	if s.part.Totals != (core.Totals{}) {
+		s.totals.add(&s.part.Totals)
+		s.part.Totals = core.Totals{}
+	}
 }
 
 // write writes b to a side for which writingSince is set. It is called with the lock held,

@@ -27,10 +27,12 @@ type Engine interface {
 	Join(core.Session)
 	End(match func(core.View) bool, how core.Ending, spread time.Duration) int
 	PlanEnd(id uint64, at time.Time, how core.Ending) bool
+	Tap(id uint64, t *core.Tap) (found, tapped bool)
+	Untap(id uint64, t *core.Tap)
 	RulesChanged(groups map[*core.Group]bool)
 	Each(yield func(core.View) bool)
 	AddTotals(map[*core.Group]core.Totals)
-	Forget(*core.Group)
+	Merge(groups []*core.Group, into *core.Group)
 	Memory() int64
 	Drained(context.Context)
 }

@@ -1,4 +1,4 @@
-package proxy
+package explain
 
 import (
 	"net/http"
@@ -7,9 +7,21 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sluice/config"
 )
 
-func TestExplain(t *testing.T) {
+// parse returns the configuration in a text.
+func parse(t *testing.T, text string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("test.yaml", []byte(text), config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestAsk(t *testing.T) {
 	cfg := parse(t, `
 routes:
   - {name: socket, host: a.test, path: /ws/*, strip_prefix: /ws, backend: "127.0.0.1:1", websocket: {origins: [same-origin]}}
@@ -42,7 +54,7 @@ routes:
 			if tt.origin != "" {
 				q.Header.Set("Origin", tt.origin)
 			}
-			e, err := Explain(cfg, q)
+			e, err := Ask(cfg, q)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,28 +63,28 @@ routes:
 				name = e.Route.Name
 			}
 			if name != tt.route || e.Path != tt.path || e.Status != tt.status || !strings.Contains(e.Refused, tt.refused) || (e.Refused == "") != (tt.refused == "") {
-				t.Errorf("Explain(%s) = route %q, path %q, status %d, refused %q; want %q, %q, %d, %q",
+				t.Errorf("Ask(%s) = route %q, path %q, status %d, refused %q; want %q, %q, %d, %q",
 					tt.url, name, e.Path, e.Status, e.Refused, tt.route, tt.path, tt.status, tt.refused)
 			}
 		})
 	}
-	if _, err := Explain(cfg, Question{URL: &url.URL{Host: "a b"}}); err == nil {
-		t.Error("Explain of a bad host = nil error; want one")
+	if _, err := Ask(cfg, Question{URL: &url.URL{Host: "a b"}}); err == nil {
+		t.Error("Ask of a bad host = nil error; want one")
 	}
 }
 
 // An operator may ask as another user than the gateway's: a key of cookies that this user
 // makes is one that the gateway cannot read.
-func TestExplainWritesNothing(t *testing.T) {
+func TestAskingWritesNothing(t *testing.T) {
 	cfg := parse(t, `
 backends: {a: {endpoints: ["127.0.0.1:1"], sticky: {cookie: at}}, b: {endpoints: ["127.0.0.1:2"]}}
 routes:
   - {path: /, split: [{backend: a, weight: 1}, {backend: b, weight: 1}], split_cookie: side}
 `)
 	cfg.StateDir = filepath.Join(t.TempDir(), "state")
-	e, err := Explain(cfg, Question{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: "a.test"}})
+	e, err := Ask(cfg, Question{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: "a.test"}})
 	if err != nil || e.Route == nil {
-		t.Fatalf("Explain = %+v, %v; want the route", e, err)
+		t.Fatalf("Ask = %+v, %v; want the route", e, err)
 	}
 	if _, err := os.Stat(cfg.StateDir); err == nil {
 		t.Error("there is a state directory now")

@@ -1,4 +1,5 @@
-package proxy
+// Package explain tells what a configuration would do with a request, without running anything.
+package explain
 
 import (
 	"net/http"
@@ -21,8 +22,8 @@ type Question struct {
 	WebSocket bool
 }
 
-// Explanation is what a configuration would do with a request.
-type Explanation struct {
+// Answer is what a configuration would do with a request.
+type Answer struct {
 	Steps  []Step        // in order of precedence
 	Route  *config.Route // nil when no route takes it
 	Status int           // what it is answered with then, or 0
@@ -40,20 +41,20 @@ type Step struct {
 	Reason string
 }
 
-// Explain returns what cfg would do with q. It reads and writes no file and asks no
+// Ask returns what cfg would do with q. It reads and writes no file and asks no
 // endpoint. The error says what of q is malformed.
-func Explain(cfg *config.Config, q Question) (*Explanation, error) {
+func Ask(cfg *config.Config, q Question) (*Answer, error) {
 	entries := make([]route.Entry[*config.Route], len(cfg.Routes))
 	for i := range cfg.Routes {
 		c := &cfg.Routes[i]
 		entries[i] = route.Entry[*config.Route]{Pattern: translate.Pattern(c), Value: c}
 	}
-	table, _ := route.Compile(entries) // conflicts are for Check to report
+	table, _ := route.Compile(entries) // conflicts are for proxy.Check to report
 	r, _, err := serve.RouteRequest(q.message(), q.WebSocket)
 	if err != nil {
 		return nil, err
 	}
-	e := &Explanation{}
+	e := &Answer{}
 	for _, step := range table.Explain(&r) {
 		c := &cfg.Routes[step.Route]
 		e.Steps = append(e.Steps, Step{c, translate.Identity(c), step.Takes, step.Reason})

@@ -1,0 +1,142 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/admin"
+)
+
+func statusCommand(defaultConfig string) *cobra.Command {
+	var r remote
+	var ready bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show what a running gateway is and how much of its limits it uses",
+		Long: "Show what a running gateway is and how much of its limits it uses.\n\n" +
+			"With --ready it only asks whether the gateway is ready for clients, and exits with\n" +
+			"1 if it is not, or if none answers.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if ready {
+				return askReady(c, &r)
+			}
+			_, _, err := ask(c, &r, "GET", "/status", nil, printStatus)
+			return err
+		},
+	}
+	c.Flags().BoolVar(&ready, "ready", false, "only tell whether it is ready, and exit with 0 or 1")
+	return r.flags(c, defaultConfig)
+}
+
+func askReady(c *cobra.Command, r *remote) error {
+	_, answer, err := ask(c, r, "GET", "/readyz", nil, func(w io.Writer, a *admin.Ready) {
+		if a.Ready {
+			fmt.Fprintln(w, "ready")
+		}
+		for _, note := range a.Notes {
+			fmt.Fprintln(w, "note:", printable(note))
+		}
+	})
+	if err == nil && !answer.Ready {
+		return errors.New("not ready: " + strings.Join(answer.Reasons, "; "))
+	}
+	return err
+}
+
+func printStatus(w io.Writer, s *admin.Status) {
+	uptime := time.Duration(s.UptimeSeconds * float64(time.Second))
+	rows := [][]string{
+		{"version", s.Version},
+		{"state", fmt.Sprintf("%s for %s, process %d", s.State, age(uptime), s.PID)},
+		{"configuration", fmt.Sprintf("%s, loaded %s ago", s.Config.File, age(time.Since(s.Config.Loaded)))},
+	}
+	if l := s.LastReload; l != nil {
+		result := fmt.Sprintf("kept %s, ended %d", plural(l.SessionsKept, "session"), l.SessionsEnded)
+		if !l.OK {
+			result = "refused: " + strings.Join(l.Mistakes, "; ")
+		}
+		rows = append(rows, []string{"last reload", fmt.Sprintf("%s ago in %.1f ms, %s", age(time.Since(l.Time)), l.Millis, result)})
+	}
+	rows = append(rows,
+		[]string{"sessions", usage(s.Sessions, false)},
+		[]string{"requests", fmt.Sprint(s.Requests)},
+		[]string{"descriptors", usage(s.Descriptors, false)},
+		[]string{"memory", usage(s.Memory, true)},
+		[]string{"log level", s.LogLevel},
+	)
+	for _, l := range s.Listeners {
+		kind := "plain"
+		if l.TLS {
+			kind = "TLS"
+		}
+		rows = append(rows, []string{"listener", fmt.Sprintf("%s, %s, %s", l.Address, kind, usage(l.Connections, false)+" connections")})
+	}
+	for _, l := range s.Loops {
+		busy := 0.0
+		if s.UptimeSeconds > 0 {
+			busy = 100 * l.BusySeconds / s.UptimeSeconds
+		}
+		rows = append(rows, []string{fmt.Sprintf("loop %d", l.Number), fmt.Sprintf("%s, busy %.1f %%, turns of %.3f ms (p99), %.3f ms at most", plural(l.Connections, "connection"), busy, l.P99Millis, l.LongestMillis)})
+	}
+	for i := range rows {
+		rows[i][0] += ":"
+	}
+	table(w, rows[0], rows[1:])
+}
+
+// usage writes how much of a limit is in use.
+func usage(u admin.Usage, asBytes bool) string {
+	write := func(n int64) string { return fmt.Sprint(n) }
+	if asBytes {
+		write = func(n int64) string { return bytes(uint64(n)) }
+	}
+	if u.Limit <= 0 {
+		return write(u.Used)
+	}
+	return fmt.Sprintf("%s of %s (%.0f %%)", write(u.Used), write(u.Limit), 100*float64(u.Used)/float64(u.Limit))
+}
+
+func reloadCommand(defaultConfig string) *cobra.Command {
+	var r remote
+	return r.flags(&cobra.Command{
+		Use:   "reload",
+		Short: "Make a running gateway read its configuration again",
+		Long: "Make a running gateway read its configuration again.\n\n" +
+			"With a mistake in the file nothing changes: every mistake is printed, and the\n" +
+			"command exits with 1.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, answer, err := ask(c, &r, "POST", "/reload", nil, func(w io.Writer, a *admin.Reload) {
+				if a.OK {
+					fmt.Fprintf(w, "reloaded in %.1f ms: %s go on, %d end\n", a.Millis, plural(a.SessionsKept, "session"), a.SessionsEnded)
+				}
+			})
+			if err == nil && !answer.OK {
+				return errors.New(strings.Join(answer.Mistakes, "\n"))
+			}
+			return err
+		},
+	}, defaultConfig)
+}
+
+func logLevelCommand(defaultConfig string) *cobra.Command {
+	var r remote
+	return r.flags(&cobra.Command{
+		Use:       "loglevel {debug|info|warn|error}",
+		Short:     "Change what a running gateway logs, until its next reload",
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: []string{"debug", "info", "warn", "error"},
+		RunE: func(c *cobra.Command, args []string) error {
+			_, _, err := ask(c, &r, "POST", "/loglevel", map[string][]string{"level": args}, func(w io.Writer, a *admin.Level) {
+				fmt.Fprintln(w, "the log has", a.Level, "and what is more severe")
+			})
+			return err
+		},
+	}, defaultConfig)
+}

@@ -1,0 +1,136 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+
+	"sluice/config/report"
+	"sluice/config/spelling"
+)
+
+const shortestToken = 16 // characters
+
+// admin checks the interface of operators.
+func (k *checker) admin(at report.Path) {
+	a := &k.config.Admin
+	address := at.Key("address")
+	if a.Address == "off" {
+		a.Off, a.Address = true, ""
+		for _, key := range []string{"token", "token_file", "tls", "insecure", "health", "mode", "group", "ready", "pprof", "read_only"} {
+			if k.Has(at.Key(key)) {
+				k.Fail(at.Key(key), "has no meaning while the address is off: remove one of the two")
+			}
+		}
+		return
+	}
+	if k.Has(address) {
+		k.adminAddress(address, &a.Address)
+	}
+	health := at.Key("health")
+	if k.Has(health) {
+		k.adminAddress(health, &a.Health)
+	}
+	if k.Good(health) && k.Good(address) && a.Health != "" && a.Health == a.Address {
+		k.Reject(health, "is the same as 'address', which serves these paths too")
+	}
+	for _, key := range []string{"token", "token_file", "tls", "insecure"} {
+		if k.Has(at.Key(key)) && !k.Has(address) {
+			k.Fail(at.Key(key), "is about TCP: give an 'address' or remove the key")
+		}
+	}
+	k.adminToken(at)
+	if t := a.TLS; t != nil {
+		k.resolve(at.Key("tls.cert"), &t.Cert)
+		k.resolve(at.Key("tls.key"), &t.Key)
+		if k.Has(at.Key("tls.client_ca")) {
+			k.resolve(at.Key("tls.client_ca"), &t.ClientCA)
+		}
+	}
+	if k.Has(address) && k.Good(address) && a.TLS == nil && !k.Broken(at.Key("tls")) && !a.Insecure && !isLoopback(a.Address) {
+		k.Reject(address, "is not a loopback address: add 'tls', or 'insecure: true' if nobody can listen on that network")
+	}
+	if k.Has(at.Key("group")) {
+		k.text(at.Key("group"), a.Group)
+		if a.Mode == 0 {
+			a.Mode = 0o660
+		}
+	}
+}
+
+// adminAddress brings an address into one spelling. It must not be a listener's.
+func (k *checker) adminAddress(at report.Path, text *string) {
+	if !k.text(at, *text) {
+		return
+	}
+	network, address, wrong := spelling.Address(*text)
+	if wrong == "" && network == "unix" {
+		wrong = "is a Unix socket: there is one already, see 'mode' and 'group'; this is for host:port"
+	}
+	if wrong != "" {
+		k.rejectName(at, wrong)
+		return
+	}
+	*text = address
+	for i, l := range k.config.Listeners {
+		listener := report.Path("listeners").Index(i)
+		if network, other, wrong := spelling.Address(l.Address); k.Good(listener.Key("address")) && wrong == "" && network == "tcp" && spelling.SameSocket(network, other, address) {
+			k.Reject(at, "is the address of the listener at %s", k.Where(listener))
+		}
+	}
+}
+
+// isLoopback reports whether only this machine can reach an address.
+func isLoopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// adminToken finds the token.
+func (k *checker) adminToken(at report.Path) {
+	a, token, file := &k.config.Admin, at.Key("token"), at.Key("token_file")
+	switch {
+	case k.Has(token) && k.Has(file):
+		k.Fail(file, "there is a 'token' too: remove one of the two")
+		return
+	case k.Has(file):
+		k.resolve(file, &a.TokenFile)
+		if !k.Good(file) {
+			return
+		}
+		text, ok := k.secret(file, a.TokenFile)
+		if !ok {
+			return
+		}
+		a.Token = text
+		if wrong := wrongToken(text); wrong != "" {
+			k.Reject(file, "holds a token that %s", wrong)
+		}
+	case k.Has(token) && k.text(token, a.Token):
+		if wrong := wrongToken(a.Token); wrong != "" {
+			k.Fail(token, "it %s", wrong) // without its value
+		}
+	}
+}
+
+// wrongToken returns what is wrong with a token, or "".
+func wrongToken(token string) string {
+	for i := range len(token) {
+		if token[i] <= ' ' || token[i] > '~' {
+			return "has characters that a header cannot carry: use letters, digits and punctuation of ASCII"
+		}
+	}
+	if len(token) < shortestToken {
+		return "is shorter than 16 characters, so that it could be guessed: make one with 'openssl rand -hex 16'"
+	}
+	return ""
+}
+
+// isAdmin reports that connections to an address come to the interface of operators.
+func (k *checker) isAdmin(network, address string) bool {
+	a := &k.config.Admin
+	return network == "tcp" && (a.Address != "" && spelling.SameSocket(network, a.Address, address) || a.Health != "" && spelling.SameSocket(network, a.Health, address))
+}

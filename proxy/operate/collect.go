@@ -1,0 +1,146 @@
+package operate
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/internal/admin"
+	"sluice/proxy/relay"
+)
+
+// collector reads the metrics of what lives: sessions, endpoints, loops and certificates.
+type collector struct {
+	*Operator
+	label func(route string) string // bounded
+
+	open, opened                      *prometheus.Desc // route
+	messages, frames, controls, bytes *prometheus.Desc // route, from
+	inFlight                          *prometheus.Desc
+	spliced, records                  *prometheus.Desc
+	state, sessions, requests         *prometheus.Desc // backend, endpoint
+	queue                             *prometheus.Desc // backend
+	loopConns, loopTurns, loopBusy    *prometheus.Desc // loop
+	expiry                            *prometheus.Desc // name, from
+}
+
+// Collector returns what collects the metrics of o. Label returns the label of a route.
+func (o *Operator) Collector(label func(string) string) prometheus.Collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	return &collector{
+		Operator: o, label: label,
+		open:     desc("sluice_sessions_open", "WebSocket sessions that are open.", "route"),
+		opened:   desc("sluice_sessions_opened_total", "WebSocket sessions that have begun.", "route"),
+		messages: desc("sluice_session_messages_total", "Data messages in sessions, by the side that sent them; of sessions that are open too.", "route", "from"),
+		frames:   desc("sluice_session_frames_total", "Data frames in sessions.", "route", "from"),
+		controls: desc("sluice_session_control_frames_total", "Ping, pong and Close frames in sessions, without the answers to Close frames of the gateway.", "route", "from"),
+		bytes:    desc("sluice_session_bytes_total", "Payload of data frames in sessions, in bytes, as it is on the wire.", "route", "from"),
+		inFlight: desc("sluice_requests_in_flight", "HTTP requests in work, WebSocket handshakes among them."),
+		spliced:  desc("sluice_spliced_bytes_total", "Payload of sessions that went from socket to socket by splice(2), in bytes."),
+		records:  desc("sluice_tls_records_taken_over_total", "TLS connections of sessions whose records the event loops have taken over from crypto/tls."),
+		state:    desc("sluice_endpoint_state", "1 for the state that an endpoint is in, 0 for the others.", "backend", "endpoint", "state"),
+		sessions: desc("sluice_endpoint_sessions", "Sessions that an endpoint has.", "backend", "endpoint"),
+		requests: desc("sluice_endpoint_requests", "HTTP requests that an endpoint works on.", "backend", "endpoint"),
+		queue:    desc("sluice_backend_queue_length", "Requests and sessions that wait for an endpoint.", "backend"),
+
+		loopConns: desc("sluice_loop_connections", "Connections that an event loop has; a session is one.", "loop"),
+		loopTurns: desc("sluice_loop_turns_total", "How often an event loop had something to do.", "loop"),
+		loopBusy:  desc("sluice_loop_busy_seconds_total", "How long an event loop worked.", "loop"),
+
+		expiry: desc("sluice_certificate_expiry_timestamp_seconds", "When a certificate ends.", "name", "from"),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *collector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range [...]*prometheus.Desc{
+		c.open, c.opened, c.messages, c.frames, c.controls, c.bytes, c.inFlight, c.spliced, c.records, c.state, c.sessions, c.requests, c.queue,
+		c.loopConns, c.loopTurns, c.loopBusy, c.expiry,
+	} {
+		to <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *collector) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	c.collectRoutes(gauge, counter)
+	gauge(c.inFlight, float64(c.server.Requests()))
+	spliced, records := c.server.Engine().Counters()
+	counter(c.spliced, float64(spliced))
+	counter(c.records, float64(records))
+	for _, b := range c.Backends() {
+		gauge(c.queue, float64(b.Queued), b.Backend)
+		for _, e := range b.Endpoints {
+			for _, state := range [...]string{"up", "down", "ejected", "draining"} {
+				is := 0.0
+				if e.State == state {
+					is = 1
+				}
+				gauge(c.state, is, b.Backend, e.Endpoint, state)
+			}
+			gauge(c.sessions, float64(e.Sessions), b.Backend, e.Endpoint)
+			gauge(c.requests, float64(e.Requests), b.Backend, e.Endpoint)
+		}
+	}
+	for _, l := range c.Loops() {
+		number := strconv.Itoa(l.Number)
+		gauge(c.loopConns, float64(l.Connections), number)
+		counter(c.loopTurns, float64(l.Turns), number)
+		counter(c.loopBusy, l.BusySeconds, number)
+	}
+	seen := make(map[[2]string]bool)
+	for _, cert := range c.Certificates() {
+		for _, name := range cert.Names {
+			if key := [2]string{name, cert.From}; cert.Expiry != nil && !seen[key] {
+				seen[key] = true
+				gauge(c.expiry, float64(cert.Expiry.Unix()), name, cert.From)
+			}
+		}
+	}
+}
+
+// collectRoutes collects what the sessions of each route have done, also of routes that are gone.
+func (c *collector) collectRoutes(gauge, counter func(*prometheus.Desc, float64, ...string)) {
+	type sums struct {
+		open int64
+		relay.Totals
+	}
+	byLabel := make(map[string]*sums)
+	add := func(g *relay.Group, t relay.Totals) {
+		label := c.label(g.Name)
+		s := byLabel[label]
+		if s == nil {
+			s = new(sums)
+			byLabel[label] = s
+		}
+		s.open += g.Open()
+		s.Add(&t)
+	}
+	totals := c.totals()
+	for _, svc := range c.current().Services {
+		if _, ok := totals[svc.Group]; !ok && svc.Targets != nil {
+			totals[svc.Group] = relay.Totals{}
+		}
+	}
+	for g, t := range totals {
+		add(g, t)
+	}
+	for label, s := range byLabel {
+		gauge(c.open, float64(s.open), label)
+		counter(c.opened, float64(s.Sessions), label)
+		for from, of := range map[string]admin.Traffic{"client": traffic(&s.FromClient), "backend": traffic(&s.FromBackend)} {
+			counter(c.messages, float64(of.Messages), label, from)
+			counter(c.frames, float64(of.Frames), label, from)
+			counter(c.controls, float64(of.Controls), label, from)
+			counter(c.bytes, float64(of.Bytes), label, from)
+		}
+	}
+}

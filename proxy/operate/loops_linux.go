@@ -1,0 +1,22 @@
+//go:build !portable
+
+package operate
+
+import (
+	"time"
+
+	"sluice/internal/admin"
+)
+
+// Loops describes the event loops.
+func (o *Operator) Loops() (all []admin.Loop) {
+	for i, l := range o.server.Engine().Loops() {
+		all = append(all, admin.Loop{
+			Number: i, Connections: l.Load(), Turns: l.Turns.Count(), BusySeconds: l.Turns.Busy().Seconds(),
+			P99Millis: millis(l.Turns.Quantile(0.99)), P999Millis: millis(l.Turns.Quantile(0.999)), LongestMillis: millis(l.Turns.Longest()),
+		})
+	}
+	return all
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,8 @@
+//go:build !linux || portable
+
+package operate
+
+import "sluice/internal/admin"
+
+// Loops returns nothing: there are none on this system.
+func (o *Operator) Loops() []admin.Loop { return nil }
