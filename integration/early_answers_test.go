@@ -56,6 +56,9 @@ func TestAnswersToRequestsThatWereNotReadToTheirEnd(t *testing.T) {
 // behind the request.
 func TestAnswersToClientsThatGoOnAfterTheirLastRequest(t *testing.T) {
 	t.Parallel()
+	if portable() {
+		t.Skip("net/http, which serves HTTP there, has read behind the last request, and closes without a look at it")
+	}
 	b := wstest.NewBackend(t, wstest.Answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
 	files := t.TempDir()
 	if err := os.WriteFile(filepath.Join(files, "a"), []byte("ok"), 0o600); err != nil {

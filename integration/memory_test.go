@@ -43,10 +43,11 @@ func relayed(c *wstest.Conn) {
 	}
 }
 
-// A message is never held as a whole: 64 MiB in one frame pass through with much less memory.
+// A message is never held as a whole: 128 MiB in one frame pass through with much less memory. What the
+// gateway may grow by is mostly garbage, which the race detector makes larger.
 func TestLargeFrameIsStreamed(t *testing.T) {
 	t.Parallel()
-	const size, allowed = 64 << 20, 32 << 20
+	const size, allowed = 128 << 20, 64 << 20
 	b := wstest.NewBackend(t, relayed)
 	for _, scheme := range []string{"ws", "wss"} {
 		t.Run(scheme, func(t *testing.T) {

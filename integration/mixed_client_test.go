@@ -110,7 +110,8 @@ func (l *link) batch() (more bool) {
 		if _, wrong := errors.AsType[fault](err); err != nil && !wrong && l.pauses.lately() {
 			l.excused.Add(1)
 		} else if err != nil {
-			l.t.Errorf("%v, over %s: %v; the client has %+v (%v)", q, l.scheme, err, o, o.err)
+			l.t.Errorf("%v, over %s, number %d of %d on its connection, %v after that began, the engine changed meanwhile: %t: %v; the client has %+v (%v)",
+				q, l.scheme, i+1, len(all), time.Since(began), l.switches.touch(began), err, o, o.err)
 		}
 		l.note(o)
 	}
