@@ -17,11 +17,12 @@ import (
 	"sluice/internal/wstest"
 )
 
-// shown answers with the request line and the headers that it got.
+// shown answers with the request line and the headers that it got. It says that it closes the
+// connection: a request that comes on it in that moment may not be repeated.
 func shown(t *testing.T) *wstest.Backend {
 	return wstest.NewBackend(t, func(c *wstest.Conn) {
 		body := c.Head.String()
-		_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nServer: shown\r\nX-Powered-By: old age\r\n\r\n%s", len(body), body)
+		_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nServer: shown\r\nConnection: close\r\nX-Powered-By: old age\r\n\r\n%s", len(body), body)
 	})
 }
 
