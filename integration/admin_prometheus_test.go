@@ -16,12 +16,13 @@ import (
 	"sluice/internal/wstest"
 )
 
-// installed returns the path of a program, or skips the test.
+// installed returns the path of a program that make test installs.
 func installed(t *testing.T, name string) string {
 	t.Helper()
+	foreign(t, name)
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("%s is not installed", name)
+		t.Fatalf("%v: run integration/install.sh (make test does)", err)
 	}
 	return path
 }

@@ -84,8 +84,8 @@ func (p *process) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// run starts a gateway, calls ready (which may be nil) when it listens, with the addresses of the admin interface by kind, and serves
-// until a signal comes or ctx ends.
+// run starts a gateway, calls ready (which may be nil) when it listens, with the addresses of the
+// admin interface by kind, and serves until a signal comes or ctx ends.
 func run(ctx context.Context, load func() (*config.Config, error), ready func(proxy.Change, map[string]string)) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()

@@ -55,13 +55,10 @@ func (a *access) check(kind string, r *http.Request, open bool) (Who, *failure) 
 	if wrong := crossSite(r); wrong != "" {
 		return who, &failure{http.StatusForbidden, wrong}
 	}
-	if kind == kindHealth {
+	if kind != kindTCP {
 		return who, nil
 	}
-	if kind == kindUnix {
-		return who, nil
-	}
-	if c, _ := r.Context().Value(connKey{}).(*limitedConn); kind == kindTCP && c != nil && c.secure != a.tls {
+	if c, _ := r.Context().Value(connKey{}).(*limitedConn); c != nil && c.secure != a.tls {
 		return who, &failure{http.StatusMisdirectedRequest, "the TLS of this interface has changed since this connection was opened: open another"}
 	}
 	token, bearer := cutPrefixFold(r.Header.Get("Authorization"), "Bearer ")

@@ -34,10 +34,12 @@ type call struct {
 	who   Who
 }
 
-// endParameters are how sessions are ended.
-var endParameters = []Parameter{
-	{"code", "integer", "Close code for the client, one that may be sent (RFC 6455, section 7.4). Default: 1008."},
-	{"reason", "string", "Reason for the client, at most 123 bytes of UTF-8."},
+// EndParameters returns the parameters of how sessions are ended, for endpoints and for commands.
+func EndParameters() []Parameter {
+	return []Parameter{
+		{"code", "integer", "Close code for the client, one that may be sent (RFC 6455, section 7.4). Default: 1008."},
+		{"reason", "string", "Reason for the client, at most 123 bytes of UTF-8."},
+	}
 }
 
 func endpoints() []endpoint {
@@ -59,13 +61,13 @@ func endpoints() []endpoint {
 		{method: "GET", path: "/history", doc: "What the gateway did in the last 15 minutes, at steps of 5 seconds.",
 			result: reflect.TypeFor[History](), serve: (*Server).history},
 		{method: "GET", path: "/sessions", doc: "Open sessions that match a filter.",
-			parameters: slices.Concat(filterParameters, []Parameter{
+			parameters: slices.Concat(FilterParameters(), []Parameter{
 				{"sort", "string", "Order of the list: opened, last, messages, bytes, rate, client, route or endpoint, with a - in front for the largest first. Without it the list has no order."},
 				{"limit", "integer", "Most sessions in the list; 0 means all. Default: 1000."},
 			}),
 			result: reflect.TypeFor[[]Session](), serve: (*Server).sessions},
 		{method: "DELETE", path: "/sessions", changes: true, doc: "Ends the open sessions that match a filter. Without one, all=true must say that all are meant.",
-			parameters: slices.Concat(filterParameters, endParameters, []Parameter{
+			parameters: slices.Concat(FilterParameters(), EndParameters(), []Parameter{
 				{"all", "boolean", "All sessions are meant; there may be no filter then."},
 				{"spread", "duration", "The sessions end at random moments within this time. Default: 0s."},
 				{"dry_run", "boolean", "The sessions are only counted."},
@@ -74,7 +76,7 @@ func endpoints() []endpoint {
 		{method: "GET", path: "/sessions/{session}", doc: "One open session.",
 			result: reflect.TypeFor[Session](), serve: (*Server).session},
 		{method: "DELETE", path: "/sessions/{session}", changes: true, doc: "Ends one session.",
-			parameters: endParameters, result: reflect.TypeFor[Ended](), serve: (*Server).endSession},
+			parameters: EndParameters(), result: reflect.TypeFor[Ended](), serve: (*Server).endSession},
 		{method: "GET", path: "/sessions/{session}/tap", doc: "The headers of the frames of one session while they pass, a line of JSON for each, as in Frame; {\"lost\":N} says how many a slow reader has missed, {\"over\":true} that the session has ended. Payloads are not shown.",
 			serve: (*Server).tap},
 		{method: "POST", path: "/backends/{backend}/endpoints/{endpoint}/drain", changes: true,

@@ -16,23 +16,26 @@ type filter struct {
 	tests []func(*Session) bool
 }
 
-// filterParameters are the parameters of a filter, for every endpoint that takes one.
-var filterParameters = []Parameter{
-	{"route", "string", "Sessions of this route."},
-	{"backend", "string", "Sessions of this backend."},
-	{"endpoint", "string", "Sessions of this endpoint."},
-	{"client", "string", "Sessions of clients with this address, or in this network, as in 192.0.2.0/24."},
-	{"request_id", "string", "Sessions whose handshake had this X-Request-Id."},
-	{"min_age", "duration", "Sessions that are at least so old, as in 1h30m."},
-	{"max_age", "duration", "Sessions that are at most so old, as in 1d."},
-	{"min_idle", "duration", "Sessions without a data frame for at least so long."},
-	{"max_idle", "duration", "Sessions with a data frame in that time."},
-	{"min_messages", "integer", "Sessions with at least so many messages, both sides together."},
-	{"max_messages", "integer", "Sessions with at most so many messages, both sides together."},
-	{"min_bytes", "integer", "Sessions with at least so many bytes of payload, both sides together."},
-	{"max_bytes", "integer", "Sessions with at most so many bytes of payload, both sides together."},
-	{"min_rate", "number", "Sessions with at least so many messages a second, over their life."},
-	{"max_rate", "number", "Sessions with at most so many messages a second, over their life."},
+// FilterParameters returns the parameters of a filter, for every endpoint that takes one and for
+// commands.
+func FilterParameters() []Parameter {
+	return []Parameter{
+		{"route", "string", "Sessions of this route."},
+		{"backend", "string", "Sessions of this backend."},
+		{"endpoint", "string", "Sessions of this endpoint."},
+		{"client", "string", "Sessions of clients with this address, or in this network, as in 192.0.2.0/24."},
+		{"request_id", "string", "Sessions whose handshake had this X-Request-Id."},
+		{"min_age", "duration", "Sessions that are at least so old, as in 1h30m."},
+		{"max_age", "duration", "Sessions that are at most so old, as in 1d."},
+		{"min_idle", "duration", "Sessions without a data frame for at least so long."},
+		{"max_idle", "duration", "Sessions with a data frame in that time."},
+		{"min_messages", "integer", "Sessions with at least so many messages, both sides together."},
+		{"max_messages", "integer", "Sessions with at most so many messages, both sides together."},
+		{"min_bytes", "integer", "Sessions with at least so many bytes of payload, both sides together."},
+		{"max_bytes", "integer", "Sessions with at most so many bytes of payload, both sides together."},
+		{"min_rate", "number", "Sessions with at least so many messages a second, over their life."},
+		{"max_rate", "number", "Sessions with at most so many messages a second, over their life."},
+	}
 }
 
 // match reports whether a session is meant.
@@ -49,7 +52,7 @@ func (f *filter) match(s *Session) bool {
 func newFilter(q query, now time.Time) (*filter, error) {
 	f := new(filter)
 	add := func(test func(*Session) bool) { f.tests = append(f.tests, test) }
-	for _, p := range filterParameters {
+	for _, p := range FilterParameters() {
 		text, ok := q[p.Name]
 		if !ok {
 			continue
@@ -158,21 +161,23 @@ func parseDuration(text string) (time.Duration, error) {
 	return days + d, nil
 }
 
-// orders are what a list of sessions may be sorted by.
-var orders = map[string]func(a, b *Session) int{
-	"opened":   func(a, b *Session) int { return a.Opened.Compare(b.Opened) },
-	"last":     func(a, b *Session) int { return a.Last.Compare(b.Last) },
-	"messages": func(a, b *Session) int { return cmp.Compare(a.Messages(), b.Messages()) },
-	"bytes":    func(a, b *Session) int { return cmp.Compare(a.Bytes(), b.Bytes()) },
-	"client":   func(a, b *Session) int { return cmp.Compare(a.Client, b.Client) },
-	"route":    func(a, b *Session) int { return cmp.Compare(a.Route, b.Route) },
-	"endpoint": func(a, b *Session) int { return cmp.Compare(a.Endpoint, b.Endpoint) },
+// orders returns what a list of sessions may be sorted by, besides the rate.
+func orders() map[string]func(a, b *Session) int {
+	return map[string]func(a, b *Session) int{
+		"opened":   func(a, b *Session) int { return a.Opened.Compare(b.Opened) },
+		"last":     func(a, b *Session) int { return a.Last.Compare(b.Last) },
+		"messages": func(a, b *Session) int { return cmp.Compare(a.Messages(), b.Messages()) },
+		"bytes":    func(a, b *Session) int { return cmp.Compare(a.Bytes(), b.Bytes()) },
+		"client":   func(a, b *Session) int { return cmp.Compare(a.Client, b.Client) },
+		"route":    func(a, b *Session) int { return cmp.Compare(a.Route, b.Route) },
+		"endpoint": func(a, b *Session) int { return cmp.Compare(a.Endpoint, b.Endpoint) },
+	}
 }
 
 // newOrder returns the order that a text names, in which a - in front turns it around.
 func newOrder(text string, now time.Time) (func(a, b *Session) int, error) {
 	name, descending := strings.CutPrefix(text, "-")
-	order := orders[name]
+	order := orders()[name]
 	if name == "rate" {
 		order = func(a, b *Session) int { return cmp.Compare(a.Rate(now), b.Rate(now)) }
 	}
@@ -187,15 +192,9 @@ func newOrder(text string, now time.Time) (func(a, b *Session) int, error) {
 
 func sortKeys() []string {
 	names := []string{"rate"}
-	for name := range orders {
+	for name := range orders() {
 		names = append(names, name)
 	}
 	slices.Sort(names)
 	return names
 }
-
-// FilterParameters returns the parameters of a filter of sessions, for commands.
-func FilterParameters() []Parameter { return slices.Clone(filterParameters) }
-
-// EndParameters returns the parameters of how sessions are ended.
-func EndParameters() []Parameter { return slices.Clone(endParameters) }

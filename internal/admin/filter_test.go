@@ -75,7 +75,7 @@ func TestFilters(t *testing.T) {
 		{"route=chat&client=192.0.2.0/24&min_age=1s&max_messages=10", s, false},
 	}
 	for _, tt := range tests {
-		q, err := parseQuery(tt.query, filterParameters)
+		q, err := parseQuery(tt.query, FilterParameters())
 		if err != nil {
 			t.Fatalf("parseQuery(%q): %v", tt.query, err)
 		}
@@ -88,7 +88,7 @@ func TestFilters(t *testing.T) {
 			t.Errorf("filter %q matches a session of %q: %t, want %t", tt.query, tt.s.Client, got, tt.want)
 		}
 	}
-	for _, p := range filterParameters {
+	for _, p := range FilterParameters() {
 		if !slices.ContainsFunc(tests, func(tt struct {
 			query string
 			s     Session
@@ -129,7 +129,7 @@ func TestFiltersAreRefused(t *testing.T) {
 		{"min_age=" + strings.Repeat("9", 5000), "..."}, // a long value is not written in full
 	}
 	for _, tt := range tests {
-		q, err := parseQuery(tt.query, filterParameters)
+		q, err := parseQuery(tt.query, FilterParameters())
 		if err != nil {
 			t.Fatalf("parseQuery(%.60q): %v", tt.query, err)
 		}
@@ -221,7 +221,7 @@ func FuzzFilter(f *testing.F) {
 	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	sessions := []Session{{}, {Client: "192.0.2.1", Route: "a", Backend: "b", Endpoint: "c", RequestID: "r", Opened: now.Add(-time.Hour), Last: now.Add(time.Hour), FromClient: Traffic{Messages: 1 << 63, Bytes: 1<<64 - 1}}, {Client: "fe80::1%eth0"}, {Client: "no address"}}
 	f.Fuzz(func(t *testing.T, raw string) {
-		q, err := parseQuery(raw, filterParameters)
+		q, err := parseQuery(raw, FilterParameters())
 		if err != nil {
 			if err.Error() == "" {
 				t.Fatalf("parseQuery(%q): an error without a message", raw)
@@ -239,7 +239,7 @@ func FuzzFilter(f *testing.F) {
 		for name, value := range q {
 			values.Set(name, value)
 		}
-		again, err := parseQuery(values.Encode(), filterParameters)
+		again, err := parseQuery(values.Encode(), FilterParameters())
 		if len(values.Encode()) > mostQuery {
 			return // escapes have made it longer
 		}
@@ -259,7 +259,7 @@ func FuzzFilter(f *testing.F) {
 }
 
 func BenchmarkFilter(b *testing.B) {
-	q, err := parseQuery("route=chat&client=192.0.2.0/24&min_age=1s&max_messages=100", filterParameters)
+	q, err := parseQuery("route=chat&client=192.0.2.0/24&min_age=1s&max_messages=100", FilterParameters())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -205,8 +205,8 @@ func paths(kind string) string {
 	return strings.Join(all, ", ")
 }
 
-// lasting prepares the answer to a request that lasts so long: without it all has to be written
-// within [writeTimeout], and nothing may take longer than a request.
+// lasting prepares an answer that takes as long as d to come into being, and is written meanwhile. All
+// others have [writeTimeout], as [http.Server] has one read deadline for a request.
 func (c *call) lasting(contentType string, d time.Duration) *stream {
 	s := &stream{http.NewResponseController(c.w)}
 	s.SetReadDeadline(time.Time{})
@@ -229,7 +229,7 @@ func newStreamGroup() *streamGroup {
 // stream is an answer that is written piece by piece.
 type stream struct{ *http.ResponseController }
 
-// next flushes what was written, and gives the reader [writeTimeout] from now on for the next piece:
+// next flushes what was written, and gives the reader [streamTimeout] from now on for the next piece:
 // one that takes nothing does not stay for ever.
 func (s *stream) next() error {
 	if err := s.Flush(); err != nil {
