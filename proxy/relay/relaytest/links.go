@@ -23,14 +23,16 @@ func Loopback(t testing.TB, _ core.Side) (gateway, peer net.Conn) {
 	return wire.New(gateway), guarded(t, peer)
 }
 
-// Tight is a loopback connection with small buffers towards the peer.
+// Tight is a loopback connection with small buffers, but of the peer's sending: none grows by itself
+// to what the system allows, so that it is known what fits in (see [Bulk]).
 func Tight(t testing.TB, side core.Side) (gateway, peer net.Conn) {
 	t.Helper()
 	gateway, peer = Loopback(t, side)
-	if err := wire.Of(gateway).Conn.(*net.TCPConn).SetWriteBuffer(32 << 10); err != nil {
-		t.Fatal(err)
-	}
-	if err := peer.(*net.TCPConn).SetReadBuffer(128 << 10); err != nil {
+	if err := errors.Join(
+		wire.Of(gateway).Conn.(*net.TCPConn).SetWriteBuffer(32<<10),
+		wire.Of(gateway).Conn.(*net.TCPConn).SetReadBuffer(128<<10),
+		peer.(*net.TCPConn).SetReadBuffer(128<<10),
+	); err != nil {
 		t.Fatal(err)
 	}
 	return gateway, peer
