@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -134,59 +133,6 @@ func (s *Server) ready(c *call) (any, error) {
 		return nil, nil
 	}
 	return r, nil
-}
-
-const defaultLimit = 1000 // sessions in a list
-
-func (s *Server) sessions(c *call) (any, error) {
-	now := time.Now()
-	f, err := newFilter(c.query, now)
-	if err != nil {
-		return nil, wrong(err)
-	}
-	limit := defaultLimit
-	if text, ok := c.query["limit"]; ok {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 0 {
-			return nil, wrong(fmt.Errorf("limit %q is not a whole number", shorten(text)))
-		}
-	}
-	text, sorted := c.query["sort"]
-	if !sorted {
-		s.streamSessions(c.w, f, limit)
-		return nil, nil
-	}
-	order, err := newOrder(text, now)
-	if err != nil {
-		return nil, wrong(err)
-	}
-	all := []Session{}
-	s.gateway.EachSession(f.match, func(v *Session) bool {
-		all = append(all, *v)
-		return true
-	})
-	slices.SortStableFunc(all, func(a, b Session) int { return order(&a, &b) })
-	if limit > 0 {
-		all = all[:min(len(all), limit)]
-	}
-	return all, nil
-}
-
-// streamSessions writes sessions while it finds them, so that a list of any length needs little
-// memory.
-func (s *Server) streamSessions(w http.ResponseWriter, f *filter, limit int) {
-	w.Header().Set("Content-Type", jsonType)
-	separator, n := "[", 0
-	out := json.NewEncoder(w)
-	s.gateway.EachSession(f.match, func(v *Session) bool {
-		_, err := w.Write([]byte(separator))
-		separator = ","
-		n++
-		return err == nil && out.Encode(v) == nil && n != limit
-	})
-	if n == 0 {
-		w.Write([]byte("["))
-	}
-	w.Write([]byte("]\n"))
 }
 
 // named returns a test for the session that the path names.

@@ -77,10 +77,20 @@ func appendPart[T string | []byte](b []byte, part T) []byte {
 // strings share the memory of p. If p does not come from [Session.Pack], the
 // session is empty.
 func (p Packed) Session() Session {
-	if s := (Session{Exchange: &Exchange{}}); p.unpack(&s) {
-		return s
+	s := Session{Exchange: new(Exchange)}
+	p.Unpack(&s)
+	return s
+}
+
+// Unpack is [Packed.Session] in memory of the caller: s and its Exchange, which
+// must not be nil.
+func (p Packed) Unpack(s *Session) {
+	x := s.Exchange
+	*x = Exchange{}
+	if *s = (Session{Exchange: x}); !p.unpack(s) {
+		*x = Exchange{}
+		*s = Session{Exchange: x}
 	}
-	return Session{Exchange: &Exchange{}}
 }
 
 // unpack fills s, and reports whether p could be read.
@@ -92,7 +102,8 @@ func (p Packed) unpack(s *Session) (ok bool) {
 	}
 	flags := first[0]
 	if flags&packedNumber != 0 {
-		s.ID = hex.EncodeToString([]byte(u.take(numberSize)))
+		var digits [2 * numberSize]byte
+		s.ID = string(hex.AppendEncode(digits[:0], []byte(u.take(numberSize))))
 	} else {
 		s.ID = u.part()
 	}

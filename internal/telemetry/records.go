@@ -96,7 +96,8 @@ type Session struct {
 func SessionName(number uint64) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], number)
-	return hex.EncodeToString(b[:])
+	var digits [2 * len(b)]byte
+	return string(hex.AppendEncode(digits[:0], b[:]))
 }
 
 func (s *Session) fields(e *zerolog.Event) *zerolog.Event {

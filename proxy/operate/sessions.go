@@ -19,15 +19,16 @@ func (o *Operator) EachSession(match func(*admin.Session) bool, yield func(*admi
 
 func (o *Operator) each(yield func(relay.View, *admin.Session) bool) {
 	var s admin.Session
+	note := telemetry.Session{Exchange: new(telemetry.Exchange)}
 	o.server.Engine().Each(func(v relay.View) bool {
-		describe(&s, &v)
+		telemetry.Packed(v.Note).Unpack(&note)
+		describe(&s, &v, &note)
 		return yield(v, &s)
 	})
 }
 
-// describe makes s the session that v is a view of.
-func describe(s *admin.Session, v *relay.View) {
-	note := telemetry.Packed(v.Note).Session()
+// describe makes s the session that v is a view of, with what its note says.
+func describe(s *admin.Session, v *relay.View, note *telemetry.Session) {
 	*s = admin.Session{
 		Session: telemetry.SessionName(v.ID), RequestID: note.ID, Route: v.Group.Name,
 		Host: note.Host, URI: note.URI, Subprotocol: note.Subprotocol, Compression: note.Deflate,
