@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"sluice/config/report"
@@ -17,7 +18,7 @@ func (k *checker) admin(at report.Path) {
 	address := at.Key("address")
 	if a.Address == "off" {
 		a.Off, a.Address = true, ""
-		for _, key := range []string{"token", "token_file", "tls", "insecure", "health", "mode", "group", "ready", "pprof", "read_only"} {
+		for _, key := range []string{"token", "token_file", "tls", "insecure", "health", "metrics", "mode", "group", "ready", "pprof", "read_only"} {
 			if k.Has(at.Key(key)) {
 				k.Fail(at.Key(key), "has no meaning while the address is off: remove one of the two")
 			}
@@ -27,12 +28,20 @@ func (k *checker) admin(at report.Path) {
 	if k.Has(address) {
 		k.adminAddress(address, &a.Address)
 	}
-	health := at.Key("health")
-	if k.Has(health) {
-		k.adminAddress(health, &a.Health)
+	for _, one := range []struct {
+		key     string
+		address *string
+	}{{"health", &a.Health}, {"metrics", &a.Metrics}} {
+		if !k.Has(at.Key(one.key)) {
+			continue
+		}
+		k.adminAddress(at.Key(one.key), one.address)
+		if k.Good(at.Key(one.key)) && k.Good(address) && *one.address == a.Address {
+			k.Reject(at.Key(one.key), "is the same as 'address', which serves what it does too")
+		}
 	}
-	if k.Good(health) && k.Good(address) && a.Health != "" && a.Health == a.Address {
-		k.Reject(health, "is the same as 'address', which serves these paths too")
+	if metrics := at.Key("metrics"); k.Has(metrics) && k.Good(metrics) && k.Good(at.Key("health")) && a.Metrics == a.Health {
+		k.Reject(metrics, "is the same as 'health': each has an address of its own")
 	}
 	for _, key := range []string{"token", "token_file", "tls", "insecure"} {
 		if k.Has(at.Key(key)) && !k.Has(address) {
@@ -132,5 +141,7 @@ func wrongToken(token string) string {
 // isAdmin reports that connections to an address come to the interface of operators.
 func (k *checker) isAdmin(network, address string) bool {
 	a := &k.config.Admin
-	return network == "tcp" && (a.Address != "" && spelling.SameSocket(network, a.Address, address) || a.Health != "" && spelling.SameSocket(network, a.Health, address))
+	return network == "tcp" && slices.ContainsFunc([]string{a.Address, a.Health, a.Metrics}, func(own string) bool {
+		return own != "" && spelling.SameSocket(network, own, address)
+	})
 }

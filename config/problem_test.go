@@ -552,26 +552,32 @@ shutdown_timeout: ${SECRET}`, []string{
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := parse(tt.text)
-			if err == nil {
-				t.Fatalf("parse(%q) found no problem; want %q", tt.text, tt.want)
-			}
-			lines := err.(Problems)
-			for i := range max(len(lines), len(tt.want)) {
-				var got, want string
-				if i < len(lines) {
-					got = strings.TrimPrefix(lines[i].Error(), "f:")
-				}
-				if i < len(tt.want) {
-					want = tt.want[i]
-				}
-				if beginning, cut := strings.CutSuffix(want, "..."); got != want && !(cut && strings.HasPrefix(got, beginning)) {
-					t.Errorf("problem %d:\n got %s\nwant %s", i, got, want)
-				}
-			}
-			if strings.Contains(err.Error(), "s3cr3t") {
-				t.Errorf("a secret is in the message: %v", err)
-			}
+			expectProblems(t, tt.text, tt.want)
 		})
+	}
+}
+
+// expectProblems parses a file that has all these problems, and no others.
+func expectProblems(t *testing.T, text string, all []string) {
+	t.Helper()
+	_, err := parse(text)
+	if err == nil {
+		t.Fatalf("parse(%q) found no problem; want %q", text, all)
+	}
+	lines := err.(Problems)
+	for i := range max(len(lines), len(all)) {
+		var got, want string
+		if i < len(lines) {
+			got = strings.TrimPrefix(lines[i].Error(), "f:")
+		}
+		if i < len(all) {
+			want = all[i]
+		}
+		if beginning, cut := strings.CutSuffix(want, "..."); got != want && !(cut && strings.HasPrefix(got, beginning)) {
+			t.Errorf("problem %d:\n got %s\nwant %s", i, got, want)
+		}
+	}
+	if strings.Contains(err.Error(), "s3cr3t") {
+		t.Errorf("a secret is in the message: %v", err)
 	}
 }

@@ -13,6 +13,7 @@ type Admin struct {
 	TLS       *AdminTLS      `yaml:"tls" doc:"TLS of 'address'."`
 	Insecure  bool           `yaml:"insecure" doc:"Serve 'address' without TLS although it is not a loopback address: the token goes over the network in the clear."`
 	Health    string         `yaml:"health" doc:"Another address that serves only /healthz and /readyz, to everybody without a token: for balancers and kubelets."`
+	Metrics   string         `yaml:"metrics" doc:"Another address that serves only /metrics, to everybody without a token: for Prometheus, which then needs no token that may do everything."`
 	Mode      units.FileMode `yaml:"mode" doc:"Permissions of the Unix socket, in octal and in quotes, as in '0660'; to connect takes the right to write, and who connects may do everything. Absent: '0600'."` // 0 when absent
 	Group     string         `yaml:"group" doc:"Group that the Unix socket belongs to, by name or number; sets 'mode' to '0660' unless that is given."`
 	Ready     AdminReady     `yaml:"ready" doc:"What /readyz asks for besides listeners that are open."`

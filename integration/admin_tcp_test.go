@@ -110,12 +110,18 @@ func TestAdminOverTCPWithAConfiguredToken(t *testing.T) {
 	}
 }
 
-func TestTheHealthListener(t *testing.T) {
-	g := operated(t, "admin: { health: '"+wstest.Reserve(t)+"' }\nroutes: [{ respond: {} }]")
-	target := g.operators("health")
-	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/status": 404, "/metrics": 404, "/sessions": 404} {
-		if r, body := wstest.Ask(t, target, get(path)); r.StatusCode != want {
-			t.Errorf("%s: %d %s, want %d", path, r.StatusCode, body, want)
+func TestListenersWithoutAToken(t *testing.T) {
+	g := operated(t, "admin: { health: '"+wstest.Reserve(t)+"', metrics: '"+wstest.Reserve(t)+"' }\nroutes: [{ respond: {} }]")
+	for _, tt := range []struct {
+		kind, path string
+		want       int
+	}{
+		{"health", "/healthz", 200}, {"health", "/readyz", 200}, {"health", "/status", 404}, {"health", "/metrics", 404}, {"health", "/sessions", 404},
+		{"metrics", "/metrics", 200}, {"metrics", "/status", 404}, {"metrics", "/sessions", 404}, {"metrics", "/healthz", 404},
+	} {
+		r, body := wstest.Ask(t, g.operators(tt.kind), get(tt.path))
+		if r.StatusCode != tt.want || tt.path == "/metrics" && tt.want == 200 && !strings.Contains(body, "sluice_build_info") {
+			t.Errorf("%s of the listener for %s: %d %.300s, want %d", tt.path, tt.kind, r.StatusCode, body, tt.want)
 		}
 	}
 }

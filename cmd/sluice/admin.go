@@ -30,7 +30,7 @@ func (p *process) adminOptions(c *config.Config) (o admin.Options, err error) {
 	}
 	o = admin.Options{
 		Socket:  &admin.SocketOptions{Dir: admin.RuntimeDir(os.Getenv), Name: admin.SocketName(c.File), Mode: fs.FileMode(a.Mode), Group: -1},
-		Address: a.Address, Health: a.Health, Token: a.Token, ReadOnly: a.ReadOnly, Pprof: a.Pprof,
+		Address: a.Address, Health: a.Health, Metrics: a.Metrics, Token: a.Token, ReadOnly: a.ReadOnly, Pprof: a.Pprof,
 	}
 	if a.Group != "" {
 		if o.Socket.Group, err = groupNumber(a.Group); err != nil {

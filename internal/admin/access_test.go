@@ -157,28 +157,32 @@ func TestTheUnixSocketAsksForNoToken(t *testing.T) {
 	}
 }
 
-func TestTheHealthListenerServesHealthAlone(t *testing.T) {
+func TestListenersWithoutATokenServeOneThing(t *testing.T) {
 	g := newFakeGateway()
-	s := newTestServer(t, g, Options{Health: "127.0.0.1:0", Token: testToken})
-	address := s.Addresses()["health"]
-	for _, e := range endpoints() {
-		want := 404
-		if e.open {
-			want = 200
-		}
-		r, body := ask(t, "tcp", address, request(e.method, e.path, "Host: pod.test", "Authorization: Bearer "+testToken))
-		if r.StatusCode != want {
-			t.Errorf("%s %s: status %d, want %d: %s", e.method, e.path, r.StatusCode, want, body)
-		}
-		if want == 404 && failed(t, r, body) == "" {
-			t.Errorf("%s %s: %q is no error in JSON", e.method, e.path, body)
+	s := newTestServer(t, g, Options{Health: "127.0.0.1:0", Metrics: "127.0.0.1:0", Token: testToken})
+	for kind, serves := range map[string]func(e endpoint) bool{
+		"health":  func(e endpoint) bool { return e.open },
+		"metrics": func(e endpoint) bool { return e.path == "/metrics" },
+	} {
+		for _, e := range endpoints() {
+			want := 404
+			if serves(e) {
+				want = 200
+			}
+			r, body := ask(t, "tcp", s.Addresses()[kind], request(e.method, e.path, "Host: pod.test", "Authorization: Bearer "+testToken))
+			if r.StatusCode != want {
+				t.Errorf("%s %s on the listener of %s: status %d, want %d: %s", e.method, e.path, kind, r.StatusCode, want, body)
+			}
+			if want == 404 && failed(t, r, body) == "" {
+				t.Errorf("%s %s: %q is no error in JSON", e.method, e.path, body)
+			}
 		}
 	}
 	if got := g.audited(); len(got) != 0 {
-		t.Errorf("done by the health listener: %v", got)
+		t.Errorf("done by these listeners: %v", got)
 	}
 	g.ready = Ready{Reasons: []string{"no"}}
-	if r, body := ask(t, "tcp", address, request("GET", "/readyz")); r.StatusCode != 503 || !strings.Contains(body, `"no"`) {
+	if r, body := ask(t, "tcp", s.Addresses()["health"], request("GET", "/readyz")); r.StatusCode != 503 || !strings.Contains(body, `"no"`) {
 		t.Errorf("a gateway that is not ready: %d %s", r.StatusCode, body)
 	}
 }

@@ -25,7 +25,7 @@ type Change struct {
 func (s *Server) Prepare(o Options) (*Change, error) {
 	s.mu.Lock()
 	c := &Change{server: s, next: o, opened: make(map[place]*listener), kinds: make(map[place]string)}
-	for kind, address := range map[string]string{kindTCP: o.Address, kindHealth: o.Health} {
+	for kind, address := range map[string]string{kindTCP: o.Address, kindHealth: o.Health, kindMetrics: o.Metrics} {
 		if address == "" {
 			continue
 		}

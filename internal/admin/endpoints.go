@@ -89,7 +89,7 @@ func endpoints() []endpoint {
 			parameters: []Parameter{{"level", "string", "debug, info, warn or error."}}, result: reflect.TypeFor[Level](), serve: (*Server).logLevel},
 		{method: "GET", path: "/events", doc: "The records of the log as server-sent events, as they are written: sessions that open and end (without an access log too), requests, health changes, reloads, certificates, operators. The name of an event is the message of its record up to a colon; 'lost' says how many a slow reader has missed.",
 			parameters: []Parameter{{"name", "string", "Names of the events to send, with commas between, as in session opened,session ended. Default: all."}}, serve: (*Server).events},
-		{method: "GET", path: "/metrics", doc: "Metrics for Prometheus, in the form that the request accepts.", serve: (*Server).metrics},
+		{method: "GET", path: metricsPath, doc: "Metrics for Prometheus, in the form that the request accepts.", serve: (*Server).metrics},
 		{method: "GET", path: "/dashboard", doc: "The dashboard: a page for browsers that shows this interface. 'sluice dashboard' opens it.",
 			serve: func(_ *Server, c *call) (any, error) { return nil, c.serveDashboard("index.html") }},
 		{method: "GET", path: "/dashboard/{file}", doc: "A file of the dashboard.",
@@ -100,6 +100,9 @@ func endpoints() []endpoint {
 			serve: func(*Server, *call) (any, error) { return OpenAPI(), nil }},
 	}
 }
+
+// metricsPath is the one that listeners for metrics have.
+const metricsPath = "/metrics"
 
 // Health is the answer to the question whether the process works.
 type Health struct {

@@ -25,6 +25,7 @@ type Options struct {
 	TLS      *tls.Config    // of Address; nil means plain HTTP
 	TLSKey   string         // what TLS was made from: equal keys mean equal configurations
 	Health   string         // host:port that serves /healthz and /readyz alone; "" means none
+	Metrics  string         // host:port that serves /metrics alone; "" means none
 	Token    string         // that every request over TCP has to show
 	ReadOnly bool           // every change is refused
 	Pprof    bool           // profiles may be taken
@@ -34,8 +35,7 @@ type Options struct {
 type Server struct {
 	gateway Gateway
 	access  atomic.Pointer[access]
-	routes  *http.ServeMux
-	health  *http.ServeMux
+	routes  map[string]*http.ServeMux // by kind of a listener
 	errors  *log.Logger
 
 	openPaths map[string]bool // that ask for no token
@@ -49,10 +49,22 @@ type place struct{ network, address string }
 
 // What a listener is for.
 const (
-	kindUnix   = "unix"
-	kindTCP    = "tcp"
-	kindHealth = "health"
+	kindUnix    = "unix"
+	kindTCP     = "tcp"
+	kindHealth  = "health"
+	kindMetrics = "metrics"
 )
+
+// isOn reports whether a kind of listener has an endpoint.
+func (e *endpoint) isOn(kind string) bool {
+	switch kind {
+	case kindHealth:
+		return e.open
+	case kindMetrics:
+		return e.path == metricsPath
+	}
+	return true
+}
 
 // listener is an open listener with its server.
 type listener struct {
@@ -71,7 +83,10 @@ func NewServer(g Gateway, errors *log.Logger) *Server {
 	for _, e := range endpoints() {
 		s.openPaths[e.path] = e.open
 	}
-	s.routes, s.health = newRoutes(s, kindTCP), newRoutes(s, kindHealth)
+	s.routes = make(map[string]*http.ServeMux)
+	for _, kind := range []string{kindUnix, kindTCP, kindHealth, kindMetrics} {
+		s.routes[kind] = newRoutes(s, kind)
+	}
 	return s
 }
 
@@ -146,10 +161,7 @@ func (s *Server) newListener(on net.Listener) *listener {
 // guard refuses what must not reach an endpoint.
 func (s *Server) guard(l *listener) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		kind, next := *l.kind.Load(), s.routes
-		if kind == kindHealth {
-			next = s.health
-		}
+		kind := *l.kind.Load()
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
@@ -175,7 +187,7 @@ func (s *Server) guard(l *listener) http.Handler {
 		ctx, cancel := context.WithCancel(context.WithValue(r.Context(), whoKey{}, who))
 		defer cancel()
 		defer context.AfterFunc(l.streams.Load().ctx, cancel)()
-		next.ServeHTTP(w, r.WithContext(ctx))
+		s.routes[kind].ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
@@ -198,7 +210,7 @@ func isPlain(escaped string) bool {
 func paths(kind string) string {
 	var all []string
 	for _, e := range endpoints() {
-		if !slices.Contains(all, e.path) && (e.open || kind != kindHealth) {
+		if !slices.Contains(all, e.path) && e.isOn(kind) {
 			all = append(all, e.path)
 		}
 	}
@@ -243,7 +255,7 @@ func newRoutes(s *Server, kind string) *http.ServeMux {
 	mux := http.NewServeMux()
 	byPath := make(map[string]map[string]endpoint)
 	for _, e := range endpoints() {
-		if e.open || kind != kindHealth {
+		if e.isOn(kind) {
 			if byPath[e.path] == nil {
 				byPath[e.path] = make(map[string]endpoint)
 			}
