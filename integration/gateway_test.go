@@ -138,6 +138,9 @@ type gateway struct {
 	sink    func(record)  // takes the records in place of records, unless it is nil
 }
 
+// shutdownTimeout is how long servers that stop wait for what is left.
+const shutdownTimeout = 15 * time.Second
+
 // start runs the gateway with a plain and a TLS listener for gateway.test and
 // what body adds to the file, and waits until it is ready. It is told to end
 // when the test does, and must then exit with 0.
@@ -153,8 +156,8 @@ tls:
   certificates: [{ cert: %q, key: %q }]
 log: { format: json }
 state_dir: %q
-shutdown_timeout: 15s
-%s`, cert, key, t.TempDir(), body))
+shutdown_timeout: %v
+%s`, cert, key, t.TempDir(), shutdownTimeout, body))
 	g.ca = ca.File
 	g.http = wstest.Target{Address: g.listener(false)}
 	g.https = wstest.Target{Address: g.listener(true), TLS: ca.Client("gateway.test")}

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -322,7 +323,8 @@ func pause(random *rand.Rand, most time.Duration) {
 type changes struct {
 	mu    sync.Mutex
 	going int
-	ended time.Time // of the last one
+	begun []time.Time // all of them
+	ended time.Time   // of the last one
 }
 
 // effects is how long a change may have effects after its end: an endpoint is ejected.
@@ -336,6 +338,7 @@ func (c *changes) begin() (done func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.going++
+	c.begun = append(c.begun, time.Now())
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -349,6 +352,16 @@ func (c *changes) touch(began time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.going > 0 || c.ended.After(began.Add(-effects))
+}
+
+// outlasted reports whether one began after began, or shortly before, and so long ago that servers which
+// it has stopped have cut what was left.
+func (c *changes) outlasted(began time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.begun, func(b time.Time) bool {
+		return b.After(began.Add(-effects)) && time.Since(b) >= shutdownTimeout
+	})
 }
 
 // part returns n bytes of a body, from byte pos on.

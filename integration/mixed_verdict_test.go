@@ -87,7 +87,7 @@ func (l *link) checkUnanswered(q *request, over bool, began time.Time) error {
 		return nil
 	case over && got > 0:
 		return errors.New("an endpoint got it behind the last request of the connection")
-	case over:
+	case over, l.switches.outlasted(began):
 		return nil
 	case got > 0:
 		return errors.New("an endpoint got it, but the client has no answer")
