@@ -3,12 +3,14 @@
 # SLUICE. Every proxy takes plain connections on its port and TLS on that plus
 # 10, and sends the backend the same header fields as sluice. `logged` is sluice
 # with the access log on, `limited` has it on too, and every limit set so wide
-# that none is reached. `nginx2` and `sluice2` have two cores.
+# that none is reached, `scraped` has its metrics read each second. `nginx2` and
+# `sluice2` have two cores.
 
 declare -A pids=() ports=(
 	[backend]=9700 [nginx]=9701 [haproxy]=9702 [sluice]=9703 [limited]=9704
-	[caddy]=9705 [logged]=9706 [nginx2]=9707 [sluice2]=9708
+	[caddy]=9705 [logged]=9706 [nginx2]=9707 [sluice2]=9708 [scraped]=9709
 )
+metrics=9729 # port of scraped's metrics
 realtime=() # what goes before the command of each process
 
 url() { # scheme name
@@ -28,6 +30,10 @@ write_configs() {
 	write_sluice sluice false >"$dir/sluice.yaml"
 	write_sluice sluice2 false >"$dir/sluice2.yaml"
 	write_sluice logged true >"$dir/logged.yaml"
+	{
+		write_sluice scraped false
+		echo "admin: { metrics: 127.0.0.1:$metrics }"
+	} >"$dir/scraped.yaml"
 	{
 		write_sluice limited true
 		write_limits
@@ -172,7 +178,19 @@ up() { # name...
 		caddy) start $cores "$name" "$CADDY" run --config "$dir/caddy.json" ;;
 		*) start $cores "$name" "$SLUICE" run --config "$dir/$name.yaml" ;;
 		esac || return
+		[[ $name != scraped ]] || scrape
 	done
+}
+
+# scrape reads the metrics of scraped each second, from core 0.
+scrape() {
+	taskset -c 0 bash -c "
+		while sleep 1; do
+			exec 3<>/dev/tcp/127.0.0.1/$metrics
+			printf 'GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3
+			cat <&3 >/dev/null
+		done" &
+	pids[scraper]=$!
 }
 
 start() { # cores name command...
