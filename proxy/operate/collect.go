@@ -76,34 +76,85 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	spliced, records := c.server.Engine().Counters()
 	counter(c.spliced, float64(spliced))
 	counter(c.records, float64(records))
-	for _, b := range c.Backends() {
-		gauge(c.queue, float64(b.Queued), b.Backend)
-		for _, e := range b.Endpoints {
-			for _, state := range [...]string{"up", "down", "ejected", "draining"} {
-				is := 0.0
-				if e.State == state {
-					is = 1
-				}
-				gauge(c.state, is, b.Backend, e.Endpoint, state)
-			}
-			gauge(c.sessions, float64(e.Sessions), b.Backend, e.Endpoint)
-			gauge(c.requests, float64(e.Requests), b.Backend, e.Endpoint)
-		}
-	}
+	c.collectBackends(gauge)
 	for _, l := range c.Loops() {
 		number := strconv.Itoa(l.Number)
 		gauge(c.loopConns, float64(l.Connections), number)
 		counter(c.loopTurns, float64(l.Turns), number)
 		counter(c.loopBusy, l.BusySeconds, number)
 	}
-	seen := make(map[[2]string]bool)
+	c.collectCertificates(gauge)
+}
+
+// Bounds of labels. What comes after is collected together, as other.
+const (
+	maxEndpoints    = 5000
+	maxCertificates = 1000
+	other           = "other"
+)
+
+// collectBackends collects what endpoints are like now. Of those that are other, the states are counted.
+func (c *collector) collectBackends(gauge func(*prometheus.Desc, float64, ...string)) {
+	type sums struct {
+		states             map[string]int
+		sessions, requests int
+	}
+	queued := make(map[string]int)            // by backend
+	endpoints := make(map[[2]string]*sums, 8) // by backend and endpoint
+	for _, b := range c.Backends() {
+		label := b.Backend
+		if len(endpoints) >= maxEndpoints {
+			label = other
+		}
+		queued[label] += b.Queued
+		for i := range b.Endpoints {
+			e := &b.Endpoints[i]
+			key := [2]string{b.Backend, e.Endpoint}
+			if len(endpoints) >= maxEndpoints {
+				key = [2]string{other, other}
+			}
+			s := endpoints[key]
+			if s == nil {
+				s = &sums{states: make(map[string]int, 1)}
+				endpoints[key] = s
+			}
+			s.states[e.State]++
+			s.sessions += e.Sessions
+			s.requests += e.Requests
+		}
+	}
+	for backend, n := range queued {
+		gauge(c.queue, float64(n), backend)
+	}
+	for key, s := range endpoints {
+		for _, state := range [...]string{"up", "down", "ejected", "draining"} {
+			gauge(c.state, float64(s.states[state]), key[0], key[1], state)
+		}
+		gauge(c.sessions, float64(s.sessions), key[0], key[1])
+		gauge(c.requests, float64(s.requests), key[0], key[1])
+	}
+}
+
+// collectCertificates collects when certificates end: of those that have a label together, the first
+// one.
+func (c *collector) collectCertificates(gauge func(*prometheus.Desc, float64, ...string)) {
+	ends := make(map[[2]string]int64) // by name and source
 	for _, cert := range c.Certificates() {
 		for _, name := range cert.Names {
-			if key := [2]string{name, cert.From}; cert.Expiry != nil && !seen[key] {
-				seen[key] = true
-				gauge(c.expiry, float64(cert.Expiry.Unix()), name, cert.From)
+			if cert.Expiry == nil {
+				continue
+			}
+			key := [2]string{name, cert.From}
+			if _, known := ends[key]; !known && len(ends) >= maxCertificates {
+				key = [2]string{other, other}
+			}
+			if end, known := ends[key]; !known || cert.Expiry.Unix() < end {
+				ends[key] = cert.Expiry.Unix()
 			}
 		}
+	}
+	for key, end := range ends {
+		gauge(c.expiry, float64(end), key[0], key[1])
 	}
 }
 
