@@ -349,6 +349,9 @@ func TestReadOnly(t *testing.T) {
 		if message := failed(t, r, body); e.changes && (r.StatusCode != 403 || !strings.Contains(message, "read_only")) || !e.changes && r.StatusCode != 200 {
 			t.Errorf("%s %s where all is read-only: %d %s", e.method, e.path, r.StatusCode, body)
 		}
+		if e.path == "/status" && !strings.Contains(body, `"read_only":true`) {
+			t.Errorf("the status does not say that all is read-only: %s", body)
+		}
 	}
 	if got := g.audited(); len(got) != 0 {
 		t.Errorf("done: %v, want nothing", got)

@@ -95,6 +95,7 @@ type Status struct {
 	LastReload    *Reload    `json:"last_reload,omitempty" doc:"The last reload; absent if there was none."`
 	State         string     `json:"state" doc:"running or draining."`
 	LogLevel      string     `json:"log_level" doc:"Least severe level that is logged."`
+	ReadOnly      bool       `json:"read_only" doc:"Whether this interface refuses every change."`
 	Listeners     []Listener `json:"listeners" doc:"Open listeners."`
 	Sessions      Usage      `json:"sessions" doc:"WebSocket sessions; the limit is max_sessions."`
 	Requests      int64      `json:"requests" doc:"HTTP requests in work, handshakes among them."`

@@ -124,6 +124,7 @@ func list[T any](s []T) []T {
 
 func (s *Server) status(*call) (any, error) {
 	v := s.gateway.Status()
+	v.ReadOnly = s.access.Load().readOnly
 	v.Listeners, v.Loops = list(v.Listeners), list(v.Loops)
 	return v, nil
 }

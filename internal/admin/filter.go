@@ -92,12 +92,12 @@ func sessionTest(p Parameter, text string, now time.Time) (func(*Session) bool, 
 	case "integer":
 		var n uint64
 		if n, err = strconv.ParseUint(text, 10, 63); err != nil {
-			err = fmt.Errorf("is not a whole number")
+			err = fmt.Errorf("is not a whole number from 0 on")
 		}
 		limit = float64(n)
 	default:
 		if limit, err = strconv.ParseFloat(text, 64); err != nil || limit < 0 || math.IsInf(limit, 0) || math.IsNaN(limit) {
-			err = fmt.Errorf("is not a number")
+			err = fmt.Errorf("is not a number from 0 on, such as 2.5")
 		}
 	}
 	switch of {

@@ -21,7 +21,7 @@ func (s *Server) sessions(c *call) (any, error) {
 	limit := defaultLimit
 	if text, ok := c.query["limit"]; ok {
 		if limit, err = strconv.Atoi(text); err != nil || limit < 0 {
-			return nil, wrong(fmt.Errorf("limit %q is not a whole number", shorten(text)))
+			return nil, wrong(fmt.Errorf("limit %q is not a whole number from 0 on", shorten(text)))
 		}
 	}
 	var first []Session // in the order that is asked for
