@@ -241,6 +241,7 @@ func TestAdminAnswersWhenTheGatewayIsFull(t *testing.T) {
 	for name, limits := range map[string]struct{ descriptors, listener string }{
 		"connections":            {"1000", "{ address: '127.0.0.1:0', max_connections: 2 }"},
 		"descriptors by default": {"200", "'127.0.0.1:0'"},
+		"descriptors":            {"200", "{ address: '127.0.0.1:0', max_connections: 100000, timeouts: { header: 10m } }"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("RUNTIME_DIRECTORY", t.TempDir())

@@ -2,9 +2,11 @@ package admin
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // limited is a listener with at most so many connections open at once. Where there are more, it
@@ -12,15 +14,16 @@ import (
 // keep no operator out.
 type limited struct {
 	net.Listener
-	most   int
-	secure func() *tls.Config // of connections; nil means no TLS
+	most    int
+	secure  func() *tls.Config // of connections; nil means no TLS
+	reserve *reserve
 
 	mu    sync.Mutex
 	conns []*limitedConn // the oldest first
 }
 
-func limitConns(l net.Listener, most int) *limited {
-	return &limited{Listener: l, most: most, secure: func() *tls.Config { return nil }}
+func limitConns(l net.Listener, most int, r *reserve) *limited {
+	return &limited{Listener: l, most: most, secure: func() *tls.Config { return nil }, reserve: r}
 }
 
 // limitedConn is a connection of a limited listener.
@@ -34,6 +37,9 @@ type limitedConn struct {
 // Accept implements [net.Listener].
 func (l *limited) Accept() (net.Conn, error) {
 	on, err := l.Listener.Accept()
+	for errors.Is(err, syscall.EMFILE) && l.reserve.spend() {
+		on, err = l.Listener.Accept()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +80,9 @@ func (c *limitedConn) Close() error {
 		}
 	}
 	l.mu.Unlock()
-	return c.Conn.Close()
+	err := c.Conn.Close()
+	l.reserve.fill()
+	return err
 }
 
 // limitedOf returns the connection below TLS, where there is TLS.

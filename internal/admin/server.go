@@ -37,6 +37,7 @@ type Server struct {
 	access  atomic.Pointer[access]
 	routes  map[string]*http.ServeMux // by kind of a listener
 	errors  *log.Logger
+	reserve reserve
 
 	openPaths map[string]bool // that ask for no token
 
@@ -113,6 +114,7 @@ func (s *Server) Close() {
 		l.close()
 		delete(s.open, at)
 	}
+	s.reserve.drop()
 }
 
 // close closes the listener, and its connections when they have had a moment to end.
@@ -140,7 +142,8 @@ const (
 func (s *Server) newListener(on net.Listener) *listener {
 	l := &listener{done: make(chan struct{})}
 	l.streams.Store(newStreamGroup())
-	conns := limitConns(on, maxConns)
+	s.reserve.fill()
+	conns := limitConns(on, maxConns, &s.reserve)
 	conns.secure = func() *tls.Config {
 		if *l.kind.Load() == kindTCP {
 			return s.access.Load().tls
