@@ -120,6 +120,10 @@ func TestManySessions(t *testing.T) {
 	}
 	closing.Wait()
 	eventually(t, "no session is listed", func() bool { return len(list("limit=0")) == 0 })
+	var ends []record
+	if err := json.Unmarshal([]byte(ask("GET /ends")), &ends); err != nil || len(ends) != 100 {
+		t.Errorf("%d ends are remembered, want 100; %v", len(ends), err)
+	}
 	eventually(t, "every session has its record", func() bool { return g.count("session ended") == n })
 	for _, r := range g.log() {
 		if r.name() == "session ended" && r.text("cause") != "ended by operator" {

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"slices"
@@ -122,6 +123,34 @@ routes:
 	eventually(t, "the session that has ended is not listed", func() bool { return len(operatedAs[[]session](t, g, "sessions")) == 1 })
 	expect(t, g.ended(s.URI), record{"session": s.Session})
 	other.Close()
+}
+
+// The ends of sessions are there afterwards, whether the log has them or not.
+func TestEndsOfSessions(t *testing.T) {
+	b := wstest.NewBackend(t, nil)
+	g := operated(t, "routes: [{ name: chat, path: /*, backend: '"+b.Address+"' }]")
+	g.reload("configuration reloaded", "log: { format: json }", "log: { format: json, access: false, redact: [token] }")
+	client, backend := wstest.Pair(t, g.http, b, wstest.Handshake("/room?token=secret"))
+	client.Send(wstest.Text("123"), wstest.Close(4001, "enough"))
+	backend.Expect(wstest.Text("123"), wstest.Close(4001, "enough"))
+	backend.Send(wstest.Close(4001, ""))
+	client.Expect(wstest.Close(4001, ""))
+	client.ExpectEnd()
+	var all []record
+	eventually(t, "the session has ended", func() bool {
+		_, body := wstest.Ask(t, g.operators("unix"), get("/ends"))
+		if err := json.Unmarshal([]byte(body), &all); err != nil {
+			t.Fatalf("/ends: %v in %s", err, body)
+		}
+		return len(all) == 1
+	})
+	expect(t, all[0], record{
+		"route": "chat", "endpoint": b.Address, "client": "127.0.0.1", "client_messages": 1, "client_bytes": 3, "backend_messages": 0,
+		"close_code": 4001, "close_reason": "enough", "ended_by": "client", "cause": "close",
+	})
+	if uri := all[0].text("uri"); !strings.HasPrefix(uri, "/room?token=") || strings.Contains(uri, "secret") {
+		t.Errorf("the URI %q; want it without what is redacted", uri)
+	}
 }
 
 func TestKillOne(t *testing.T) {

@@ -16,6 +16,10 @@ async function session(path) {
   return client;
 }
 
+const early = await session('/chat/early'); // it has ended before the page is opened
+early.close(4000, 'too early');
+await once(early, 'close');
+
 const clients = {};
 for (const path of ['/chat/a', '/chat/b', '/chat/c', '/feed/a', '/feed/b']) clients[path] = await session(path);
 
@@ -50,6 +54,7 @@ try {
   result.cookies = cookies.map(({ httpOnly, sameSite }) => ({ httpOnly, sameSite }));
   await rowsAre(page, 5);
   await page.locator('#link:text-is("live")').waitFor();
+  await page.locator('#end-list .badge:text-is("4000")').waitFor();
 
   // Numbers move.
   for (let i = 0; i < 20; i++) clients['/chat/a'].send('hello');

@@ -18,6 +18,7 @@ type Gateway interface {
 	Backends() []Backend
 	Certificates() []Certificate
 	History() History
+	Ends() []End // of the last sessions, the newest first
 
 	// EachSession calls yield with the open sessions that match, until it returns false. What
 	// match and yield get is valid until they return. Match must not block.
@@ -243,6 +244,29 @@ func (s *Session) Bytes() uint64 { return s.FromClient.Bytes + s.FromBackend.Byt
 // Rate returns the messages a second over the life of the session so far.
 func (s *Session) Rate(now time.Time) float64 {
 	return float64(s.Messages()) / max(now.Sub(s.Opened).Seconds(), 1)
+}
+
+// End is how a session has ended. Its fields have the names that they have in the log.
+type End struct {
+	Time            time.Time `json:"time" doc:"When it ended."`
+	Session         string    `json:"session" doc:"The gateway's own name for it."`
+	RequestID       string    `json:"id" doc:"X-Request-Id of its handshake."`
+	Route           string    `json:"route" doc:"Route."`
+	Backend         string    `json:"backend" doc:"Backend."`
+	Endpoint        string    `json:"endpoint" doc:"Endpoint."`
+	Client          string    `json:"client,omitempty" doc:"Address of the client; absent if it came over a Unix socket."`
+	Host            string    `json:"host" doc:"Host that the client asked for."`
+	URI             string    `json:"uri" doc:"Path and query of its handshake, without the values that log.redact names."`
+	Millis          float64   `json:"duration_ms" doc:"How long it lasted, in milliseconds."`
+	ClientMessages  uint64    `json:"client_messages" doc:"Messages of the client."`
+	ClientBytes     uint64    `json:"client_bytes" doc:"Bytes of payload of the client."`
+	BackendMessages uint64    `json:"backend_messages" doc:"Messages of the backend."`
+	BackendBytes    uint64    `json:"backend_bytes" doc:"Bytes of payload of the backend."`
+	Code            int       `json:"close_code" doc:"Code of the Close frame that tells the cause; 1005 where that has none."`
+	Reason          string    `json:"close_reason,omitempty" doc:"Reason of that frame."`
+	EndedBy         string    `json:"ended_by" doc:"The side that the cause is about: client, backend or gateway."`
+	Cause           string    `json:"cause" doc:"Why it ended, as in the log."`
+	Detail          string    `json:"detail,omitempty" doc:"More about it."`
 }
 
 // Ending is how an operator ends sessions.

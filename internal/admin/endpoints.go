@@ -59,6 +59,8 @@ func endpoints() []endpoint {
 			result: reflect.TypeFor[[]Certificate](), serve: func(s *Server, _ *call) (any, error) { return list(s.gateway.Certificates()), nil }},
 		{method: "GET", path: "/history", doc: "What the gateway did in the last 15 minutes, at steps of 5 seconds.",
 			result: reflect.TypeFor[History](), serve: (*Server).history},
+		{method: "GET", path: "/ends", doc: "How the last 100 sessions ended, the newest first, in memory of the process.",
+			result: reflect.TypeFor[[]End](), serve: func(s *Server, _ *call) (any, error) { return list(s.gateway.Ends()), nil }},
 		{method: "GET", path: "/sessions", doc: "Open sessions that match a filter.",
 			parameters: slices.Concat(FilterParameters(), []Parameter{
 				{"sort", "string", "Order of the list: opened, last, messages, bytes, rate, client, route or endpoint, with a - in front for the largest first. Without it the list has no order."},

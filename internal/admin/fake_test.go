@@ -77,6 +77,10 @@ func (g *fakeGateway) History() History {
 	return History{IntervalSeconds: 5, Points: []HistoryPoint{{Time: time.Now(), Sessions: 2}}}
 }
 
+func (g *fakeGateway) Ends() []End {
+	return []End{{Time: time.Now(), Session: "00000000000000c3", Client: "192.0.2.1", Code: 1001, Reason: "r", EndedBy: "gateway", Cause: "shutdown", Detail: "d"}}
+}
+
 func (g *fakeGateway) EachSession(match func(*Session) bool, yield func(*Session) bool) {
 	var s Session // one for all of them, as the contract allows
 	for i := range g.sessions {

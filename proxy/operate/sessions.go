@@ -62,3 +62,21 @@ func (o *Operator) EndSessions(match func(*admin.Session) bool, e admin.Ending, 
 		return ok && v.Cause == 0
 	}, how, spread)
 }
+
+// Ends describes how the last sessions ended, the newest first.
+func (o *Operator) Ends() []admin.End {
+	var all []admin.End
+	for _, e := range o.server.Ends() {
+		end := admin.End{
+			Time: e.At, Session: telemetry.SessionName(e.Number), RequestID: e.ID, Route: e.Route, Backend: e.Backend, Endpoint: e.Endpoint,
+			Host: e.Host, URI: e.URI, Millis: float64(e.Duration.Microseconds()) / 1000,
+			ClientMessages: e.FromClient.Messages, ClientBytes: e.FromClient.Bytes, BackendMessages: e.FromBackend.Messages, BackendBytes: e.FromBackend.Bytes,
+			Code: int(e.Code), Reason: e.Reason, EndedBy: e.EndedBy, Cause: e.Cause, Detail: e.Detail,
+		}
+		if e.Client.IsValid() {
+			end.Client = e.Client.String()
+		}
+		all = append(all, end)
+	}
+	return all
+}

@@ -52,6 +52,7 @@ type Server struct {
 	sessions   atomic.Int64   // from the handshake on
 	handshakes sync.WaitGroup // requests that may become sessions
 	mirrored   sync.WaitGroup // copies of requests
+	ends       ends
 
 	overShare *telemetry.Tally // requests of clients that have their share, by what is short
 	notTaken  *telemetry.Tally // sessions whose TLS records stay with crypto/tls, by reason

@@ -127,11 +127,6 @@ func (s *Server) sessionEnded(r relay.Report) {
 		s.sessions.Add(-1)
 	}()
 	s.Metrics.Route(r.Group.Name).SessionEnded(r.By.String(), r.Cause.String(), int(r.Code), r.Duration)
-	snap := s.Current()
-	level := s.accessLevel(snap)
-	if level == zerolog.Disabled {
-		return
-	}
 	record.Number = r.ID
 	record.Route, record.Backend, record.Endpoint = r.Group.Name, refs.lease.Backend(), refs.lease.Endpoint()
 	record.Duration = r.Duration
@@ -141,7 +136,11 @@ func (s *Server) sessionEnded(r relay.Report) {
 	if r.Cause == relay.Lost {
 		record.Cause = r.By.String() + " lost"
 	}
-	record.LogEnded(snap.Log.WithLevel(level))
+	s.ends.add(End{time.Now(), record})
+	snap := s.Current()
+	if level := s.accessLevel(snap); level != zerolog.Disabled {
+		record.LogEnded(snap.Log.WithLevel(level))
+	}
 }
 
 // accessLevel returns the level of records of requests and sessions.

@@ -1,5 +1,6 @@
 // What happens, while it happens: sessions that end, and everything else but requests and sessions
 // that begin.
+import { ask } from './api.js';
 import { byId, el, keyed, mark, put } from './dom.js';
 import { ago, moment, number } from './format.js';
 
@@ -24,7 +25,10 @@ export function startEvents() {
   const link = byId('link');
   const show = (text, kind) => { put(link, text); mark(link, 'class', `badge ${kind}`); };
   const source = new EventSource(`events?${new URLSearchParams({ name: ['session ended', ...names].join(',') })}`);
-  source.addEventListener('open', () => show('live', 'good'));
+  source.addEventListener('open', () => {
+    show('live', 'good');
+    askEnds();
+  });
   source.addEventListener('error', () => {
     show(source.readyState === EventSource.CLOSED ? 'no live events' : 'reconnecting', 'warn');
     if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
@@ -45,6 +49,24 @@ export function startEvents() {
       time: new Date().toISOString(), level: 'warn', message: `${number(JSON.parse(event.data).records)} events are missing here: there were too many at once`,
     } });
   });
+}
+
+// askEnds adds the ends that no event has told of: those before this page was opened, and those
+// while the connection was lost.
+async function askEnds() {
+  let all;
+  try {
+    all = await ask('GET', 'ends');
+  } catch {
+    return; // events tell of those to come
+  }
+  const known = new Set(ends.map((e) => read(e).session));
+  for (const record of all) {
+    if (!known.has(record.session)) ends.push({ key: record.session, name: 'session ended', record });
+  }
+  ends.sort((a, b) => Date.parse(read(b).time) - Date.parse(read(a).time));
+  ends.length = Math.min(ends.length, kept);
+  redrawFeeds();
 }
 
 // read returns the record of an event. It is parsed when it is first shown: of many at once most never are.
