@@ -161,14 +161,21 @@ func (s *Server) sessions(c *call) (any, error) {
 	}
 	all := []Session{}
 	s.gateway.EachSession(f.match, func(v *Session) bool {
-		all = append(all, *v)
+		if all = append(all, *v); limit > 0 && len(all)/2 >= limit { // the memory that this needs is bounded
+			all = first(all, limit, order)
+		}
 		return true
 	})
+	return first(all, limit, order), nil
+}
+
+// first sorts sessions and returns the first of them; with limit 0 it returns all.
+func first(all []Session, limit int, order func(a, b *Session) int) []Session {
 	slices.SortStableFunc(all, func(a, b Session) int { return order(&a, &b) })
 	if limit > 0 {
 		all = all[:min(len(all), limit)]
 	}
-	return all, nil
+	return all
 }
 
 // streamSessions writes sessions while it finds them, so that a list of any length needs little
