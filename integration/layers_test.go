@@ -17,12 +17,14 @@ import (
 // permission that is not used is removed.
 var layers = map[string][]string{
 	"cmd/sluice": {
-		"sluice/cmd/sluice/demo", "sluice/cmd/sluice/remote", "sluice/config", "sluice/internal/admin", "sluice/internal/httpsyntax", "sluice/internal/telemetry", "sluice/internal/telemetry/metrics",
+		"sluice/cmd/sluice/demo", "sluice/cmd/sluice/remote", "sluice/cmd/sluice/remote/show", "sluice/config", "sluice/internal/admin", "sluice/internal/httpsyntax", "sluice/internal/telemetry", "sluice/internal/telemetry/metrics",
 		"sluice/proxy", "sluice/proxy/explain", "sluice/proxy/operate", "sluice/tlsconf/certfile",
 		"github.com/rs/zerolog", "github.com/spf13/cobra",
 	},
-	"cmd/sluice/remote": {"sluice/internal/admin", "github.com/spf13/cobra", "github.com/spf13/pflag"},
-	"cmd/sluice/demo":   {"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"},
+	"cmd/sluice/remote":      {"sluice/cmd/sluice/remote/show", "sluice/cmd/sluice/remote/top", "sluice/internal/admin", "github.com/spf13/cobra", "github.com/spf13/pflag"},
+	"cmd/sluice/remote/show": {"sluice/internal/admin", "github.com/rivo/uniseg"},
+	"cmd/sluice/remote/top":  {"sluice/cmd/sluice/remote/show", "sluice/internal/admin", "github.com/gdamore/tcell/v2", "golang.org/x/term"},
+	"cmd/sluice/demo":        {"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"},
 	"proxy": {
 		"sluice/config", "sluice/route", "sluice/tlsconf",
 		"sluice/proxy/http1", "sluice/proxy/listen", "sluice/proxy/operate", "sluice/proxy/serve", "sluice/proxy/translate", "sluice/internal/admin", "sluice/internal/telemetry/metrics",
@@ -115,7 +117,7 @@ var layers = map[string][]string{
 	"internal/wstest":          {"github.com/gobwas/ws", "golang.org/x/net/dns/dnsmessage"},
 	"internal/wstest/certtest": {},
 	"internal/wstest/xconnect": {},
-	"integration":              {},
+	"integration":              {"golang.org/x/sys/unix"},
 }
 
 // inTests is what the tests of any package may import besides.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/cmd/sluice/remote"
+	"sluice/cmd/sluice/remote/show"
 	"sluice/config"
 )
 
@@ -20,7 +21,7 @@ const defaultConfig = "/etc/sluice/sluice.yaml"
 
 func main() {
 	if err := root().Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, remote.Printable(err.Error()))
+		fmt.Fprintln(os.Stderr, show.Lines(err.Error()))
 		os.Exit(1)
 	}
 }

@@ -32,6 +32,7 @@ func (o operator) Status() admin.Status {
 		s.State = "draining"
 	}
 	o.AddUse(&s)
+	s.Answered = o.metrics.Totals().Requests
 	return s
 }
 

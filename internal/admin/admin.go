@@ -100,6 +100,7 @@ type Status struct {
 	Listeners     []Listener `json:"listeners" doc:"Open listeners."`
 	Sessions      Usage      `json:"sessions" doc:"WebSocket sessions; the limit is max_sessions."`
 	Requests      int64      `json:"requests" doc:"HTTP requests in work, handshakes among them."`
+	Answered      uint64     `json:"requests_answered" doc:"HTTP requests that were answered since the start, handshakes not among them."`
 	Descriptors   Usage      `json:"descriptors" doc:"File descriptors of the process."`
 	Memory        Usage      `json:"memory" doc:"Bytes of memory that the process has from the system; the limit is GOMEMLIMIT."`
 	Loops         []Loop     `json:"loops" doc:"Event loops."`

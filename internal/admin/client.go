@@ -282,6 +282,32 @@ func (c *Client) Stream(ctx context.Context, path string, parameters url.Values,
 	return c.failed(errors.New("the stream has ended: the gateway has stopped, or closed its interface"))
 }
 
+// TapLine is a line of a tap: a frame, or a word about the frames.
+type TapLine struct {
+	Frame
+	Lost uint64 // frames that this reader has missed
+	Over bool   // the session has ended
+	Text string `json:"-"` // the line as it came
+}
+
+// Tap shows the frames of a session: it calls each with every line until the session is over, each
+// returns an error, or ctx ends.
+func (c *Client) Tap(ctx context.Context, session string, each func(TapLine) error) error {
+	over := false
+	err := c.Stream(ctx, Path("sessions", session, "tap"), nil, func(line string) error {
+		l := TapLine{Text: line}
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			return fmt.Errorf("a line that is not understood: %w", err)
+		}
+		over = l.Over
+		return each(l)
+	})
+	if over {
+		return nil
+	}
+	return err
+}
+
 // failed returns an error that says where it happened.
 func (c *Client) failed(err error) error {
 	if inner, ok := errors.AsType[*url.Error](err); ok {

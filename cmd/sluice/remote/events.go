@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sluice/cmd/sluice/remote/show"
 	"sluice/internal/admin"
 )
 
@@ -55,7 +56,7 @@ func eventsCommand(defaultConfig string) *cobra.Command {
 // printEvent prints a record in one line.
 func (r *remote) printEvent(w io.Writer, record string) error {
 	if r.asJSON {
-		_, err := fmt.Fprintln(w, plainJSON(record))
+		_, err := fmt.Fprintln(w, show.JSON(record))
 		return err
 	}
 	var fields map[string]any
@@ -75,6 +76,6 @@ func (r *remote) printEvent(w io.Writer, record string) error {
 		value, _ := json.Marshal(fields[key])
 		line += " " + key + "=" + strings.Trim(string(value), `"`)
 	}
-	_, err := fmt.Fprintln(w, printable(line))
+	_, err := fmt.Fprintln(w, show.Line(line))
 	return err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sluice/cmd/sluice/remote/show"
 	"sluice/internal/admin"
 )
 
@@ -19,7 +20,7 @@ import (
 // where nothing else is said.
 func Commands(defaultConfig string) []*cobra.Command {
 	all := []*cobra.Command{
-		statusCommand(defaultConfig), sessionsCommand(defaultConfig), killCommand(defaultConfig), routesCommand(defaultConfig),
+		statusCommand(defaultConfig), topCommand(defaultConfig), sessionsCommand(defaultConfig), killCommand(defaultConfig), routesCommand(defaultConfig),
 		backendsCommand(defaultConfig), drainCommand(defaultConfig, true), drainCommand(defaultConfig, false),
 		certificatesCommand(defaultConfig), reloadCommand(defaultConfig), logLevelCommand(defaultConfig), eventsCommand(defaultConfig),
 		dashboardCommand(defaultConfig), tapCommand(defaultConfig),
@@ -55,18 +56,22 @@ func (r *remote) flags(c *cobra.Command, defaultConfig string) *cobra.Command {
 	return c
 }
 
+// contextOf returns the context of a command, which has none unless it is called with one.
+func contextOf(c *cobra.Command) context.Context {
+	if ctx := c.Context(); ctx != nil {
+		return ctx
+	}
+	return context.Background()
+}
+
 // ask asks the gateway, prints the answer as JSON or calls print with it, and returns the status.
 func ask[T any](c *cobra.Command, r *remote, method, path string, parameters url.Values, print func(io.Writer, *T)) (status int, answer *T, err error) {
 	client, err := admin.Find(r.where, os.Getenv)
 	if err != nil {
 		return 0, nil, err
 	}
-	ctx := c.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	answer = new(T)
-	if status, err = client.Do(ctx, method, path, parameters, answer); err != nil {
+	if status, err = client.Do(contextOf(c), method, path, parameters, answer); err != nil {
 		return status, nil, err
 	}
 	if r.asJSON {
@@ -74,9 +79,47 @@ func ask[T any](c *cobra.Command, r *remote, method, path string, parameters url
 		if err != nil {
 			return status, nil, err
 		}
-		_, err = fmt.Fprintln(c.OutOrStdout(), plainJSON(string(text)))
+		_, err = fmt.Fprintln(c.OutOrStdout(), show.JSON(string(text)))
 		return status, answer, err
 	}
 	print(c.OutOrStdout(), answer)
 	return status, answer, nil
 }
+
+// query returns a command without arguments that asks for a resource and prints it.
+func query[T any](defaultConfig, use, short, path string, print func(io.Writer, *T)) *cobra.Command {
+	var r remote
+	return r.flags(&cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, _, err := ask(c, &r, "GET", path, nil, print)
+			return err
+		},
+	}, defaultConfig)
+}
+
+// needs returns a check that a command has one argument for each name, no less and no more. A name says
+// what is missing.
+func needs(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return fmt.Errorf("%s: %s", names[len(args)], howTo(c))
+		}
+		return atMost(len(names))(c, args)
+	}
+}
+
+// atMost returns a check that a command has no more arguments than n.
+func atMost(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > n {
+			return fmt.Errorf("%q is one argument too many: %s", args[n], howTo(c))
+		}
+		return nil
+	}
+}
+
+// howTo writes how a command is called.
+func howTo(c *cobra.Command) string { return c.Parent().CommandPath() + " " + c.Use }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"sluice/cmd/sluice/remote/show"
 	"sluice/internal/admin"
 )
 
@@ -50,16 +51,15 @@ func sessionsCommand(defaultConfig string) *cobra.Command {
 }
 
 func printSessions(w io.Writer, all *[]admin.Session) {
+	head := append(append([]string{"SESSION", "CLIENT", "ROUTE", "ENDPOINT", "AGE", "IDLE"}, sentHead()...), "ENDING")
 	now := time.Now()
 	rows := make([][]string, len(*all))
 	for i := range *all {
 		s := &(*all)[i]
-		rows[i] = []string{
-			s.Session, s.Client, s.Route, s.Endpoint, age(now.Sub(s.Opened)), age(now.Sub(s.Last)),
-			fmt.Sprint(s.FromClient.Messages), bytes(s.FromClient.Bytes), fmt.Sprint(s.FromBackend.Messages), bytes(s.FromBackend.Bytes), s.Ending,
-		}
+		row := []string{s.Session, s.Client, s.Route, s.Endpoint, show.Age(now.Sub(s.Opened)), show.Age(now.Sub(s.Last))}
+		rows[i] = append(append(row, sent(s.FromClient, s.FromBackend)...), s.Ending)
 	}
-	table(w, []string{"SESSION", "CLIENT", "ROUTE", "ENDPOINT", "AGE", "IDLE", "MSGS FROM CLIENT", "BYTES", "MSGS FROM BACKEND", "BYTES", "ENDING"}, rows)
+	show.Table(w, head, rows)
 }
 
 func killCommand(defaultConfig string) *cobra.Command {
@@ -75,7 +75,7 @@ func killCommand(defaultConfig string) *cobra.Command {
 		Example: "  sluice kill 5f0c8a9be1d24703 --code 4001 --reason 'please log in again'\n" +
 			"  sluice kill --client 192.0.2.0/24 --spread 10s\n" +
 			"  sluice kill --all --dry-run",
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost(1),
 	}
 	f := c.Flags()
 	filter := parameterFlags(f, admin.FilterParameters())
@@ -108,11 +108,11 @@ func killCommand(defaultConfig string) *cobra.Command {
 		_, _, err := ask(c, &r, "DELETE", path, values, func(w io.Writer, e *admin.Ended) {
 			switch {
 			case e.DryRun:
-				fmt.Fprintf(w, "would end %s\n", plural(e.Sessions, "session"))
+				fmt.Fprintf(w, "would end %s\n", show.Plural(e.Sessions, "session"))
 			case spread != "":
-				fmt.Fprintf(w, "%s will end within %s\n", plural(e.Sessions, "session"), spread)
+				fmt.Fprintf(w, "%s will end within %s\n", show.Plural(e.Sessions, "session"), spread)
 			default:
-				fmt.Fprintf(w, "ended %s\n", plural(e.Sessions, "session"))
+				fmt.Fprintf(w, "ended %s\n", show.Plural(e.Sessions, "session"))
 			}
 		})
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sluice/cmd/sluice/remote/show"
 	"sluice/internal/admin"
 )
 
@@ -40,7 +41,7 @@ func askReady(c *cobra.Command, r *remote) error {
 			fmt.Fprintln(w, "ready")
 		}
 		for _, note := range a.Notes {
-			fmt.Fprintln(w, "note:", printable(note))
+			fmt.Fprintln(w, "note:", show.Line(note))
 		}
 	})
 	if err == nil && !answer.Ready {
@@ -53,21 +54,21 @@ func printStatus(w io.Writer, s *admin.Status) {
 	uptime := time.Duration(s.UptimeSeconds * float64(time.Second))
 	rows := [][]string{
 		{"version", s.Version},
-		{"state", fmt.Sprintf("%s for %s, process %d", s.State, age(uptime), s.PID)},
-		{"configuration", fmt.Sprintf("%s, loaded %s ago", s.Config.File, age(time.Since(s.Config.Loaded)))},
+		{"state", fmt.Sprintf("%s for %s, process %d", s.State, show.Age(uptime), s.PID)},
+		{"configuration", fmt.Sprintf("%s, loaded %s ago", s.Config.File, show.Age(time.Since(s.Config.Loaded)))},
 	}
 	if l := s.LastReload; l != nil {
-		result := fmt.Sprintf("kept %s, ended %d", plural(l.SessionsKept, "session"), l.SessionsEnded)
+		result := fmt.Sprintf("kept %s, ended %d", show.Plural(l.SessionsKept, "session"), l.SessionsEnded)
 		if !l.OK {
 			result = "refused: " + strings.Join(l.Mistakes, "; ")
 		}
-		rows = append(rows, []string{"last reload", fmt.Sprintf("%s ago in %.1f ms, %s", age(time.Since(l.Time)), l.Millis, result)})
+		rows = append(rows, []string{"last reload", fmt.Sprintf("%s ago in %.1f ms, %s", show.Age(time.Since(l.Time)), l.Millis, result)})
 	}
 	rows = append(rows,
-		[]string{"sessions", usage(s.Sessions, false)},
-		[]string{"requests", fmt.Sprint(s.Requests)},
-		[]string{"descriptors", usage(s.Descriptors, false)},
-		[]string{"memory", usage(s.Memory, true)},
+		[]string{"sessions", show.Usage(s.Sessions)},
+		[]string{"requests", fmt.Sprintf("%d in work, %d answered", s.Requests, s.Answered)},
+		[]string{"descriptors", show.Usage(s.Descriptors)},
+		[]string{"memory", show.UsageOfBytes(s.Memory)},
 		[]string{"log level", s.LogLevel},
 	)
 	for _, l := range s.Listeners {
@@ -75,31 +76,19 @@ func printStatus(w io.Writer, s *admin.Status) {
 		if l.TLS {
 			kind = "TLS"
 		}
-		rows = append(rows, []string{"listener", fmt.Sprintf("%s, %s, %s", l.Address, kind, usage(l.Connections, false)+" connections")})
+		rows = append(rows, []string{"listener", fmt.Sprintf("%s, %s, %s", l.Address, kind, show.Usage(l.Connections)+" connections")})
 	}
 	for _, l := range s.Loops {
 		busy := 0.0
 		if s.UptimeSeconds > 0 {
 			busy = 100 * l.BusySeconds / s.UptimeSeconds
 		}
-		rows = append(rows, []string{fmt.Sprintf("loop %d", l.Number), fmt.Sprintf("%s, busy %.1f %%, turns of %.3f ms (p99), %.3f ms at most", plural(l.Connections, "connection"), busy, l.P99Millis, l.LongestMillis)})
+		rows = append(rows, []string{fmt.Sprintf("loop %d", l.Number), fmt.Sprintf("%s, busy %.1f %%, turns of %.3f ms (p99), %.3f ms at most", show.Plural(l.Connections, "connection"), busy, l.P99Millis, l.LongestMillis)})
 	}
 	for i := range rows {
 		rows[i][0] += ":"
 	}
-	table(w, rows[0], rows[1:])
-}
-
-// usage writes how much of a limit is in use.
-func usage(u admin.Usage, asBytes bool) string {
-	write := func(n int64) string { return fmt.Sprint(n) }
-	if asBytes {
-		write = func(n int64) string { return bytes(uint64(n)) }
-	}
-	if u.Limit <= 0 {
-		return write(u.Used)
-	}
-	return fmt.Sprintf("%s of %s (%.0f %%)", write(u.Used), write(u.Limit), 100*float64(u.Used)/float64(u.Limit))
+	show.Table(w, rows[0], rows[1:])
 }
 
 func reloadCommand(defaultConfig string) *cobra.Command {
@@ -114,7 +103,7 @@ func reloadCommand(defaultConfig string) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, answer, err := ask(c, &r, "POST", "/reload", nil, func(w io.Writer, a *admin.Reload) {
 				if a.OK {
-					fmt.Fprintf(w, "reloaded in %.1f ms: %s go on, %d end\n", a.Millis, plural(a.SessionsKept, "session"), a.SessionsEnded)
+					fmt.Fprintf(w, "reloaded in %.1f ms: %s go on, %d end\n", a.Millis, show.Plural(a.SessionsKept, "session"), a.SessionsEnded)
 				}
 			})
 			if err == nil && !answer.OK {
@@ -130,7 +119,7 @@ func logLevelCommand(defaultConfig string) *cobra.Command {
 	return r.flags(&cobra.Command{
 		Use:       "loglevel {debug|info|warn|error}",
 		Short:     "Change what a running gateway logs, until its next reload",
-		Args:      cobra.ExactArgs(1),
+		Args:      needs("name the level"),
 		ValidArgs: []string{"debug", "info", "warn", "error"},
 		RunE: func(c *cobra.Command, args []string) error {
 			_, _, err := ask(c, &r, "POST", "/loglevel", map[string][]string{"level": args}, func(w io.Writer, a *admin.Level) {

@@ -2,13 +2,14 @@ package remote
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 
 	"github.com/spf13/cobra"
 
+	"sluice/cmd/sluice/remote/show"
 	"sluice/internal/admin"
 )
 
@@ -21,7 +22,7 @@ func tapCommand(defaultConfig string) *cobra.Command {
 			"it is the last of its message, compressed or not, and how long. Payloads are not shown.\n" +
 			"The session is not held up; a reader that is too slow is told how many frames it missed.",
 		Example: "  sluice tap 5f0c8a9be1d24703",
-		Args:    cobra.ExactArgs(1),
+		Args:    needs("name the session, as 'sluice sessions' lists it"),
 		RunE: func(c *cobra.Command, args []string) error {
 			client, err := admin.Find(r.where, os.Getenv)
 			if err != nil {
@@ -29,50 +30,25 @@ func tapCommand(defaultConfig string) *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 			defer stop()
-			over := false
-			err = client.Stream(ctx, admin.Path("sessions", args[0], "tap"), nil, func(line string) error {
-				over, err = r.printFrame(c, line)
-				return err
-			})
-			if over {
-				return nil
-			}
-			return err
+			return client.Tap(ctx, args[0], func(l admin.TapLine) error { return r.printTap(c.OutOrStdout(), &l) })
 		},
 	}
 	return r.flags(c, defaultConfig)
 }
 
-// printFrame prints a line of a tap. Over says that it is the last.
-func (r *remote) printFrame(c *cobra.Command, line string) (over bool, err error) {
-	var f struct {
-		admin.Frame
-		Lost uint64
-		Over bool
-	}
-	if err := json.Unmarshal([]byte(line), &f); err != nil {
-		return false, fmt.Errorf("a line that is not understood: %w", err)
-	}
-	out := c.OutOrStdout()
+// printTap prints a line of a tap.
+func (r *remote) printTap(w io.Writer, l *admin.TapLine) (err error) {
 	switch {
 	case r.asJSON:
-		_, err = fmt.Fprintln(out, plainJSON(line))
-	case f.Lost > 0:
-		_, err = fmt.Fprintf(out, "(%s missed: this reader is too slow)\n", plural(f.Lost, "frame"))
-		if f.Over {
-			_, err = fmt.Fprintln(out, "(the session has ended)")
-		}
-	case f.Over:
-		_, err = fmt.Fprintln(out, "(the session has ended)")
-	default:
-		more := ""
-		if !f.Fin {
-			more = ", more follows"
-		}
-		if f.Compressed {
-			more += ", compressed"
-		}
-		_, err = fmt.Fprintf(out, "%s %-7s -> %-7s %-12s %s%s\n", f.Time.Local().Format("15:04:05.000"), printable(f.From), printable(f.To), printable(f.Op), plural(f.Length, "byte"), more)
+		_, err = fmt.Fprintln(w, show.JSON(l.Text))
+		return err
+	case l.Lost > 0:
+		_, err = fmt.Fprintf(w, "(%s missed: this reader is too slow)\n", show.Plural(l.Lost, "frame"))
+	case !l.Over:
+		_, err = fmt.Fprintln(w, show.Frame(&l.Frame))
 	}
-	return f.Over, err
+	if l.Over {
+		_, err = fmt.Fprintln(w, "(the session has ended)")
+	}
+	return err
 }
