@@ -19,8 +19,10 @@ func (o *Operator) EachSession(match func(*admin.Session) bool, yield func(*admi
 
 func (o *Operator) each(yield func(relay.View, *admin.Session) bool) {
 	var s admin.Session
+	services := o.current().Services
 	o.server.Engine().Each(func(v relay.View) bool {
 		describe(&s, &v)
+		s.Tap = services[v.Group.Name].Tap()
 		return yield(v, &s)
 	})
 }
