@@ -157,6 +157,29 @@ func (k *checker) webSocket(r *Route, at report.Path) {
 	k.sessionLimits(&r.WebSocket.Limits, section.Key("limits"))
 }
 
+// tap checks that a tap has something to show.
+func (k *checker) tap(r *Route, at report.Path) {
+	section := at.Key("tap")
+	switch {
+	case r.Tap == nil:
+		return
+	case !k.hasBackend(at):
+		k.Fail(section, "no WebSocket reaches this route: it has no backend; remove the key")
+		return
+	case r.Protocol == "http":
+		k.Fail(section, "no WebSocket reaches this route: it has 'protocol: http'; remove one of the two")
+		return
+	}
+	for _, key := range []string{"max", "no_context_takeover"} {
+		if key := section.Key(key); k.Has(key) && !r.Tap.Payload && !k.Broken(section.Key("payload")) {
+			k.Fail(key, "a tap shows no payload that this is about: add 'payload: true' or remove the key")
+		}
+	}
+	if r.Tap.NoContextTakeover && r.WebSocket.Compression == "strip" {
+		k.Fail(section.Key("no_context_takeover"), "there is no compression: it has 'compression: strip' in 'websocket'; remove one of the two")
+	}
+}
+
 func (k *checker) sessionLimits(l *SessionLimits, at report.Path) {
 	burst(k, at, "handshake_rate", l.HandshakeRate, "handshake_burst", &l.HandshakeBurst)
 	k.traffic(&l.Client, at)

@@ -27,6 +27,7 @@ func (k *checker) routes(at report.Path) {
 		k.headers(&r.Request, at.Key("request"), onRequest)
 		k.headers(&r.Response, at.Key("response"), onResponse)
 		k.webSocket(r, at)
+		k.tap(r, at)
 		k.http(r, at)
 		k.duplicate(r, at, identities)
 	}

@@ -56,7 +56,7 @@ backends:
   a: { endpoints: ['https://A', { address: 'b:1', backup: true }], sticky: {}, health: { check: http } }
   b: { endpoints: [{ address: 'unix:/a/../b' }], passive: { statuses: off } }
 routes:
-  - { host: 'A.Test.', backend: a, mirror: b, compress: {}, security: true, cors: 'https://A:443', request: { set_headers: { A: '{route}' }, set_headers_file: { B: token } } }
+  - { host: 'A.Test.', backend: a, mirror: b, compress: {}, security: true, cors: 'https://A:443', tap: payload, request: { set_headers: { A: '{route}' }, set_headers_file: { B: token } } }
   - { path: /split, split: [{ backend: b, weight: 0 }, { backend: 'c:1', weight: 1 }] }
   - { path: /old, redirect: /new }
   - { path: /text, respond: {} }
@@ -78,7 +78,7 @@ func wholeConfig() *Config {
 			{Name: "b", Endpoints: []Endpoint{{Text: "unix:/a/../b"}}, Passive: Passive{Statuses: []int{}}},
 		},
 		Routes: []Route{
-			{Host: "A.Test.", Backend: "a", Mirror: &Mirror{Backend: "b"}, Compress: &Compress{}, Security: &Security{}, CORS: &CORS{Origins: []string{"https://A:443"}},
+			{Host: "A.Test.", Backend: "a", Mirror: &Mirror{Backend: "b"}, Compress: &Compress{}, Security: &Security{}, CORS: &CORS{Origins: []string{"https://A:443"}}, Tap: &Tap{Payload: true},
 				Request: Headers{Set: map[string]string{"A": "{route}"}, SetFile: map[string]string{"B": "token"}}},
 			{Path: "/split", Split: []Split{{Backend: "b"}, {Backend: "c:1", Weight: 1}}},
 			{Path: "/old", Redirect: &Redirect{To: "/new"}},

@@ -171,6 +171,8 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		{name: "variables", text: "routes: [{ respond: '${STATUS:-204}' }]\nlog: { access: '${ACCESS:-true}', level: '${LEVEL:-info}' }", valid: true},
 		{name: "days", text: "routes: [{ respond: 204 }]\nshutdown_timeout: 1d", valid: true},
 		{name: "switches and one origin", text: "routes: [{ respond: 204, compress: true, security: '${ON:-true}', cors: https://a }]", valid: true},
+		{name: "taps", text: "routes: [{ backend: 'a:1', tap: payload }, { path: /b, backend: 'a:1', tap: { payload: true, max: 4KiB } }, { path: /c, backend: 'a:1', tap: '${SHOWN:-payload}' }]", valid: true},
+		{name: "tap of something else", text: "routes: [{ backend: 'a:1', tap: headers }]"},
 		{name: "off", text: "listeners: [{ address: ':1', request_rate: off }]\nroutes: [{ backend: 'a:1', min_body_rate: off, max_body_size: 0, security: { hsts: off, frame_options: off } }]", valid: true},
 		{name: "sizes and rates of variables", text: "listeners: [{ address: ':1', max_header_bytes: '${SIZE:-8KiB}', request_rate: '${RATE:-6/m}' }]\nroutes: [{ respond: 204 }]", valid: true},
 		{name: "limits of sessions", text: "max_sessions: 5\nroutes: [{ backend: 'a:1', websocket: { idle_timeout: off, stall_timeout: off, keepalive: 5s, buffer_size: 4KiB, limits: { sessions: 5, message_rate: 5/s, message_burst: '${BURST:-5}', on_excess: close, backend: { byte_rate: 1MiB/s, byte_burst: 1MiB, on_excess: delay } } } }]", valid: true},

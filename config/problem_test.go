@@ -466,6 +466,19 @@ shutdown_timeout: ${SECRET}`, []string{
 			`1:170: routes[0].websocket.limits.backend.message_burst: there is no 'message_rate' that this is a burst of: add one or remove the key`,
 		}},
 
+		{"taps", "routes: [{ backend: 'a:1', tap: all }, { path: /b, backend: 'a:1', tap: { payload: true, max: 5KiB } }, { path: /c, backend: 'a:1', tap: { max: 1KiB, no_context_takeover: true } }, { path: /d, backend: 'a:1', tap: true }]", []string{
+			`1:33: routes[0].tap: expected payload or a mapping with payload, max, no_context_takeover, found the single value "all"`,
+			`1:95: routes[1].tap.max: "5KiB" is too large: the most is 4KiB`,
+			`1:145: routes[2].tap.max: a tap shows no payload that this is about: add 'payload: true' or remove the key`,
+			`1:172: routes[2].tap.no_context_takeover: a tap shows no payload that this is about: add 'payload: true' or remove the key`,
+			`1:215: routes[3].tap: expected payload or a mapping with payload, max, no_context_takeover, found the single value "true"`,
+		}},
+		{"taps of nothing", "routes: [{ respond: 200, tap: payload }, { path: /b, backend: 'a:1', protocol: http, tap: payload }, { path: /c, backend: 'a:1', websocket: { compression: strip }, tap: { payload: true, no_context_takeover: true } }]", []string{
+			`1:31: routes[0].tap: no WebSocket reaches this route: it has no backend; remove the key`,
+			`1:91: routes[1].tap: no WebSocket reaches this route: it has 'protocol: http'; remove one of the two`,
+			`1:208: routes[2].tap.no_context_takeover: there is no compression: it has 'compression: strip' in 'websocket'; remove one of the two`,
+		}},
+
 		// Responses.
 		{"keys without a backend", "routes: [{ files: a, timeouts: { response: 1s }, max_body_size: 1B, min_body_rate: 1B/s, compress: true, cors: https://a, error_pages: { 404: a } }]", []string{
 			`1:22: routes[0].timeouts: the route has no backend that this is about: remove the key`,

@@ -152,6 +152,14 @@ type Route struct {
 	Security     *Security         `yaml:"security" switch:"" doc:"Headers that keep browsers safe: true, or which."`
 	CORS         *CORS             `yaml:"cors" doc:"Other origins whose pages may read responses (Cross-Origin Resource Sharing)."`
 	WebSocket    WebSocket         `yaml:"websocket" doc:"What WebSocket handshakes and sessions may do."`
+	Tap          *Tap              `yaml:"tap" doc:"What operators may see of the frames of a session while they pass, besides their headers: 'payload', or how much of it. Payloads are the data of your users."`
+}
+
+// Tap says what a tap may show of sessions.
+type Tap struct {
+	Payload           bool       `yaml:"payload" short:"payload" doc:"A tap may show payloads."`
+	Max               units.Size `yaml:"max" default:"256B" min:"16B" max:"4KiB" doc:"Most of the payload of each frame that a tap shows."`
+	NoContextTakeover bool       `yaml:"no_context_takeover" doc:"Sessions compress each message by itself (RFC 7692, section 7.1.1), so that a tap can show messages that are compressed. They compress less well. A backend that cannot do it agrees on no compression."`
 }
 
 // Headers is a change to a header section: removals first, then settings.

@@ -20,6 +20,13 @@ func (g *gateway) follow(t *testing.T, args ...string) <-chan string {
 	t.Helper()
 	cmd := wstest.DieWithParent(exec.Command(executable, append(args, "--config", g.config)...))
 	cmd.Env = environment()
+	return follow(t, cmd)
+}
+
+// follow starts a program that goes on, and returns the lines that it prints. The channel is closed when
+// it has ended.
+func follow(t *testing.T, cmd *exec.Cmd) <-chan string {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

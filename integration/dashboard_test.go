@@ -29,7 +29,12 @@ type onDashboard struct {
 		Code   int
 		Reason string
 	}
-	Feeds   []int // close codes
+	Feeds []int // close codes
+
+	Frames     string // that the details of a session show
+	FramesBold int    // elements that their payloads have become
+	Boxes      int    // to ask for payloads, where the route shows none
+
 	Hostile struct {
 		Text     string
 		Elements int
@@ -53,7 +58,7 @@ backends:
   app: { endpoints: [%q] }
   spare: { endpoints: [%q] }
 routes:
-  - { name: chat, path: /chat/*, backend: app }
+  - { name: chat, path: /chat/*, backend: app, tap: payload }
   - { name: feed, path: /feed/*, backend: app }
   - { name: spare, path: /spare, backend: spare }
 `, b.Address, spare.Address))
@@ -97,12 +102,17 @@ routes:
 		{"ended sessions", seen.End, "please log in again"},
 		{"ended sessions", seen.End, "operator"},
 		{"focus", seen.Focus, "/chat/a"},
+		{"frames", seen.Frames, "client → backend text, 28 bytes"},
+		{"frames", seen.Frames, "<b>shown to the operator</b>"},
 		{"wrong filter", seen.WrongFilter, "neither an address nor a network"},
 		{"question", seen.Question, "End 2 sessions?"},
 	} {
 		if !strings.Contains(tt.text, tt.want) {
 			t.Errorf("%s: %.300q, want %q in it", tt.where, tt.text, tt.want)
 		}
+	}
+	if seen.FramesBold != 0 || seen.Boxes != 0 {
+		t.Errorf("payloads became %d elements, and %d boxes ask for payloads that may not be shown; want none", seen.FramesBold, seen.Boxes)
 	}
 	if seen.Closed.Code != 4001 || seen.Closed.Reason != "please log in again" {
 		t.Errorf("the client saw %+v, want 4001 and the reason", seen.Closed)
@@ -119,7 +129,7 @@ routes:
 	if want := fmt.Sprintf("/many/%d", many-1); seen.Last != want {
 		t.Errorf("the last row is %s, want %s", seen.Last, want)
 	}
-	for _, action := range []string{"drain", "undrain", "end session", "end sessions"} {
+	for _, action := range []string{"drain", "undrain", "end session", "end sessions", "tap payloads", "tap"} {
 		g.wait("operator", func(r record) bool { return r.text("action") == action })
 	}
 }

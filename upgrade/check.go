@@ -29,7 +29,8 @@ type Request struct {
 	Extensions string        // the offers of permessage-deflate; other extensions are dropped
 	Header     header.Fields // the other headers; owned by the Request
 
-	key string // of the client
+	key        string // of the client
+	noTakeover bool   // Extensions promises for the client that it takes no context over
 }
 
 // A Refusal is the answer to a handshake that does not reach a backend, and the

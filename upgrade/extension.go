@@ -45,8 +45,9 @@ func deflateOffers(values []string) (offers string, ok bool) {
 
 // deflateAnswer returns a backend's answer to offers as one header value, "" when
 // it names no extension. Ok is false when the answer is malformed, or is one that
-// RFC 7692, section 7.1, does not allow.
-func deflateAnswer(values []string, offers string) (answer string, ok bool) {
+// RFC 7692, section 7.1, does not allow. With noTakeover the offers are those of
+// [withoutTakeover], and the answer keeps what they promise.
+func deflateAnswer(values []string, offers string, noTakeover bool) (answer string, ok bool) {
 	list, ok := extensions(values)
 	if !ok || len(list) == 0 {
 		return "", ok
@@ -61,10 +62,33 @@ func deflateAnswer(values []string, offers string) (answer string, ok bool) {
 	offered, _ := extensions([]string{offers})
 	for _, e := range offered {
 		if o, ok := e.deflate(); ok && a.answers(o) {
+			a.clientNoTakeover = a.clientNoTakeover || noTakeover
 			return a.String(), true
 		}
 	}
 	return "", false
+}
+
+// withoutTakeover returns offers with both parameters about context takeover in each. What the
+// gateway says to a side then holds for the other one too (RFC 7692):
+//
+//   - server_no_context_takeover in an offer makes the backend take no context over, or decline the
+//     offer (section 7.1.1.1). It may be in the answer to a client that did not offer it.
+//   - client_no_context_takeover in an offer is a hint that the client will take none over even if the
+//     answer does not say so (section 7.1.1.2). The gateway gives it for a client that it binds: it adds
+//     the parameter to the answer, which a server may whether or not the client offered it, and which
+//     the client has to follow. So a backend that leaves the hint out of its answer, as it may, sees
+//     what it was promised; one that still expects a context reads such messages all the same.
+func withoutTakeover(offers string) string {
+	list, _ := extensions([]string{offers})
+	var asked []string
+	for _, e := range list {
+		if d, ok := e.deflate(); ok {
+			d.serverNoTakeover, d.clientNoTakeover = true, true
+			asked = append(asked, d.String())
+		}
+	}
+	return strings.Join(asked, ", ")
 }
 
 // answers reports whether a is an answer that the offer o allows (RFC 7692,

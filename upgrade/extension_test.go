@@ -66,6 +66,7 @@ func TestDeflateAnswer(t *testing.T) {
 		name, offers string
 		answer       []string
 		want         string
+		noTakeover   bool
 		none         bool // an answer without an extension; otherwise an empty want means that the answer is not allowed
 	}{
 		{name: "plain", offers: "permessage-deflate", answer: []string{"permessage-deflate"}, want: "permessage-deflate"},
@@ -95,12 +96,31 @@ func TestDeflateAnswer(t *testing.T) {
 		{name: "everything", offers: all, answer: []string{all}, want: all},
 		{name: "parameter twice", offers: "permessage-deflate", answer: []string{"permessage-deflate; server_max_window_bits=9; server_max_window_bits=10"}},
 		{name: "unknown parameter", offers: "permessage-deflate", answer: []string{"permessage-deflate; foo"}},
+		{name: "a hint of the gateway that the backend follows", noTakeover: true, offers: "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+			answer: []string{"permessage-deflate; server_no_context_takeover; client_no_context_takeover"}, want: "permessage-deflate; server_no_context_takeover; client_no_context_takeover"},
+		{name: "a hint of the gateway that the backend leaves out", noTakeover: true, offers: "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+			answer: []string{"permessage-deflate; server_no_context_takeover"}, want: "permessage-deflate; server_no_context_takeover; client_no_context_takeover"},
+		{name: "a backend that declines an offer without takeover", noTakeover: true, offers: "permessage-deflate; server_no_context_takeover; client_no_context_takeover", answer: []string{""}, none: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got, ok := deflateAnswer(tt.answer, tt.offers); got != tt.want || ok != (tt.want != "" || tt.none) {
+			if got, ok := deflateAnswer(tt.answer, tt.offers, tt.noTakeover); got != tt.want || ok != (tt.want != "" || tt.none) {
 				t.Errorf("deflateAnswer(%q, %q) = %q, %v; want %q", tt.answer, tt.offers, got, ok, tt.want)
 			}
 		})
+	}
+}
+
+func TestNoTakeover(t *testing.T) {
+	for extensions, want := range map[string][2]bool{ // of the client, of the backend
+		"": {}, "permessage-deflate; server_max_window_bits=10": {},
+		"permessage-deflate; client_no_context_takeover":                             {true, false},
+		"permessage-deflate; server_no_context_takeover; client_max_window_bits=12":  {false, true},
+		"permessage-deflate; server_no_context_takeover; client_no_context_takeover": {true, true},
+	} {
+		a := Answer{Extensions: extensions}
+		if client, backend := a.NoTakeover(); [2]bool{client, backend} != want {
+			t.Errorf("NoTakeover of %q = %t, %t; want %t, %t", extensions, client, backend, want[0], want[1])
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"sluice/internal/header"
@@ -29,6 +30,12 @@ type Answer struct {
 
 // Deflate reports whether permessage-deflate was agreed on.
 func (a *Answer) Deflate() bool { return a.Extensions != "" }
+
+// NoTakeover reports whether the client, and whether the backend, compresses each message without what
+// it knows of those before (RFC 7692, section 7.1.1).
+func (a *Answer) NoTakeover() (client, backend bool) { // Extensions is as deflate.String writes it
+	return strings.Contains(a.Extensions, clientNoTakeover), strings.Contains(a.Extensions, serverNoTakeover)
+}
 
 // backendError is an answer that must not reach the client, because it breaks
 // the protocol or does not fit the offer.
@@ -79,7 +86,7 @@ func Offer(ctx context.Context, stream Stream, dial Dial, q *Request) (net.Conn,
 // own from then on, after it has checked that h chooses only what q offers.
 func (q *Request) accepted(h header.Fields) (*Answer, error) {
 	protocol, extensions := h.Get(header.SecWebSocketProtocol), slices.Collect(h.Values(header.SecWebSocketExtensions))
-	agreed, fits := deflateAnswer(extensions, q.Extensions)
+	agreed, fits := deflateAnswer(extensions, q.Extensions, q.noTakeover)
 	switch {
 	case h.Count(header.SecWebSocketProtocol) > 1 || protocol != "" && !slices.Contains(q.Protocols, protocol):
 		return nil, &backendError{fmt.Sprintf("the backend chose the subprotocol %q, which was not offered", protocol)}

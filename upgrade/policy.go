@@ -15,6 +15,7 @@ type Policy struct {
 	Origins          []Origin // empty for any
 	Subprotocols     []string // empty for any
 	StripCompression bool     // takes permessage-deflate out of the offer
+	NoTakeover       bool     // permessage-deflate only without context takeover, in both directions
 }
 
 // A Site is what the client has connected to from its point of view, as far as
@@ -46,6 +47,9 @@ func (p *Policy) Apply(q *Request, at Site) *Refusal {
 	}
 	if p.StripCompression {
 		q.Extensions = ""
+	}
+	if p.NoTakeover {
+		q.Extensions, q.noTakeover = withoutTakeover(q.Extensions), true
 	}
 	return nil
 }

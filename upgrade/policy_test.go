@@ -140,6 +140,9 @@ func TestPolicy(t *testing.T) {
 		{name: "subprotocols in the client's order", policy: Policy{Subprotocols: []string{"v1", "v2"}}, q: Request{Protocols: []string{"x", "v2", "v1"}}, protocols: []string{"v2", "v1"}},
 		{name: "no common subprotocol", policy: Policy{Subprotocols: []string{"v1"}}, q: Request{Protocols: []string{"V1", "x"}}, status: 400},
 		{name: "no subprotocol", policy: Policy{Subprotocols: []string{"v1"}}, status: 400},
+		{name: "compression without takeover", policy: Policy{NoTakeover: true}, q: Request{Extensions: "permessage-deflate; client_max_window_bits, permessage-deflate; server_no_context_takeover; server_max_window_bits=10"},
+			extensions: "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits, permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10"},
+		{name: "no compression without takeover", policy: Policy{NoTakeover: true}},
 		{name: "compression stripped", policy: Policy{StripCompression: true}, q: Request{Extensions: "permessage-deflate", Protocols: []string{"a"}}, protocols: []string{"a"}},
 	}
 	for _, tt := range tests {

@@ -166,6 +166,9 @@ func describe(w io.Writer, cfg *config.Config, q *explain.Question, e *explain.A
 	say("origins", strings.Join(r.WebSocket.Origins, ", "))
 	say("subprotocols", strings.Join(r.WebSocket.Subprotocols, ", "))
 	say("compression", r.WebSocket.Compression)
+	if r.Tap != nil && r.Tap.Payload {
+		say("tap", "payloads, "+r.Tap.Max.Text()+" of each frame")
+	}
 	say("handshake", "answered within "+r.WebSocket.HandshakeTimeout.String())
 	if e.Refused != "" {
 		say("refused", e.Refused)

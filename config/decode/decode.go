@@ -125,12 +125,27 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, at report.Path) {
 	case isText(n) && short >= 0:
 		f := d.types.Fields(v.Type())[short]
 		d.Give(at.Key(f.Key), d.Source(at))
+		if f.Word != "" {
+			d.word(n, v, at, f)
+			return
+		}
 		if v.FieldByIndex(f.Index).Kind() == reflect.Slice {
 			n = &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}
 		}
 		d.value(n, v.FieldByIndex(f.Index), at.Key(f.Key), f)
 	default:
 		d.Fail(at, "expected a mapping with %s, found %s", d.keys(v.Type()), describe(n))
+	}
+}
+
+// word decodes the word that is short for a mapping in which the key f is true.
+func (d *decoder) word(n *yaml.Node, v reflect.Value, at report.Path, f schema.Field) {
+	switch text, ok := d.scalar(n, at, ""); {
+	case !ok:
+	case text == f.Word:
+		v.FieldByIndex(f.Index).SetBool(true)
+	default:
+		d.Fail(at, "expected %s or a mapping with %s, found %s", f.Word, d.keys(v.Type()), describe(n))
 	}
 }
 

@@ -7,7 +7,8 @@
 // allowed, for a list of each element, "min" and "max" the bounds of a number, duration, size, share
 // or rate, for a list of each element, "off" that the word off stands for the zero value, which is
 // within any bounds, for a list for an empty one, which is not nil, "short" the key that a bare
-// scalar in place of the mapping stands for, "switch" that a bare true stands for the mapping with
+// scalar in place of the mapping stands for, with a word that only this word does and makes the key
+// true, "switch" that a bare true stands for the mapping with
 // all its defaults, false for none, "secret" that its value is never shown, and "named" that a list is written as a mapping, with the field
 // of its elements that each key of the mapping goes to. A field tagged ",inline" is a struct whose
 // keys stand among those of the outer one; "-" is a field that has no key.
@@ -32,10 +33,11 @@ type Field struct {
 	Min, Max string   // bounds, both included, "" for none
 	Named    string   // of a list that is a mapping: the field of an element that holds its key
 	Required bool
-	Off      bool // the word off is the zero value
-	Short    bool // what a scalar in place of the mapping stands for
-	Secret   bool // it is never shown
-	Switch   bool // true in place of the mapping is the mapping with its defaults, false is none
+	Off      bool   // the word off is the zero value
+	Short    bool   // what a scalar in place of the mapping stands for
+	Word     string // the only such scalar, which stands for true; "" for a value of the key
+	Secret   bool   // it is never shown
+	Switch   bool   // true in place of the mapping is the mapping with its defaults, false is none
 }
 
 // Text is a type that is written as one scalar in a form of its own. A pointer to it has these
@@ -110,7 +112,7 @@ func Fields(t reflect.Type) []Field {
 			f.Enum = strings.Split(enum, ",")
 		}
 		_, f.Off = tag.Lookup("off")
-		_, f.Short = tag.Lookup("short")
+		f.Word, f.Short = tag.Lookup("short")
 		_, f.Switch = tag.Lookup("switch")
 		_, f.Secret = tag.Lookup("secret")
 		fields = append(fields, f)

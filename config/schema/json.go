@@ -122,7 +122,10 @@ func (s builder) reference(t reflect.Type) map[string]any {
 		for _, f := range Fields(t) {
 			if f.Short {
 				scalar := t.FieldByIndex(f.Index).Type
-				if scalar.Kind() == reflect.Slice {
+				switch {
+				case f.Word != "":
+					scalar, f = reflect.TypeFor[string](), Field{Enum: []string{f.Word}}
+				case scalar.Kind() == reflect.Slice:
 					scalar, f = scalar.Elem(), f.Element()
 				}
 				definition = map[string]any{"oneOf": []any{s.value(scalar, f), definition}}

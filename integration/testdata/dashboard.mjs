@@ -83,6 +83,24 @@ try {
   await page.keyboard.press('Escape');
   await seen(page, () => !document.querySelector('dialog').open && document.activeElement?.dataset.act === 'open');
 
+  // Frames are shown in the details while they pass: their payloads where the route allows it and the box is
+  // ticked. Closing the details ends that.
+  await row(page, '/chat/b').locator('[data-act=open]').click();
+  await page.locator('dialog [name=payload]').check();
+  await page.locator('dialog button:text-is("Show frames")').click();
+  await page.locator('dialog button:text-is("Stop")').waitFor();
+  const sending = setInterval(() => clients['/chat/b'].send('<b>shown to the operator</b>'), 100); // the tap may begin after some
+  await page.locator('dialog .frames code').first().waitFor();
+  clearInterval(sending);
+  result.frames = await page.locator('dialog .frames').textContent();
+  result.framesBold = await page.locator('dialog .frames b').count();
+  await page.keyboard.press('Escape');
+  await row(page, '/feed/a').locator('[data-act=open]').click();
+  await page.locator('dialog button:text-is("Show frames")').click();
+  await page.locator('dialog button:text-is("Stop")').waitFor();
+  result.boxes = await page.locator('dialog [name=payload]').count();
+  await page.keyboard.press('Escape');
+
   // A list that changes leaves the focus alone.
   await page.locator('#columns .client button').click();
   await row(page, '/chat/a').locator('[data-act=end]').focus();

@@ -40,8 +40,8 @@ type Gateway interface {
 	SetLogLevel(level string) error
 
 	// Tap returns what shows the frames of a session. The error is [ErrUnknown] if there is none of
-	// that name, and says else why it cannot be tapped.
-	Tap(session string) (Tap, error)
+	// that name, [ErrForbidden] if its route shows no payloads, and says else why it cannot be tapped.
+	Tap(session string, o TapOptions) (Tap, error)
 
 	// Watch returns what gets the records of the log while they are written, or nil if there are
 	// too many such. Stop ends it.
@@ -56,25 +56,6 @@ type Gateway interface {
 	// Refused is told of requests that are refused for want of permission. Why is one of few
 	// sentences.
 	Refused(who Who, why string)
-}
-
-// A Tap shows the frames of one session. It is for one goroutine.
-type Tap interface {
-	// Read appends the frames that have gone by since the last call to to, and returns how many
-	// it has missed. Over says that the session has ended.
-	Read(to []Frame) (frames []Frame, lost uint64, over bool)
-	Close()
-}
-
-// Frame is a frame of a session that is tapped.
-type Frame struct {
-	Time       time.Time `json:"time" doc:"When it was passed on, or its beginning was."`
-	From       string    `json:"from" doc:"client, backend, or gateway for its own pings and Close frames."`
-	To         string    `json:"to" doc:"client or backend."`
-	Op         string    `json:"op" doc:"text, binary, continuation, ping, pong or close."`
-	Fin        bool      `json:"fin" doc:"Whether it is the last frame of its message."`
-	Compressed bool      `json:"compressed" doc:"Whether its message is compressed (permessage-deflate)."`
-	Length     int64     `json:"length" doc:"Bytes of its payload, as it is on the wire."`
 }
 
 // A Watcher gets the records of the log while they are written.
@@ -159,6 +140,7 @@ type Route struct {
 	Backends    []string `json:"backends" doc:"Where it leads."`
 	Open        int64    `json:"open" doc:"Sessions that are open."`
 	Limit       int64    `json:"limit" doc:"Most sessions open at once; 0 means any number."`
+	Tap         string   `json:"tap" doc:"What a tap of its sessions may show: headers or payload."`
 	Sessions    uint64   `json:"sessions" doc:"Sessions that have begun."`
 	FromClient  Traffic  `json:"from_client" doc:"What clients have sent in sessions."`
 	FromBackend Traffic  `json:"from_backend" doc:"What backends have sent in sessions."`
@@ -229,6 +211,7 @@ type Session struct {
 	URI         string    `json:"uri" doc:"Path and query of its handshake, without the values that log.redact names."`
 	Subprotocol string    `json:"subprotocol,omitempty" doc:"Subprotocol that was agreed on."`
 	Compression bool      `json:"compression" doc:"Whether permessage-deflate is in use."`
+	Tap         string    `json:"tap" doc:"What a tap of it may show: headers or payload."`
 	Opened      time.Time `json:"opened" doc:"When it began."`
 	Last        time.Time `json:"last" doc:"When the last data frame came, or the session began."`
 	FromClient  Traffic   `json:"from_client" doc:"What the client has sent."`

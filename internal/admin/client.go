@@ -285,22 +285,25 @@ func (c *Client) Stream(ctx context.Context, path string, parameters url.Values,
 // TapLine is a line of a tap: a frame, or a word about the frames.
 type TapLine struct {
 	Frame
-	Lost uint64 // frames that this reader has missed
-	Over bool   // the session has ended
-	Text string `json:"-"` // the line as it came
+	TapNote
+	JSON string `json:"-"` // the line as it came
 }
 
-// Tap shows the frames of a session: it calls each with every line until the session is over, each
-// returns an error, or ctx ends.
-func (c *Client) Tap(ctx context.Context, session string, each func(TapLine) error) error {
+// Tap shows the frames of a session, as [TapParameters] say: it calls each with every line until the
+// session is over, each returns an error, or ctx ends. The error says why a tap has ended before its
+// session.
+func (c *Client) Tap(ctx context.Context, session string, how url.Values, each func(TapLine) error) error {
 	over := false
-	err := c.Stream(ctx, Path("sessions", session, "tap"), nil, func(line string) error {
-		l := TapLine{Text: line}
+	err := c.Stream(ctx, Path("sessions", session, "tap"), how, func(line string) error {
+		l := TapLine{JSON: line}
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
 			return fmt.Errorf("a line that is not understood: %w", err)
 		}
 		over = l.Over
-		return each(l)
+		if err := each(l); err != nil || l.Stopped == "" {
+			return err
+		}
+		return errors.New("the tap has ended: " + l.Stopped)
 	})
 	if over {
 		return nil

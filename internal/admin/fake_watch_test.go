@@ -4,7 +4,7 @@ package admin
 func (g *fakeGateway) Watch() (Watcher, func()) { return nil, nil }
 
 // Tap implements [Gateway]: there is no session.
-func (g *fakeGateway) Tap(string) (Tap, error) { return nil, ErrUnknown }
+func (g *fakeGateway) Tap(string, TapOptions) (Tap, error) { return nil, ErrUnknown }
 
 // Config implements [Gateway].
 func (g *fakeGateway) Config() map[string]any { return map[string]any{"via": true} }

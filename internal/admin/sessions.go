@@ -121,6 +121,7 @@ func (s *Session) appendJSON(b []byte) []byte {
 		b = appendText(b, `,"subprotocol":`, s.Subprotocol)
 	}
 	b = strconv.AppendBool(append(b, `,"compression":`...), s.Compression)
+	b = appendText(b, `,"tap":`, s.Tap)
 	b = appendTime(b, `,"opened":`, s.Opened)
 	b = appendTime(b, `,"last":`, s.Last)
 	b = s.FromClient.appendJSON(append(b, `,"from_client":`...))

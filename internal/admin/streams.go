@@ -2,7 +2,6 @@ package admin
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -61,56 +60,4 @@ func eventName(record []byte) string {
 		}
 		return c
 	}, name)
-}
-
-// tapInterval is how often a tap is read.
-const tapInterval = 50 * time.Millisecond
-
-// tapNote is a line of a tap that is no frame.
-type tapNote struct {
-	Lost uint64 `json:"lost,omitempty"`
-	Over bool   `json:"over,omitempty"`
-}
-
-// tap streams the frames of a session as lines of JSON.
-func (s *Server) tap(c *call) (any, error) {
-	if _, err := c.named(); err != nil {
-		return nil, err
-	}
-	name := c.r.PathValue("session")
-	t, err := s.gateway.Tap(name)
-	switch {
-	case errors.Is(err, ErrUnknown):
-		return nil, noSession(c)
-	case err != nil:
-		return nil, &failure{http.StatusConflict, err.Error()}
-	}
-	defer t.Close()
-	s.gateway.Audit(Action{c.who, "tap", name, -1, nil})
-	out := c.lasting("application/x-ndjson", 0)
-	out.next()
-	lines := json.NewEncoder(c.w)
-	look := time.NewTicker(tapInterval)
-	defer look.Stop()
-	var frames []Frame
-	for {
-		select {
-		case <-c.r.Context().Done():
-			return nil, nil
-		case <-look.C:
-		}
-		var lost uint64
-		var over bool
-		frames, lost, over = t.Read(frames[:0])
-		out.SetWriteDeadline(time.Now().Add(streamTimeout))
-		for i := range frames {
-			err = errors.Join(err, lines.Encode(&frames[i]))
-		}
-		if lost > 0 || over {
-			err = errors.Join(err, lines.Encode(tapNote{lost, over}))
-		}
-		if over || err != nil || (len(frames) > 0 || lost > 0) && out.Flush() != nil {
-			return nil, nil
-		}
-	}
 }

@@ -16,11 +16,13 @@ type Packed string
 
 // The flags.
 const (
-	packedNumber  = 1 << iota // the ID is 16 hexadecimal digits, kept as 8 bytes
-	packedGet                 // the method is GET
-	packedHTTP11              // the protocol is HTTP/1.1
-	packedDeflate             // Session.Deflate
-	packedUnknown             // the lowest bit that is not used
+	packedNumber            = 1 << iota // the ID is 16 hexadecimal digits, kept as 8 bytes
+	packedGet                           // the method is GET
+	packedHTTP11                        // the protocol is HTTP/1.1
+	packedDeflate                       // Session.Deflate
+	packedClientNoTakeover              // Session.ClientNoTakeover
+	packedBackendNoTakeover             // Session.BackendNoTakeover
+	packedUnknown                       // the lowest bit that is not used
 )
 
 const numberSize = 8 // bytes of an ID that is a number
@@ -60,6 +62,8 @@ func (s *Session) flags() (flags byte) {
 		{packedGet, s.Method == "GET"},
 		{packedHTTP11, s.Proto == "HTTP/1.1"},
 		{packedDeflate, s.Deflate},
+		{packedClientNoTakeover, s.ClientNoTakeover},
+		{packedBackendNoTakeover, s.BackendNoTakeover},
 	} {
 		if f.set {
 			flags |= f.flag
@@ -119,6 +123,7 @@ func (p Packed) unpack(s *Session) (ok bool) {
 	}
 	s.Subprotocol = u.part()
 	s.Deflate = flags&packedDeflate != 0
+	s.ClientNoTakeover, s.BackendNoTakeover = flags&packedClientNoTakeover != 0, flags&packedBackendNoTakeover != 0
 	s.URI = u.rest
 	return !u.broken
 }

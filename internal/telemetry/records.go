@@ -84,6 +84,10 @@ type Session struct {
 	Subprotocol string
 	Deflate     bool // permessage-deflate is in use
 
+	// Each compressed message of the client, and of the backend, can be read by itself: there is no
+	// context takeover (RFC 7692, section 7.1.1).
+	ClientNoTakeover, BackendNoTakeover bool
+
 	// These are set when the session has ended.
 	Duration                time.Duration
 	FromClient, FromBackend frame.Counts

@@ -73,7 +73,7 @@ func Ask(cfg *config.Config, q Question) (*Answer, error) {
 	if !q.WebSocket || c.Backend == "" && c.Split == nil {
 		return e, nil
 	}
-	policy, err := translate.Policy(&c.WebSocket)
+	policy, err := translate.Policy(c)
 	if err != nil {
 		return nil, err
 	}

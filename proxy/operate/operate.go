@@ -46,7 +46,7 @@ func (o *Operator) Routes() []admin.Route {
 		}
 		t := totals[svc.Group]
 		r := admin.Route{
-			Route: name, Open: svc.Group.Open(), Limit: int64(svc.Admission.Sessions), Sessions: t.Sessions,
+			Route: name, Open: svc.Group.Open(), Limit: int64(svc.Admission.Sessions), Tap: svc.Tap(), Sessions: t.Sessions,
 			FromClient: traffic(&t.FromClient), FromBackend: traffic(&t.FromBackend),
 		}
 		for _, target := range svc.Targets {

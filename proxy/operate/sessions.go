@@ -20,9 +20,11 @@ func (o *Operator) EachSession(match func(*admin.Session) bool, yield func(*admi
 func (o *Operator) each(yield func(relay.View, *admin.Session) bool) {
 	var s admin.Session
 	note := telemetry.Session{Exchange: new(telemetry.Exchange)}
+	services := o.current().Services
 	o.server.Engine().Each(func(v relay.View) bool {
 		telemetry.Packed(v.Note).Unpack(&note)
 		describe(&s, &v, &note)
+		s.Tap = services[v.Group.Name].Tap()
 		return yield(v, &s)
 	})
 }

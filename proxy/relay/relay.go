@@ -26,8 +26,12 @@ type (
 	Ending  = core.Ending
 	Tap     = core.Tap
 
+	TapOptions  = core.TapOptions
 	TappedFrame = core.TappedFrame
 )
+
+// NewTap returns a tap that no session has yet.
+func NewTap(o TapOptions) *Tap { return core.NewTap(o) }
 
 // The sides of a session, and the gateway between them.
 const (

@@ -54,3 +54,52 @@ func TestATapShowsTheFramesOfASession(t *testing.T) {
 		})
 	}
 }
+
+// A tap of payloads shows the beginning of frames of any size on every engine, and changes nothing of
+// what passes. Where payload is spliced, what the tap does not show still is.
+func TestATapShowsPayloads(t *testing.T) {
+	const frames, most = 3, 300
+	large := make([]ws.Frame, frames)
+	for i := range large {
+		large[i] = frametest.Binary(fmt.Sprintf("%d %s", i, relaytest.RandomPayload(1<<20)))
+	}
+	for name, link := range map[string]relaytest.Link{
+		"sockets": relaytest.Loopback, "TLS": relaytest.OverTLS(t, relaytest.Loopback), "memory": relaytest.Roomy,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFixture(t)
+			c, b := h.StartSession(link, link, Session{})
+			exchange := func() {
+				go c.Send(large...)
+				b.Receive(large...)
+				go b.Send(large...)
+				c.Receive(large...)
+			}
+			spliced := func() uint64 { n, _ := h.engine.Counters(); return n }
+			exchange()
+			before := spliced()
+			tap := NewTap(TapOptions{Payload: most})
+			h.Tap(h.LastID, tap)
+			exchange()
+			if during := spliced(); before > 0 && during == before {
+				t.Error("nothing was spliced while the session was tapped; want what the tap does not show")
+			}
+			shown, lost, _ := tap.Read(nil)
+			if len(shown) != 2*frames || lost != 0 {
+				t.Errorf("the tap showed %d frames, %d lost; want %d", len(shown), lost, 2*frames)
+			}
+			next := [2]int{}
+			for _, f := range shown {
+				if want := large[next[f.From]].Payload; f.Payload != string(want[:most]) || f.Length != int64(len(want)) {
+					t.Errorf("frame %d of the %s: %d bytes, %.20q; want %d, %.20q", next[f.From], f.From, f.Length, f.Payload, len(want), want)
+				}
+				next[f.From]++
+			}
+			h.Untap(h.LastID, tap)
+			exchange()
+			if shown, _, _ := tap.Read(nil); len(shown) > 0 {
+				t.Errorf("%d frames were shown after the tap was taken off", len(shown))
+			}
+		})
+	}
+}

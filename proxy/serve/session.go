@@ -65,6 +65,7 @@ func handOver(s *relay.Session, client net.Conn, join func()) {
 func (x *exchange) session(seat *seat, lease *backend.Lease, a *upgrade.Answer) relay.Session {
 	x.metrics().Handshake(metrics.Accepted, time.Since(x.started))
 	record := telemetry.Session{Exchange: x.record.Exchange, Number: x.number, Subprotocol: a.Protocol, Deflate: a.Deflate()}
+	record.ClientNoTakeover, record.BackendNoTakeover = a.NoTakeover()
 	record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
 	if level := x.server.accessLevel(x.snap); level != zerolog.Disabled {
 		record.LogOpened(x.snap.Log.WithLevel(level))

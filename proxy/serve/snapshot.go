@@ -86,4 +86,14 @@ type Service struct {
 	Rules            relay.Rules
 	KeepAlive        time.Duration // of the connections of a session
 	UserTimeout      time.Duration
+	TapPayload       int // most bytes of a payload that a tap of its sessions shows; 0 means none
+}
+
+// Tap returns what a tap of the route's sessions may show: headers or payload. S may be nil, for a route
+// that is gone.
+func (s *Service) Tap() string {
+	if s != nil && s.TapPayload > 0 {
+		return "payload"
+	}
+	return "headers"
 }

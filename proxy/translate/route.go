@@ -55,8 +55,11 @@ func Service(c *config.Route) (*serve.Service, []Mistake) {
 		KeepAlive:        c.WebSocket.KeepAlive,
 		UserTimeout:      c.WebSocket.UserTimeout,
 	}
+	if c.Tap != nil && c.Tap.Payload {
+		s.TapPayload = int(c.Tap.Max)
+	}
 	var err error
-	s.Policy, err = Policy(&c.WebSocket)
+	s.Policy, err = Policy(c)
 	check("", err)
 	s.Rewrite, err = route.NewRewrite(Pattern(c), c.StripPrefix, c.Rewrite)
 	check("", err)
@@ -106,9 +109,12 @@ func split(err error) []error {
 }
 
 // Policy returns which handshakes a route lets through.
-func Policy(c *config.WebSocket) (upgrade.Policy, error) {
-	p := upgrade.Policy{Subprotocols: c.Subprotocols, StripCompression: c.Compression == "strip"}
-	for _, text := range c.Origins {
+func Policy(c *config.Route) (upgrade.Policy, error) {
+	p := upgrade.Policy{
+		Subprotocols: c.WebSocket.Subprotocols, StripCompression: c.WebSocket.Compression == "strip",
+		NoTakeover: c.Tap != nil && c.Tap.NoContextTakeover,
+	}
+	for _, text := range c.WebSocket.Origins {
 		o, err := upgrade.ParseOrigin(text)
 		if err != nil {
 			return p, err

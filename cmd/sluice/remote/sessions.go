@@ -20,7 +20,11 @@ import (
 func parameterFlags(f *pflag.FlagSet, parameters []admin.Parameter) func() url.Values {
 	name := func(p admin.Parameter) string { return strings.ReplaceAll(p.Name, "_", "-") }
 	for _, p := range parameters {
-		f.String(name(p), "", p.Doc)
+		if p.Kind == "boolean" {
+			f.Bool(name(p), false, p.Doc)
+		} else {
+			f.String(name(p), "", p.Doc)
+		}
 	}
 	return func() url.Values {
 		values := make(url.Values)

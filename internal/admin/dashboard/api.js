@@ -10,16 +10,21 @@ export class Refused extends Error {
 
 const patience = 20000; // milliseconds for an answer
 
-// ask sends a request and returns what the answer has. Parameters that are empty are left out.
-export async function ask(method, path, parameters = {}) {
+// address returns a path with parameters. Those that are empty are left out.
+function address(path, parameters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     if (value !== '' && value !== null && value !== undefined) query.set(name, value);
   }
   const text = query.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+// ask sends a request and returns what the answer has. Parameters that are empty are left out.
+export async function ask(method, path, parameters = {}) {
   let answer;
   try {
-    answer = await fetch(text ? `${path}?${text}` : path, {
+    answer = await fetch(address(path, parameters), {
       method, cache: 'no-store', headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(patience),
     });
   } catch (error) {
@@ -35,6 +40,20 @@ export async function ask(method, path, parameters = {}) {
   }
   if (!answer.ok) throw new Refused(answer.status, body?.error ?? `The answer was ${answer.status}.`);
   return body;
+}
+
+// lines asks for an answer that goes on, and calls each with its lines until it ends or signal aborts it.
+export async function lines(path, parameters, signal, each) {
+  const answer = await fetch(address(path, parameters), { cache: 'no-store', signal });
+  if (!answer.ok) throw new Refused(answer.status, (await answer.json())?.error ?? `The answer was ${answer.status}.`);
+  const text = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = ''; ;) {
+    const { value, done } = await text.read();
+    if (done) return;
+    const parts = (rest + value).split('\n');
+    rest = parts.pop();
+    parts.forEach(each);
+  }
 }
 
 // path returns a path whose parts may have any characters.

@@ -2,6 +2,7 @@
 import { ask, path } from './api.js';
 import { byId, el, keyed, mark, put, say } from './dom.js';
 import { ago, bytes, moment, number, plural, since, span } from './format.js';
+import { frames } from './tap.js';
 
 const dialog = byId('dialog');
 let closed = () => {}; // called when the dialog closes
@@ -104,7 +105,8 @@ export async function details(s, end) {
   const list = el('dl', { class: 'details', tabindex: '0', 'aria-label': 'Details of the session' });
   const state = el('p', { class: 'muted', role: 'status' });
   const button = el('button', { type: 'button', class: 'danger', click: () => { dialog.close(); end(s); } }, 'End session…');
-  const shown = open('Session', state, list, el('div', { class: 'buttons' }, el('button', { type: 'button', click: () => dialog.close() }, 'Close'), button));
+  const tap = frames(s);
+  const shown = open('Session', state, list, tap.node, el('div', { class: 'buttons' }, el('button', { type: 'button', click: () => dialog.close() }, 'Close'), button));
   let timer = 0;
   const show = async () => {
     fill(list, s);
@@ -120,6 +122,7 @@ export async function details(s, end) {
   show();
   await shown;
   clearTimeout(timer);
+  tap.stop();
 }
 
 function fill(list, s) {

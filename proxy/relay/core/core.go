@@ -126,13 +126,23 @@ func (c Core) Group() *Group { return c.part.Group }
 // so, it calls again with the same bytes at the moment of [Core.Until], and whenever the
 // rules have changed. Otherwise it calls again when more bytes have come after them.
 func (c Core) Feed(from Side, in []byte, now int64) (out []byte, used int) {
-	before := c.sides[from].dir.Counts
+	dir, t := &c.sides[from].dir, c.tap()
+	before, begun := dir.Counts, framesBegun(dir)
 	out, used = c.feed(from, in, now)
-	c.part.count(from, &before, &c.sides[from].dir.Counts)
-	if t := c.tap(); t != nil {
-		t.forwarded(from, out, now)
+	c.part.count(from, &before, &dir.Counts)
+	if t != nil && len(out) > 0 {
+		t.forwarded(from, out, framesBegun(dir)-begun, dir.Left(), now)
 	}
 	return out, used
+}
+
+// framesBegun returns how many frames of a direction have begun, control frames too.
+func framesBegun(d *frame.Direction) uint64 {
+	n := d.Frames + d.Controls
+	if !d.Boundary() {
+		n++
+	}
+	return n
 }
 
 // feed is Feed without the totals.
@@ -244,9 +254,12 @@ func (c Core) Frames(from Side) (ended, begun uint64) {
 }
 
 // PayloadAhead returns how many of the next bytes of a side are payload that may go to the
-// other side without Feed.
+// other side without Feed. While a tap awaits payload of the side, there are none.
 func (c Core) PayloadAhead(from Side) int64 {
 	if y := &c.sides[from.Other()]; y.writeDone || y.pendingClose.atBoundary {
+		return 0
+	}
+	if t := c.tap(); t != nil && t.sides[from].awaited > 0 {
 		return 0
 	}
 	return c.sides[from].dir.Left()

@@ -123,7 +123,7 @@ func (c Core) Finish(owner any, note string, by clock.Clock, now int64) Report {
 	c.part.open.Add(-1)
 	o := c.ensureOutcome()
 	if o.tap != nil {
-		o.tap.over.Store(true)
+		o.tap.end()
 		o.tap = nil
 	}
 	return Report{

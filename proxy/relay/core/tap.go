@@ -12,28 +12,68 @@ import (
 // tapFrames is how many frames wait for a slow reader of a tap.
 const tapFrames = 1024
 
-// A Tap shows the headers of the frames that a session passes on, and of the gateway's own. It never
-// holds a frame up: a reader that is too slow misses some. The session writes it, one goroutine at a
-// time; one other may read it.
-type Tap struct {
-	clock clock.Clock
-	left  [2]int64 // by Side: bytes of payload of the frame under way that are still to come from it
-
-	ring    [tapFrames]TappedFrame
-	written atomic.Uint64 // frames that were put into the ring so far
-	read    atomic.Uint64 // frames that were taken out
-	lost    atomic.Uint64 // frames that did not fit
-	over    atomic.Bool   // the session is finished
+// TapOptions say what a tap shows. The zero value is the headers of all frames.
+type TapOptions struct {
+	Payload int    // most bytes of each frame's payload that are shown, at most [MaxTapPayload]; 0 means none
+	Sample  int    // of each side, one of so many data frames is shown; less than 2 means all
+	Ops     uint16 // the opcodes that are shown, as the bits 1<<op; 0 means all
 }
 
-// A TappedFrame is the header of a frame.
+// A Tap shows the frames that a session passes on, and the gateway's own. It never holds a frame up: a
+// reader that is too slow misses some. The session writes it, one goroutine at a time; one other may
+// read it. The zero value shows the headers of all frames.
+type Tap struct {
+	clock   clock.Clock
+	options TapOptions
+	sides   [2]tappedSide // by Side
+	next    uint64        // frames that were put into the ring so far, some of them not yet published
+	missed  uint64        // frames that did not fit, and are not yet in lost
+
+	payloads *tapPayloads // nil where only headers are shown
+
+	ring    [tapFrames]TappedFrame // without payloads
+	written atomic.Uint64          // frames that were put into the ring so far
+	read    atomic.Uint64          // frames that were taken out
+	lost    atomic.Uint64          // frames that did not fit
+	over    atomic.Bool            // the session is finished
+}
+
+// A TappedFrame is a frame as a tap shows it.
 type TappedFrame struct {
 	At         int64 // moment at which it was passed on, or its beginning was
 	From, To   Side
 	Op         ws.OpCode
+	Message    ws.OpCode // of a data frame's message: text or binary, or continuation if its beginning was not seen
 	Fin        bool
-	Compressed bool  // permessage-deflate: the bit RSV1 (RFC 7692)
-	Length     int64 // of the payload, in bytes
+	Compressed bool   // its message is: permessage-deflate, the bit RSV1 of the first frame (RFC 7692)
+	Length     int64  // of the payload, in bytes
+	Payload    string // what is shown of it, unmasked; less than Length if that is more than the tap shows
+}
+
+// tappedSide is what a tap knows of what comes from a side.
+type tappedSide struct {
+	left       int64     // bytes of payload of the frame under way that are still to come
+	hidden     int       // data frames that the sample leaves out before the next one is shown
+	message    ws.OpCode // of the message under way, as in TappedFrame
+	compressed bool      // that message is
+
+	// A frame is shown when so much of its payload has come as is shown of it.
+	frame   TappedFrame
+	key     [4]byte
+	awaited int    // bytes of its payload that are missing; 0 means that none is waited for
+	kept    []byte // of its payload
+}
+
+// NewTap returns a tap that no session has yet.
+func NewTap(o TapOptions) *Tap {
+	t := &Tap{options: o}
+	if o.Payload > 0 {
+		t.payloads = newTapPayloads(min(o.Payload, MaxTapPayload))
+		for i := range t.sides {
+			t.sides[i].kept = make([]byte, 0, t.payloads.most)
+		}
+	}
+	return t
 }
 
 // Read appends the frames that wait to to, and returns how many did not fit since the last call.
@@ -44,6 +84,9 @@ func (t *Tap) Read(to []TappedFrame) (frames []TappedFrame, lost uint64, over bo
 	read, written := t.read.Load(), t.written.Load()
 	for ; read < written; read++ {
 		to = append(to, t.ring[read%tapFrames])
+		if t.payloads != nil {
+			to[len(to)-1].Payload = t.payloads.take(read % tapFrames)
+		}
 	}
 	t.read.Store(read)
 	return to, t.lost.Swap(0), over
@@ -52,16 +95,16 @@ func (t *Tap) Read(to []TappedFrame) (frames []TappedFrame, lost uint64, over bo
 // Clock returns the clock of the frames' moments.
 func (t *Tap) Clock() clock.Clock { return t.clock }
 
-// Tap makes t the tap of the session, whose moments are those of a clock. It is false if the session
-// has one, or is finished.
+// Tap makes t, which no session has had, the tap of the session, whose moments are those of a clock.
+// It is false if the session has one, or is finished.
 func (c Core) Tap(t *Tap, by clock.Clock) bool {
 	o := c.ensureOutcome()
 	if c.finished || o.tap != nil {
 		return false
 	}
 	t.clock = by
-	for side := range t.left {
-		t.left[side] = c.sides[side].dir.Left()
+	for side := range t.sides {
+		t.sides[side].left = c.sides[side].dir.Left()
 	}
 	o.tap = t
 	return true
@@ -82,62 +125,152 @@ func (c Core) tap() *Tap {
 	return c.outcome.tap
 }
 
-// forwarded notes bytes of a side that go on: whole headers, and payload.
-func (t *Tap) forwarded(from Side, b []byte, now int64) {
-	written, read := t.written.Load(), t.read.Load()
-	lost := uint64(0)
+// forwarded notes bytes of a side that go on: whole headers, and payload. Begun is how many frames begin
+// in them, and left how many bytes of payload are still to come after them.
+func (t *Tap) forwarded(from Side, b []byte, begun uint64, left, now int64) {
+	s := &t.sides[from]
+	if s.awaited == 0 && t.full() {
+		// No frame of b can be shown: what a busy session pays for is that its frames are counted.
+		t.missed += begun
+		s.left, s.message, s.compressed = left, ws.OpContinuation, false
+		t.publish()
+		return
+	}
 	for len(b) > 0 {
-		if n := min(t.left[from], int64(len(b))); n > 0 {
-			t.left[from] -= n
+		if s.left > 0 {
+			n := int(min(s.left, int64(len(b))))
+			s.left -= int64(n)
+			if s.awaited > 0 {
+				t.keep(s, b[:n])
+			}
 			b = b[n:]
 			continue
 		}
-		f, size := parseTapped(b)
-		f.At, f.From, f.To = now, from, from.Other()
-		t.left[from], b = f.Length, b[size:]
-		if written-read == tapFrames {
-			lost++
-			continue
+		size, length := tappedSize(b)
+		header := b[:size]
+		s.left, b = length, b[size:]
+		if t.shows(header[0], s) {
+			t.begin(s, &TappedFrame{At: now, From: from, To: from.Other(), Length: length}, header, b)
 		}
-		t.ring[written%tapFrames] = f
-		written++
 	}
-	t.written.Store(written)
-	if lost > 0 {
-		t.lost.Add(lost)
+	t.publish()
+}
+
+// full reports whether the next frame may not fit. A tap that shows some of the frames is not full: which
+// of them it misses only their headers tell.
+func (t *Tap) full() bool {
+	if t.options.Sample > 1 || t.options.Ops != 0 {
+		return false
 	}
+	return t.next-t.read.Load() == tapFrames || t.payloads != nil && t.payloads.room() < t.payloads.most
 }
 
 // payloadForwarded notes payload of a side that goes on without being read.
-func (t *Tap) payloadForwarded(from Side, n int64) { t.left[from] -= n }
+func (t *Tap) payloadForwarded(from Side, n int64) { t.sides[from].left -= n }
 
-// own notes a frame of the gateway's own.
+// own notes a frame of the gateway's own, a control frame.
 func (t *Tap) own(to Side, b []byte, now int64) {
-	f, _ := parseTapped(b)
-	f.At, f.From, f.To = now, Gateway, to
-	written := t.written.Load()
-	if written-t.read.Load() == tapFrames {
-		t.lost.Add(1)
-		return
+	size, length := tappedSize(b)
+	if t.shows(b[0], nil) {
+		t.begin(nil, &TappedFrame{At: now, From: Gateway, To: to, Length: length}, b[:size], b[size:])
 	}
-	t.ring[written%tapFrames] = f
-	t.written.Store(written + 1)
+	t.publish()
 }
 
-// parseTapped reads a header that was checked, and returns its size.
-func parseTapped(b []byte) (f TappedFrame, size int) {
-	f.Fin, f.Compressed, f.Op = b[0]&0x80 != 0, b[0]&0x40 != 0, ws.OpCode(b[0]&0x0f)
-	size = 2
-	switch n := b[1] & 0x7f; n {
+// end shows the frames under way as far as they have come, and says that there are no more.
+func (t *Tap) end() {
+	for i := range t.sides {
+		if s := &t.sides[i]; s.awaited > 0 {
+			t.put(&s.frame, s.key, s.kept)
+		}
+	}
+	t.publish()
+	t.over.Store(true)
+}
+
+// shows reports whether the tap shows a frame with this first byte. It notes what message a data frame
+// from a side begins.
+func (t *Tap) shows(first byte, s *tappedSide) bool {
+	op := ws.OpCode(first & 0x0f)
+	chosen := t.options.Ops == 0 || t.options.Ops&(1<<op) != 0
+	if op.IsControl() {
+		return chosen
+	}
+	if op != ws.OpContinuation {
+		s.message, s.compressed = op, first&0x40 != 0
+	}
+	switch {
+	case !chosen:
+		return false
+	case s.hidden > 0:
+		s.hidden--
+		return false
+	}
+	s.hidden = max(t.options.Sample, 1) - 1
+	return true
+}
+
+// begin shows a frame, once as much of its payload has come as is shown of it. The payload begins rest,
+// which is all of it where s, the side that the frame comes from, is nil.
+func (t *Tap) begin(s *tappedSide, f *TappedFrame, header, rest []byte) {
+	f.Fin, f.Op = header[0]&0x80 != 0, ws.OpCode(header[0]&0x0f)
+	if f.Op.IsData() {
+		f.Message, f.Compressed = s.message, s.compressed
+	}
+	want, key := 0, [4]byte{}
+	if t.payloads != nil {
+		want = int(min(f.Length, int64(t.payloads.most)))
+		if header[1]&0x80 != 0 {
+			key = [4]byte(header[len(header)-4:])
+		}
+	}
+	if want <= len(rest) {
+		t.put(f, key, rest[:want])
+		return
+	}
+	s.frame, s.key, s.awaited, s.kept = *f, key, want, s.kept[:0]
+}
+
+// keep keeps what is shown of b, the next bytes of the payload that is awaited from a side.
+func (t *Tap) keep(s *tappedSide, b []byte) {
+	n := min(s.awaited, len(b))
+	s.kept = append(s.kept, b[:n]...)
+	if s.awaited -= n; s.awaited == 0 {
+		t.put(&s.frame, s.key, s.kept)
+	}
+}
+
+// put puts a frame into the ring, with the beginning of its payload.
+func (t *Tap) put(f *TappedFrame, key [4]byte, payload []byte) {
+	if t.next-t.read.Load() == tapFrames || t.payloads != nil && !t.payloads.put(t.next%tapFrames, key, payload) {
+		t.missed++
+		return
+	}
+	t.ring[t.next%tapFrames] = *f
+	t.next++
+}
+
+// publish lets the reader have what was put into the ring.
+func (t *Tap) publish() {
+	if t.next != t.written.Load() {
+		t.written.Store(t.next)
+	}
+	if t.missed > 0 {
+		t.lost.Add(t.missed)
+		t.missed = 0
+	}
+}
+
+// tappedSize returns the size of a header that was checked, and the length of its payload.
+func tappedSize(b []byte) (size int, length int64) {
+	switch size, length = 2, int64(b[1]&0x7f); length {
 	case 126:
-		f.Length, size = int64(binary.BigEndian.Uint16(b[2:])), 4
+		size, length = 4, int64(binary.BigEndian.Uint16(b[2:]))
 	case 127:
-		f.Length, size = int64(binary.BigEndian.Uint64(b[2:])), 10
-	default:
-		f.Length = int64(n)
+		size, length = 10, int64(binary.BigEndian.Uint64(b[2:]))
 	}
 	if b[1]&0x80 != 0 {
 		size += 4
 	}
-	return f, size
+	return size, length
 }

@@ -71,15 +71,3 @@ func State(e *admin.Endpoint) string {
 	}
 	return e.State
 }
-
-// Frame writes a frame of a tap in one line.
-func Frame(f *admin.Frame) string {
-	more := ""
-	if !f.Fin {
-		more = ", more follows"
-	}
-	if f.Compressed {
-		more += ", compressed"
-	}
-	return Line(fmt.Sprintf("%s %-7s -> %-7s %-12s %s%s", f.Time.Local().Format("15:04:05.000"), f.From, f.To, f.Op, Plural(f.Length, "byte"), more))
-}

@@ -104,7 +104,7 @@ func (g *fakeGateway) Do(ctx context.Context, method, path string, parameters ur
 	return 200, json.Unmarshal(text, to)
 }
 
-func (g *fakeGateway) Tap(ctx context.Context, _ string, each func(admin.TapLine) error) error {
+func (g *fakeGateway) Tap(ctx context.Context, _ string, _ url.Values, each func(admin.TapLine) error) error {
 	for {
 		select {
 		case <-ctx.Done():

@@ -246,7 +246,7 @@ func TestATap(t *testing.T) {
 		return admin.TapLine{Frame: admin.Frame{From: "client", To: "backend", Op: op, Fin: true, Length: length}}
 	}
 	come := func(lines ...admin.TapLine) { m.tapped("00000000000000a1", lines, false, nil) }
-	come(frame("text", 11), frame("ping", 22), admin.TapLine{Lost: 5})
+	come(frame("text", 11), frame("ping", 22), admin.TapLine{TapNote: admin.TapNote{Lost: 5}})
 	m.tapped("00000000000000b2", []admin.TapLine{frame("text", 99)}, false, nil) // of a tap that was left
 	screen := drawn(t, m)
 	expectAll(t, screen, "2 frames, shown: all", "11 bytes", "22 bytes", "5 frames missed")
@@ -284,7 +284,7 @@ func TestATap(t *testing.T) {
 		t.Errorf("%d lines are kept", n)
 	}
 	press(t, m, "<end>")
-	come(admin.TapLine{Over: true})
+	come(admin.TapLine{TapNote: admin.TapNote{Over: true}})
 	m.tapped("00000000000000a1", nil, true, nil)
 	screen = drawn(t, m)
 	if expectAll(t, screen, "(the session has ended)"); strings.Count(screen, "has ended") != 1 {

@@ -36,7 +36,7 @@ type look struct {
 // time is that of testing/synctest.
 type asker interface {
 	Do(ctx context.Context, method, path string, parameters url.Values, to any) (status int, err error)
-	Tap(ctx context.Context, session string, each func(admin.TapLine) error) error
+	Tap(ctx context.Context, session string, how url.Values, each func(admin.TapLine) error) error
 }
 
 // take asks the gateway. The status is that of the answer that is an error, or 0 if none came.

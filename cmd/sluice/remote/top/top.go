@@ -233,7 +233,7 @@ func (l *loop) followTap(ctx context.Context) {
 	lines := make(chan admin.TapLine, tapBuffer)
 	l.lines = lines
 	l.start(func() {
-		err := l.asker.Tap(ctx, wanted, func(line admin.TapLine) error {
+		err := l.asker.Tap(ctx, wanted, nil, func(line admin.TapLine) error {
 			select {
 			case lines <- line: // where there is no room the gateway says how much was missed
 				return nil

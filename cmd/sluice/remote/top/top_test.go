@@ -106,7 +106,7 @@ func TestATapThatRuns(t *testing.T) {
 		r.press("", tcell.KeyEnter) // the same session again
 		r.gateway.lines <- frame
 		expectAll(t, r.after(time.Second), "1 frame,", "4321 bytes")
-		r.gateway.lines <- admin.TapLine{Over: true}
+		r.gateway.lines <- admin.TapLine{TapNote: admin.TapNote{Over: true}}
 		expectAll(t, r.after(time.Second), "(the session has ended)")
 		expectAll(t, r.press("q"), "SESSION")
 	})
