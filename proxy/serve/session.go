@@ -63,9 +63,14 @@ func handOver(s *relay.Session, client net.Conn, join func()) {
 // session returns the session that the exchange becomes, without its sides and its permit, and logs
 // that it is open.
 func (x *exchange) session(seat *seat, lease *backend.Lease, a *upgrade.Answer) relay.Session {
-	x.metrics().Handshake(metrics.Accepted, time.Since(x.started))
+	x.record.Duration = time.Since(x.started)
+	x.metrics().Handshake(metrics.Accepted, x.record.Duration, x.trace.Exemplar())
 	record := telemetry.Session{Exchange: x.record.Exchange, Number: x.number, Subprotocol: a.Protocol, Deflate: a.Deflate()}
 	record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
+	if x.trace.Sampled() {
+		x.record.Status = a.Status
+		x.endTrace()
+	}
 	if level := x.server.accessLevel(x.snap); level != zerolog.Disabled {
 		record.LogOpened(x.snap.Log.WithLevel(level))
 	}
@@ -129,7 +134,7 @@ func (s *Server) sessionEnded(r relay.Report) {
 	s.Metrics.Route(r.Group.Name).SessionEnded(r.By.String(), r.Cause.String(), int(r.Code), r.Duration)
 	snap := s.Current()
 	level := s.accessLevel(snap)
-	if level == zerolog.Disabled {
+	if level == zerolog.Disabled && !record.Trace.Sampled {
 		return
 	}
 	record.Number = r.ID
@@ -141,7 +146,10 @@ func (s *Server) sessionEnded(r relay.Report) {
 	if r.Cause == relay.Lost {
 		record.Cause = r.By.String() + " lost"
 	}
-	record.LogEnded(snap.Log.WithLevel(level))
+	s.Tracer.Ended(&record)
+	if level != zerolog.Disabled {
+		record.LogEnded(snap.Log.WithLevel(level))
+	}
 }
 
 // accessLevel returns the level of records of requests and sessions.
