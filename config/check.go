@@ -41,6 +41,7 @@ func (k *checker) check() {
 		}
 		return ""
 	})
+	k.tracing("tracing")
 	k.dropBroken()
 }
 

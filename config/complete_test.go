@@ -52,6 +52,7 @@ state_dir: /s
 tls: { acme: { eab: { key_id: k, hmac_key: abcd } }, certificates: [{ cert: c.pem, key: k.pem }], client_auth: { ca: ca.pem } }
 listeners: [{ address: 'LOCALHOST:1' }, { address: ':2', tls: true }, { address: 'unix:/a', mode: '0660' }]
 trusted_proxies: [10.0.0.0/8, unix]
+tracing: http://c
 backends:
   a: { endpoints: ['https://A', { address: 'b:1', backup: true }], sticky: {}, health: { check: http } }
   b: { endpoints: [{ address: 'unix:/a/../b' }], passive: { statuses: off } }
@@ -73,6 +74,7 @@ func wholeConfig() *Config {
 		},
 		Listeners:      []Listener{{Address: "LOCALHOST:1"}, {Address: ":2", TLS: true}, {Address: "unix:/a", Mode: 0o660}},
 		TrustedProxies: []Proxy{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}, {Unix: true}},
+		Tracing:        &Tracing{Endpoint: "http://c"},
 		Backends: []Backend{
 			{Name: "a", Endpoints: []Endpoint{{Text: "https://A"}, {Text: "b:1", Backup: true}}, Sticky: &Sticky{}, Health: &Health{Check: "http"}},
 			{Name: "b", Endpoints: []Endpoint{{Text: "unix:/a/../b"}}, Passive: Passive{Statuses: []int{}}},
@@ -216,7 +218,7 @@ func TestCompleteFindsMistakes(t *testing.T) {
 			`log.level: "trace" is not one of debug, info, warn, error`,
 			`max_sessions: "-1" is not within 0 to 10000000`,
 			`routes[0].methods[0]: "" is not a method`,
-			`routes[0].mirror.share: "150%" is not a share: write it as in 20%`,
+			`routes[0].mirror.share: "150%" is not a share: write it as in 20% or 0.5%`,
 			`routes[0].timeouts.response: "1µs" is too short: the least is 1ms`,
 			`shutdown_timeout: "-1s" is too short: the least is 0s`,
 		}},

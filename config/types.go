@@ -29,6 +29,7 @@ type Config struct {
 	HTTP            HTTP          `yaml:"http" doc:"How HTTP is read and written."`
 	Log             Log           `yaml:"log" doc:"What is logged, and how."`
 	Admin           Admin         `yaml:"admin" doc:"The interface of operators: a Unix socket in the runtime directory, and TCP where it has an address."`
+	Tracing         *Tracing      `yaml:"tracing" doc:"Export spans of requests and sessions to an OpenTelemetry collector, and pass trace contexts on to backends: where to, or how."`
 	StateDir        string        `yaml:"state_dir" doc:"Directory for what must outlive the process (the local CA, ordered certificates, session ticket keys). Default: /var/lib/sluice for root, else ~/.local/state/sluice."`
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
 
@@ -267,6 +268,15 @@ type Log struct {
 	Format string   `yaml:"format" default:"auto" enum:"auto,json,pretty" doc:"'auto' is pretty on a terminal and JSON elsewhere."`
 	Access bool     `yaml:"access" default:"true" doc:"Log each request, and each session when it opens and when it ends."`
 	Redact []string `yaml:"redact" doc:"Query parameters whose values never appear in a log."`
+}
+
+// Tracing is where spans go, and of which requests.
+type Tracing struct {
+	Endpoint string            `yaml:"endpoint" short:"" required:"true" doc:"URL of a collector that takes OTLP over HTTP, as in http://127.0.0.1:4318. Without a path it is /v1/traces."`
+	Sample   units.Percent     `yaml:"sample" default:"100%" min:"0%" max:"100%" doc:"Share of the requests whose spans are exported. Where a proxy of 'trusted_proxies' sends a trace context, that decides instead."`
+	Headers  map[string]string `yaml:"headers" secret:"" doc:"Headers of the requests to the collector, such as a token, better as \\${NAME} than in the file."`
+	Service  string            `yaml:"service" default:"sluice" doc:"Name of this gateway in traces (service.name)."`
+	CA       string            `yaml:"ca" doc:"PEM file of the authorities to trust for 'endpoint' instead of the system's."`
 }
 
 // Proxy is one or more proxies in front of this one.

@@ -29,7 +29,7 @@ var layers = map[string][]string{
 		"sluice/config", "sluice/route", "sluice/tlsconf",
 		"sluice/proxy/http1", "sluice/proxy/listen", "sluice/proxy/operate", "sluice/proxy/serve", "sluice/proxy/translate", "sluice/internal/admin", "sluice/internal/telemetry/metrics",
 		"sluice/proxy/backend", "sluice/proxy/compress", "sluice/proxy/relay",
-		"sluice/internal/cookie", "sluice/internal/limit", "sluice/internal/loop", "sluice/internal/telemetry", "github.com/rs/zerolog",
+		"sluice/internal/cookie", "sluice/internal/limit", "sluice/internal/loop", "sluice/internal/telemetry", "sluice/internal/tracing", "github.com/rs/zerolog",
 	},
 	"proxy/explain": {"sluice/config", "sluice/route", "sluice/upgrade", "sluice/proxy/serve", "sluice/proxy/translate", "sluice/internal/header", "sluice/internal/message"},
 	"proxy/operate": {
@@ -40,14 +40,14 @@ var layers = map[string][]string{
 		"sluice/config", "sluice/route", "sluice/tlsconf", "sluice/tlsconf/certfile", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/serve", "sluice/proxy/headers", "sluice/proxy/probe",
 		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
-		"sluice/internal/header", "sluice/internal/limit", "github.com/gobwas/ws",
+		"sluice/internal/header", "sluice/internal/limit", "sluice/internal/tracing", "github.com/gobwas/ws",
 	},
 	"proxy/serve": {
 		"sluice/route", "sluice/tlsconf", "sluice/upgrade",
 		"sluice/proxy/listen", "sluice/proxy/clientio", "sluice/proxy/headers", "sluice/proxy/http1",
 		"sluice/proxy/answer", "sluice/proxy/backend", "sluice/proxy/backend/dial", "sluice/proxy/compress", "sluice/proxy/forward", "sluice/proxy/relay",
 		"sluice/internal/cookie", "sluice/internal/fieldname", "sluice/internal/h1", "sluice/internal/header", "sluice/internal/httpsyntax", "sluice/internal/limit", "sluice/internal/message",
-		"sluice/internal/telemetry", "sluice/internal/telemetry/metrics", "sluice/internal/wire",
+		"sluice/internal/telemetry", "sluice/internal/telemetry/metrics", "sluice/internal/tracing", "sluice/internal/wire",
 		"github.com/gobwas/ws", "github.com/rs/zerolog",
 	},
 	"proxy/listen": {
@@ -97,7 +97,13 @@ var layers = map[string][]string{
 	"tlsconf/certfile":   {"sluice/internal/pemfile"},
 	"tlsconf/localca":    {"sluice/tlsconf/certfile", "sluice/internal/atomicfile"},
 
-	"internal/telemetry/metrics": {"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_golang/prometheus/promhttp"},
+	"internal/tracing": {
+		"sluice/internal/header", "sluice/internal/telemetry", "github.com/rs/zerolog",
+		"go.opentelemetry.io/proto/otlp/common/v1", "go.opentelemetry.io/proto/otlp/resource/v1", "go.opentelemetry.io/proto/otlp/trace/v1",
+		"google.golang.org/protobuf/encoding/protowire", "google.golang.org/protobuf/proto",
+	},
+	"internal/tracing/tracingtest": {"go.opentelemetry.io/proto/otlp/common/v1", "go.opentelemetry.io/proto/otlp/trace/v1", "google.golang.org/protobuf/proto"},
+	"internal/telemetry/metrics":   {"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_golang/prometheus/promhttp"},
 
 	"internal/admin":           {"golang.org/x/sys/unix"},
 	"internal/atomicfile":      {},
@@ -121,7 +127,7 @@ var layers = map[string][]string{
 }
 
 // inTests is what the tests of any package may import besides.
-var inTests = []string{"sluice/internal/clock", "sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http/httpguts", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack", "gopkg.in/yaml.v3"}
+var inTests = []string{"sluice/internal/clock", "sluice/internal/tracing/tracingtest", "sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http/httpguts", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack", "gopkg.in/yaml.v3"}
 
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()

@@ -18,3 +18,11 @@ func TestForwardingAllocates(t *testing.T) {
 		})
 	}
 }
+
+// With tracing, a request that is not sampled costs one more: the trace context for the backend.
+func TestForwardingUnsampledAllocates(t *testing.T) {
+	f := newForwarded(t, "loops", 1<<10, "tracing: {endpoint: 'http://127.0.0.1:1', sample: 0%}")
+	if n := testing.AllocsPerRun(1000, func() { f.once(t, 1<<10) }); n > 5 {
+		t.Errorf("a GET costs %v objects, want 5 at most", n)
+	}
+}

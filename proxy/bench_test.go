@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -22,8 +24,9 @@ type forwarded struct {
 	length  int    // of an answer
 }
 
-// newForwarded starts a backend that answers with size bytes, and a gateway before it.
-func newForwarded(tb testing.TB, engine string, size int) *forwarded {
+// newForwarded starts a backend that answers with size bytes, and a gateway before it, with more sections
+// in its configuration.
+func newForwarded(tb testing.TB, engine string, size int, more ...string) *forwarded {
 	tb.Helper()
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -45,7 +48,7 @@ http: {engine: %s}
 listeners: [{address: "127.0.0.1:0"}]
 log: {access: false}
 routes: [{path: /*, backend: "%s"}]
-`, engine, backend.Addr()), config.Options{})
+%s`, engine, backend.Addr(), strings.Join(more, "\n")), config.Options{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -103,11 +106,19 @@ func (f *forwarded) once(tb testing.TB, size int) {
 	}
 }
 
-// BenchmarkForward is a GET of 1 KiB.
+// BenchmarkForward is a GET of 1 KiB, and the same with tracing.
 func BenchmarkForward(b *testing.B) {
-	for _, engine := range []string{"loops", "go"} {
-		b.Run(engine, func(b *testing.B) {
-			f := newForwarded(b, engine, 1024)
+	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer collector.Close()
+	traced := func(share string) string {
+		return fmt.Sprintf("tracing: {endpoint: %s, sample: %s}", collector.URL, share)
+	}
+	for _, tt := range []struct{ name, engine, more string }{
+		{"loops", "loops", ""}, {"go", "go", ""},
+		{"loops, not sampled", "loops", traced("0%")}, {"loops, sampled", "loops", traced("100%")},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			f := newForwarded(b, tt.engine, 1024, tt.more)
 			b.ReportAllocs()
 			for b.Loop() {
 				f.once(b, 1024)

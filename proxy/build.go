@@ -14,6 +14,7 @@ import (
 	"sluice/config"
 	"sluice/internal/cookie"
 	"sluice/internal/telemetry/metrics"
+	"sluice/internal/tracing"
 	"sluice/proxy/backend"
 	"sluice/proxy/compress"
 	"sluice/proxy/listen"
@@ -30,6 +31,7 @@ type snapshot struct {
 	settings        map[string]backend.Settings // of the pools, from Apply on
 	cookies         *cookie.Key                 // nil unless a cookie is signed
 	notes           []string                    // for the operator
+	tracing         *tracing.Options            // nil without
 	shutdownTimeout time.Duration
 }
 
@@ -125,6 +127,9 @@ func (b *builder) build() *snapshot {
 		b.backend(&b.cfg.Backends[i])
 	}
 	s.Routes = b.routes()
+	var mistakes []translate.Mistake
+	s.tracing, mistakes = translate.Tracing(b.cfg.Tracing)
+	b.failAll(mistakes)
 	return s
 }
 

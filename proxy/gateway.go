@@ -17,6 +17,7 @@ import (
 	"sluice/internal/admin"
 	"sluice/internal/telemetry"
 	"sluice/internal/telemetry/metrics"
+	"sluice/internal/tracing"
 	"sluice/proxy/backend"
 	"sluice/proxy/listen"
 	"sluice/proxy/operate"
@@ -33,6 +34,7 @@ type Gateway struct {
 	current   atomic.Pointer[snapshot]
 	server    *serve.Server
 	shortages *telemetry.Shortages
+	tracer    *tracing.Tracer
 	untrusted *telemetry.Tally // connections of proxies that are not trusted, by listener
 	floods    *telemetry.Tally // connections that were closed for one, by listener
 
@@ -53,6 +55,7 @@ type Gateway struct {
 
 // Options are what a gateway may have besides. The zero value has none of it.
 type Options struct {
+	Version string           // of the program, for traces
 	Metrics *metrics.Metrics // nil counts nothing
 	Watched func() bool      // whether somebody wants records that the configuration switches off; nil means no
 }
@@ -67,15 +70,16 @@ func New(newLogger func(config.Log) zerolog.Logger, o Options) *Gateway {
 	g.overdue, g.cut = context.WithCancel(context.Background())
 	g.shortages = telemetry.NewShortages(g.logger)
 	g.untrusted, g.floods = telemetry.NewTally(g.logUntrusted), telemetry.NewTally(g.logFloods)
+	g.tracer = tracing.New(tracing.Env{Version: o.Version, Log: g.logger, Count: m.Spans})
 	g.server = serve.New(serve.Env{
-		Current: g.serving, Log: g.logger, Shortages: g.shortages, Stopping: g.stopping, Metrics: m, Watched: o.Watched,
+		Current: g.serving, Log: g.logger, Shortages: g.shortages, Stopping: g.stopping, Metrics: m, Tracer: g.tracer, Watched: o.Watched,
 	})
 	g.Operator = operate.New(g.server, g.operated)
 	if m != nil {
 		m.Register(g.Operator.Collector(m.RouteLabel))
 	}
 	g.listeners = listen.NewSet(listen.Env{
-		Handler: g.server.Serve, Begin: g.server.Begin, Refuse: g.server.Refuse, Loops: loopsOf(g.server), TLSConfig: g.tlsConfig, Trusted: g.trusts, Sessions: g.server.Sessions, Refused: g.logRefusal,
+		Handler: g.server.Serve, Begin: g.server.Begin, Refuse: g.server.Refuse, Loops: loopsOf(g.server), TLSConfig: g.tlsConfig, Trusted: g.trusts, Traced: g.tracer.On, Sessions: g.server.Sessions, Refused: g.logRefusal,
 		Log: g.logger, Shortages: g.shortages, Stopping: g.stopping, Overdue: g.overdue,
 	})
 	return g
@@ -150,6 +154,7 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 		}
 	}
 	g.current.Store(next)
+	g.tracer.Configure(next.tracing)
 	for name, p := range next.pools {
 		p.Configure(next.settings[name])
 	}
@@ -241,6 +246,9 @@ func (g *Gateway) Run(ctx context.Context) {
 	engine, stop := context.WithCancel(context.Background())
 	var relayed sync.WaitGroup
 	relayed.Go(func() { g.server.Engine().Run(engine) })
+	exporting, stopTracing := context.WithCancel(context.Background())
+	var traced sync.WaitGroup
+	traced.Go(func() { g.tracer.Run(exporting) })
 	g.mu.Lock()
 	g.running = true
 	g.run(g.current.Load())
@@ -252,6 +260,8 @@ func (g *Gateway) Run(ctx context.Context) {
 	g.shortages.Stop()
 	stop()
 	relayed.Wait()
+	stopTracing() // when no more spans come
+	traced.Wait()
 }
 
 // drain ends everything within the shutdown timeout.

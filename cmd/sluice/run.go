@@ -156,7 +156,7 @@ func newProcess(load func() (*config.Config, error), sink *telemetry.Sink) *proc
 		l := sink.Logger(format(c.Format))
 		p.logger.Store(&l)
 		return l
-	}, proxy.Options{Metrics: p.metrics, Watched: sink.Watched})
+	}, proxy.Options{Version: version, Metrics: p.metrics, Watched: sink.Watched})
 	o := operator{p.gateway.Operator, p}
 	p.metrics.GaugeFunc("sluice_ready", "1 while /readyz says that clients may be sent here, else 0.", o.ready)
 	p.admin = admin.NewServer(o, log.New(p, "", 0))

@@ -173,7 +173,7 @@ func (d *decoder) missing(t reflect.Type, at report.Path) {
 
 func (d *decoder) unknownKey(fields []schema.Field, key string, pos report.Pos, at report.Path) {
 	advice := report.Suggest(key, slices.Values(schema.Keys(fields)))
-	if advice == "" && len(fields) <= 12 {
+	if advice == "" && len(fields) <= 15 {
 		advice = ": the keys here are " + strings.Join(schema.Keys(fields), ", ")
 	}
 	d.FailAt(pos, at, "unknown key %s%s", report.Quote(key), advice)

@@ -80,9 +80,9 @@ func (s builder) value(t reflect.Type, f Field) map[string]any {
 	case reflect.TypeFor[units.ByteRate]():
 		return f.amount(`([KMGT]i?)?B/[smh]`)
 	case reflect.TypeFor[units.Percent]():
-		return f.amount(`%`)
+		return f.amount(`(\.[0-9]{1,4})?%`)
 	case reflect.TypeFor[units.PercentRate]():
-		return f.amount(`%/(min|h)`)
+		return f.amount(`(\.[0-9]{1,4})?%/(min|h)`)
 	}
 	switch t.Kind() {
 	case reflect.Pointer:

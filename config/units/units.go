@@ -33,7 +33,7 @@ const (
 	likeDuration = "is not a duration: write it as in 30s, 1h30m or 1d"
 	likeSize     = "is not a size: write it as in 512B, 64KiB, 1MiB or 10MB"
 	likeRate     = "is not a rate: write it as in 50/s, 600/m or 10/h"
-	likePercent  = "is not a share: write it as in 20%"
+	likePercent  = "is not a share: write it as in 20% or 0.5%"
 	likeShare    = "is not a share in a time: write it as in 5%/min or 50%/h"
 	likeByteRate = "is not a rate of bytes: write it as in 500B/s or 1MiB/s"
 )
@@ -135,14 +135,21 @@ func ParseByteRate(text string) (ByteRate, string) {
 	return ByteRate(float64(size) / seconds), ""
 }
 
-// ParsePercent reads a whole number of percent, at most 100.
+// percentDecimals is how many decimals a number of percent has at most.
+const percentDecimals = 4
+
+// ParsePercent reads a number of percent, at most 100, with decimals or without.
 func ParsePercent(text string) (Percent, string) {
 	digits, found := strings.CutSuffix(text, "%")
-	n, err := strconv.ParseUint(digits, 10, 16)
-	if !found || err != nil || n > 100 {
+	whole, decimals, pointed := strings.Cut(digits, ".")
+	if !found || whole == "" || pointed && decimals == "" || len(decimals) > percentDecimals {
 		return 0, likePercent
 	}
-	return Percent(n) / 100, ""
+	n, err := strconv.ParseUint(whole+decimals+strings.Repeat("0", percentDecimals-len(decimals)), 10, 32)
+	if err != nil || n > 100e4 {
+		return 0, likePercent
+	}
+	return Percent(float64(n) / 100e4), ""
 }
 
 // ParsePercentRate reads a share in a minute or an hour. Only 0 needs no period.

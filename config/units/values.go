@@ -40,7 +40,7 @@ func (r ByteRate) Text() string { return number(float64(r)) + "B/s" }
 func (p Percent) Wrong() string { return wrongUnless(p >= 0 && p <= 1, likePercent) }
 
 // Text returns p in percent.
-func (p Percent) Text() string { return number(100*float64(p)) + "%" }
+func (p Percent) Text() string { return number(math.Round(100e4*float64(p))/1e4) + "%" }
 
 // Wrong refuses a share below 0, infinity and NaN.
 func (p PercentRate) Wrong() string { return wrongUnless(isAmount(float64(p)), likeShare) }

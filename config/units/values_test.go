@@ -23,6 +23,8 @@ func TestValuesMadeInGo(t *testing.T) {
 		{name: "byte rate", value: ByteRate(500), text: "500B/s"},
 		{name: "negative byte rate", value: ByteRate(-1), wrong: likeByteRate, text: "-1B/s"},
 		{name: "share", value: Percent(0.5), text: "50%"},
+		{name: "share of a hundred", value: Percent(0.07), text: "7%"},
+		{name: "share with decimals", value: Percent(0.0005), text: "0.05%"},
 		{name: "share of more than all", value: Percent(1.5), wrong: likePercent, text: "150%"},
 		{name: "share that is no number", value: Percent(math.NaN()), wrong: likePercent, text: "NaN%"},
 		{name: "share in a time", value: PercentRate(2), text: "200%/min"},
@@ -44,7 +46,7 @@ func TestValuesMadeInGo(t *testing.T) {
 // FuzzUnits: what is read is an amount, and a size and a duration are read the same from the text
 // that they have.
 func FuzzUnits(f *testing.F) {
-	for _, seed := range []string{"1d12h", "30", "64KiB", "10MB", "50/s", "1KiB/h", "20%", "5%/min", "0660", "-1s", ""} {
+	for _, seed := range []string{"1d12h", "30", "64KiB", "10MB", "50/s", "1KiB/h", "20%", "0.05%", "5%/min", "0660", "-1s", ""} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -56,6 +58,11 @@ func FuzzUnits(f *testing.F) {
 		if s, wrong := ParseSize(text); wrong == "" {
 			if again, wrong := ParseSize(s.Text()); again != s || wrong != "" || s.Wrong() != "" {
 				t.Errorf("ParseSize(%q) = %d, which is read as %d (%s)", text, s, again, wrong)
+			}
+		}
+		if p, wrong := ParsePercent(text); wrong == "" {
+			if again, wrong := ParsePercent(p.Text()); again != p || wrong != "" {
+				t.Errorf("ParsePercent(%q) = %v, which is read as %v (%s)", text, p, again, wrong)
 			}
 		}
 		var mode FileMode

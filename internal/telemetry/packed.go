@@ -9,7 +9,7 @@ import (
 // Packed holds what was negotiated for a session, in few bytes, because it is kept
 // for as long as the session lives. The zero value is an empty session.
 //
-// It begins with a byte of flags. Then come ID, client, host, method, protocol
+// It begins with a byte of flags, and the place in a trace, if there is one. Then come ID, client, host, method, protocol
 // and subprotocol, each after its length as a varint. A flag may replace a part,
 // or its length. The rest is the URI.
 type Packed string
@@ -20,9 +20,10 @@ const (
 	packedGet                           // the method is GET
 	packedHTTP11                        // the protocol is HTTP/1.1
 	packedDeflate                       // Session.Deflate
-	packedClientNoTakeover              // Session.ClientNoTakeover
-	packedBackendNoTakeover             // Session.BackendNoTakeover
-	packedUnknown                       // the lowest bit that is not used
+	packedClientNoTakeover              // Session.ClientNoTakeover, of a session with Deflate
+	packedBackendNoTakeover             // Session.BackendNoTakeover, of a session with Deflate
+	packedTrace                         // the place in a trace comes first
+	packedSampled                       // Trace.Sampled, of a session with a trace
 )
 
 const numberSize = 8 // bytes of an ID that is a number
@@ -34,6 +35,9 @@ const numberSize = 8 // bytes of an ID that is a number
 func (s *Session) Pack() Packed {
 	var space [512]byte // mostly enough: then only the result is allocated
 	b := append(space[:0], s.flags())
+	if b[0]&packedTrace != 0 {
+		b = append(append(b, s.Trace.ID[:]...), s.Trace.Span[:]...)
+	}
 	if b[0]&packedNumber != 0 {
 		b, _ = hex.AppendDecode(b, []byte(s.ID)) // flags has checked it
 	} else {
@@ -64,6 +68,8 @@ func (s *Session) flags() (flags byte) {
 		{packedDeflate, s.Deflate},
 		{packedClientNoTakeover, s.ClientNoTakeover},
 		{packedBackendNoTakeover, s.BackendNoTakeover},
+		{packedTrace, !s.Trace.IsZero()},
+		{packedSampled, s.Trace.Sampled},
 	} {
 		if f.set {
 			flags |= f.flag
@@ -101,10 +107,18 @@ func (p Packed) Unpack(s *Session) {
 func (p Packed) unpack(s *Session) (ok bool) {
 	u := unpacker{rest: string(p)}
 	first := u.take(1)
-	if first == "" || first[0] >= packedUnknown {
+	if first == "" {
 		return false
 	}
 	flags := first[0]
+	if flags&(packedTrace|packedSampled) == packedSampled || flags&packedDeflate == 0 && flags&(packedClientNoTakeover|packedBackendNoTakeover) != 0 {
+		return false
+	}
+	if flags&packedTrace != 0 {
+		copy(s.Trace.ID[:], u.take(uint64(len(s.Trace.ID))))
+		copy(s.Trace.Span[:], u.take(uint64(len(s.Trace.Span))))
+	}
+	s.Trace.Sampled = flags&packedSampled != 0
 	if flags&packedNumber != 0 {
 		var digits [2 * numberSize]byte
 		s.ID = string(hex.AppendEncode(digits[:0], []byte(u.take(numberSize))))

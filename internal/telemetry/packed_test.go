@@ -32,6 +32,8 @@ func TestPackedKeepsTheSession(t *testing.T) {
 		{"over HTTP/2", func(s *Session) { s.Method, s.Proto = "CONNECT", "HTTP/2.0" }},
 		{"agreed on without takeover", func(s *Session) { s.Deflate, s.ClientNoTakeover, s.BackendNoTakeover = true, true, true }},
 		{"agreed on without takeover by one side", func(s *Session) { s.Deflate, s.BackendNoTakeover = true, true }},
+		{"in a trace", func(s *Session) { s.Trace = Trace{ID: [16]byte{1, 15: 2}, Span: [8]byte{3, 7: 4}} }},
+		{"in a trace that is sampled", func(s *Session) { s.Trace = Trace{ID: [16]byte{1}, Span: [8]byte{3}, Sampled: true} }},
 		{"agreed on", func(s *Session) { s.Subprotocol, s.Deflate = "chat.v2", true }},
 		{"as long as records hold", func(s *Session) {
 			s.Method, s.Host, s.URI, s.Subprotocol = strings.Repeat("M", 256), strings.Repeat("h", 256), "/"+strings.Repeat("u", 1023), strings.Repeat("p", 256)
@@ -94,7 +96,9 @@ func TestWhatIsNotPackedIsAnEmptySession(t *testing.T) {
 		p    Packed
 	}{
 		{"nothing", ""},
-		{"flags that mean nothing", "\x47" + whole[1:]},
+		{"sampled without a trace", "\x87" + whole[1:]},
+		{"no takeover without compression", "\x17" + whole[1:]},
+		{"cut in the trace", "\x47" + whole[1:6]},
 		{"cut in the number", whole[:5]},
 		{"cut in front of a length", whole[:9]},
 		{"cut in the address", whole[:12]},

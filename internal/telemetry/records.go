@@ -41,7 +41,27 @@ type Exchange struct {
 	ID, Route, Backend, Endpoint string
 	Client                       netip.Addr
 	Method, Host, URI, Proto     string // the URI has been through Redact
+	Trace                        Trace
 }
+
+// Trace is a place in a trace (W3C Trace Context). The zero value is none.
+type Trace struct {
+	ID      [16]byte
+	Span    [8]byte
+	Sampled bool // its spans are exported
+}
+
+// IsZero reports whether t is no place in any trace.
+func (t Trace) IsZero() bool { return t.ID == [16]byte{} }
+
+// Name returns the identity of the trace as it is written everywhere: 32 hexadecimal digits.
+func (t Trace) Name() string { return hex.EncodeToString(t.ID[:]) }
+
+// Word returns s as records have what a client chose: not more than its beginning.
+func Word(s string) string { return cut(s, maxWord) }
+
+// Target is Word for a URI.
+func Target(s string) string { return cut(s, maxURI) }
 
 func (x *Exchange) fields(e *zerolog.Event) *zerolog.Event {
 	for _, f := range [...]struct{ name, value string }{
@@ -54,6 +74,9 @@ func (x *Exchange) fields(e *zerolog.Event) *zerolog.Event {
 	}
 	if x.Client.IsValid() {
 		e.Stringer("client", x.Client)
+	}
+	if !x.Trace.IsZero() {
+		e.Str("trace_id", x.Trace.Name())
 	}
 	return e
 }

@@ -41,7 +41,8 @@ type Conn struct {
 	ahead *[]byte // read from the socket and not yet returned; nil while empty
 	whole int     // length of the complete records at the start of ahead
 
-	capturer atomic.Pointer[capturer] // nil while nothing is captured
+	capturer  atomic.Pointer[capturer]       // nil while nothing is captured
+	handshake atomic.Pointer[handshakeTimes] // nil unless it was timed, and once it was taken
 }
 
 // New returns a Conn over c whose Reads return bytes as they come. It owns c.

@@ -62,7 +62,10 @@ func (p *Pool) serveQueue(k Kind) {
 // wait waits for the result of w.
 func (p *Pool) wait(ctx context.Context, w *waiter) (*Lease, error) {
 	began := time.Now()
-	defer func() { w.metrics.Waited(time.Since(began)) }()
+	defer func() {
+		w.tried.Wait = Wait{began, time.Since(began)}
+		w.metrics.Waited(w.tried.Wait.Took)
+	}()
 	timeout := time.NewTimer(w.timeout)
 	defer timeout.Stop()
 	select {

@@ -12,9 +12,16 @@ import (
 type Tried struct {
 	Began     time.Time
 	From      netip.Addr
+	Wait      Wait // the last one for an endpoint that is not full
 	endpoints []*endpoint
 	last      error // of the last try
 	blamed    bool  // an endpoint was blamed for a failure that may be the request's own
+}
+
+// Wait is a wait in the queue of a pool. The zero value is none.
+type Wait struct {
+	Began time.Time
+	Took  time.Duration
 }
 
 func (t *Tried) has(e *endpoint) bool {

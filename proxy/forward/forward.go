@@ -29,6 +29,8 @@ type Exchange struct {
 	Edit    func(*header.Fields) // changes the header for the backend; a Host in it becomes the request's host
 	Via     bool                 // add Via headers, in both directions
 	Reuse   func(net.Conn)       // called before a kept connection is used again; may be nil
+	// Connected is called when the request has got a connection that is new; it may be nil.
+	Connected func()
 	// Waiting returns how many bytes the backend has taken of a connection, and how
 	// many the system still holds for it. It may be nil.
 	Waiting func(net.Conn) (taken, waiting int64)
@@ -106,8 +108,11 @@ func (x *Exchange) Do(w http.ResponseWriter, r *message.Request) (result Result)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
 			sending.setConn(i.Conn)
-			if i.Reused && x.Reuse != nil {
+			switch {
+			case i.Reused && x.Reuse != nil:
 				x.Reuse(i.Conn)
+			case !i.Reused && x.Connected != nil:
+				x.Connected()
 			}
 		},
 		Got1xxResponse: early.pass,

@@ -145,6 +145,7 @@ func (u *upstreams) connected(up *upstream, events uint32) bool {
 func (u *upstreams) ready(up *upstream) {
 	c := up.conn
 	up.connecting = false
+	c.forward.x.Connected()
 	c.forward.since = u.Now()
 	request := up.waiting
 	up.waiting = nil

@@ -106,6 +106,9 @@ func (l *loopConns) ask(p *slot, c *conn, rest []byte) {
 		return
 	}
 	f.up, up.conn = up, c
+	if up.requests == 0 && !up.connecting { // it was opened at once
+		f.x.Connected()
+	}
 	l.request = f.x.AppendHead(l.request[:0], &l.fields)
 	var body []byte
 	if !f.request.over() && !up.connecting && len(rest) > 0 {

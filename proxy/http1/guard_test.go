@@ -45,6 +45,7 @@ func (x *fragile) Serve(_ context.Context, w http.ResponseWriter, _ io.ReadClose
 }
 func (x *fragile) Forward() bool                    { x.at("Forward"); return true }
 func (x *fragile) Dialer() *dial.Dialer             { x.at("Dialer"); return x.dialer }
+func (x *fragile) Connected()                       { x.at("Connected") }
 func (x *fragile) Method() string                   { return "GET" }
 func (x *fragile) Upgrades() bool                   { return x.upgrade }
 func (x *fragile) Timeouts() Timeouts               { return Timeouts{Response: wstest.Guard} }
@@ -83,7 +84,7 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 		step, answer string
 		upgrade      bool
 	}{
-		{"Forward", answer, false}, {"Dialer", answer, false}, {"AppendHead", answer, false}, {"EditInformational", answer, false},
+		{"Forward", answer, false}, {"Dialer", answer, false}, {"AppendHead", answer, false}, {"Connected", answer, false}, {"EditInformational", answer, false},
 		{"EditAnswer", answer, false}, {"EditTrailer", answer, false}, {"Done", answer, false}, {"Fail", "nonsense\r\n\r\n", false},
 		{"AppendSwitch", "HTTP/1.1 101 Switching Protocols\r\n\r\n", true}, {"Join", "HTTP/1.1 101 Switching Protocols\r\n\r\n", true},
 	}

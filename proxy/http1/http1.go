@@ -53,6 +53,7 @@ type Exchange interface {
 	Forward() bool
 
 	Dialer() *dial.Dialer // of the endpoint, which is [dial.Dialer.OnLoops]
+	Connected()           // a connection was opened for the request
 	Method() string       // of the request
 	Upgrades() bool       // the request is a handshake: a 101 makes the connections a session
 	Timeouts() Timeouts

@@ -45,6 +45,9 @@ type Env struct {
 	// Trusted reports whether an address is that of a trusted proxy.
 	Trusted func(netip.Addr) bool
 
+	// Traced reports whether TLS handshakes are timed for traces.
+	Traced func() bool
+
 	// Sessions returns the number of connections that are WebSocket sessions.
 	Sessions func() int64
 

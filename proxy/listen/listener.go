@@ -258,7 +258,11 @@ func (l *Listener) handshakeConfig(h *tls.ClientHelloInfo) (*tls.Config, error) 
 	if err != nil {
 		return nil, err
 	}
-	return wire.Of(h.Conn).HandshakeConfig(c), nil
+	w := wire.Of(h.Conn)
+	if l.set.env.Traced() {
+		c = w.TimeHandshake(c)
+	}
+	return w.HandshakeConfig(c), nil
 }
 
 // listenError says why an address could not be listened on.

@@ -152,6 +152,7 @@ func (v *server) secure(t *tls.Conn) {
 		return
 	}
 	w.OneRecord(false)
+	w.EndHandshake()
 	if v.multiplexed(t) {
 		v.forHTTP <- t
 		return

@@ -16,6 +16,7 @@ import (
 	"sluice/internal/message"
 	"sluice/internal/telemetry"
 	"sluice/internal/telemetry/metrics"
+	"sluice/internal/tracing"
 	"sluice/internal/wire"
 	"sluice/proxy/clientio"
 	"sluice/proxy/forward"
@@ -57,6 +58,7 @@ type exchange struct {
 	limitHit     string // the limit that has refused it, by its key; "" for none
 	record       telemetry.Request
 	about        telemetry.Exchange // of the record
+	trace        tracing.Request
 
 	methods methods
 }
@@ -82,6 +84,9 @@ func (s *Server) newExchange(l *listen.Listener, c *clientio.Conn, r message.Req
 	}
 	x.about = telemetry.Exchange{ID: id, Client: x.origin.Client, Method: r.Method, Host: r.Host, Proto: r.Proto}
 	x.record.Exchange = &x.about
+	if s.Tracer.On() {
+		x.beginTrace()
+	}
 	return x
 }
 
@@ -154,11 +159,11 @@ func (x *exchange) count() {
 	}
 	switch {
 	case !x.isHandshake():
-		m.Request(status, x.record.In, x.record.Out, x.record.Duration)
+		m.Request(status, x.record.In, x.record.Out, x.record.Duration, x.trace.Exemplar())
 	case x.selfAnswered || status == statusClientGone || x.record.Status == 0:
-		m.Handshake(metrics.FailedHandshake(status), 0)
+		m.Handshake(metrics.FailedHandshake(status), 0, "")
 	default:
-		m.Handshake(metrics.BackendRefused, 0)
+		m.Handshake(metrics.BackendRefused, 0, "")
 	}
 }
 
@@ -179,6 +184,9 @@ func (x *exchange) log() {
 	if x.unlogged {
 		return
 	}
+	if x.trace.Sampled() {
+		x.endTrace()
+	}
 	failed := x.selfAnswered && x.record.Status >= 500 && !x.shortage
 	level := x.server.accessLevel(x.snap)
 	if failed {
@@ -194,6 +202,7 @@ func (x *exchange) log() {
 // editRequestHeader changes the header of a request, or of a handshake, for its backend. The
 // hop-by-hop fields are gone by then: Connection cannot name what is set here.
 func (x *exchange) editRequestHeader(h *header.Fields) {
+	x.trace.Inject(h)
 	if x.r.Method == http.MethodTrace {
 		x.service.RequestHeaders.ApplyToTrace(h)
 		return

@@ -29,16 +29,22 @@ func (x *exchange) forwardTo(t *Target, a *attempts, path string) {
 		x.noteEndpoint(l)
 		x.stickTo(l, t, a.need.Sticky)
 		e := x.outgoing(l, path)
+		if x.trace.Sampled() {
+			e.Connected = x.trace.Connected
+			x.beginTry(a)
+		}
 		if repeatable && t.TryTimeout > 0 && !l.Final() {
 			e.Response = min(e.Response, t.TryTimeout)
 		}
 		result = e.Do(x.answer, &x.r)
 		x.record.In = result.In
+		x.endTry(result.Status, result.Err)
 		if x.r.Context().Err() != nil {
 			return attemptResult{status: unknown}
 		}
 		return t.judge(&result, repeatable)
 	})
+	x.noteWait(a)
 	switch {
 	case err != nil:
 		x.failRequest(err)

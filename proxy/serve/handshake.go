@@ -176,14 +176,19 @@ func (x *exchange) reach(ctx context.Context, q *upgrade.Request, a *attempts) (
 	t := a.target
 	r, err := a.run(ctx, func(l *backend.Lease) attemptResult {
 		x.noteEndpoint(l)
-		conn, answer, err := offerInTime(ctx, t.TryTimeout, l, q)
+		x.beginTry(a)
+		x.trace.Renew(q.Header)
+		conn, answer, err := x.offerInTime(ctx, t.TryTimeout, l, q)
 		if err != nil {
+			x.endTry(0, err)
 			return attemptResult{status: x.blame(ctx, err), err: err}
 		}
+		x.endTry(answer.Status, nil)
 		x.stickTo(l, t, a.need.Sticky)
 		up = &upstream{l, conn, answer}
 		return attemptResult{status: served, err: t.checkStatus(answer.Status), keep: true}
 	})
+	x.noteWait(a)
 	if err == nil && r.status != served {
 		err = r.err
 	}
@@ -203,13 +208,17 @@ func (x *exchange) blame(ctx context.Context, err error) attemptStatus {
 
 // offerInTime offers the handshake to one endpoint. Unless it is the last one, the
 // endpoint must answer within timeout; 0 means no limit.
-func offerInTime(ctx context.Context, timeout time.Duration, l *backend.Lease, q *upgrade.Request) (net.Conn, *upgrade.Answer, error) {
+func (x *exchange) offerInTime(ctx context.Context, timeout time.Duration, l *backend.Lease, q *upgrade.Request) (net.Conn, *upgrade.Answer, error) {
 	if timeout > 0 && !l.Final() {
 		timed, stop := context.WithTimeoutCause(ctx, timeout, errSlowTry)
 		defer stop()
 		ctx = timed
 	}
-	conn, answer, err := upgrade.Offer(ctx, l.Stream, l.Dial, q)
+	dial := l.Dial
+	if x.trace.Sampled() {
+		dial = x.noteDial(l)
+	}
+	conn, answer, err := upgrade.Offer(ctx, l.Stream, dial, q)
 	if err != nil && !isUnreachable(err) {
 		err = fmt.Errorf("backend %s: endpoint %s: %w", l.Backend(), l.Endpoint(), err)
 	}

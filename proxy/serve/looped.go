@@ -99,12 +99,13 @@ func (x *exchange) findForwarding(websocket bool) (path string, ok bool) {
 // startAsking makes the request one for the endpoint that was acquired.
 func (x *exchange) startAsking(path string) {
 	t, a, lease := x.looped.target, &x.looped.attempts, x.looped.lease
+	x.record.Route = x.service.Group.Name
+	x.noteEndpoint(lease)
+	x.beginTry(a)
 	x.looped.out = x.outgoing(lease, path)
 	if isRepeatable(&x.r) && t.TryTimeout > 0 && !lease.Final() {
 		x.looped.out.Response = min(x.looped.out.Response, t.TryTimeout)
 	}
-	x.record.Route = x.service.Group.Name
-	x.noteEndpoint(lease)
 	x.stickTo(lease, t, a.need.Sticky)
 }
 
@@ -127,6 +128,9 @@ func (x *exchange) acquire(k backend.Kind) bool {
 	x.looped.target, x.looped.lease = t, lease
 	return true
 }
+
+// Connected notes that a connection to the endpoint was opened for the request.
+func (x *exchange) Connected() { x.trace.Connected() }
 
 // Dialer returns what stands for the endpoint.
 func (x *exchange) Dialer() *dial.Dialer { return x.looped.lease.Dialer() }
@@ -201,6 +205,7 @@ func (x *exchange) Done(r http1.Result) {
 		result.Err = failed
 		x.record.Error = result.Err.Error()
 	}
+	x.endTry(result.Status, result.Err)
 	x.finish(&result)
 	x.recycle()
 }
@@ -211,6 +216,7 @@ var errClientLeft = errors.New("the client went away")
 func (x *exchange) Abandon() {
 	err := &forward.Error{Client: true, Stage: "waiting for the answer", Err: errClientLeft}
 	x.record.Error = err.Error()
+	x.endTry(0, err)
 	x.finish(&forward.Result{Status: statusClientGone, Err: err})
 	x.recycle()
 }
@@ -220,6 +226,7 @@ func (x *exchange) Abort() {
 	if x.hasRoom { // it has become no session
 		x.record.Status, x.record.Duration, x.selfAnswered = 0, time.Since(x.started), true
 		x.count()
+		x.endTrace()
 	}
 	if x.looped.lease != nil {
 		x.looped.lease.Release()
@@ -249,6 +256,7 @@ func (x *exchange) Fail(err error, when http1.Stage, in int64) {
 	if errors.Is(err, dial.ErrUnsuited) { // it is asked in the other way
 		k.lost = true
 		k.lease.Release()
+		x.trace.DropTry()
 		return
 	}
 	if k.offer != nil {
@@ -268,6 +276,7 @@ func (x *exchange) Fail(err error, when http1.Stage, in int64) {
 		wrong.Stage, wrong.Err = "waiting for the answer", forward.SlowAnswer(k.out.Response)
 	}
 	k.result = forward.Result{In: in, Err: wrong}
+	x.endTry(0, wrong)
 	r := k.target.judge(&k.result, isRepeatable(&x.r))
 	if k.lost = r.status == lost; k.lost {
 		k.lease.Fail(&k.attempts.tried, r.err)

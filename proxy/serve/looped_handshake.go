@@ -78,6 +78,7 @@ func (x *exchange) startOffer(path string) {
 	}
 	x.record.Route = x.service.Group.Name
 	x.noteEndpoint(k.lease)
+	x.beginTry(&k.attempts)
 	x.stickTo(k.lease, k.target, k.attempts.need.Sticky)
 	x.prepare(k.offer.request, path)
 }
@@ -120,6 +121,7 @@ func (x *exchange) Join(loop int, client, backend http1.Socket) {
 	k := &x.looped
 	k.lease.Report(&k.attempts.tried, k.target.checkStatus(k.offer.answer.Status))
 	k.lease.CountSession()
+	x.endTry(k.offer.answer.Status, nil)
 	s := x.session(k.offer.seat, k.lease, k.offer.answer)
 	handOver(&s, x.client.Conn, func() { x.server.JoinOn(loop, s, relay.Socket(client), relay.Socket(backend)) })
 	k.offer.seat.take()
@@ -150,6 +152,7 @@ func (x *exchange) failOffer(err error, when http1.Stage) {
 		err = fmt.Errorf("backend %s: endpoint %s: %w", k.lease.Backend(), k.lease.Endpoint(), err)
 	}
 	k.offer.err = err
+	x.endTry(0, err)
 	if k.lost = err != error(errSlow) && when != http1.Answering && !isOurs(err); k.lost {
 		k.lease.Fail(&k.attempts.tried, err)
 		return

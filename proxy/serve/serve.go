@@ -16,6 +16,7 @@ import (
 	"sluice/internal/message"
 	"sluice/internal/telemetry"
 	"sluice/internal/telemetry/metrics"
+	"sluice/internal/tracing"
 	"sluice/proxy/clientio"
 	"sluice/proxy/http1"
 	"sluice/proxy/listen"
@@ -28,6 +29,7 @@ type Env struct {
 	Log       func() *zerolog.Logger
 	Shortages *telemetry.Shortages
 	Metrics   *metrics.Metrics // nil counts nothing
+	Tracer    *tracing.Tracer  // nil traces nothing
 	Watched   func() bool      // whether records are wanted though there is no access log; nil means no
 	Stopping  context.Context  // ends when the shutdown begins
 }

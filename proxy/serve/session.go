@@ -63,10 +63,15 @@ func handOver(s *relay.Session, client net.Conn, join func()) {
 // session returns the session that the exchange becomes, without its sides and its permit, and logs
 // that it is open.
 func (x *exchange) session(seat *seat, lease *backend.Lease, a *upgrade.Answer) relay.Session {
-	x.metrics().Handshake(metrics.Accepted, time.Since(x.started))
+	x.record.Duration = time.Since(x.started)
+	x.metrics().Handshake(metrics.Accepted, x.record.Duration, x.trace.Exemplar())
 	record := telemetry.Session{Exchange: x.record.Exchange, Number: x.number, Subprotocol: a.Protocol, Deflate: a.Deflate()}
 	record.ClientNoTakeover, record.BackendNoTakeover = a.NoTakeover()
 	record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
+	if x.trace.Sampled() {
+		x.record.Status = a.Status
+		x.endTrace()
+	}
 	if level := x.server.accessLevel(x.snap); level != zerolog.Disabled {
 		record.LogOpened(x.snap.Log.WithLevel(level))
 	}
@@ -138,6 +143,7 @@ func (s *Server) sessionEnded(r relay.Report) {
 		record.Cause = r.By.String() + " lost"
 	}
 	s.ends.add(End{time.Now(), record})
+	s.Tracer.Ended(&record)
 	snap := s.Current()
 	if level := s.accessLevel(snap); level != zerolog.Disabled {
 		record.LogEnded(snap.Log.WithLevel(level))

@@ -51,6 +51,8 @@ type Metrics struct {
 	orders           *prometheus.CounterVec   // result
 	Reloads          *prometheus.CounterVec   // result
 	RecordsLeft      prometheus.Counter
+	spansExported    prometheus.Counter
+	spansDropped     prometheus.Counter
 	ReloadSeconds    prometheus.Gauge
 	ReloadTime       prometheus.Gauge
 	ReloadOK         prometheus.Gauge // 1 or 0
@@ -82,8 +84,9 @@ func New(version string) *Metrics {
 	m.refused = m.counters("sluice_connections_refused_total", "Connections that a listener has refused.", "listener", "reason")
 	m.orders = m.counters("sluice_certificate_events_total", "What happened to certificates: ok where one was issued, renewed or read again, failed where an order or a file failed or needs attention.", "result")
 	m.Reloads = m.counters("sluice_config_reloads_total", "Reloads of the configuration by their result.", "result")
-	m.RecordsLeft = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_tls_records_left_total", Help: "Sessions whose TLS records stay with crypto/tls although tls.records is sluice."})
-	m.Register(m.RecordsLeft)
+	m.RecordsLeft = m.counter("sluice_tls_records_left_total", "Sessions whose TLS records stay with crypto/tls although tls.records is sluice.")
+	m.spansExported = m.counter("sluice_spans_exported_total", "Spans that the collector of 'tracing' has taken.")
+	m.spansDropped = m.counter("sluice_spans_dropped_total", "Spans that were dropped: the collector of 'tracing' is down, too slow, or refuses them.")
 	m.Reloads.WithLabelValues("ok")
 	m.Reloads.WithLabelValues("refused")
 	m.orders.WithLabelValues("ok")
@@ -102,6 +105,12 @@ func New(version string) *Metrics {
 // latencies returns the bounds of the buckets for times in seconds.
 func latencies() []float64 {
 	return []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
+}
+
+func (m *Metrics) counter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	m.Register(c)
+	return c
 }
 
 func (m *Metrics) counters(name, help string, labels ...string) *prometheus.CounterVec {
@@ -152,6 +161,17 @@ func (m *Metrics) TLSHandshake(s tls.ConnectionState) {
 func (m *Metrics) ConnectionRefused(listener, reason string) {
 	if m != nil {
 		m.refused.WithLabelValues(listener, reason).Inc()
+	}
+}
+
+// Spans counts spans that were exported, or dropped. It does nothing on nil.
+func (m *Metrics) Spans(n int, exported bool) {
+	switch {
+	case m == nil:
+	case exported:
+		m.spansExported.Add(float64(n))
+	default:
+		m.spansDropped.Add(float64(n))
 	}
 }
 

@@ -30,9 +30,9 @@ func TestRequestsAreCountedByClass(t *testing.T) {
 	m := New("v")
 	r := m.Route("a")
 	for _, status := range []int{100, 200, 204, 301, 404, 499, 499, 500, 599, 600, 999, 0} {
-		r.Request(status, 1, 10, time.Millisecond)
+		r.Request(status, 1, 10, time.Millisecond, "")
 	}
-	r.Request(200, -1, -1, time.Millisecond) // sizes that are not known
+	r.Request(200, -1, -1, time.Millisecond, "") // sizes that are not known
 	got := scrape(t, m)
 	for code, want := range map[string]string{"1xx": "1", "2xx": "3", "3xx": "1", "4xx": "1", "5xx": "2", "499": "5"} {
 		if series := fmt.Sprintf(`sluice_http_requests_total{code=%q,route="a"}`, code); got[series] != want {
@@ -61,7 +61,7 @@ func TestHandshakesAreCountedByResult(t *testing.T) {
 	}
 	names := make(map[string]bool)
 	for result := range handshakeResults {
-		r.Handshake(result, time.Second)
+		r.Handshake(result, time.Second, "")
 		names[result.String()] = true
 	}
 	got := scrape(t, m)
@@ -104,7 +104,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	m := New("v")
 	first := m.Route("r0")
 	for i := range maxRoutes + 100 {
-		m.Route(fmt.Sprint("r", i)).Request(200, 0, 0, 0)
+		m.Route(fmt.Sprint("r", i)).Request(200, 0, 0, 0, "")
 	}
 	if m.Route("r0") != first || m.RouteLabel("r0") != "r0" {
 		t.Error("a route that was there has other metrics")
@@ -143,10 +143,11 @@ func TestLabelsAreBounded(t *testing.T) {
 // A gateway without metrics, as in tests, counts nothing.
 func TestNoMetrics(t *testing.T) {
 	var m *Metrics
-	m.Route("a").Request(200, 1, 1, 1)
-	m.Route("a").Handshake(Accepted, 1)
+	m.Route("a").Request(200, 1, 1, 1, "")
+	m.Route("a").Handshake(Accepted, 1, "")
 	m.Route("a").SessionEnded("client", "close", 1000, 1)
 	m.Route("a").Limit("rate")
+	m.Spans(1, true)
 	e := m.Endpoint("a", "b")
 	for _, count := range []func(){e.Served, e.Failed, e.Unreached, e.Ejected, func() { m.ConnectionRefused("a", "b") }, func() { m.CertificateEvent(true) }} {
 		count()
@@ -157,7 +158,7 @@ func TestNoMetrics(t *testing.T) {
 func TestNamesAreEscaped(t *testing.T) {
 	m := New("v")
 	for _, name := range []string{`a"b`, "a\\b", "a\nb", "é"} {
-		m.Route(name).Request(200, 0, 0, 0)
+		m.Route(name).Request(200, 0, 0, 0, "")
 	}
 	var routes []string
 	for series := range scrape(t, m) {
@@ -171,14 +172,48 @@ func TestNamesAreEscaped(t *testing.T) {
 	}
 }
 
+// A trace that is sampled is the exemplar of its bucket, in OpenMetrics.
+func TestSampledRequestsAreExemplars(t *testing.T) {
+	m := New("v")
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	m.Route("a").Request(200, 0, 0, 3*time.Millisecond, trace)
+	m.Route("a").Request(200, 0, 0, 3*time.Millisecond, "")
+	m.Route("a").Handshake(Accepted, 3*time.Millisecond, trace)
+	m.Route("a").Handshake(BackendFailed, 3*time.Millisecond, trace)
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/metrics", nil)
+	r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+	m.Handler().ServeHTTP(w, r)
+	for _, want := range []string{
+		`sluice_http_request_duration_seconds_bucket{route="a",le="0.005"} 2 # {trace_id="` + trace + `"} 0.003`,
+		`sluice_handshake_duration_seconds_bucket{route="a",le="0.005"} 1 # {trace_id="` + trace + `"} 0.003`,
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if n := strings.Count(w.Body.String(), trace); n != 2 {
+		t.Errorf("%d exemplars, want 2", n)
+	}
+}
+
+func TestSpansAreCounted(t *testing.T) {
+	m := New("v")
+	m.Spans(5, true)
+	m.Spans(2, false)
+	if got := scrape(t, m); got["sluice_spans_exported_total"] != "5" || got["sluice_spans_dropped_total"] != "2" {
+		t.Errorf("exported %s, dropped %s; want 5, 2", got["sluice_spans_exported_total"], got["sluice_spans_dropped_total"])
+	}
+}
+
 // Counting allocates nothing: it is done for each request.
 func TestCountingAllocatesNothing(t *testing.T) {
 	m := New("v")
 	r, e := m.Route("a"), m.Endpoint("a", "b")
 	r.SessionEnded("client", "close", 1000, time.Second)
 	if n := testing.AllocsPerRun(100, func() {
-		r.Request(200, 10, 10, time.Millisecond)
-		r.Handshake(Accepted, time.Millisecond)
+		r.Request(200, 10, 10, time.Millisecond, "")
+		r.Handshake(Accepted, time.Millisecond, "")
 		e.Served()
 	}); n > 0 {
 		t.Errorf("%v allocations, want none", n)

@@ -77,8 +77,8 @@ func (m *Metrics) RouteLabel(name string) string {
 }
 
 // Request counts an HTTP request that was answered. Status is that of the answer; in and out are
-// bytes of the bodies.
-func (r *Route) Request(status int, in, out int64, took time.Duration) {
+// bytes of the bodies; trace names the trace that it is an exemplar of, or is "".
+func (r *Route) Request(status int, in, out int64, took time.Duration, trace string) {
 	if r == nil {
 		return
 	}
@@ -87,7 +87,7 @@ func (r *Route) Request(status int, in, out int64, took time.Duration) {
 		class = 0
 	}
 	r.requests[class].Inc()
-	r.requestSeconds.Observe(took.Seconds())
+	observe(r.requestSeconds, took, trace)
 	if in > 0 {
 		r.requestBytes.Add(float64(in))
 	}
@@ -140,14 +140,24 @@ func FailedHandshake(status int) HandshakeResult {
 	return OtherFailure
 }
 
-// Handshake counts a handshake. The time to its 101 counts where it was accepted.
-func (r *Route) Handshake(h HandshakeResult, took time.Duration) {
+// observe adds a time to a histogram, and the trace, if there is one, as the exemplar of its bucket.
+func observe(h prometheus.Observer, took time.Duration, trace string) {
+	if e, ok := h.(prometheus.ExemplarObserver); ok && trace != "" {
+		e.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": trace})
+		return
+	}
+	h.Observe(took.Seconds())
+}
+
+// Handshake counts a handshake. The time to its 101 counts where it was accepted; trace is as in
+// [Route.Request].
+func (r *Route) Handshake(h HandshakeResult, took time.Duration, trace string) {
 	if r == nil {
 		return
 	}
 	r.handshakes[h].Inc()
 	if h == Accepted {
-		r.handshakeSeconds.Observe(took.Seconds())
+		observe(r.handshakeSeconds, took, trace)
 	}
 }
 
