@@ -295,6 +295,29 @@ routes: [{name: app, path: /*, backend: b}]
 	})
 }
 
+// Requests to an endpoint over HTTP/2 share a connection, which the first one has opened.
+func TestTriesOverHTTP2AreTraced(t *testing.T) {
+	c := tracingtest.NewCollector(t, nil)
+	backend := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	backend.Config.Protocols = new(http.Protocols)
+	backend.Config.Protocols.SetUnencryptedHTTP2(true)
+	backend.Start()
+	defer backend.Close()
+	g, address := start(t, fmt.Sprintf(`
+listeners: [{address: "127.0.0.1:0"}]
+tracing: %s
+routes: [{name: app, path: /*, backend: "h2c://%s"}]
+`, c.URL, backend.Listener.Addr()))
+	client := connect(t, address)
+	for range 3 {
+		getOn(t, client, "/")
+	}
+	g.stop()
+	if all := names(c.Spans()); all != "GET app*3 dial*1 try*3" {
+		t.Errorf("%s: %s", all, c)
+	}
+}
+
 // children returns the spans below another one whose names begin with a text.
 func children(c *tracingtest.Collector, of tracingtest.Span, name string) (all []tracingtest.Span) {
 	for _, s := range c.Named(name) {
