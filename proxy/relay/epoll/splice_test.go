@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -110,11 +111,24 @@ func TestAStreamOfLargeFramesGoesThroughPipes(t *testing.T) {
 	}
 }
 
-// sendLarge sends a large frame of the client, so that the loop knows its frames, and returns it.
+// sendLarge sends a large frame of the client, so that the loop knows its frames, and returns it. The
+// loop waits until so much has come that a read fills its buffer: it cannot know them by less.
 func (h *engineFixture) sendLarge(c, b *relaytest.Peer) (whole []byte) {
 	h.T.Helper()
 	whole = frametest.Encode(core.Client, frametest.Binary(relaytest.RandomPayload(1<<20)))
-	go c.Write(whole)
+	h.until(h.LastID, "has much to read", func(_ *loopSessions, k handle) bool {
+		fd := int(k.sockets[core.Client].fd)
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 2*loop.BufferSize); err != nil {
+			h.T.Fatal(err)
+		}
+		go c.Write(whole)
+		for end := time.Now().Add(wstest.Guard); time.Now().Before(end); runtime.Gosched() {
+			if n, _ := unix.IoctlGetInt(fd, unix.SIOCINQ); n >= loop.BufferSize {
+				return true
+			}
+		}
+		return false
+	})
 	if _, err := io.ReadFull(b, make([]byte, len(whole))); err != nil {
 		h.T.Fatal(err)
 	}
