@@ -36,11 +36,11 @@ func (k *checker) admin(at report.Path) {
 			continue
 		}
 		k.adminAddress(at.Key(one.key), one.address)
-		if k.Good(at.Key(one.key)) && k.Good(address) && *one.address == a.Address {
+		if k.Good(at.Key(one.key)) && k.Good(address) && sameAddress(*one.address, a.Address) {
 			k.Reject(at.Key(one.key), "is the same as 'address', which serves what it does too")
 		}
 	}
-	if metrics := at.Key("metrics"); k.Has(metrics) && k.Good(metrics) && k.Good(at.Key("health")) && a.Metrics == a.Health {
+	if metrics := at.Key("metrics"); k.Has(metrics) && k.Good(metrics) && k.Good(at.Key("health")) && sameAddress(a.Metrics, a.Health) {
 		k.Reject(metrics, "is the same as 'health': each has an address of its own")
 	}
 	for _, key := range []string{"token", "token_file", "tls", "insecure"} {
@@ -65,6 +65,12 @@ func (k *checker) admin(at report.Path) {
 			a.Mode = 0o660
 		}
 	}
+}
+
+// sameAddress reports whether two addresses are one, which two listeners cannot have. With port 0 each
+// gets a port of its own.
+func sameAddress(a, b string) bool {
+	return a == b && a != "" && !strings.HasSuffix(a, ":0")
 }
 
 // adminAddress brings an address into one spelling. It must not be a listener's.

@@ -51,6 +51,9 @@ func TestProblemsOfAdmin(t *testing.T) {
 			`2:28: admin.group: "" is empty: give it a value or remove the key`,
 		}},
 	}
+	if _, err := parse(ok + "admin: { address: '127.0.0.1:0', health: '127.0.0.1:0', metrics: '127.0.0.1:0' }"); err != nil {
+		t.Errorf("ports that the system chooses: %v", err)
+	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { expectProblems(t, tt.text, tt.want) })
 	}

@@ -252,10 +252,13 @@ func TestAdminAnswersWhenTheGatewayIsFull(t *testing.T) {
 			}
 			executable = wrapper
 			defer func() { executable = whole }()
-			tcp := wstest.Reserve(t)
-			g := startFile(t, "listeners: ["+limits.listener+"]\nadmin: { health: '"+tcp+"' }\nlog: { format: json }\nroutes: [{ respond: {} }]\n")
+			tcp, metrics := wstest.Reserve(t), wstest.Reserve(t)
+			g := startFile(t, "listeners: ["+limits.listener+"]\nadmin: { health: '"+tcp+"', metrics: '"+metrics+"' }\nlog: { format: json }\nroutes: [{ respond: {} }]\n")
 			for range 400 {
 				wstest.Dial(t, wstest.Target{Address: g.listener(false)})
+			}
+			for range 60 { // who has no token takes nothing from operators
+				wstest.Dial(t, wstest.Target{Address: metrics})
 			}
 			for range 5 {
 				g.operate(t, "status", "--ready")

@@ -181,7 +181,11 @@ func (p *process) apply(cfg *config.Config) (change proxy.Change, err error) {
 	}
 	interfaces, err := p.admin.Prepare(options)
 	if err != nil {
-		return change, config.Problems{cfg.Problem(cfg.Position("admin"), "admin", "%v", err)}
+		at := "admin"
+		if wrong, ok := errors.AsType[*admin.ListenError](err); ok {
+			at += "." + wrong.Key
+		}
+		return change, config.Problems{cfg.Problem(cfg.Position(at), at, "%v", err)}
 	}
 	if err = p.keepToken(&options, interfaces.Warning); err != nil {
 		err = config.Problems{cfg.Problem(cfg.Position("admin.address"), "admin.address", "no token is given, and none can be kept beside the Unix socket (set 'token' or 'token_file'): %v", err)}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -184,6 +185,33 @@ func TestListenersWithoutATokenServeOneThing(t *testing.T) {
 	g.ready = Ready{Reasons: []string{"no"}}
 	if r, body := ask(t, "tcp", s.Addresses()["health"], request("GET", "/readyz")); r.StatusCode != 503 || !strings.Contains(body, `"no"`) {
 		t.Errorf("a gateway that is not ready: %d %s", r.StatusCode, body)
+	}
+}
+
+// Those who read the metrics without a token, and take their time, keep no operator from them.
+func TestScrapesWithoutATokenLeaveRoom(t *testing.T) {
+	g := newFakeGateway()
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	g.atMetrics = func() {
+		reading <- struct{}{}
+		<-goOn
+	}
+	o := SocketOptions{Dir: t.TempDir(), Name: "s.sock", Group: -1}
+	s := newTestServer(t, g, Options{Socket: &o, Metrics: "127.0.0.1:0"})
+	address := s.Addresses()["metrics"]
+	slow := make([]net.Conn, openScrapes)
+	for i := range slow {
+		slow[i] = dial(t, "tcp", address)
+		io.WriteString(slow[i], request("GET", "/metrics"))
+		<-reading
+	}
+	if r, body := ask(t, "tcp", address, request("GET", "/metrics")); r.StatusCode != 503 || failed(t, r, body) == "" {
+		t.Errorf("one scrape too many: %d %s", r.StatusCode, body)
+	}
+	go func() { <-reading }()
+	close(goOn)
+	if r, body := ask(t, "unix", o.Path(), request("GET", "/metrics")); r.StatusCode != 200 {
+		t.Errorf("an operator: %d %s", r.StatusCode, body)
 	}
 }
 

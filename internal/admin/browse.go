@@ -44,7 +44,7 @@ func NewBrowser(c *Client) (*Browser, error) {
 		return nil, err
 	}
 	return &Browser{
-		client: c, listener: limitConns(l, maxConns, nil), host: l.Addr().String(), path: "/" + rand.Text(), cookie: "sluice",
+		client: c, listener: limitConns(l, maxConns), host: l.Addr().String(), path: "/" + rand.Text(), cookie: "sluice",
 		secret: rand.Text(), key: rand.Text(),
 	}, nil
 }

@@ -20,8 +20,16 @@ type Change struct {
 	Warning error
 }
 
-// Prepare opens what the options ask for and is not open yet. The error says what could not be
-// opened. It blocks until the change before it is made or cancelled.
+// ListenError says that an address could not be listened on.
+type ListenError struct {
+	Key string // of the address in the configuration: address, health or metrics
+	Err error
+}
+
+func (e *ListenError) Error() string { return e.Err.Error() }
+func (e *ListenError) Unwrap() error { return e.Err }
+
+// Prepare opens what the options ask for and is not open yet. The error is a *[ListenError]. It blocks until the change before it is made or cancelled.
 func (s *Server) Prepare(o Options) (*Change, error) {
 	s.mu.Lock()
 	c := &Change{server: s, next: o, opened: make(map[place]*listener), kinds: make(map[place]string)}
@@ -39,7 +47,11 @@ func (s *Server) Prepare(o Options) (*Change, error) {
 				err = fmt.Errorf("%w: another program listens there, or this gateway does at an address that overlaps; then remove that first, and reload twice", err)
 			}
 			c.Cancel()
-			return nil, err
+			key := kind
+			if kind == kindTCP {
+				key = "address"
+			}
+			return nil, &ListenError{key, err}
 		}
 	}
 	if o.Socket != nil {
@@ -88,6 +100,7 @@ func (c *Change) Commit() {
 	for at, l := range s.open {
 		kind := c.kinds[at]
 		l.kind.Store(&kind)
+		s.reserves[kind].fill()
 	}
 	for _, l := range c.opened {
 		go func() {

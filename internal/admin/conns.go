@@ -16,14 +16,14 @@ type limited struct {
 	net.Listener
 	most    int
 	secure  func() *tls.Config // of connections; nil means no TLS
-	reserve *reserve
+	reserve func() *reserve    // for when the process may open no more descriptors; nil has none
 
 	mu    sync.Mutex
 	conns []*limitedConn // the oldest first
 }
 
-func limitConns(l net.Listener, most int, r *reserve) *limited {
-	return &limited{Listener: l, most: most, secure: func() *tls.Config { return nil }, reserve: r}
+func limitConns(l net.Listener, most int) *limited {
+	return &limited{Listener: l, most: most, secure: func() *tls.Config { return nil }, reserve: func() *reserve { return nil }}
 }
 
 // limitedConn is a connection of a limited listener.
@@ -37,8 +37,10 @@ type limitedConn struct {
 // Accept implements [net.Listener].
 func (l *limited) Accept() (net.Conn, error) {
 	on, err := l.Listener.Accept()
-	for errors.Is(err, syscall.EMFILE) && l.reserve.spend() {
-		on, err = l.Listener.Accept()
+	if r := l.reserve(); errors.Is(err, syscall.EMFILE) && r.spend() {
+		if on, err = l.Listener.Accept(); err != nil {
+			r.fill() // somebody else was faster; there is another try soon
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -81,7 +83,7 @@ func (c *limitedConn) Close() error {
 	}
 	l.mu.Unlock()
 	err := c.Conn.Close()
-	l.reserve.fill()
+	l.reserve().fill()
 	return err
 }
 

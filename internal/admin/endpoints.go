@@ -29,6 +29,7 @@ type endpoint struct {
 type call struct {
 	w     http.ResponseWriter
 	r     *http.Request
+	kind  string // of the listener
 	query query
 	who   Who
 }
@@ -292,7 +293,19 @@ func (s *Server) logLevel(c *call) (any, error) {
 	return Level{level}, nil
 }
 
+// openScrapes is how many may read the metrics at once by the listener for them, which asks for no
+// token: fewer than all together may, so that operators can too.
+const openScrapes = 2
+
 func (s *Server) metrics(c *call) (any, error) {
+	if c.kind == kindMetrics {
+		select {
+		case s.scrapes <- struct{}{}:
+			defer func() { <-s.scrapes }()
+		default:
+			return nil, &failure{http.StatusServiceUnavailable, "the metrics are being read already, by as many as may at once"}
+		}
+	}
 	s.gateway.Metrics().ServeHTTP(c.w, c.r)
 	return nil, nil
 }

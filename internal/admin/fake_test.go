@@ -23,6 +23,7 @@ type fakeGateway struct {
 	ready       Ready
 	reloadError error
 	atReload    func() // called by Reload, unless it is nil
+	atMetrics   func() // called by the handler of Metrics, unless it is nil
 
 	mu      sync.Mutex
 	actions []Action
@@ -130,7 +131,12 @@ func (g *fakeGateway) SetLogLevel(level string) error {
 }
 
 func (g *fakeGateway) Metrics() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "metrics\n") })
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if g.atMetrics != nil {
+			g.atMetrics()
+		}
+		io.WriteString(w, "metrics\n")
+	})
 }
 
 func (g *fakeGateway) Audit(a Action) {

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// reserved is how many descriptors are kept for operators.
-const reserved = 8
+// reserved is how many descriptors are kept for operators on one way.
+const reserved = 4
 
 // reserve is descriptors that are open for nothing, so that the interface can be reached while the
 // process may open no more: one is closed for each connection that needs it. The nil reserve has none.

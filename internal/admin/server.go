@@ -33,11 +33,12 @@ type Options struct {
 
 // Server serves operators. Listeners that stay the same are kept when the options change.
 type Server struct {
-	gateway Gateway
-	access  atomic.Pointer[access]
-	routes  map[string]*http.ServeMux // by kind of a listener
-	errors  *log.Logger
-	reserve reserve
+	gateway  Gateway
+	access   atomic.Pointer[access]
+	routes   map[string]*http.ServeMux // by kind of a listener
+	errors   *log.Logger
+	reserves map[string]*reserve // of descriptors, by kind of a listener: none takes those of another
+	scrapes  chan struct{}       // has a value for each scrape over the listener for metrics
 
 	openPaths map[string]bool // that ask for no token
 
@@ -78,15 +79,16 @@ type listener struct {
 
 // NewServer returns a server without listeners. What goes wrong inside is written to errors.
 func NewServer(g Gateway, errors *log.Logger) *Server {
-	s := &Server{gateway: g, errors: errors, open: make(map[place]*listener)}
+	s := &Server{gateway: g, errors: errors, open: make(map[place]*listener), scrapes: make(chan struct{}, openScrapes)}
 	s.access.Store(new(access))
 	s.openPaths = make(map[string]bool)
 	for _, e := range endpoints() {
 		s.openPaths[e.path] = e.open
 	}
 	s.routes = make(map[string]*http.ServeMux)
+	s.reserves = make(map[string]*reserve)
 	for _, kind := range []string{kindUnix, kindTCP, kindHealth, kindMetrics} {
-		s.routes[kind] = newRoutes(s, kind)
+		s.routes[kind], s.reserves[kind] = newRoutes(s, kind), new(reserve)
 	}
 	return s
 }
@@ -114,7 +116,9 @@ func (s *Server) Close() {
 		l.close()
 		delete(s.open, at)
 	}
-	s.reserve.drop()
+	for _, r := range s.reserves {
+		r.drop()
+	}
 }
 
 // close closes the listener, and its connections when they have had a moment to end.
@@ -142,8 +146,8 @@ const (
 func (s *Server) newListener(on net.Listener) *listener {
 	l := &listener{done: make(chan struct{})}
 	l.streams.Store(newStreamGroup())
-	s.reserve.fill()
-	conns := limitConns(on, maxConns, &s.reserve)
+	conns := limitConns(on, maxConns)
+	conns.reserve = func() *reserve { return s.reserves[*l.kind.Load()] }
 	conns.secure = func() *tls.Config {
 		if *l.kind.Load() == kindTCP {
 			return s.access.Load().tls
@@ -266,7 +270,7 @@ func newRoutes(s *Server, kind string) *http.ServeMux {
 		}
 	}
 	for p, methods := range byPath {
-		mux.HandleFunc(p, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, methods) })
+		mux.HandleFunc(p, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, kind, methods) })
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &failure{http.StatusNotFound, "there is nothing at this path: use one of " + paths(kind)})
@@ -275,7 +279,7 @@ func newRoutes(s *Server, kind string) *http.ServeMux {
 }
 
 // serve calls the endpoint of a path that has the request's method.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, methods map[string]endpoint) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, kind string, methods map[string]endpoint) {
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -302,7 +306,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, methods map[strin
 		return
 	}
 	who, _ := r.Context().Value(whoKey{}).(Who)
-	answer, err := e.serve(s, &call{w, r, q, who})
+	answer, err := e.serve(s, &call{w, r, kind, q, who})
 	switch {
 	case err != nil:
 		writeError(w, err)

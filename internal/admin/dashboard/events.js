@@ -20,6 +20,7 @@ const names = [
 ];
 
 let drawing = 0;
+let count = 0; // of events, to tell them apart
 
 export function startEvents() {
   const link = byId('link');
@@ -36,16 +37,18 @@ export function startEvents() {
     setTimeout(startEvents, 5000);
   });
   const take = (list, event) => {
+    if (list === ends && list.some((e) => e.key === event.key)) return; // askEnds was faster
     list.unshift(event);
     if (list.length > kept) list.pop();
     drawing ||= setTimeout(redrawFeeds, 500); // however many there are
   };
-  let count = 0;
-  const keep = (list, name) => (event) => take(list, { key: `${performance.now()} ${count++}`, name, data: event.data });
-  source.addEventListener('session ended', keep(ends, 'session ended'));
-  for (const name of names) source.addEventListener(name, keep(others, name));
+  source.addEventListener('session ended', ({ data }) => {
+    // The record is parsed when it is shown: of many at once most never are.
+    take(ends, { key: /"session":"(\w+)"/.exec(data)?.[1] ?? `${count++}`, name: 'session ended', data });
+  });
+  for (const name of names) source.addEventListener(name, ({ data }) => take(others, { key: `${count++}`, name, data }));
   source.addEventListener('lost', (event) => {
-    take(others, { key: `lost ${count++}`, name: 'lost', record: {
+    take(others, { key: `${count++}`, name: 'lost', record: {
       time: new Date().toISOString(), level: 'warn', message: `${number(JSON.parse(event.data).records)} events are missing here: there were too many at once`,
     } });
   });
@@ -60,7 +63,7 @@ async function askEnds() {
   } catch {
     return; // events tell of those to come
   }
-  const known = new Set(ends.map((e) => read(e).session));
+  const known = new Set(ends.map((e) => e.key));
   for (const record of all) {
     if (!known.has(record.session)) ends.push({ key: record.session, name: 'session ended', record });
   }
@@ -69,7 +72,7 @@ async function askEnds() {
   redrawFeeds();
 }
 
-// read returns the record of an event. It is parsed when it is first shown: of many at once most never are.
+// read returns the record of an event, which is parsed when it is first shown.
 function read(event) {
   if (!event.record) {
     try {
