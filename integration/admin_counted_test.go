@@ -51,7 +51,13 @@ func (c *countedSeries) opened(route, backend, endpoint string) {
 	c.add(1, "sluice_sessions_opened_total{route=%q}", route)
 	c.add(1, "sluice_handshakes_total{result=\"accepted\",route=%q}", route)
 	c.add(1, "sluice_handshake_duration_seconds_count{route=%q}", route)
+	c.served(backend, endpoint)
+}
+
+// served counts what an endpoint has done well.
+func (c *countedSeries) served(backend, endpoint string) {
 	c.add(1, "sluice_endpoint_tries_total{backend=%q,endpoint=%q,result=\"served\"}", backend, endpoint)
+	c.add(1, "sluice_backend_duration_seconds_count{backend=%q}", backend)
 }
 
 // closed counts a session that has ended.

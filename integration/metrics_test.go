@@ -202,13 +202,13 @@ routes:
 					t.Errorf("status %d, want %d", r.StatusCode, status)
 				}
 				want.answered("web", class, len(body), size)
-				want.add(1, "sluice_endpoint_tries_total{backend=\"web\",endpoint=%q,result=\"served\"}", webAddress)
+				want.served("web", webAddress)
 			}
 		}
 		for range 3 {
 			wstest.Ask(t, target, wstest.Handshake("/no"))
 			want.add(1, `sluice_handshakes_total{result="backend_refused",route="no"}`)
-			want.add(1, "sluice_endpoint_tries_total{backend=\"no\",endpoint=%q,result=\"served\"}", refusing.Address)
+			want.served("no", refusing.Address)
 			wstest.Ask(t, target, wstest.Handshake("/chat", "Sec-WebSocket-Version: 12"))
 			want.add(1, `sluice_handshakes_total{result="malformed",route="chat"}`)
 			wstest.Ask(t, target, wstest.Handshake("/policy", "Origin: https://evil.test"))

@@ -79,15 +79,15 @@ func shift[T any](pair *[2]T, n int) {
 	}
 }
 
-// report counts how e has served a client, and ejects it if it fails too often.
-func (p *Pool) report(e *endpoint, o useResult, from netip.Addr) {
+// report counts how e has served t, and ejects it if it fails too often.
+func (p *Pool) report(e *endpoint, o useResult, t *Tried) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	var n int
 	n, p.windowStart = windowsSince(p.windowStart, now, p.settings.Passive.Window)
 	shift(&p.clients, n)
-	p.clients[0].add(from)
+	p.clients[0].add(t.From)
 	n, e.tallyStart = windowsSince(e.tallyStart, now, p.settings.Passive.Window)
 	shift(&e.tallies, n)
 	e.tallies[0].count[o]++
@@ -96,13 +96,14 @@ func (p *Pool) report(e *endpoint, o useResult, from netip.Addr) {
 		e.unreached, e.failed = 0, 0
 		e.done.served++
 		e.metrics.Served()
+		p.settings.Metrics.Served(now.Sub(t.leased))
 		return
 	case unreached:
 		e.unreached++
 		e.done.failed++
 		e.metrics.Unreached()
 	case failed:
-		e.tallies[0].clients.add(from)
+		e.tallies[0].clients.add(t.From)
 		e.done.failed++
 		e.metrics.Failed()
 	}

@@ -37,6 +37,7 @@ func (l *Lease) start(p *Pool, e *endpoint, n Need, t *Tried) {
 	if len(t.endpoints) > 0 {
 		p.settings.Metrics.Retried()
 	}
+	t.leased = time.Now()
 	*l = Lease{pool: p, endpoint: e, dialer: e.dialer, kind: n.Kind, final: p.final(t)}
 	if e.dialer.Spec().PROXY != 0 {
 		l.client = &dial.Addresses{Client: n.Client}
@@ -85,13 +86,13 @@ func (l *Lease) Release() {
 func (l *Lease) Report(t *Tried, err error) {
 	switch {
 	case err == nil:
-		l.pool.report(l.endpoint, served, t.From)
+		l.pool.report(l.endpoint, served, t)
 	case limit.ShortageOf(err) != 0:
 	case errors.As(err, new(*dial.Error)):
-		l.pool.report(l.endpoint, unreached, t.From)
+		l.pool.report(l.endpoint, unreached, t)
 	case !t.blamed:
 		t.blamed = true
-		l.pool.report(l.endpoint, failed, t.From)
+		l.pool.report(l.endpoint, failed, t)
 	default:
 		l.pool.countFailed(l.endpoint)
 	}

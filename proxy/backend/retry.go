@@ -14,8 +14,9 @@ type Tried struct {
 	From      netip.Addr
 	Wait      Wait // the last one for an endpoint that is not full
 	endpoints []*endpoint
-	last      error // of the last try
-	blamed    bool  // an endpoint was blamed for a failure that may be the request's own
+	leased    time.Time // beginning of the try under way
+	last      error     // of the last try
+	blamed    bool      // an endpoint was blamed for a failure that may be the request's own
 }
 
 // Wait is a wait in the queue of a pool. The zero value is none.

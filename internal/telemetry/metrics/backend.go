@@ -11,6 +11,7 @@ type Backend struct {
 	metrics *Metrics
 	name    string
 	retries prometheus.Counter
+	served  prometheus.Observer
 	queue   prometheus.Observer
 }
 
@@ -30,7 +31,7 @@ func (m *Metrics) Backend(name string) *Backend {
 			return b
 		}
 	}
-	b := &Backend{m, name, m.retries.WithLabelValues(name), m.queueSeconds.WithLabelValues(name)}
+	b := &Backend{m, name, m.retries.WithLabelValues(name), m.servedSeconds.WithLabelValues(name), m.queueSeconds.WithLabelValues(name)}
 	m.backends[name] = b
 	return b
 }
@@ -47,6 +48,13 @@ func (b *Backend) Endpoint(name string) *Endpoint {
 func (b *Backend) Retried() {
 	if b != nil {
 		b.retries.Inc()
+	}
+}
+
+// Served counts work that an endpoint has done well in that time.
+func (b *Backend) Served(d time.Duration) {
+	if b != nil {
+		b.served.Observe(d.Seconds())
 	}
 }
 

@@ -148,6 +148,7 @@ func TestNoMetrics(t *testing.T) {
 	m.Route("a").SessionEnded("client", "close", 1000, 1)
 	m.Route("a").Limit("rate")
 	m.Spans(1, true)
+	m.Backend("a").Served(1)
 	e := m.Endpoint("a", "b")
 	for _, count := range []func(){e.Served, e.Failed, e.Unreached, e.Ejected, func() { m.ConnectionRefused("a", "b") }, func() { m.CertificateEvent(true) }} {
 		count()
@@ -209,12 +210,13 @@ func TestSpansAreCounted(t *testing.T) {
 // Counting allocates nothing: it is done for each request.
 func TestCountingAllocatesNothing(t *testing.T) {
 	m := New("v")
-	r, e := m.Route("a"), m.Endpoint("a", "b")
+	r, b, e := m.Route("a"), m.Backend("a"), m.Endpoint("a", "b")
 	r.SessionEnded("client", "close", 1000, time.Second)
 	if n := testing.AllocsPerRun(100, func() {
 		r.Request(200, 10, 10, time.Millisecond, "")
 		r.Handshake(Accepted, time.Millisecond, "")
 		e.Served()
+		b.Served(time.Millisecond)
 	}); n > 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
