@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"sluice/internal/wstest"
 )
 
@@ -71,14 +73,74 @@ func TestTopOfAGatewayThatGoesAway(t *testing.T) {
 	v.keys("2")
 	v.expect(b.Address)
 	v.keys("\x1bOBd")
-	v.expect("(y/n)")
-	v.keys("y")
-	v.expect("read-only")
+	v.expect("this gateway's interface is read-only")
 	g.end()
 	v.expect("No answer for", b.Address)
-	if err := v.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	v.signal(syscall.SIGTERM)
+	if code := v.end(); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
+	v.expectRestored(before)
+}
+
+// Input that waits does not keep the view from ending.
+func TestTopEndsWithInputThatWaits(t *testing.T) {
+	g := operated(t, "routes: [{ respond: {} }]\n")
+	v := openTerminal(t, "xterm-256color", "top", "--config", g.config)
+	before := v.settings()
+	v.expect("no session is open")
+	typed := make(chan error, 1)
+	go func() { // a terminal takes no more than it has room for
+		_, err := v.master.WriteString("q" + strings.Repeat("x", 64<<10))
+		typed <- err
+	}()
+	if code := v.end(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	v.expectRestored(before)
+	eventually(t, "the rest of the input is dropped", func() bool {
+		unix.IoctlSetInt(int(v.slave.Fd()), unix.TCFLSH, unix.TCIFLUSH)
+		select {
+		case <-typed:
+			return true
+		default:
+			return false
+		}
+	})
+}
+
+// A terminal that takes no output does not keep a signal from ending the view.
+func TestTopEndsOnATerminalThatTakesNoOutput(t *testing.T) {
+	g := operated(t, "routes: [{ respond: {} }]\n")
+	v := openTerminal(t, "xterm-256color", "top", "--config", g.config, "--interval", "200ms")
+	before := v.settings()
+	v.expect("no session is open")
+	v.full.Lock()
+	v.awaitBlocked("\x0c") // draws everything anew
+	v.signal(syscall.SIGTERM)
+	v.end()
+	v.full.Unlock()
+	v.expectRestored(before)
+}
+
+// Ctrl-Z and the signal for it give the terminal back until the view goes on.
+func TestTopStopsAndGoesOn(t *testing.T) {
+	g := operated(t, "routes: [{ respond: {} }]\n")
+	v := openTerminal(t, "xterm-256color", "top", "--config", g.config)
+	before := v.settings()
+	for _, stop := range []func(){func() { v.keys("\x1a") }, func() { v.signal(syscall.SIGTSTP) }} {
+		v.expect("no session is open")
+		stop()
+		v.awaitStopped()
+		v.expectRestored(before)
+		v.signal(syscall.SIGCONT)
+		v.expect("no session is open")
+		v.keys("2")
+		v.expect("no backend is configured")
+		v.keys("1")
+	}
+	v.expect("no session is open")
+	v.keys("q")
 	if code := v.end(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -90,6 +152,7 @@ func TestTopRefuses(t *testing.T) {
 	g := operated(t, "routes: [{ respond: {} }]\n")
 	g.refuse(t, "needs a terminal", "top")
 	g.refuse(t, "between 200ms and 1m", "top", "--interval", "10ms")
+	g.refuse(t, "unknown flag: --json", "top", "--json")
 	g.refuse(t, "name the session, as 'sluice sessions' lists it: sluice tap SESSION", "tap")
 	g.refuse(t, "name the endpoint of the backend", "drain", "a")
 	g.refuse(t, "one argument too many", "kill", "a", "b")

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type terminal struct {
 
 	mu      sync.Mutex
 	display display
+	full    sync.Mutex // held while the terminal takes no output
 }
 
 // openTerminal runs a command of the binary in a terminal of a kind.
@@ -75,9 +77,11 @@ func (v *terminal) read() {
 	b := make([]byte, 4096)
 	for {
 		n, err := v.master.Read(b)
+		v.full.Lock()
 		v.mu.Lock()
 		v.display.write(b[:n])
 		v.mu.Unlock()
+		v.full.Unlock()
 		if err != nil {
 			return
 		}
@@ -115,6 +119,35 @@ func (v *terminal) expect(texts ...string) {
 func (v *terminal) keys(keys string) {
 	v.t.Helper()
 	if _, err := v.master.WriteString(keys); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// awaitStopped waits until the command is stopped, as by Ctrl-Z in a shell.
+func (v *terminal) awaitStopped() {
+	v.t.Helper()
+	eventually(v.t, "the command is stopped", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", v.cmd.Process.Pid))
+		_, state, ok := strings.Cut(string(stat), ") ")
+		return err == nil && ok && strings.HasPrefix(state, "T")
+	})
+}
+
+// awaitBlocked presses a key until the command reads no more: it waits for the terminal to take what it
+// writes, which the terminal does not do while v.full is held.
+func (v *terminal) awaitBlocked(key string) {
+	v.t.Helper()
+	eventually(v.t, "the command waits for the terminal", func() bool {
+		v.keys(strings.Repeat(key, 100))
+		waiting, err := unix.IoctlGetInt(int(v.slave.Fd()), unix.TIOCINQ)
+		return err == nil && waiting >= 1000
+	})
+}
+
+// signal sends the command a signal.
+func (v *terminal) signal(s syscall.Signal) {
+	v.t.Helper()
+	if err := v.cmd.Process.Signal(s); err != nil {
 		v.t.Fatal(err)
 	}
 }

@@ -175,14 +175,32 @@ func noSession(c *call) error {
 // ending reads how sessions are to end.
 func (q query) ending() (e Ending, err error) {
 	if text, ok := q["code"]; ok {
-		if e.Code, err = strconv.Atoi(text); err != nil || !mayClose(e.Code) {
-			return e, wrong(fmt.Errorf("code %q is not a close code that may be sent: 1000 to 1003, 1007 to 1014, or 3000 to 4999", shorten(text)))
+		if e.Code, err = ParseCode(text); err != nil {
+			return e, wrong(err)
 		}
 	}
-	if e.Reason = q["reason"]; len(e.Reason) > 123 || !utf8.ValidString(e.Reason) {
-		return e, wrong(fmt.Errorf("reason has %d bytes; a Close frame takes 123 of UTF-8", len(e.Reason)))
+	e.Reason = q["reason"]
+	if err := CheckReason(e.Reason); err != nil {
+		return e, wrong(err)
 	}
 	return e, nil
+}
+
+// ParseCode reads the code with which a session is to end.
+func ParseCode(text string) (int, error) {
+	code, err := strconv.Atoi(text)
+	if err != nil || !mayClose(code) {
+		return 0, fmt.Errorf("code %q is not a close code that may be sent: 1000 to 1003, 1007 to 1014, or 3000 to 4999", shorten(text))
+	}
+	return code, nil
+}
+
+// CheckReason returns what is wrong with the reason for which a session is to end.
+func CheckReason(text string) error {
+	if len(text) > 123 || !utf8.ValidString(text) {
+		return fmt.Errorf("reason has %d bytes; a Close frame takes 123 of UTF-8", len(text))
+	}
+	return nil
 }
 
 // mayClose reports whether a Close frame may have a code (RFC 6455, section 7.4, and the IANA

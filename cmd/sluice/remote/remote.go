@@ -42,6 +42,13 @@ type remote struct {
 
 // flags adds the flags that say which gateway is meant and how to print.
 func (r *remote) flags(c *cobra.Command, defaultConfig string) *cobra.Command {
+	r.whereFlags(c, defaultConfig)
+	c.Flags().BoolVar(&r.asJSON, "json", false, "print the answer as JSON")
+	return c
+}
+
+// whereFlags adds the flags that say which gateway is meant.
+func (r *remote) whereFlags(c *cobra.Command, defaultConfig string) *cobra.Command {
 	r.where.Default = defaultConfig
 	f := c.Flags()
 	f.StringVarP(&r.where.Config, "config", "c", "", "configuration `file` of the gateway that is meant (default "+defaultConfig+", or the only gateway that runs)")
@@ -50,7 +57,6 @@ func (r *remote) flags(c *cobra.Command, defaultConfig string) *cobra.Command {
 	f.StringVar(&r.where.CACert, "cacert", "", "PEM `file` of the authorities to trust for https (default those of the system)")
 	f.StringVar(&r.where.Cert, "cert", "", "PEM `file` of a client certificate, in place of a token")
 	f.StringVar(&r.where.Key, "key", "", "PEM `file` of its key")
-	f.BoolVar(&r.asJSON, "json", false, "print the answer as JSON")
 	c.MarkFlagFilename("config", "yaml", "yml")
 	c.MarkFlagFilename("token-file")
 	return c

@@ -24,7 +24,5 @@ func topCommand(defaultConfig string) *cobra.Command {
 		},
 	}
 	c.Flags().DurationVar(&interval, "interval", time.Second, "`time` between two looks at the gateway, 200ms to 1m")
-	r.flags(c, defaultConfig)
-	c.Flags().MarkHidden("json") // there is no answer to print
-	return c
+	return r.whereFlags(c, defaultConfig)
 }

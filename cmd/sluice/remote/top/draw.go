@@ -2,6 +2,7 @@ package top
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gdamore/tcell/v2"
@@ -42,7 +43,7 @@ func draw(screen tcell.Screen, m *model) {
 	screen.Clear()
 	screen.HideCursor()
 	c := &canvas{screen: screen, colours: screen.Colors() >= 8}
-	c.style = c.style.Dim(m.lost != nil)
+	c.style = c.style.Dim(m.lost != nil || m.stale() > 0)
 	if m.help {
 		c.help(m)
 	} else if m.picture != nil {
@@ -105,7 +106,11 @@ func (c *canvas) title(m *model, y int) {
 		}
 		x += c.text(x, y, m.width-x, fmt.Sprintf(" %d %s ", i+1, name), style)
 	}
-	c.text(x+gap, y, m.width-x-gap, m.describe(), c.style)
+	text := m.describe()
+	if delay := m.delay(); delay != "" {
+		text = delay + "; " + text
+	}
+	c.text(x+gap, y, m.width-x-gap, text, c.style)
 }
 
 // outage draws that the gateway does not answer, if that is so.
@@ -118,7 +123,11 @@ func (c *canvas) outage(m *model, y int) bool {
 	if wait := m.due.Sub(m.now); wait > 0 {
 		next = "next try in " + seconds(wait)
 	}
-	c.text(0, y, m.width, fmt.Sprintf("No answer for %s, %s: %s", seconds(m.now.Sub(o.since)), next, o.why), c.bad(tcell.StyleDefault))
+	what := "No answer"
+	if o.refused {
+		what = "The gateway refuses"
+	}
+	c.text(0, y, m.width, fmt.Sprintf("%s for %s, %s: %s", what, seconds(m.now.Sub(o.since)), next, o.why), c.bad(tcell.StyleDefault))
 	return true
 }
 
@@ -137,6 +146,9 @@ func (m *model) describe() string {
 	if t.columns[t.sort].number {
 		number = 1
 	}
+	if m.view == sessionsView && len(t.rows) >= mostSessions && m.picture.status.Sessions.Used > mostSessions {
+		what += ": " + picked(m.picture.order)
+	}
 	if t.reversed {
 		reversed = 1
 	}
@@ -144,6 +156,23 @@ func (m *model) describe() string {
 		what += ", filter " + m.filter.String()
 	}
 	return what + ", by " + t.columns[t.sort].title + ", " + first[number][reversed]
+}
+
+// picked says which sessions the gateway lists of more than it may.
+func picked(order string) string {
+	turned, name := 0, order
+	if rest, ok := strings.CutPrefix(order, "-"); ok {
+		turned, name = 1, rest
+	}
+	names := map[string][2]string{
+		"bytes": {"those with the fewest bytes", "those with the most bytes"}, "rate": {"those with the fewest messages a second", "those with the most messages a second"},
+		"opened": {"the oldest", "the youngest"}, "last": {"those idle longest", "those idle shortest"},
+		"client": {"the first by client", "the last by client"}, "route": {"the first by route", "the last by route"}, "endpoint": {"the first by endpoint", "the last by endpoint"},
+	}
+	if text := names[name][turned]; text != "" {
+		return text
+	}
+	return "any of them"
 }
 
 // table draws the table.
@@ -202,7 +231,11 @@ func (c *canvas) cell(p placed, y int, of column, text string, style tcell.Style
 func (c *canvas) tap(m *model, y int) {
 	t := m.tap
 	if !c.outage(m, y) {
-		c.text(0, y, m.width, "Frames of session "+t.session+" ("+t.about+")", c.style.Bold(true))
+		text := "Frames of session " + t.session + " (" + t.about + ")"
+		if delay := m.delay(); delay != "" {
+			text += "; " + delay
+		}
+		c.text(0, y, m.width, text, c.style.Bold(true))
 	}
 	what := tapOps()[t.op]
 	if what == "" {

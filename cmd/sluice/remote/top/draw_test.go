@@ -1,7 +1,10 @@
 package top
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -121,10 +124,84 @@ func TestALostGateway(t *testing.T) {
 	m.now = m.due
 	lookAt(t, m, g)
 	draw(s, m)
-	expectAll(t, shown(s), "the gateway answers again, after 35s: connection refused")
+	expectAll(t, shown(s), "the gateway answers again, after 35s")
 	expectNone(t, shown(s), "No answer")
 	if style := styleOf(t, s, "00000000000000a1"); style != tcell.StyleDefault {
 		t.Errorf("a row has the style %+v after that", style)
+	}
+}
+
+// A picture that is old says so, and one that is waited for too.
+func TestASlowGatewayIsSeen(t *testing.T) {
+	g := newFakeGateway()
+	m := seen(t, g, 120, 24)
+	m.now = m.now.Add(4 * time.Second)
+	expectNone(t, drawn(t, m), "ago", "waiting")
+	m.now = m.now.Add(8 * time.Second)
+	s := newScreen(t, 120, 24)
+	draw(s, m)
+	expectAll(t, shown(s), "as of 12s ago")
+	if style := styleOf(t, s, "00000000000000a1"); style != tcell.StyleDefault.Dim(true) {
+		t.Errorf("a row has the style %+v, want it dim", style)
+	}
+	m.asked = m.now.Add(-4 * time.Second)
+	expectAll(t, drawn(t, m), "waiting for the gateway for 4s")
+	lookAt(t, m, g)
+	expectNone(t, drawn(t, m), "ago", "waiting")
+}
+
+// Where there are more sessions than are listed, it is said which are.
+func TestManySessions(t *testing.T) {
+	g := newFakeGateway()
+	for i := range mostSessions - len(g.sessions) {
+		g.sessions = append(g.sessions, admin.Session{Session: fmt.Sprintf("%016x", i), Opened: began, Last: began})
+	}
+	g.status.Sessions.Used = 5000
+	m := seen(t, g, 200, 24)
+	expectAll(t, drawn(t, m), "1000 of 5000 sessions: those with the most bytes, by OUT/S, largest first")
+	tests := map[string]string{
+		"SESSION": "any of them", "CLIENT": "the first by client", "AGE": "the oldest", "IDLE": "those idle longest", "IN/S": "those with the most bytes",
+		"MSG IN/S": "those with the most messages a second", "PATH": "any of them",
+	}
+	for range m.table().columns {
+		press(t, m, ">")
+		lookAt(t, m, g)
+		if want := tests[m.table().columns[m.table().sort].title]; want != "" {
+			expectAll(t, drawn(t, m), "1000 of 5000 sessions: "+want)
+		}
+	}
+}
+
+// Ages are by the clock of the gateway.
+func TestClocksThatDiffer(t *testing.T) {
+	g := newFakeGateway()
+	m := newModel(time.Second, began.Add(time.Hour))
+	m.resize(80, 24)
+	lookAt(t, m, g)
+	if row := m.table().rows[0]; row.cells[4].text != "1h0m" {
+		t.Errorf("AGE is %s, want 1h0m", row.cells[4].text)
+	}
+	press(t, m, "2")
+	lookAt(t, m, g)
+	expectAll(t, drawn(t, m), "1m0s")
+}
+
+// What went wrong is said as it is.
+func TestReasons(t *testing.T) {
+	gone := &net.OpError{Op: "dial", Net: "unix", Err: errors.New("connect: no such file or directory")}
+	tests := []struct {
+		err    error
+		status int
+		want   string
+	}{
+		{fmt.Errorf("admin interface at /run/sluice/a.sock: %w", gone), 0, "No answer for 0s, next try in 1s: no gateway at /run/sluice/a.sock"},
+		{fmt.Errorf("admin interface at x: %w", errors.New("the token is wrong")), 401, "The gateway refuses for 0s, next try in 1s: the token is wrong"},
+		{fmt.Errorf("admin interface at x: %w", context.DeadlineExceeded), 0, "No answer for 0s, next try in 1s: it takes longer than 10s"},
+	}
+	for _, tt := range tests {
+		m := seen(t, newFakeGateway(), 120, 24)
+		m.failed(m.query(), tt.status, tt.err, m.now)
+		expectAll(t, drawn(t, m), tt.want)
 	}
 }
 

@@ -45,7 +45,7 @@ func newFakeGateway() *fakeGateway {
 	}
 	return &fakeGateway{
 		status: admin.Status{
-			Version: "v1.4.0", PID: 7, Started: began, UptimeSeconds: 60, State: "running", Config: admin.ConfigFile{File: "/etc/sluice/sluice.yaml"},
+			Version: "v1.4.0", PID: 7, Started: began.Add(-time.Minute), UptimeSeconds: 60, State: "running", Config: admin.ConfigFile{File: "/etc/sluice/sluice.yaml"},
 			Sessions: admin.Usage{Used: 3, Limit: 100}, Descriptors: admin.Usage{Used: 28, Limit: 20000}, Memory: admin.Usage{Used: 25 << 20, Limit: 1 << 30},
 			Listeners: []admin.Listener{{Connections: admin.Usage{Used: 5}}}, Loops: []admin.Loop{{Number: 0}, {Number: 1}},
 		},
@@ -192,7 +192,7 @@ func lookAt(t *testing.T, m *model, g *fakeGateway) {
 	t.Helper()
 	q := m.query()
 	l, status, err := take(t.Context(), g, q)
-	l.at, l.sessionsAt = m.now, m.now
+	l.at, l.statusAt, l.routesAt, l.backendsAt, l.sessionsAt = m.now, m.now, m.now, m.now, m.now
 	if err != nil {
 		m.failed(q, status, err, m.now)
 	} else {
@@ -224,6 +224,7 @@ func drawn(t *testing.T, m *model) string {
 	t.Helper()
 	s := newScreen(t, m.width, m.height)
 	draw(s, m)
+	m.seen()
 	return shown(s)
 }
 

@@ -66,14 +66,23 @@ func (m *model) hints() []item {
 		return []item{{value: "y", label: "yes"}, {value: "any other key", label: "no"}}
 	case m.prompt != nil:
 		return []item{{value: "Enter", label: "go on"}, {value: "Esc", label: "leave it"}, {value: "Ctrl-U", label: "clear"}}
-	case m.tap != nil:
-		return []item{{value: "Esc", label: "back"}, {value: "Space", label: "pause"}, {value: "f", label: "kind of frames"}, {value: "k", label: "kill"}, {value: "?", label: "help"}}
+	}
+	readOnly := m.picture != nil && m.picture.status.ReadOnly
+	if m.tap != nil {
+		all := []item{{value: "Esc", label: "back"}, {value: "Space", label: "pause"}, {value: "f", label: "kind of frames"}}
+		if !readOnly {
+			all = append(all, item{value: "k", label: "kill"})
+		}
+		return append(all, item{value: "?", label: "help"})
 	}
 	all := []item{{value: "q", label: "quit"}, {value: "?", label: "help"}, {value: "Tab", label: "view"}, {value: "< >", label: "sort"}, {value: "r", label: "reverse"}}
-	switch m.view {
-	case sessionsView:
-		all = append(all, item{value: "/", label: "filter"}, item{value: "t", label: "tap"}, item{value: "k", label: "kill"})
-	case backendsView:
+	switch {
+	case m.view == sessionsView:
+		all = append(all, item{value: "/", label: "filter"}, item{value: "t", label: "tap"})
+		if !readOnly {
+			all = append(all, item{value: "k", label: "kill"})
+		}
+	case m.view == backendsView && !readOnly:
 		all = append(all, item{value: "d", label: "drain"}, item{value: "u", label: "undrain"})
 	}
 	return all
@@ -128,7 +137,8 @@ func (c *canvas) help(m *model) {
 		"WHAT IS SHOWN",
 		"  IN/S, OUT/S are bytes a second from the client and to it since the last look,",
 		"  MSG IN/S and MSG OUT/S messages. IDLE is the time since the last data frame.",
-		"  Of many sessions the 1000 that are the first in the order are listed.",
+		"  Of more sessions the gateway lists 1000: those with the most bytes for IN/S and",
+		"  OUT/S, the first in the order for the others; any for SESSION, ENDING, PATH.",
 		"  Narrow screens leave out columns. What is selected stays selected when the",
 		"  order changes.",
 		"  q or Ctrl-C quits.",

@@ -29,17 +29,20 @@ func (p *picture) head() [headLines][]item {
 		requests = perSecond(p.paces.requests)
 		busy = fmt.Sprintf("%.0f %% busy, busiest %.0f %%", 100*p.paces.busy, 100*p.paces.busiest)
 	}
+	about := []item{
+		{label: "sluice", value: s.Version},
+		{value: s.State + " for " + show.Age(time.Duration(s.UptimeSeconds*float64(time.Second))), bad: s.State != "running"},
+	}
+	if s.ReadOnly {
+		about = append(about, item{value: "read-only"})
+	}
+	about = append(about, item{label: "process", value: fmt.Sprint(s.PID)}, item{label: s.Config.File})
 	loops := []item{}
 	if len(s.Loops) > 0 {
 		loops = []item{{label: show.Plural(len(s.Loops), "loop"), value: busy}}
 	}
 	return [headLines][]item{
-		{
-			{label: "sluice", value: s.Version},
-			{value: s.State + " for " + show.Age(time.Duration(s.UptimeSeconds*float64(time.Second))), bad: s.State != "running"},
-			{label: "process", value: fmt.Sprint(s.PID)},
-			{label: s.Config.File},
-		},
+		about,
 		{
 			used("sessions", s.Sessions, show.Usage(s.Sessions)),
 			{label: "requests/s", value: requests + ", " + fmt.Sprint(s.Requests) + " in work"},

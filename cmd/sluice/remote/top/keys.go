@@ -2,9 +2,12 @@ package top
 
 import "github.com/gdamore/tcell/v2"
 
-// key does what a key means.
+// key does what a key means. What is pasted is text for a prompt, and means nothing elsewhere.
 func (m *model) key(k *tcell.EventKey) {
-	m.message = ""
+	if m.pasting && (k.Key() != tcell.KeyRune || m.prompt == nil || m.prompt.at == len(m.prompt.fields)) {
+		return
+	}
+	m.dismiss()
 	switch {
 	case k.Key() == tcell.KeyCtrlC:
 		m.quit = true
@@ -102,7 +105,7 @@ func (m *model) chosenSession() (session, about string) {
 		return "", ""
 	}
 	if t.selected == "" {
-		m.warn("select a session first, with the arrow keys")
+		m.warn(m.unselected("select a session first, with the arrow keys"))
 		return "", ""
 	}
 	for _, s := range m.picture.sessions {
@@ -111,6 +114,23 @@ func (m *model) chosenSession() (session, about string) {
 		}
 	}
 	return t.selected, about
+}
+
+// unselected says why nothing is selected. Otherwise is the text for where nothing ever was.
+func (m *model) unselected(otherwise string) string {
+	name := m.table().lost
+	switch {
+	case name == "":
+		return otherwise
+	case m.view == sessionsView && len(m.table().rows) < mostSessions && m.filter == nil:
+		return "session " + name + " has ended: select another"
+	case m.view == sessionsView:
+		return "session " + name + " has ended or is not in this list any more: select another"
+	}
+	if backend, endpoint := endpointOf(name); endpoint != "" {
+		name = endpoint + " of " + backend
+	}
+	return name + " is not in this list any more: select another"
 }
 
 // openTap shows the frames of the session that is selected.
@@ -126,7 +146,7 @@ func (m *model) drain(on bool) {
 	case m.view != backendsView:
 		m.warn("this is for endpoints: 2 shows them")
 	case endpoint == "":
-		m.warn("select an endpoint first, with the arrow keys")
+		m.warn(m.unselected("select an endpoint first, with the arrow keys"))
 	default:
 		m.askDrain(backend, endpoint, on)
 	}

@@ -1,6 +1,7 @@
 package top
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -48,7 +49,8 @@ func TestKeysSort(t *testing.T) {
 	expectAll(t, drawn(t, m), "by BYTES, largest first")
 }
 
-// The selection stays on its session when the order changes, and on its place when the session ends.
+// The selection stays on its session when the order changes. When the session ends nothing is selected, and
+// no key means another session until one is selected again.
 func TestTheSelectionStays(t *testing.T) {
 	g := newFakeGateway()
 	m := seen(t, g, 200, 24)
@@ -70,7 +72,17 @@ func TestTheSelectionStays(t *testing.T) {
 	selected("when it has the most bytes", "b2", 2)
 	g.sessions = g.sessions[:1]
 	lookAt(t, m, g)
-	selected("when it has ended", "a1", 0)
+	selected("when it has ended", "", 0)
+	expectAll(t, drawn(t, m), "session 00000000000000b2 has ended: select another")
+	for _, key := range []string{"k", "t"} {
+		press(t, m, key)
+		expectAll(t, drawn(t, m), "session 00000000000000b2 has ended: select another")
+		if m.prompt != nil || m.tap != nil {
+			t.Fatalf("%s means another session", key)
+		}
+	}
+	press(t, m, "<down>")
+	selected("after an arrow", "a1", 0)
 	g.sessions = nil
 	lookAt(t, m, g)
 	if m.table().selected != "" {
@@ -343,14 +355,98 @@ func TestASlowGatewayIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.at = m.now
-	m.looked(l, m.now.Add(2*time.Second))
-	if wait := m.due.Sub(m.now); wait != restAfter*2*time.Second {
-		t.Errorf("after a look of 2s the next one is in %v", wait)
+	for took, want := range map[time.Duration]time.Duration{time.Second: restAfter * time.Second, 5 * time.Second: longestRest} {
+		l.at = m.now
+		m.looked(l, m.now.Add(took))
+		if wait := m.due.Sub(m.now); wait != want {
+			t.Errorf("after a look of %v the next one is in %v, want %v", took, wait, want)
+		}
 	}
 	l.at = m.now
 	m.looked(l, m.now.Add(10*time.Millisecond))
 	if wait := m.due.Sub(l.at); wait != time.Second {
 		t.Errorf("after a look of 10ms the next one is %v after its beginning, want the interval", wait)
+	}
+}
+
+// Nothing is done by pasted text, except that a prompt takes it.
+func TestPastes(t *testing.T) {
+	m := seen(t, newFakeGateway(), 80, 24)
+	m.pasting = true
+	press(t, m, "<down>", "kq", "<enter>")
+	if m.table().selected != "" || m.prompt != nil || m.quit {
+		t.Errorf("after a paste: selected %q, prompt %v, quit %v", m.table().selected, m.prompt != nil, m.quit)
+	}
+	m.pasting = false
+	press(t, m, "/")
+	m.pasting = true
+	press(t, m, "route=chat")
+	if got := m.prompt.value(0); got != "route=chat" {
+		t.Errorf("the prompt has %q", got)
+	}
+	m.pasting = false
+	press(t, m, "<esc>", "<down>", "k", "<enter>", "<enter>")
+	m.pasting = true
+	if press(t, m, "yes"); len(m.changes) > 0 || m.prompt == nil {
+		t.Error("a pasted yes is taken for one")
+	}
+}
+
+// What would be refused is said where it is written, and what is sent is what is asked about.
+func TestAKillThatIsWrong(t *testing.T) {
+	m := seen(t, newFakeGateway(), 80, 24)
+	press(t, m, "<down>", "k")
+	for _, code := range []string{"999", "1005", "5000", "x"} {
+		press(t, m, "<ctrl-u>", code, "<enter>")
+		expectAll(t, drawn(t, m), "code \""+code+"\" is not a close code that may be sent", "code: "+code)
+	}
+	press(t, m, "<ctrl-u>", "<enter>", "<ctrl-u>", strings.Repeat("x", 124), "<enter>")
+	expectAll(t, drawn(t, m), "reason has 124 bytes", "reason: x")
+	press(t, m, "<ctrl-u>", "<enter>")
+	expectAll(t, drawn(t, m), `End session 00000000000000a1 with 1008 "ended by operator"? (y/n)`)
+}
+
+// A change is told of at once, and what became of it stays until it was seen.
+func TestWhatIsSaidOfAChange(t *testing.T) {
+	m := seen(t, newFakeGateway(), 80, 24)
+	press(t, m, "<down>", "k", "<enter>", "<enter>", "y")
+	expectAll(t, drawn(t, m), "ending session 00000000000000a1 ...")
+	c := m.changes[0]
+	m.changed(c, nil, m.now)
+	press(t, m, "<down>") // before it was drawn
+	expectAll(t, drawn(t, m), "ended session 00000000000000a1")
+	press(t, m, "<down>")
+	expectNone(t, drawn(t, m), "ended session")
+	press(t, m, "/")
+	m.changed(c, nil, m.now)
+	expectNone(t, drawn(t, m), "ended session")
+	press(t, m, "<esc>")
+	expectAll(t, drawn(t, m), "ended session 00000000000000a1")
+	m.changed(c, fmt.Errorf("admin interface at x: %w", context.DeadlineExceeded), m.now)
+	expectAll(t, drawn(t, m), "session 00000000000000a1: no answer within 10s; it may or may not be done")
+}
+
+// A gateway that refuses every change is not asked for one.
+func TestAReadOnlyGateway(t *testing.T) {
+	g := newFakeGateway()
+	g.status.ReadOnly = true
+	m := seen(t, g, 120, 24)
+	press(t, m, "<down>")
+	screen := drawn(t, m)
+	expectAll(t, screen, "running for 1m0s   read-only", "t tap")
+	expectNone(t, screen, "k kill")
+	for _, keys := range [][]string{{"k"}, {"t", "k"}, {"<esc>", "2"}, {"<down>", "d"}, {"u"}} {
+		lookAt(t, m, g)
+		press(t, m, keys...)
+		lookAt(t, m, g)
+		if press(t, m, keys[len(keys)-1]); m.prompt != nil {
+			t.Errorf("%q opens a prompt", keys)
+		}
+		if keys[len(keys)-1] == "2" {
+			continue
+		}
+		screen := drawn(t, m)
+		expectAll(t, screen, "this gateway's interface is read-only")
+		expectNone(t, screen, "k kill", "d drain")
 	}
 }

@@ -24,12 +24,23 @@ type query struct {
 // look is what the gateway has answered to a query. What the query did not ask for is empty.
 type look struct {
 	query
-	at         time.Time // when it was begun
-	sessionsAt time.Time // when the sessions were asked for
+	at time.Time // when it was begun
+
+	// What was answered, and when.
 	status     admin.Status
+	statusAt   time.Time
 	routes     []admin.Route
+	routesAt   time.Time
 	backends   []admin.Backend
+	backendsAt time.Time
 	sessions   []admin.Session
+	sessionsAt time.Time
+}
+
+// clock returns what the clock of the gateway was at a moment. The operator's may be another.
+func (l *look) clock(at time.Time) time.Time {
+	up := time.Duration(l.status.UptimeSeconds * float64(time.Second))
+	return l.status.Started.Add(up + at.Sub(l.statusAt))
 }
 
 // asker is the part of [admin.Client] that is used here. Tests have another one, without sockets: their
@@ -42,24 +53,24 @@ type asker interface {
 // take asks the gateway. The status is that of the answer that is an error, or 0 if none came.
 func take(ctx context.Context, a asker, q query) (l look, status int, err error) {
 	l.query, l.at = q, time.Now()
-	get := func(path string, parameters url.Values, to any) {
+	get := func(path string, parameters url.Values, to any, at *time.Time) {
 		if err == nil {
 			status, err = a.Do(ctx, http.MethodGet, path, parameters, to)
+			*at = time.Now()
 		}
 	}
-	get("/status", nil, &l.status)
-	get("/routes", nil, &l.routes)
+	get("/status", nil, &l.status, &l.statusAt)
+	get("/routes", nil, &l.routes, &l.routesAt)
 	switch q.view {
 	case backendsView:
-		get("/backends", nil, &l.backends)
+		get("/backends", nil, &l.backends, &l.backendsAt)
 	case sessionsView:
 		parameters := q.filter.parameters()
 		parameters.Set("limit", strconv.Itoa(mostSessions))
 		if q.order != "" {
 			parameters.Set("sort", q.order)
 		}
-		l.sessionsAt = time.Now()
-		get("/sessions", parameters, &l.sessions)
+		get("/sessions", parameters, &l.sessions, &l.sessionsAt)
 	}
 	return l, status, err
 }
@@ -131,7 +142,7 @@ func (p *picture) next(l look) *picture {
 		n.sessions, n.sessionsAt, n.paces.sessions = p.sessions, p.sessionsAt, p.paces.sessions
 	}
 	if l.view != backendsView {
-		n.backends = p.backends
+		n.backends, n.backendsAt = p.backends, p.backendsAt
 	}
 	if !l.status.Started.Equal(p.status.Started) { // another process counts from 0
 		return n
@@ -168,7 +179,7 @@ func (t *paces) since(before, now *picture) {
 		if !ok { // it may have come back with the counts that it had
 			continue
 		}
-		one := paceOf(r.FromClient, r.FromBackend, old.FromClient, old.FromBackend, now.at.Sub(before.at).Seconds())
+		one := paceOf(r.FromClient, r.FromBackend, old.FromClient, old.FromBackend, now.routesAt.Sub(before.routesAt).Seconds())
 		t.routes[r.Route] = one
 		t.total.client.add(one.client)
 		t.total.backend.add(one.backend)

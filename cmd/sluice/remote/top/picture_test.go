@@ -66,7 +66,7 @@ func TestRates(t *testing.T) {
 func TestWhatIsAsked(t *testing.T) {
 	g := newFakeGateway()
 	m := seen(t, g, 80, 24)
-	want := []string{"GET /status", "GET /routes", "GET /sessions?limit=1000&sort=-rate"}
+	want := []string{"GET /status", "GET /routes", "GET /sessions?limit=1000&sort=-bytes"}
 	if got := g.requests("GET"); !slices.Equal(got, want) {
 		t.Errorf("a look asks %q, want %q", got, want)
 	}
@@ -74,7 +74,7 @@ func TestWhatIsAsked(t *testing.T) {
 	lookAt(t, m, g)
 	press(t, m, "r")
 	lookAt(t, m, g)
-	want = []string{"GET /sessions?client=192.0.2.0%2F24&limit=1000&route=feed&sort=-rate", "GET /sessions?client=192.0.2.0%2F24&limit=1000&route=feed&sort=rate"}
+	want = []string{"GET /sessions?client=192.0.2.0%2F24&limit=1000&route=feed&sort=-bytes", "GET /sessions?client=192.0.2.0%2F24&limit=1000&route=feed&sort=bytes"}
 	if got := g.requests("GET /sessions"); !slices.Equal(got, want) {
 		t.Errorf("looks ask %q, want %q", got, want)
 	}
@@ -85,5 +85,26 @@ func TestWhatIsAsked(t *testing.T) {
 	want = []string{"GET /status", "GET /routes", "GET /backends", "GET /status", "GET /routes"}
 	if got := g.requests("GET"); !slices.Equal(got, want) {
 		t.Errorf("looks at the other views ask %q, want %q", got, want)
+	}
+}
+
+// A rate is by the times of the answers, whatever the gateway took before them.
+func TestRatesOfASlowGateway(t *testing.T) {
+	m := seen(t, newFakeGateway(), 200, 24)
+	before := m.picture.look
+	after := before
+	after.at, after.statusAt = before.at.Add(time.Second), before.statusAt.Add(time.Second)
+	after.routesAt, after.sessionsAt = before.routesAt.Add(4*time.Second), before.sessionsAt.Add(8*time.Second)
+	after.status.UptimeSeconds++
+	after.routes = slices.Clone(before.routes)
+	after.routes[0].FromClient.Bytes += 4000
+	after.sessions = slices.Clone(before.sessions)
+	after.sessions[0].FromClient.Bytes += 8000
+	m.looked(after, m.now.Add(8*time.Second))
+	if p := m.picture.paces.routes["chat"]; p.client.bytes != 1000 {
+		t.Errorf("the route has %v bytes a second, want 1000", p.client.bytes)
+	}
+	if p := m.picture.paces.sessions["00000000000000a1"]; p.client.bytes != 1000 {
+		t.Errorf("the session has %v bytes a second, want 1000", p.client.bytes)
 	}
 }

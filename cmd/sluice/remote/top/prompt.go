@@ -2,6 +2,7 @@ package top
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/gdamore/tcell/v2"
 )
@@ -10,6 +11,7 @@ import (
 type prompt struct {
 	title    string
 	fields   []input
+	check    func(*prompt) error  // of the field that is being written; nil means that anything goes
 	question func(*prompt) string // nil means that none is asked
 	done     func(*model, *prompt)
 
@@ -34,6 +36,9 @@ func newInput(label, text string) input {
 // value returns what was written into a field.
 func (p *prompt) value(field int) string { return string(p.fields[field].text) }
 
+// trimmed returns it without spaces around it.
+func (p *prompt) trimmed(field int) string { return strings.TrimSpace(p.value(field)) }
+
 // key does what a key means while a prompt is open.
 func (p *prompt) key(m *model, k *tcell.EventKey) {
 	if k.Key() == tcell.KeyEscape {
@@ -54,6 +59,12 @@ func (p *prompt) key(m *model, k *tcell.EventKey) {
 	if k.Key() != tcell.KeyEnter {
 		p.fields[p.at].key(k)
 		return
+	}
+	if p.check != nil {
+		if err := p.check(p); err != nil {
+			p.wrong = err.Error()
+			return
+		}
 	}
 	if p.at++; p.at == len(p.fields) && p.question == nil {
 		p.at--

@@ -42,12 +42,13 @@ type table struct {
 	sort     int // index of the column
 	reversed bool
 	selected string // name of the row; "" means none
+	lost     string // name of the row that was selected and is in the table no more; "" means none
 	at       int    // where the selected row is, or was
 	offset   int    // the first row that is shown
 }
 
-// set replaces the rows. The selection stays on its row; if that is gone, the row in its place is
-// selected.
+// set replaces the rows. The selection stays on its row; if that is gone, nothing is selected, because
+// what is done to the selection must not be done to another row.
 func (t *table) set(rows []row) {
 	t.rows = rows
 	t.arrange()
@@ -74,7 +75,8 @@ func (t *table) arrange() {
 		t.at = i
 		return
 	}
-	t.choose(t.at)
+	t.selected, t.lost = "", t.selected
+	t.at = min(t.at, max(0, len(t.rows)-1))
 }
 
 // sortBy sorts by the column that is so many further, around the end.
@@ -99,10 +101,11 @@ func (t *table) order() string {
 	return c.order
 }
 
-// move selects the row that is so many further. Without a selection it selects the first or the last.
+// move selects the row that is so many further. Without a selection it selects the first or the last,
+// or goes on from where a row is lost.
 func (t *table) move(step int) {
 	switch {
-	case t.selected != "":
+	case t.selected != "" || t.lost != "":
 		t.choose(t.at + step)
 	case step > 0:
 		t.choose(0)
@@ -113,6 +116,7 @@ func (t *table) move(step int) {
 
 // choose selects the row at an index, or the nearest one.
 func (t *table) choose(i int) {
+	t.lost = ""
 	if len(t.rows) == 0 {
 		t.selected, t.at = "", 0
 		return
@@ -122,7 +126,7 @@ func (t *table) choose(i int) {
 }
 
 // deselect selects nothing, and goes to the beginning.
-func (t *table) deselect() { t.selected, t.at, t.offset = "", 0, 0 }
+func (t *table) deselect() { t.selected, t.lost, t.at, t.offset = "", "", 0, 0 }
 
 // window returns the rows to show where there is room for so many, the selected one among them.
 func (t *table) window(room int) []row {

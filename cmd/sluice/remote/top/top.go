@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"sluice/cmd/sluice/remote/show"
+	"sluice/cmd/sluice/remote/top/terminal"
 	"sluice/internal/admin"
 )
 
@@ -38,22 +40,35 @@ func Run(ctx context.Context, where admin.Where, interval time.Duration) error {
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	client, err := admin.Find(where, os.Getenv)
 	if err != nil {
 		return err
 	}
-	if _, err := client.Do(ctx, "GET", "/status", nil, nil); err != nil {
-		return err // better here than on a screen that hides what was there
+	if err := try(ctx, client); err != nil || ctx.Err() != nil {
+		return err
 	}
 	tcell.SetEncodingFallback(tcell.EncodingFallbackASCII) // for what is neither that nor UTF-8
-	screen, err := tcell.NewScreen()
-	if err == nil {
-		err = screen.Init()
-	}
+	screen, err := terminal.Open(ctx)
 	if err != nil {
-		return fmt.Errorf("sluice top cannot use this terminal: TERM is %q: %w; set TERM to one that it is like, such as xterm-256color; %s", os.Getenv("TERM"), err, instead)
+		return fmt.Errorf("sluice top cannot use this terminal: %w; %s", err, instead)
 	}
 	return run(ctx, client, screen, interval)
+}
+
+// try asks the gateway once: what is wrong is better read here than on a screen that hides what was
+// there. An operator who does not wait for it is told nothing.
+func try(ctx context.Context, a asker) error {
+	limited, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, err := a.Do(limited, http.MethodGet, "/status", nil, nil)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the gateway does not answer within %v: %w", requestTimeout, err)
+	}
+	return err
 }
 
 const (
@@ -67,7 +82,7 @@ const (
 // wants.
 type loop struct {
 	asker  asker
-	screen tcell.Screen
+	screen screen
 	model  *model
 
 	wg      sync.WaitGroup
@@ -80,8 +95,15 @@ type loop struct {
 	lines   chan admin.TapLine // of that tap
 }
 
+// screen is what is used here of [terminal.Terminal]. Tests have one without a terminal.
+type screen interface {
+	tcell.Screen
+	Stops() <-chan os.Signal
+	Stop() error
+}
+
 // run shows a gateway on a screen, which it gives back.
-func run(ctx context.Context, a asker, screen tcell.Screen, interval time.Duration) error {
+func run(ctx context.Context, a asker, screen screen, interval time.Duration) error {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &loop{
 		asker: a, screen: screen, model: newModel(interval, time.Now()),
@@ -91,6 +113,7 @@ func run(ctx context.Context, a asker, screen tcell.Screen, interval time.Durati
 	defer cancel()
 	defer screen.Fini()
 	screen.RegisterRuneFallback(show.Ellipsis, "~")
+	screen.EnablePaste()
 	l.model.resize(screen.Size())
 	l.start(func() { screen.ChannelEvents(l.events, ctx.Done()) })
 	return l.run(ctx)
@@ -133,6 +156,11 @@ func (l *loop) run(ctx context.Context) error {
 				return failed
 			}
 			l.event(event)
+		case <-l.screen.Stops():
+			if err := l.screen.Stop(); err != nil {
+				return err
+			}
+			m.pasting = false // what ends a paste may be lost
 		case give := <-l.answers:
 			give()
 		case line := <-l.lines:
@@ -141,6 +169,7 @@ func (l *loop) run(ctx context.Context) error {
 		case m.now = <-tick.C:
 		case <-redraw:
 			draw(l.screen, m)
+			m.seen()
 			redraw = nil
 			continue
 		}
@@ -158,9 +187,15 @@ func (l *loop) event(event tcell.Event) {
 	case *tcell.EventResize:
 		l.model.resize(event.Size())
 		l.screen.Sync()
+	case *tcell.EventPaste:
+		l.model.pasting = event.Start()
 	case *tcell.EventKey:
-		if event.Key() == tcell.KeyCtrlL {
+		switch key := event.Key(); {
+		case key == tcell.KeyCtrlL:
 			l.screen.Sync()
+		case key == tcell.KeyCtrlZ && !l.model.pasting:
+			terminal.AskToStop()
+			return
 		}
 		l.model.key(event)
 	}
@@ -180,6 +215,7 @@ func (l *loop) ask(ctx context.Context) {
 		})
 	case !time.Now().Before(m.due):
 		q := m.query()
+		m.asked = time.Now()
 		l.request(ctx, func(ctx context.Context) func() {
 			answer, status, err := take(ctx, l.asker, q)
 			return func() {

@@ -3,6 +3,8 @@ package top
 import (
 	"context"
 	"errors"
+	"net/url"
+	"os"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -18,8 +20,24 @@ type running struct {
 	t       *testing.T
 	gateway *fakeGateway
 	screen  tcell.SimulationScreen
+	stops   chan os.Signal
 	cancel  context.CancelFunc
 	ended   chan error
+}
+
+// testScreen is a screen without a terminal, which stops by leaving the screen for a moment.
+type testScreen struct {
+	tcell.SimulationScreen
+	stops chan os.Signal
+}
+
+func (s testScreen) Stops() <-chan os.Signal { return s.stops }
+
+func (s testScreen) Stop() error {
+	if err := s.Suspend(); err != nil {
+		return err
+	}
+	return s.Resume()
 }
 
 // inTime runs a view of a gateway and gives it to test, in a time of its own.
@@ -27,8 +45,8 @@ func inTime(t *testing.T, test func(*running)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		r := &running{t, newFakeGateway(), newScreen(t, 80, 24), cancel, make(chan error, 1)}
-		go func() { r.ended <- run(ctx, r.gateway, r.screen, time.Second) }()
+		r := &running{t, newFakeGateway(), newScreen(t, 80, 24), make(chan os.Signal), cancel, make(chan error, 1)}
+		go func() { r.ended <- run(ctx, r.gateway, testScreen{r.screen, r.stops}, time.Second) }()
 		r.after(50 * time.Millisecond)
 		test(r)
 		cancel()
@@ -126,6 +144,38 @@ func TestAGatewayThatComesBack(t *testing.T) {
 	})
 }
 
+// A gateway that is told to be silent is waited for, but not for ever; an operator who does not wait is
+// told nothing.
+func TestTheStartHasABound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		if err := try(t.Context(), silent{}); err == nil || time.Since(began) != requestTimeout {
+			t.Errorf("after %v: %v, want an error after %v", time.Since(began), err, requestTimeout)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if err := try(ctx, silent{}); err != nil {
+			t.Errorf("a start that was left gives %v", err)
+		}
+	})
+}
+
+// silent is a gateway that does not answer.
+type silent struct{ asker }
+
+func (silent) Do(ctx context.Context, _, _ string, _ url.Values, _ any) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+// A view that was stopped goes on.
+func TestAStop(t *testing.T) {
+	inTime(t, func(r *running) {
+		r.stops <- os.Interrupt
+		expectAll(t, r.press("2"), "BACKEND")
+	})
+}
+
 // Whatever ends the view, it gives the screen back.
 func TestTheScreenIsGivenBack(t *testing.T) {
 	tests := []struct {
@@ -169,7 +219,7 @@ func TestAPanicGivesTheScreenBack(t *testing.T) {
 			t.Error("the screen is still in use")
 		}
 	}()
-	run(t.Context(), newFakeGateway(), panics{s}, time.Second)
+	run(t.Context(), newFakeGateway(), testScreen{panics{s}, nil}, time.Second)
 }
 
 // panics is a screen that cannot be drawn on.

@@ -65,8 +65,8 @@ func sessionFields() []field[seenSession] {
 		{column{title: "ENDPOINT", rank: 10, most: 40, order: "endpoint"}, func(s *seenSession) cell { return text(s.Endpoint) }},
 		{column{title: "AGE", rank: 6, number: true, least: 6, order: "opened", turned: true}, func(s *seenSession) cell { return since(s.at, s.Opened) }},
 		{column{title: "IDLE", rank: 7, number: true, least: 6, order: "last", turned: true}, func(s *seenSession) cell { return since(s.at, s.Last) }},
-		{column{title: "IN/S", rank: 3, number: true, least: 9, order: "rate"}, func(s *seenSession) cell { return s.pace.bytesOf(s.pace.client) }},
-		{column{title: "OUT/S", rank: 4, number: true, least: 9, order: "rate"}, func(s *seenSession) cell { return s.pace.bytesOf(s.pace.backend) }},
+		{column{title: "IN/S", rank: 3, number: true, least: 9, order: "bytes"}, func(s *seenSession) cell { return s.pace.bytesOf(s.pace.client) }},
+		{column{title: "OUT/S", rank: 4, number: true, least: 9, order: "bytes"}, func(s *seenSession) cell { return s.pace.bytesOf(s.pace.backend) }},
 		{column{title: "MSG IN/S", rank: 11, number: true, order: "rate"}, func(s *seenSession) cell { return s.pace.messagesOf(s.pace.client) }},
 		{column{title: "MSG OUT/S", rank: 12, number: true, order: "rate"}, func(s *seenSession) cell { return s.pace.messagesOf(s.pace.backend) }},
 		{column{title: "BYTES", rank: 9, number: true, least: 9, order: "bytes"}, func(s *seenSession) cell { return bytes(s.Bytes()) }},
@@ -76,10 +76,10 @@ func sessionFields() []field[seenSession] {
 }
 
 func sessionRows(p *picture) []row {
-	fields := sessionFields()
+	fields, now := sessionFields(), p.clock(p.sessionsAt)
 	rows := make([]row, len(p.sessions))
 	for i := range p.sessions {
-		s := &seenSession{p.sessions[i], p.paces.sessions[p.sessions[i].Session], p.sessionsAt}
+		s := &seenSession{p.sessions[i], p.paces.sessions[p.sessions[i].Session], now}
 		rows[i] = row{name: s.Session.Session, cells: cellsOf(fields, s), busy: s.pace.bytes(), dim: s.Ending != ""}
 	}
 	return rows
@@ -115,16 +115,16 @@ func endpointFields() []field[seenEndpoint] {
 }
 
 func endpointRows(p *picture) (rows []row) {
-	fields := endpointFields()
+	fields, now := endpointFields(), p.clock(p.backendsAt)
 	for _, b := range p.backends {
 		for _, e := range b.Endpoints {
-			seen := &seenEndpoint{e, b.Backend, b.Queued, p.at}
+			seen := &seenEndpoint{e, b.Backend, b.Queued, now}
 			rows = append(rows, row{
 				name: endpointName(b.Backend, e.Endpoint), cells: cellsOf(fields, seen), dim: e.State == "draining", bad: e.State == "down" || e.State == "ejected",
 			})
 		}
 		if len(b.Endpoints) == 0 {
-			none := &seenEndpoint{admin.Endpoint{State: "no address"}, b.Backend, b.Queued, p.at}
+			none := &seenEndpoint{admin.Endpoint{State: "no address"}, b.Backend, b.Queued, now}
 			rows = append(rows, row{name: endpointName(b.Backend, ""), cells: cellsOf(fields, none), bad: true})
 		}
 	}
