@@ -160,7 +160,7 @@ type Route struct {
 type Tap struct {
 	Payload           bool       `yaml:"payload" short:"payload" doc:"A tap may show payloads."`
 	Max               units.Size `yaml:"max" default:"256B" min:"16B" max:"4KiB" doc:"Most of the payload of each frame that a tap shows."`
-	NoContextTakeover bool       `yaml:"no_context_takeover" doc:"Sessions compress each message by itself (RFC 7692, section 7.1.1), so that a tap can show messages that are compressed. They compress less well. A backend that cannot do it agrees on no compression."`
+	NoContextTakeover bool       `yaml:"no_context_takeover" doc:"Sessions compress each message by itself (RFC 7692, section 7.1.1), so that a tap can show messages that are compressed. They compress less well. Handshakes fail with backends that ignore it."`
 }
 
 // Headers is a change to a header section: removals first, then settings.

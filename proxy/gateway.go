@@ -154,6 +154,7 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 		}
 	}
 	g.current.Store(next)
+	g.EndForbiddenTaps()
 	g.tracer.Configure(next.tracing)
 	for name, p := range next.pools {
 		p.Configure(next.settings[name])

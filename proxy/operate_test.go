@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -29,6 +30,8 @@ import (
 // operated is a gateway with sessions, and its operators.
 type operated struct {
 	*operate.Operator
+	gateway *Gateway
+	backend string // address
 	clients []net.Conn
 }
 
@@ -36,19 +39,12 @@ type operated struct {
 func newOperated(t testing.TB, n int) *operated {
 	t.Helper()
 	b := wstest.NewBackend(t, wstest.Echo)
-	cfg, err := config.Parse("test.yaml", []byte(fmt.Sprintf("listeners: [127.0.0.1:0]\nroutes: [{ name: chat, path: /*, backend: %q }]\n", b.Address)), config.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
 	g := New(func(config.Log) zerolog.Logger { return zerolog.Nop() }, Options{})
-	change, err := g.Apply(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	o := &operated{Operator: g.Operator, gateway: g, backend: b.Address}
+	change := o.apply(t, "")
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan struct{})
 	go func() { g.Run(ctx); close(ran) }()
-	o := &operated{Operator: g.Operator}
 	t.Cleanup(func() {
 		for _, c := range o.clients {
 			c.Close()
@@ -75,6 +71,20 @@ func newOperated(t testing.TB, n int) *operated {
 	}
 	o.await(t, n)
 	return o
+}
+
+// apply makes a configuration the one in force, whose route has these keys besides.
+func (o *operated) apply(t testing.TB, keys string) Change {
+	t.Helper()
+	cfg, err := config.Parse("test.yaml", []byte(fmt.Sprintf("listeners: [127.0.0.1:0]\nroutes: [{ name: chat, path: /*, backend: %q%s }]\n", o.backend, keys)), config.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change, err := o.gateway.Apply(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return change
 }
 
 // await waits until so many sessions are listed.
@@ -187,6 +197,46 @@ func TestEndSessions(t *testing.T) {
 	if n := o.EndSessions(all, admin.Ending{}, 0); n != 0 {
 		t.Errorf("%d sessions end again", n)
 	}
+}
+
+// A reload that forbids payloads ends the taps that show them, whatever is allowed before they are read
+// again. Taps of headers stay, and the place of the others is free.
+func TestAReloadThatForbidsPayloadsEndsTaps(t *testing.T) {
+	o := newOperated(t, 2)
+	o.apply(t, ", tap: payload")
+	var names []string
+	o.EachSession(func(*admin.Session) bool { return true }, func(s *admin.Session) bool { names = append(names, s.Session); return true })
+	tap := func(session string, payload bool) admin.Tap {
+		t.Helper()
+		got, err := o.Tap(session, admin.TapOptions{Payload: payload})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(got.Close)
+		return got
+	}
+	payloads, headers := tap(names[0], true), tap(names[1], false)
+	o.apply(t, "")
+	if _, err := o.Tap(names[0], admin.TapOptions{Payload: true}); !errors.Is(err, admin.ErrForbidden) {
+		t.Errorf("Tap of payloads = %v; want %v", err, admin.ErrForbidden)
+	}
+	o.apply(t, ", tap: payload")
+	for _, c := range o.clients {
+		c.SetDeadline(time.Now().Add(wstest.Guard))
+		if _, err := c.Write(ws.MustCompileFrame(ws.MaskFrame(wstest.Text("secret")))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := wstest.ReadFrame(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if frames, _, err := payloads.Read(nil); len(frames) > 0 || !errors.Is(err, admin.ErrForbidden) {
+		t.Errorf("Read of payloads = %+v, %v; want %v", frames, err, admin.ErrForbidden)
+	}
+	if frames, _, err := headers.Read(nil); len(frames) != 2 || err != nil {
+		t.Errorf("Read of headers = %+v, %v; want the frame and its echo", frames, err)
+	}
+	tap(names[0], true)
 }
 
 // rest is the part of a gateway that lists of sessions do not need.

@@ -29,8 +29,8 @@ type Request struct {
 	Extensions string        // the offers of permessage-deflate; other extensions are dropped
 	Header     header.Fields // the other headers; owned by the Request
 
-	key        string // of the client
-	noTakeover bool   // Extensions promises for the client that it takes no context over
+	key    string // of the client
+	offers string // the client's own, where Extensions are those of [withoutTakeover]; else ""
 }
 
 // A Refusal is the answer to a handshake that does not reach a backend, and the

@@ -72,8 +72,9 @@ func deflateAnswer(values []string, offers string, noTakeover bool) (answer stri
 // withoutTakeover returns offers with both parameters about context takeover in each. What the
 // gateway says to a side then holds for the other one too (RFC 7692):
 //
-//   - server_no_context_takeover in an offer makes the backend take no context over, or decline the
-//     offer (section 7.1.1.1). It may be in the answer to a client that did not offer it.
+//   - server_no_context_takeover in an offer obliges the backend to take no context over, or to decline
+//     the offer (section 7.1.1.1). There are some that answer as if it were not there: that is [ErrIgnored].
+//     It may be in the answer to a client that did not offer it.
 //   - client_no_context_takeover in an offer is a hint that the client will take none over even if the
 //     answer does not say so (section 7.1.1.2). The gateway gives it for a client that it binds: it adds
 //     the parameter to the answer, which a server may whether or not the client offered it, and which

@@ -1,6 +1,12 @@
 package upgrade
 
-import "testing"
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	"sluice/internal/header"
+)
 
 func TestDeflateOffers(t *testing.T) {
 	tests := []struct {
@@ -122,5 +128,33 @@ func TestNoTakeover(t *testing.T) {
 		if client, backend := a.NoTakeover(); [2]bool{client, backend} != want {
 			t.Errorf("NoTakeover of %q = %t, %t; want %t, %t", extensions, client, backend, want[0], want[1])
 		}
+	}
+}
+
+// An answer that the client's own offer allows is told apart from one that nobody has offered.
+func TestAnAnswerThatIgnoresWhatTheGatewayAsksFor(t *testing.T) {
+	const name = "Sec-WebSocket-Extensions"
+	tests := []struct {
+		name, offers, answer string
+		ignored              bool // else it is the backend's fault
+	}{
+		{name: "ignored", offers: "permessage-deflate", answer: "permessage-deflate", ignored: true},
+		{name: "ignored, with a window", offers: "permessage-deflate; client_max_window_bits", answer: "permessage-deflate; client_max_window_bits=12", ignored: true},
+		{name: "half ignored", offers: "permessage-deflate", answer: "permessage-deflate; client_no_context_takeover", ignored: true},
+		{name: "the client asks for it too", offers: "permessage-deflate; server_no_context_takeover", answer: "permessage-deflate"},
+		{name: "a window that was not offered", offers: "permessage-deflate", answer: "permessage-deflate; client_max_window_bits=12"},
+		{name: "nothing was offered", answer: "permessage-deflate"},
+		{name: "malformed", offers: "permessage-deflate", answer: "permessage-deflate;"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			q := Request{Extensions: tt.offers}
+			if refusal := (&Policy{NoTakeover: true}).Apply(&q, Site{}); refusal != nil {
+				t.Fatal(refusal)
+			}
+			if a, err := q.accepted(header.FromHTTP(http.Header{name: {tt.answer}})); err == nil || errors.Is(err, ErrIgnored) != tt.ignored {
+				t.Errorf("accepted(%q) of the offer %q = %+v, %v; want an error, %v: %t", tt.answer, tt.offers, a, err, ErrIgnored, tt.ignored)
+			}
+		})
 	}
 }

@@ -43,6 +43,10 @@ type backendError struct{ Reason string }
 
 func (e *backendError) Error() string { return e.Reason }
 
+// ErrIgnored is an answer that the client's own offer allows, but not what the gateway has made of it. The
+// backend is not to blame: the configuration asks for what it does not have.
+var ErrIgnored = errors.New("the backend ignores " + serverNoTakeover + ", which 'tap.no_context_takeover' of the route asks for: remove the key")
+
 // Unanswered says that the backend has not begun to answer an offer, so that the
 // same offer can be made to another one.
 type Unanswered struct{ Err error }
@@ -86,14 +90,26 @@ func Offer(ctx context.Context, stream Stream, dial Dial, q *Request) (net.Conn,
 // own from then on, after it has checked that h chooses only what q offers.
 func (q *Request) accepted(h header.Fields) (*Answer, error) {
 	protocol, extensions := h.Get(header.SecWebSocketProtocol), slices.Collect(h.Values(header.SecWebSocketExtensions))
-	agreed, fits := deflateAnswer(extensions, q.Extensions, q.noTakeover)
+	agreed, fits := deflateAnswer(extensions, q.Extensions, q.offers != "")
 	switch {
 	case h.Count(header.SecWebSocketProtocol) > 1 || protocol != "" && !slices.Contains(q.Protocols, protocol):
 		return nil, &backendError{fmt.Sprintf("the backend chose the subprotocol %q, which was not offered", protocol)}
+	case !fits && q.allows(extensions):
+		return nil, ErrIgnored
 	case !fits:
 		return nil, &backendError{fmt.Sprintf("the backend chose the extensions %q, which were not offered", extensions)}
 	}
 	return &Answer{Status: http.StatusSwitchingProtocols, Header: endToEnd(h), Protocol: protocol, Extensions: agreed}, nil
+}
+
+// allows reports whether an answer with these extensions is one to the client's own offers, where the
+// backend got others.
+func (q *Request) allows(extensions []string) bool {
+	if q.offers == "" {
+		return false
+	}
+	_, fits := deflateAnswer(extensions, q.offers, false)
+	return fits
 }
 
 // refused returns the answer of a refusal, whose body reads from c.

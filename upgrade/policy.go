@@ -49,7 +49,7 @@ func (p *Policy) Apply(q *Request, at Site) *Refusal {
 		q.Extensions = ""
 	}
 	if p.NoTakeover {
-		q.Extensions, q.noTakeover = withoutTakeover(q.Extensions), true
+		q.Extensions, q.offers = withoutTakeover(q.Extensions), q.Extensions
 	}
 	return nil
 }

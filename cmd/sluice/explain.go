@@ -169,6 +169,9 @@ func describe(w io.Writer, cfg *config.Config, q *explain.Question, e *explain.A
 	if r.Tap != nil && r.Tap.Payload {
 		say("tap", "payloads, "+r.Tap.Max.Text()+" of each frame")
 	}
+	if r.Tap != nil && r.Tap.NoContextTakeover {
+		say("takeover", "none: both sides are asked to compress each message by itself")
+	}
 	say("handshake", "answered within "+r.WebSocket.HandshakeTimeout.String())
 	if e.Refused != "" {
 		say("refused", e.Refused)

@@ -39,7 +39,7 @@ type Frame struct {
 	To         string    `json:"to" doc:"client or backend."`
 	Op         string    `json:"op" doc:"text, binary, continuation, ping, pong or close."`
 	Fin        bool      `json:"fin" doc:"Whether it is the last frame of its message."`
-	Compressed bool      `json:"compressed" doc:"Whether its message is compressed (permessage-deflate)."`
+	Compressed bool      `json:"compressed" doc:"Whether its message is compressed (permessage-deflate); false if the beginning of the message was missed."`
 	Length     int64     `json:"length" doc:"Bytes of its payload, as it is on the wire."`
 
 	Payload
@@ -110,28 +110,37 @@ type TapNote struct {
 	Stopped string `json:"stopped,omitempty"` // why the tap has ended before
 }
 
+// tapFailure returns the answer to a tap that cannot be.
+func tapFailure(c *call, err error) error {
+	switch _, told := errors.AsType[*failure](err); {
+	case told:
+		return err
+	case errors.Is(err, ErrUnknown):
+		return noSession(c)
+	case errors.Is(err, ErrForbidden):
+		return &failure{http.StatusForbidden, err.Error()}
+	}
+	return &failure{http.StatusConflict, err.Error()}
+}
+
 // tap streams the frames of a session as lines of JSON.
 func (s *Server) tap(c *call) (any, error) {
 	if _, err := c.named(); err != nil {
 		return nil, err
 	}
 	o, err := c.query.tap()
-	if err != nil {
-		return nil, err
-	}
 	name := c.r.PathValue("session")
-	t, err := s.gateway.Tap(name, o)
-	switch {
-	case errors.Is(err, ErrUnknown):
-		return nil, noSession(c)
-	case errors.Is(err, ErrForbidden):
+	var t Tap
+	if err == nil {
+		t, err = s.gateway.Tap(name, o)
+	}
+	if err == nil || o.Payload {
 		s.gateway.Audit(Action{c.who, o.action(), name, -1, err})
-		return nil, &failure{http.StatusForbidden, err.Error()}
-	case err != nil:
-		return nil, &failure{http.StatusConflict, err.Error()}
+	}
+	if err != nil {
+		return nil, tapFailure(c, err)
 	}
 	defer t.Close()
-	s.gateway.Audit(Action{c.who, o.action(), name, -1, nil})
 	out := c.lasting("application/x-ndjson", 0)
 	out.next()
 	lines := json.NewEncoder(c.w)
@@ -149,12 +158,14 @@ func (s *Server) tap(c *call) (any, error) {
 		frames, note.Lost, end = t.Read(frames[:0])
 		if note.Over = errors.Is(end, ErrOver); end != nil && !note.Over {
 			note.Stopped = end.Error()
+			s.gateway.Audit(Action{c.who, o.action(), name, -1, end})
 		}
 		out.SetWriteDeadline(time.Now().Add(streamTimeout))
 		err = nil
 		for i := range frames {
 			err = errors.Join(err, lines.Encode(&frames[i]))
 		}
+		clear(frames) // no payload stays longer than it takes
 		if note != (TapNote{}) {
 			err = errors.Join(err, lines.Encode(note))
 		}

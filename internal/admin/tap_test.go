@@ -40,6 +40,7 @@ func (*fakeTap) Close() {}
 
 func TestTap(t *testing.T) {
 	forbidden := fmt.Errorf("not of the route chat: %w", ErrForbidden)
+	taken := errors.New("somebody else")
 	shown := Frame{From: "client", Op: "text", Length: 5, Payload: Payload{Text: "hello", Cut: true}}
 	over := []tapRead{{}, {frames: []Frame{shown}}, {lost: 3, err: ErrOver}}
 	tests := []struct {
@@ -50,13 +51,16 @@ func TestTap(t *testing.T) {
 		status      int
 		want        []string // in the answer
 		action      string   // that is logged
+		stopped     error    // that is logged when it ends
 	}{
 		{name: "of headers", reads: over, status: 200, want: []string{`"op":"text"`, "\n{\"lost\":3,\"over\":true}\n"}, action: "tap"},
 		{name: "of payloads", query: "?payload=true", reads: over, asked: TapOptions{Payload: true}, status: 200, want: []string{`"text":"hello","cut":true}`}, action: "tap payloads"},
 		{name: "of some frames", query: "?payload=false&sample=10&op=close,continuation", reads: over, asked: TapOptions{Sample: 10, Ops: []string{"close", "continuation"}}, status: 200, action: "tap"},
-		{name: "that ends before its session", query: "?payload=true", reads: []tapRead{{err: forbidden}}, asked: TapOptions{Payload: true}, status: 200, want: []string{`{"stopped":"not of the route chat: `}, action: "tap payloads"},
+		{name: "that ends before its session", query: "?payload=true", reads: []tapRead{{err: forbidden}}, asked: TapOptions{Payload: true}, status: 200, want: []string{`{"stopped":"not of the route chat: `}, action: "tap payloads", stopped: forbidden},
 		{name: "that is forbidden", query: "?payload=true", err: forbidden, asked: TapOptions{Payload: true}, status: 403, want: []string{"not of the route chat"}, action: "tap payloads"},
-		{name: "of a session that has one", err: errors.New("somebody else"), status: 409, want: []string{"somebody else"}},
+		{name: "of a session that has one", err: taken, status: 409, want: []string{"somebody else"}},
+		{name: "of payloads of a session that has one", query: "?payload=true", err: taken, asked: TapOptions{Payload: true}, status: 409, want: []string{"somebody else"}, action: "tap payloads"},
+		{name: "of payloads of no session", query: "?payload=true", err: ErrUnknown, asked: TapOptions{Payload: true}, status: 404, action: "tap payloads"},
 		{name: "of no session", err: ErrUnknown, status: 404},
 		{name: "of payloads or not", query: "?payload=yes", status: 400, want: []string{`neither true nor false`}},
 		{name: "of no sample", query: "?sample=0", status: 400, want: []string{`1 to 1000000`}},
@@ -78,6 +82,12 @@ func TestTap(t *testing.T) {
 			actions := g.audited()
 			if tt.action == "" && len(actions) == 0 {
 				return
+			}
+			if tt.stopped != nil {
+				if len(actions) != 2 || actions[1].What != tt.action || !errors.Is(actions[1].Err, tt.stopped) {
+					t.Fatalf("%+v was logged; want one more %q with the error %v", actions, tt.action, tt.stopped)
+				}
+				actions = actions[:1]
 			}
 			if len(actions) != 1 || actions[0].What != tt.action || actions[0].Target != "00000000000000a1" || !errors.Is(actions[0].Err, tt.err) {
 				t.Errorf("%+v was logged; want one %q with the error %v", actions, tt.action, tt.err)

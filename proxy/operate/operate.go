@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"sluice/internal/admin"
@@ -26,7 +25,7 @@ type State struct {
 type Operator struct {
 	server  *serve.Server
 	current func() State
-	taps    atomic.Int32 // sessions that are tapped
+	taps    taps
 }
 
 // New returns the operator of a server, under the configuration that current returns.

@@ -51,27 +51,57 @@ func (p *payloads) show(f *relay.TappedFrame, most int) (shown admin.Payload) {
 	return shown
 }
 
+// messageEnd is what follows a compressed message: the end of its last block, which senders leave out
+// (RFC 7692, section 7.2.1), and a final block of nothing, so that a good message ends with [io.EOF].
+const messageEnd = "\x00\x00\xff\xff" + "\x01\x00\x00\xff\xff"
+
+// maxFinal is how many final blocks of a message are inflated. Each costs a new beginning.
+const maxFinal = 16
+
 // inflate shows a compressed message, or what the beginning of one inflates to: never more than most
-// bytes, however many there are.
+// bytes, however many there are. It is what a receiver makes of the message (RFC 7692, section 7.2.2).
 func (p *payloads) inflate(shown *admin.Payload, payload string, message ws.OpCode, most int) {
 	in := strings.NewReader(payload)
 	if !shown.Cut {
-		in = strings.NewReader(payload + "\x00\x00\xff\xff") // which senders leave out (RFC 7692, section 7.2.1)
-	}
-	if p.inflater == nil {
-		p.inflater = flate.NewReader(in)
-	} else if err := p.inflater.(flate.Resetter).Reset(in, nil); err != nil {
-		panic(err) // it never fails
+		in = strings.NewReader(payload + messageEnd)
 	}
 	b := make([]byte, most+1)
-	n, err := io.ReadFull(p.inflater, b)
-	if _, corrupt := errors.AsType[flate.CorruptInputError](err); corrupt || n == 0 && shown.Cut {
+	n, err := p.read(b, in)
+	more := err == nil || shown.Cut
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+	case shown.Cut && errors.Is(err, io.ErrUnexpectedEOF): // the rest was not seen
+	default:
+		n, more = 0, true
+	}
+	if n == 0 && more {
 		shown.Hex, shown.Note = hex.EncodeToString([]byte(payload)), "compressed, could not be inflated"
 		return
 	}
-	shown.Cut = shown.Cut || n > most
+	shown.Cut = more
 	setData(shown, string(b[:min(n, most)]), message)
 	shown.Note = "inflated"
+}
+
+// read inflates in into b, and returns how many bytes that gave. A final block does not end a message:
+// others may follow. The error is [io.EOF] at the end of in, and nil if there is more.
+func (p *payloads) read(b []byte, in *strings.Reader) (n int, err error) {
+	for range maxFinal {
+		if p.inflater == nil {
+			p.inflater = flate.NewReader(in)
+		} else if err := p.inflater.(flate.Resetter).Reset(in, b[:n]); err != nil {
+			panic(err) // it never fails
+		}
+		for err = nil; err == nil && n < len(b); {
+			var m int
+			m, err = p.inflater.Read(b[n:])
+			n += m
+		}
+		if !errors.Is(err, io.EOF) || in.Len() == 0 {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // setData shows the payload of a data frame: text if it is one of text and UTF-8.

@@ -3,6 +3,8 @@ package operate
 import (
 	"bytes"
 	"compress/flate"
+	"encoding/hex"
+	"io"
 	"runtime"
 	"strings"
 	"testing"
@@ -26,6 +28,9 @@ func deflated(t *testing.T, text string) string {
 	w.Flush()
 	return strings.TrimSuffix(b.String(), "\x00\x00\xff\xff")
 }
+
+// final is Hello in a block that says it is the last one (RFC 7692, section 7.2.3.4).
+const final = "\xf3\x48\xcd\xc9\xc9\x07\x00"
 
 func TestPayloadsAreShown(t *testing.T) {
 	const most = 16
@@ -72,6 +77,11 @@ func TestPayloadsAreShown(t *testing.T) {
 		{"the beginning of a compressed message", with(compressed(whole[:7]), func(f *relay.TappedFrame) { f.Length = int64(len(whole)) }), admin.Payload{Text: "hello,", Cut: true, Note: "inflated"}},
 		{"too little of a compressed message", with(compressed(whole[:1]), func(f *relay.TappedFrame) { f.Length = int64(len(whole)) }), admin.Payload{Hex: "ca", Cut: true, Note: "compressed, could not be inflated"}},
 		{"no compressed message", compressed("\xff\xff"), admin.Payload{Hex: "ffff", Note: "compressed, could not be inflated"}},
+		{"a block that says more than came", compressed("\x00\x10\x00\xef\xffabc"), admin.Payload{Hex: "001000efff616263", Note: "compressed, could not be inflated"}},
+		{"two final blocks", compressed(final + final + "\x00"), admin.Payload{Text: "HelloHello", Note: "inflated"}},
+		{"the beginning of final blocks", with(compressed(final+final), func(f *relay.TappedFrame) { f.Length++ }), admin.Payload{Text: "HelloHello", Cut: true, Note: "inflated"}},
+		{"RFC 7692, section 7.2.3.4", compressed(final + "\x00"), admin.Payload{Text: "Hello", Note: "inflated"}},
+		{"RFC 7692, section 7.2.3.5", compressed("\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"), admin.Payload{Text: "Hello", Note: "inflated"}},
 		{"a message of a side with a context", with(compressed("ab"), func(f *relay.TappedFrame) { f.From = relay.Backend }), admin.Payload{Hex: "6162", Note: "compressed, context unknown"}},
 		{"a fragment of a compressed message", with(compressed("ab"), func(f *relay.TappedFrame) { f.Fin = false }), admin.Payload{Hex: "6162", Note: "compressed, context unknown"}},
 		{"the last of a compressed message", with(compressed("ab"), func(f *relay.TappedFrame) { f.Op = ws.OpContinuation }), admin.Payload{Hex: "6162", Note: "compressed, context unknown"}},
@@ -84,6 +94,54 @@ func TestPayloadsAreShown(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Final blocks cost a new beginning each: of a message of very many the first are shown.
+func TestFinalBlocksAreBounded(t *testing.T) {
+	many := final + strings.Repeat("\x03\x00", 1000) + final + "\x00"
+	f := relay.TappedFrame{Op: ws.OpText, Message: ws.OpText, Fin: true, Compressed: true, Length: int64(len(many)), Payload: many}
+	want := admin.Payload{Text: "Hello", Cut: true, Note: "inflated"}
+	if got := newPayloads(telemetry.Session{ClientNoTakeover: true}).show(&f, 4096); got != want {
+		t.Errorf("show = %+v; want %+v", got, want)
+	}
+}
+
+// inflatedWhole inflates a message as RFC 7692, section 7.2.2, has it, without a bound.
+func inflatedWhole(payload string) (text []byte, ok bool) {
+	in := strings.NewReader(payload + "\x00\x00\xff\xff\x01\x00\x00\xff\xff")
+	for in.Len() > 0 {
+		more, err := io.ReadAll(flate.NewReaderDict(in, text))
+		if text = append(text, more...); err != nil {
+			return text, false
+		}
+	}
+	return text, true
+}
+
+// FuzzInflate: what is shown of any message begins the whole of it. Where all is shown, the message is
+// good, and a message that is good and short enough is shown.
+func FuzzInflate(f *testing.F) {
+	for _, seed := range []string{"", "\x00", "\xff\xff", "\x00\x10\x00\xef\xffabc", "\x00\x07\x00\xf8\xffabc", final + final + "\x00", "\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00", strings.Repeat("\x03\x00", 100)} {
+		f.Add(seed, 16)
+		f.Add(seed, 4096)
+	}
+	f.Fuzz(func(t *testing.T, payload string, most int) {
+		most = 16 + max(most, 0)%4081
+		payload = payload[:min(len(payload), most)]
+		frame := relay.TappedFrame{Op: ws.OpBinary, Message: ws.OpBinary, Fin: true, Compressed: true, Length: int64(len(payload)), Payload: payload}
+		got := newPayloads(telemetry.Session{ClientNoTakeover: true}).show(&frame, most)
+		whole, good := inflatedWhole(payload)
+		if got.Note != "inflated" {
+			if good && len(whole) > most { // enough of it is good
+				t.Errorf("show(%x) = %+v; want %x", payload, got, whole)
+			}
+			return
+		}
+		shown, err := hex.DecodeString(got.Hex)
+		if err != nil || !bytes.HasPrefix(whole, shown) || !got.Cut && (!good || len(shown) != len(whole)) {
+			t.Errorf("show(%x) = %+v, %v; want the beginning of %x, which is good: %t", payload, got, err, whole, good)
+		}
+	})
 }
 
 // A frame that inflates to very much costs no more than what is shown of it, and the window of DEFLATE.

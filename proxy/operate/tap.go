@@ -3,8 +3,10 @@ package operate
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/gobwas/ws"
 
@@ -16,37 +18,59 @@ import (
 // maxTaps is how many sessions may be tapped at once.
 const maxTaps = 16
 
+// taps are the taps that are open.
+type taps struct {
+	mu   sync.Mutex
+	open map[*tap]struct{}
+}
+
+// add adds a tap, unless there are as many as there may be.
+func (s *taps) add(t *tap) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) >= maxTaps {
+		return false
+	}
+	if s.open == nil {
+		s.open = make(map[*tap]struct{})
+	}
+	s.open[t] = struct{}{}
+	return true
+}
+
+func (s *taps) remove(t *tap) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, t)
+}
+
+// all returns the taps that are open.
+func (s *taps) all() []*tap {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.open))
+}
+
 // Tap returns what shows the frames of a session.
 func (o *Operator) Tap(session string, want admin.TapOptions) (admin.Tap, error) {
-	unknown := fmt.Errorf("session %s: %w of this name", session, admin.ErrUnknown)
 	id, err := strconv.ParseUint(session, 16, 64)
 	if err != nil {
-		return nil, unknown
+		return nil, unknownSession(session)
 	}
 	t := &tap{id: id, operator: o}
-	shows := relay.TapOptions{Sample: want.Sample, Ops: opSet(want.Ops)}
-	if want.Payload {
-		if t.route, t.payloads = o.payloadsOf(id); t.payloads == nil {
-			return nil, unknown
-		}
-		if shows.Payload, err = o.mostOf(t.route); err != nil {
-			return nil, err
-		}
-	}
-	if o.taps.Add(1) > maxTaps {
-		o.taps.Add(-1)
+	// Before the route is asked, so that a configuration that forbids payloads from then on finds the tap.
+	if !o.taps.add(t) {
 		return nil, fmt.Errorf("%d sessions are tapped already, which is the most", maxTaps)
 	}
-	t.tap = relay.NewTap(shows)
-	switch found, tapped := o.server.Engine().Tap(id, t.tap); {
-	case !found:
-		o.taps.Add(-1)
-		return nil, unknown
-	case !tapped:
-		o.taps.Add(-1)
-		return nil, errors.New("somebody else taps this session, or it is ending")
+	if err := t.begin(want); err != nil {
+		t.Close()
+		return nil, err
 	}
 	return t, nil
+}
+
+func unknownSession(session string) error {
+	return fmt.Errorf("session %s: %w of this name", session, admin.ErrUnknown)
 }
 
 // payloadsOf returns the route of a session, and what shows its payloads; nil if there is no such session.
@@ -67,35 +91,96 @@ func (o *Operator) mostOf(route string) (most int, err error) {
 		most = svc.TapPayload
 	}
 	if most == 0 {
-		return 0, fmt.Errorf("no tap may show payloads of the route %s: %w unless the route has 'tap: payload'", route, admin.ErrForbidden)
+		return 0, forbidden(route)
 	}
 	return most, nil
+}
+
+func forbidden(route string) error {
+	return fmt.Errorf("no tap may show payloads of the route %s: %w unless the route has 'tap: payload'", route, admin.ErrForbidden)
+}
+
+// EndForbiddenTaps ends the taps that show payloads which the configuration in force forbids. It is for
+// each new configuration: a later one does not bring a tap back.
+func (o *Operator) EndForbiddenTaps() {
+	for _, t := range o.taps.all() {
+		if t.isForbidden() {
+			t.Close()
+		}
+	}
 }
 
 // tap is an [admin.Tap] of a session.
 type tap struct {
 	id       uint64
-	tap      *relay.Tap
 	operator *Operator
 	frames   []relay.TappedFrame
-	closed   bool
 
-	route    string    // of the session
-	payloads *payloads // nil where only headers are shown
+	mu       sync.Mutex
+	live     *relay.Tap // nil once it is closed, so that its memory is free at once
+	route    string     // of the session, where payloads are shown
+	payloads *payloads  // nil where only headers are shown
+}
+
+// begin makes t the tap of its session.
+func (t *tap) begin(want admin.TapOptions) (err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	shows := relay.TapOptions{Sample: want.Sample, Ops: opSet(want.Ops)}
+	if want.Payload {
+		if t.route, t.payloads = t.operator.payloadsOf(t.id); t.payloads == nil {
+			return unknownSession(telemetry.SessionName(t.id))
+		}
+		if shows.Payload, err = t.operator.mostOf(t.route); err != nil {
+			return err
+		}
+	}
+	live := relay.NewTap(shows)
+	switch found, tapped := t.operator.server.Engine().Tap(t.id, live); {
+	case !found:
+		return unknownSession(telemetry.SessionName(t.id))
+	case !tapped:
+		return errors.New("somebody else taps this session, or it is ending")
+	}
+	t.live = live
+	return nil
+}
+
+// isForbidden reports whether t shows payloads which the configuration in force forbids.
+func (t *tap) isForbidden() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.payloads == nil {
+		return false
+	}
+	_, err := t.operator.mostOf(t.route)
+	return err != nil
+}
+
+// open returns what shows the frames, or nil once t is closed.
+func (t *tap) open() *relay.Tap {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.live
 }
 
 // Read implements [admin.Tap]. Payloads are shown for as long as the route allows it: a reload that takes
 // the permission away ends the tap.
 func (t *tap) Read(to []admin.Frame) (frames []admin.Frame, lost uint64, err error) {
+	live := t.open()
+	if live == nil {
+		return to, 0, forbidden(t.route)
+	}
+	var over bool
+	t.frames, lost, over = live.Read(t.frames[:0])
+	defer clear(t.frames) // no payload stays longer than it takes
 	most := 0
-	if t.payloads != nil {
+	if t.payloads != nil { // after the frames: none of them has come since a reload that forbids them
 		if most, err = t.operator.mostOf(t.route); err != nil {
 			return to, 0, err
 		}
 	}
-	var over bool
-	t.frames, lost, over = t.tap.Read(t.frames[:0])
-	by := t.tap.Clock()
+	by := live.Clock()
 	for i := range t.frames {
 		f := &t.frames[i]
 		shown := admin.Frame{
@@ -112,13 +197,15 @@ func (t *tap) Read(to []admin.Frame) (frames []admin.Frame, lost uint64, err err
 	return to, lost, err
 }
 
-// Close implements [admin.Tap].
+// Close implements [admin.Tap]. It may be called at any time, and does nothing the second time.
 func (t *tap) Close() {
-	if !t.closed {
-		t.closed = true
-		t.operator.server.Engine().Untap(t.id, t.tap)
-		t.operator.taps.Add(-1)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.live != nil {
+		t.operator.server.Engine().Untap(t.id, t.live)
+		t.live = nil
 	}
+	t.operator.taps.remove(t)
 }
 
 // opSet returns the opcodes that have these names, as in relay.TapOptions.

@@ -32,7 +32,7 @@ type attemptResult struct {
 type attemptStatus uint8
 
 const (
-	unknown attemptStatus = iota // nothing: the client left, or was wrong
+	unknown attemptStatus = iota // nothing: the client left, or was wrong, or the configuration is
 	served                       // it has answered
 	failed                       // it has failed
 	lost                         // it has failed, and another endpoint may be asked

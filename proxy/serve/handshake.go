@@ -198,7 +198,7 @@ func (x *exchange) reach(ctx context.Context, q *upgrade.Request, a *attempts) (
 // blame returns what a failed offer says about its endpoint.
 func (x *exchange) blame(ctx context.Context, err error) attemptStatus {
 	switch {
-	case x.r.Context().Err() != nil || errors.Is(context.Cause(ctx), errClientGone):
+	case x.r.Context().Err() != nil || errors.Is(context.Cause(ctx), errClientGone) || errors.Is(err, upgrade.ErrIgnored):
 		return unknown
 	case ctx.Err() != nil || isOurs(err) || !isUnanswered(err):
 		return failed

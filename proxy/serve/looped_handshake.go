@@ -157,7 +157,9 @@ func (x *exchange) failOffer(err error, when http1.Stage) {
 		k.lease.Fail(&k.attempts.tried, err)
 		return
 	}
-	k.lease.Report(&k.attempts.tried, err)
+	if !errors.Is(err, upgrade.ErrIgnored) {
+		k.lease.Report(&k.attempts.tried, err)
+	}
 	k.lease.Release()
 }
 

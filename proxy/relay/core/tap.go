@@ -45,7 +45,7 @@ type TappedFrame struct {
 	Op         ws.OpCode
 	Message    ws.OpCode // of a data frame's message: text or binary, or continuation if its beginning was not seen
 	Fin        bool
-	Compressed bool   // its message is: permessage-deflate, the bit RSV1 of the first frame (RFC 7692)
+	Compressed bool   // its message is: permessage-deflate, the bit RSV1 of the first frame (RFC 7692); false if its beginning was not seen
 	Length     int64  // of the payload, in bytes
 	Payload    string // what is shown of it, unmasked; less than Length if that is more than the tap shows
 }
@@ -132,7 +132,9 @@ func (t *Tap) forwarded(from Side, b []byte, begun uint64, left, now int64) {
 	if s.awaited == 0 && t.full() {
 		// No frame of b can be shown: what a busy session pays for is that its frames are counted.
 		t.missed += begun
-		s.left, s.message, s.compressed = left, ws.OpContinuation, false
+		if s.left = left; begun > 0 {
+			s.message, s.compressed = ws.OpContinuation, false
+		}
 		t.publish()
 		return
 	}

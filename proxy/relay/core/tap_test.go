@@ -172,6 +172,23 @@ func TestASlowReaderOfATapMissesFrames(t *testing.T) {
 	}
 }
 
+// A tap whose memory is full knows the message under way for as long as no other frame begins.
+func TestAFullTapKnowsTheMessageUnderWay(t *testing.T) {
+	for _, from := range []Side{Client, Backend} {
+		c, tap := newCore(&Session{Deflate: true}), NewTap(TapOptions{Payload: 16})
+		c.Tap(tap, clock.New())
+		begin := frametest.Encode(from, wstest.Reserved(wstest.Part(ws.OpText, strings.Repeat("x", 1000)), true, false, false))
+		c.Feed(from, begin[:500], 1)
+		c.Feed(from.Other(), frametest.Encode(from.Other(), slices.Repeat([]ws.Frame{wstest.Ping("p")}, tapFrames)...), 1) // no room is left
+		c.Feed(from, begin[500:], 1)
+		tap.Read(nil)
+		c.Feed(from, frametest.Encode(from, wstest.Last("rest")), 1)
+		if got, _, _ := tap.Read(nil); len(got) != 1 || got[0].Message != ws.OpText || !got[0].Compressed {
+			t.Errorf("from the %s: Read = %+v; want the rest of a text that is compressed", from, got)
+		}
+	}
+}
+
 // Payloads have bounded memory: frames that do not fit are missed, and those that come when there is room
 // again are shown.
 func TestAReaderOfPayloadsThatIsTooSlowMissesFrames(t *testing.T) {

@@ -21,7 +21,7 @@ func Frame(f *admin.Frame) string {
 
 // payload writes what is shown of a payload. A text is quoted, so that its lines stay one.
 func payload(p *admin.Payload) string {
-	if *p == (admin.Payload{Cut: p.Cut}) {
+	if *p == (admin.Payload{}) {
 		return ""
 	}
 	s := ":"
@@ -29,7 +29,7 @@ func payload(p *admin.Payload) string {
 		s += fmt.Sprintf(" %d", p.Code)
 	}
 	if text := p.Text + p.Reason; text != "" {
-		s += " " + strconv.QuoteToGraphic(text)
+		s += " " + strconv.Quote(text)
 	}
 	if p.Hex != "" {
 		s += " hex " + p.Hex

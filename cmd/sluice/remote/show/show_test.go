@@ -113,3 +113,27 @@ func TestAmounts(t *testing.T) {
 		t.Errorf("a table is %q", b.String())
 	}
 }
+
+// A payload stands in one line, whose characters are those that came.
+func TestPayloadsOfFramesAreWritten(t *testing.T) {
+	tests := []struct {
+		name    string
+		payload admin.Payload
+		want    string
+	}{
+		{"headers alone", admin.Payload{}, "5 bytes"},
+		{"a text", admin.Payload{Text: "a\nb"}, `5 bytes: "a\nb"`},
+		{"spaces that are none", admin.Payload{Text: "a\u00a0b\u2009c\u3000d"}, `5 bytes: "a\u00a0b\u2009c\u3000d"`},
+		{"a Close frame that is cut", admin.Payload{Code: 4001, Reason: "by", Cut: true}, `5 bytes: 4001 "by" ...`},
+		{"what was inflated", admin.Payload{Hex: "6162", Note: "inflated"}, "5 bytes: hex 6162 (inflated)"},
+		{"one of which nothing came", admin.Payload{Cut: true}, "5 bytes: ..."},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := admin.Frame{Op: "text", Fin: true, Length: 5, Payload: tt.payload}
+			if got := Frame(&f); !strings.HasSuffix(got, " "+tt.want) {
+				t.Errorf("Frame(%+v) = %q; want %q at its end", f, got, tt.want)
+			}
+		})
+	}
+}
