@@ -33,6 +33,7 @@ type onDashboard struct {
 
 	Frames     string // that the details of a session show
 	FramesBold int    // elements that their payloads have become
+	FramesLeft int    // payloads that are shown of a tap before, in one without
 	Boxes      int    // to ask for payloads, where the route shows none
 
 	Hostile struct {
@@ -110,6 +111,9 @@ routes:
 		if !strings.Contains(tt.text, tt.want) {
 			t.Errorf("%s: %.300q, want %q in it", tt.where, tt.text, tt.want)
 		}
+	}
+	if seen.FramesLeft != 0 {
+		t.Errorf("%d payloads are shown after a new start without them; want none", seen.FramesLeft)
 	}
 	if seen.FramesBold != 0 || seen.Boxes != 0 {
 		t.Errorf("payloads became %d elements, and %d boxes ask for payloads that may not be shown; want none", seen.FramesBold, seen.Boxes)

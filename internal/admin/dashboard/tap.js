@@ -16,28 +16,37 @@ export function frames(s) {
   let running = null;
   let waiting = []; // lines that are not shown yet
   let drawing = 0;
+  let lost = 0; // frames that were missed,
+  let told = 0; // and those of them that it says
 
   const draw = () => {
     drawing = 0;
-    for (const line of waiting) add(list, state, JSON.parse(line));
+    if (lost > told) put(state, `${plural(lost, 'frame')} missed: there were too many at once.`);
+    told = lost;
+    for (const f of waiting) add(list, state, f);
     waiting = [];
     while (list.children.length > kept) list.firstChild.remove();
     list.hidden = list.children.length === 0;
     list.scrollTop = list.scrollHeight;
   };
   const take = (line) => {
-    waiting.push(line);
+    const f = JSON.parse(line);
+    lost += f.lost ?? 0;
+    waiting.push(f);
     if (waiting.length > kept) waiting.shift(); // however many there are: the last ones are seen
     drawing ||= setTimeout(draw, 250);
   };
   async function start() {
     const mine = new AbortController();
     running = mine;
+    clearTimeout(drawing); // what the run before has left is none of this one
+    drawing = lost = told = 0;
+    waiting = [];
     put(button, 'Stop');
     put(state, 'Waiting for frames…');
     list.replaceChildren();
     try {
-      await lines(path('sessions', s.session, 'tap'), { payload: payload?.checked ? 'true' : '', sample: sample.value }, mine.signal, take);
+      await lines(path('sessions', s.session, 'tap'), { payload: payload?.checked ? 'true' : '', sample: sample.value }, mine.signal, (line) => running === mine && take(line));
     } catch (error) {
       if (running === mine) put(state, error.message);
     }
@@ -58,13 +67,17 @@ export function frames(s) {
 
 // add shows a line of a tap.
 function add(list, state, f) {
-  if (f.lost) put(state, `${plural(f.lost, 'frame')} missed: there were too many at once.`);
   if (f.over) put(state, 'The session has ended.');
   if (f.stopped) put(state, f.stopped);
   if (!f.op) return;
-  if (!f.lost && state.textContent.startsWith('Waiting')) put(state, '');
+  if (state.textContent.startsWith('Waiting')) put(state, '');
   const about = [f.op, plural(f.length, 'byte'), f.fin ? '' : 'more follows', f.compressed ? 'compressed' : ''].filter(Boolean).join(', ');
-  const shown = [f.code, f.text ?? f.reason, f.hex && `hex ${f.hex}`].filter((part) => part !== undefined && part !== '').join(' ');
+  const shown = [f.code, quote(f.text ?? f.reason), f.hex && `hex ${f.hex}`].filter((part) => part !== undefined && part !== '').join(' ');
   list.append(el('li', {}, el('span', { class: 'muted' }, `${f.time.slice(11, 23)} ${f.from} → ${f.to} `), about,
-    shown && el('code', {}, shown + (f.cut ? '…' : '')), f.note && el('span', { class: 'muted' }, ` (${f.note})`)));
+    (shown || f.cut) && el('code', {}, shown + (f.cut ? '…' : '')), f.note && el('span', { class: 'muted' }, ` (${f.note})`)));
+}
+
+// quote writes a text in one line, in which nothing can pass for another line or hide one.
+function quote(text) {
+  return text && JSON.stringify(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
 }
