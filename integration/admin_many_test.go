@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -24,7 +25,12 @@ import (
 func TestManySessions(t *testing.T) {
 	n := setting(t, "MANY_SESSIONS", 1000, strconv.Atoi)
 	b := wstest.NewBackend(t, wstest.Accepting(wstest.EchoFrames))
-	g := operated(t, "routes: [{ name: even, path: /0, backend: '"+b.Address+"' }, { name: odd, path: /1, backend: '"+b.Address+"' }]")
+	g := operated(t, fmt.Sprintf(`
+backends: { app: { endpoints: [%q], connect_timeout: 1m } }
+routes:
+  - { name: even, path: /0, backend: app, websocket: { handshake_timeout: 5m } }
+  - { name: odd, path: /1, backend: app, websocket: { handshake_timeout: 5m } }
+`, b.Address))
 	limit := operatedAs[struct{ Descriptors struct{ Limit int } }](t, g, "status").Descriptors.Limit
 	if most := limit * 45 / 100; most < n { // two for a session, here as there, and some for the rest
 		t.Logf("%d sessions in place of %d: a process may have %d descriptors", most, n, limit)
