@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -23,7 +24,8 @@ func (k *checker) tracing(at report.Path) {
 	}
 	headers := at.Key("headers")
 	k.headerNames(headers, t.Headers, func(name string) string {
-		if strings.EqualFold(name, "Content-Type") || strings.EqualFold(name, "Content-Encoding") {
+		switch http.CanonicalHeaderKey(name) {
+		case "Content-Type", "Content-Encoding", "User-Agent":
 			return "says what the gateway sends: it sets it itself"
 		}
 		return owned(name)

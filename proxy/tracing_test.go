@@ -474,7 +474,7 @@ routes: [{name: app, path: /*, respond: 204}]
 		}
 		for i, protocol := range []string{"", "h2"} {
 			s, root := all[i], c.Named("GET")[2*i]
-			if s.Parent != root.ID || s.StartTimeUnixNano > s.EndTimeUnixNano || s.EndTimeUnixNano > root.StartTimeUnixNano || s.Values["tls.protocol.version"] != "1.3" || s.Values["tls.next_protocol"] != protocol || s.Values["tls.client.server_name"] != "localhost" {
+			if s.Parent != root.ID || s.StartTimeUnixNano > s.EndTimeUnixNano || s.EndTimeUnixNano > root.StartTimeUnixNano || s.Values["tls.protocol.version"] != "1.3" || s.Values["tls.next_protocol"] != protocol || s.Values["server.address"] != "localhost" {
 				t.Errorf("%v of %v", s.Span, root.Span)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 // or its length. The rest is the URI.
 type Packed string
 
-// The flags.
+// The flags. No bit is left: another one needs a second byte.
 const (
 	packedNumber            = 1 << iota // the ID is 16 hexadecimal digits, kept as 8 bytes
 	packedGet                           // the method is GET
@@ -69,7 +69,7 @@ func (s *Session) flags() (flags byte) {
 		{packedClientNoTakeover, s.ClientNoTakeover},
 		{packedBackendNoTakeover, s.BackendNoTakeover},
 		{packedTrace, !s.Trace.IsZero()},
-		{packedSampled, s.Trace.Sampled},
+		{packedSampled, !s.Trace.IsZero() && s.Trace.Sampled},
 	} {
 		if f.set {
 			flags |= f.flag
@@ -115,7 +115,9 @@ func (p Packed) unpack(s *Session) (ok bool) {
 		return false
 	}
 	if flags&packedTrace != 0 {
-		copy(s.Trace.ID[:], u.take(uint64(len(s.Trace.ID))))
+		if copy(s.Trace.ID[:], u.take(uint64(len(s.Trace.ID)))); s.Trace.IsZero() {
+			return false
+		}
 		copy(s.Trace.Span[:], u.take(uint64(len(s.Trace.Span))))
 	}
 	s.Trace.Sampled = flags&packedSampled != 0

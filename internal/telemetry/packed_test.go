@@ -58,6 +58,14 @@ func TestPackedLeavesOutWhatSessionsShare(t *testing.T) {
 	}
 }
 
+func TestPackedLeavesOutThatNoTraceIsSampled(t *testing.T) {
+	s, want := typical(), typical()
+	s.Trace.Sampled = true
+	if got := s.Pack().Session(); !reflect.DeepEqual(got, want) {
+		t.Errorf("packed and unpacked: %+v; want %+v", got.Exchange, want.Exchange)
+	}
+}
+
 // What is kept of a request while its session lives has a limit, however long the
 // request was.
 func TestPackedHasALimit(t *testing.T) {
@@ -99,6 +107,8 @@ func TestWhatIsNotPackedIsAnEmptySession(t *testing.T) {
 		{"sampled without a trace", "\x87" + whole[1:]},
 		{"no takeover without compression", "\x17" + whole[1:]},
 		{"cut in the trace", "\x47" + whole[1:6]},
+		{"a trace of zeros", "\x47" + Packed(strings.Repeat("\x00", 16)+"\x01"+strings.Repeat("\x00", 7)) + whole[1:]},
+		{"a trace and a span of zeros", "\xc7" + Packed(strings.Repeat("\x00", 24)) + whole[1:]},
 		{"cut in the number", whole[:5]},
 		{"cut in front of a length", whole[:9]},
 		{"cut in the address", whole[:12]},
@@ -120,14 +130,25 @@ func TestWhatIsNotPackedIsAnEmptySession(t *testing.T) {
 // and unpacking; a longer one is cut once. Any bytes unpack to a session.
 func FuzzPacked(f *testing.F) {
 	s := typical()
-	f.Add(string(s.Pack()), s.ID, "fe80::1%eth0", "HEAD", s.Host, s.URI, "HTTP/2.0", "chat.v2", true)
-	f.Add("\x00", "", "", "", "", "", "", "", false)
-	f.Fuzz(func(t *testing.T, bytes, id, client, method, host, uri, proto, subprotocol string, deflate bool) {
+	zeros := strings.Repeat("\x00", 24)
+	f.Add(string(s.Pack()), s.ID, "fe80::1%eth0", "HEAD", s.Host, s.URI, "HTTP/2.0", "chat.v2", "0123456789abcdef01234567", byte(0xff))
+	f.Add("\x00", "", "", "", "", "", "", "", "", byte(0))
+	f.Add("\x47"+zeros[:16]+"\x01"+zeros[:7]+"01234567\x00\x00\x00", "", "", "", "", "", "", "", zeros, byte(packedSampled))
+	f.Add("\xc7"+zeros+"01234567\x00\x00\x00", "", "", "", "", "", "", "", zeros[:16]+"a", byte(packedBackendNoTakeover))
+	f.Fuzz(func(t *testing.T, bytes, id, client, method, host, uri, proto, subprotocol, trace string, flags byte) {
 		address, _ := netip.ParseAddr(client)
-		for _, s := range []Session{Packed(bytes).Session(), {
+		made := Session{
 			Exchange:    &Exchange{ID: id, Client: address, Method: method, Host: host, URI: uri, Proto: proto},
-			Subprotocol: subprotocol, Deflate: deflate,
-		}} {
+			Subprotocol: subprotocol, Deflate: flags&packedDeflate != 0,
+		}
+		if made.Deflate {
+			made.ClientNoTakeover, made.BackendNoTakeover = flags&packedClientNoTakeover != 0, flags&packedBackendNoTakeover != 0
+		}
+		if copy(made.Trace.ID[:], trace); !made.Trace.IsZero() {
+			copy(made.Trace.Span[:], trace[min(len(trace), len(made.Trace.ID)):])
+			made.Trace.Sampled = flags&packedSampled != 0
+		}
+		for _, s := range []Session{Packed(bytes).Session(), made} {
 			if len(s.URI) > maxURI || max(len(s.Method), len(s.Host), len(s.Subprotocol)) > maxWord {
 				s = s.Pack().Session()
 			}

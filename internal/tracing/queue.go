@@ -12,22 +12,50 @@ type queue struct {
 	filled chan struct{} // has a value when there is a batch
 
 	mu     sync.Mutex
-	groups [][]span
+	to     *Options // where further spans go; nil for nowhere
+	groups []batch
 	length int // in spans
 }
 
-// put adds spans, which belong to the queue then, or reports false if there is no room for all of them.
-func (q *queue) put(spans []span) bool {
+// batch is spans that go to one collector.
+type batch struct {
+	to    *Options
+	spans []span
+}
+
+// turn makes further spans go to another collector, and reports whether it is another one. What waits goes
+// where it would have gone before.
+func (q *queue) turn(to *Options) bool {
 	q.mu.Lock()
-	if q.length+len(spans) > mostQueued {
-		q.mu.Unlock()
+	defer q.mu.Unlock()
+	if q.to.same(to) {
 		return false
 	}
-	q.groups = append(q.groups, spans)
+	q.to = to
+	return true
+}
+
+// goesTo returns where further spans go, or nil for nowhere.
+func (q *queue) goesTo() *Options {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.to
+}
+
+// put adds spans, which belong to the queue then, or reports false if there is no room for all of them.
+// Without a collector it forgets them.
+func (q *queue) put(spans []span) bool {
+	q.mu.Lock()
+	if q.to == nil || q.length+len(spans) > mostQueued {
+		full := q.to != nil
+		q.mu.Unlock()
+		return !full
+	}
+	q.groups = append(q.groups, batch{q.to, spans})
 	q.length += len(spans)
-	batch := q.length >= batchSpans
+	filled := q.length >= batchSpans
 	q.mu.Unlock()
-	if batch {
+	if filled {
 		select {
 		case q.filled <- struct{}{}:
 		default:
@@ -36,19 +64,41 @@ func (q *queue) put(spans []span) bool {
 	return true
 }
 
-// take removes the oldest spans, about a batch, and reports whether a whole one is left.
-func (q *queue) take() (batch []span, more bool) {
+// take removes the oldest spans that go to one collector, about a batch, and reports whether as many are
+// left. Those for the collector keep stay: then there is no batch.
+func (q *queue) take(keep *Options) (b batch, more bool) {
+	groups, more := q.detach(keep)
+	if len(groups) == 0 {
+		return batch{}, false
+	}
+	n := 0
+	for _, g := range groups {
+		n += len(g.spans)
+	}
+	b = batch{groups[0].to, make([]span, 0, n)}
+	for i, g := range groups {
+		b.spans = append(b.spans, g.spans...)
+		groups[i] = batch{} // the queue may still have the array
+	}
+	return b, more
+}
+
+// detach removes what take joins. Loops wait for the lock meanwhile: nothing is copied.
+func (q *queue) detach(keep *Options) (groups []batch, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := 0
-	for n < len(q.groups) && len(batch) < batchSpans {
-		batch = append(batch, q.groups[n]...)
-		q.groups[n] = nil
+	if len(q.groups) == 0 || q.groups[0].to == keep {
+		return nil, false
+	}
+	n, length := 0, 0
+	for n < len(q.groups) && q.groups[n].to == q.groups[0].to && length < batchSpans {
+		length += len(q.groups[n].spans)
 		n++
 	}
+	groups = q.groups[:n:n]
 	if q.groups = q.groups[n:]; len(q.groups) == 0 {
 		q.groups = nil // a burst leaves no memory behind
 	}
-	q.length -= len(batch)
-	return batch, q.length >= batchSpans
+	q.length -= length
+	return groups, q.length >= batchSpans
 }

@@ -34,6 +34,7 @@ type detail struct {
 	connected time.Time // when it got a new connection; zero without one
 	backend   string
 	endpoint  string
+	server    string
 	tries     int
 }
 
@@ -87,13 +88,17 @@ func (r *Request) Inject(h *header.Fields) {
 	}
 }
 
-// Renew is Inject for another try with the same header, from which a route may have removed it.
+// Renew is Inject for another try with the same header. A route may have removed what Inject has added, or
+// have put a value of its own in its place: that stays.
 func (r *Request) Renew(h header.Fields) {
 	if r.detail == nil {
 		return
 	}
 	for i := range h {
-		if h[i].Is(traceparent) {
+		if !h[i].Is(traceparent) {
+			continue
+		}
+		if at, ok := parseParent(h[i].Value); ok && at.ID == r.Trace.ID && at.Span != r.parent {
 			h[i].Value = r.current()
 		}
 	}
@@ -136,7 +141,7 @@ func (r *Request) Secured(began, ended time.Time, about *tls.ConnectionState) {
 		a.text("tls.protocol.version", strings.TrimPrefix(tls.VersionName(about.Version), "TLS "))
 		a.text("tls.cipher", tls.CipherSuiteName(about.CipherSuite))
 		a.flag("tls.resumed", about.DidResume)
-		a.text("tls.client.server_name", word(about.ServerName))
+		a.server(word(about.ServerName))
 		a.text("tls.next_protocol", about.NegotiatedProtocol)
 	}
 	r.add(span{name: "tls handshake", began: began, ended: ended, attributes: a}, r.Trace.Span)
@@ -152,14 +157,15 @@ func (r *Request) Waited(backend string, began time.Time, took time.Duration) {
 	r.add(span{name: "queue", began: began, ended: began.Add(took), attributes: a}, r.Trace.Span)
 }
 
-// BeginTry begins an attempt at an endpoint. It comes before Inject for that attempt.
-func (r *Request) BeginTry(backend, endpoint string) {
+// BeginTry begins an attempt at an endpoint, which is at server: host:port, or the path of a socket. It
+// comes before Inject for that attempt.
+func (r *Request) BeginTry(backend, endpoint, server string) {
 	d := r.detail
 	if d == nil {
 		return
 	}
 	r.try = newSpanID()
-	d.began, d.connected, d.backend, d.endpoint = time.Now(), time.Time{}, backend, endpoint
+	d.began, d.connected, d.backend, d.endpoint, d.server = time.Now(), time.Time{}, backend, endpoint, server
 }
 
 // Connected notes that the try under way has got a connection that was opened for it.
@@ -183,19 +189,19 @@ func (r *Request) EndTry(method string, status int, err error, unreached bool) {
 	s := span{at: telemetry.Trace{Span: r.try}, name: "try", kind: tracepb.Span_SPAN_KIND_CLIENT, began: d.began, ended: now}
 	a := make(attributes, 0, 8)
 	a.method(method)
-	a.server(d.endpoint)
+	a.server(d.server)
 	a.text("sluice.backend", d.backend)
 	a.text("sluice.endpoint", d.endpoint)
 	if d.tries > 0 {
 		a.number("http.request.resend_count", int64(d.tries))
 	}
 	d.tries++
-	s.answered(&a, status, 400)
+	s.answered(&a, status, 400, err != nil)
 	if err != nil {
-		s.failed, s.message = true, telemetry.Word(err.Error())
+		s.message = telemetry.Word(err.Error())
 	}
 	s.attributes = a
-	if unreached || !d.connected.IsZero() {
+	if (unreached || !d.connected.IsZero()) && len(d.children) < maxChildren-1 { // no dial without its try
 		dial := span{name: "dial", began: d.began, ended: d.connected, attributes: attributes{{key: "sluice.endpoint", text: d.endpoint}}}
 		if unreached {
 			dial.ended, dial.failed, dial.message = now, true, s.message
@@ -206,18 +212,19 @@ func (r *Request) EndTry(method string, status int, err error, unreached bool) {
 	r.try = [8]byte{}
 }
 
-// answered adds the status of an answer, 0 for none, which is a failure from the given one on.
-func (s *span) answered(a *attributes, status, failure int) {
+// answered adds the status of an answer, 0 for none, which is a failure from the given one on, or if the
+// answer was cut.
+func (s *span) answered(a *attributes, status, failure int, cut bool) {
 	if status != 0 {
 		a.number("http.response.status_code", int64(status))
 	}
 	switch {
-	case status == 0:
-		s.failed = true
-		a.text("error.type", "_OTHER")
 	case status >= failure:
 		s.failed = true
 		a.text("error.type", strconv.Itoa(status))
+	case status == 0 || cut:
+		s.failed = true
+		a.text("error.type", "_OTHER")
 	}
 }
 
@@ -258,7 +265,9 @@ func version(proto string) string {
 // End is how a request has ended, besides its record.
 type End struct {
 	Began     time.Time
+	Cut       bool // the answer began and was not complete
 	Scheme    string
+	Host      string // that the client asked for; it may have a port
 	UserAgent string
 	Session   uint64 // that it has become, or would have; 0 unless it is a handshake
 }
@@ -275,6 +284,9 @@ func (r *Request) End(t *Tracer, record *telemetry.Request, e End) {
 		at: r.Trace, parent: r.parent, state: r.state, kind: tracepb.Span_SPAN_KIND_SERVER,
 		began: e.Began, ended: e.Began.Add(record.Duration), message: telemetry.Word(record.Error),
 	}
+	for i := range d.children {
+		d.children[i].fit(&s)
+	}
 	name := methodName(record.Method)
 	a := make(attributes, 0, 20)
 	a.method(record.Method)
@@ -290,13 +302,13 @@ func (r *Request) End(t *Tracer, record *telemetry.Request, e End) {
 	a.text("url.path", path)
 	a.text("url.query", query)
 	a.text("url.scheme", e.Scheme)
-	a.server(word(record.Host))
+	a.server(word(e.Host))
 	a.text("network.protocol.version", version(record.Proto))
 	if record.Client.IsValid() {
 		a.text("client.address", record.Client.String())
 	}
 	a.text("user_agent.original", word(e.UserAgent))
-	s.answered(&a, record.Status, 500)
+	s.answered(&a, record.Status, 500, e.Cut)
 	a.number("http.request.body.size", record.In)
 	a.number("http.response.body.size", record.Out)
 	a.text("sluice.route", record.Route)

@@ -67,12 +67,29 @@ func (a *attributes) flag(key string, value bool) {
 	*a = append(*a, f)
 }
 
-// server adds the address that a request was sent to, which may have a port.
+// fit places s on the time line of the request that it is below. A clock that was set meanwhile changes
+// nothing about the order of spans, and none ends after its parent.
+func (s *span) fit(parent *span) {
+	s.began = parent.began.Add(s.began.Sub(parent.began))
+	s.ended = parent.began.Add(s.ended.Sub(parent.began))
+	if s.ended.After(parent.ended) {
+		s.ended = parent.ended
+	}
+	if s.began.After(s.ended) {
+		s.began = s.ended
+	}
+}
+
+// server adds the address that a request was sent to: a host, which may have a port, or the path of a
+// socket.
 func (a *attributes) server(address string) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
+	if strings.HasPrefix(address, "/") {
 		a.text("server.address", address)
 		return
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		host = strings.Trim(address, "[]")
 	}
 	a.text("server.address", host)
 	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
@@ -83,7 +100,7 @@ func (a *attributes) server(address string) {
 // encode returns s as OTLP has it.
 func (s *span) encode() *tracepb.Span {
 	e := &tracepb.Span{
-		TraceId: s.at.ID[:], SpanId: s.at.Span[:], TraceState: s.state, Name: s.name, Kind: s.kind,
+		TraceId: s.at.ID[:], SpanId: s.at.Span[:], TraceState: s.state, Name: valid(s.name), Kind: s.kind,
 		StartTimeUnixNano: uint64(s.began.UnixNano()), EndTimeUnixNano: uint64(s.ended.UnixNano()),
 		Attributes: encodeAttributes(s.attributes), Flags: sampledFlag,
 	}

@@ -50,7 +50,7 @@ type Tracer struct {
 	env     Env
 	current atomic.Pointer[Options]
 	queue   queue
-	changed chan struct{} // has a value after Configure, until Run has seen it
+	changed chan struct{} // has a value when the collector has changed, until Run has seen it
 	dial    func(*Options) http.RoundTripper
 
 	failures *telemetry.Tally
@@ -65,14 +65,16 @@ func New(env Env) *Tracer {
 	return t
 }
 
-// Configure makes o what the tracer does from now on. Nil switches it off. What waits for its export goes
-// where it would have gone before.
+// Configure makes o what the tracer does from now on. Nil switches it off. What waits for its export then
+// goes where it would have gone before, and what comes then goes where o says.
 func (t *Tracer) Configure(o *Options) {
 	t.current.Store(o)
-	t.noteChange()
+	if t.queue.turn(o) {
+		t.noteChange()
+	}
 }
 
-// noteChange tells Run that the options may be others.
+// noteChange tells Run that the collector is another one.
 func (t *Tracer) noteChange() {
 	select {
 	case t.changed <- struct{}{}:
@@ -124,6 +126,7 @@ func (t *Tracer) logFailure(_ string, since, total uint64) {
 const (
 	batchSpans   = 512             // that are exported at once, or a few more,
 	batchTime    = 2 * time.Second // or all that there are after so long
+	dialTime     = 5 * time.Second // and as long for the TLS handshake
 	requestTime  = 10 * time.Second
 	flushTime    = 5 * time.Second // for all that waits, at the end and when the collector changes
 	firstPause   = time.Second     // before a request is sent again, then twice as long,

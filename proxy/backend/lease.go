@@ -55,6 +55,14 @@ func (l *Lease) Endpoint() string { return l.endpoint.name }
 // Authority returns the endpoint's host and port for a Host header.
 func (l *Lease) Authority() string { return l.dialer.Spec().Authority }
 
+// Server returns where the endpoint is: host and port, by name if it has one, or the path of its socket.
+func (l *Lease) Server() string {
+	if spec := l.dialer.Spec(); spec.Network == "unix" {
+		return spec.Address
+	}
+	return l.Authority()
+}
+
 // Final reports whether there will be no other try after this one.
 func (l *Lease) Final() bool { return l.final }
 

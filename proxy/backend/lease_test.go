@@ -91,6 +91,14 @@ func TestConnectionsOutliveAConfiguration(t *testing.T) {
 	}
 }
 
+func TestTheServerOfAnEndpoint(t *testing.T) {
+	for _, e := range []Endpoint{{Network: "tcp", Address: "127.0.0.1:80"}, {Network: "tcp", Address: "[::1]:80"}, {Network: "unix", Address: "/run/a.sock"}} {
+		if got := leaseOf(t, e).Server(); got != e.Address {
+			t.Errorf("Server of %s %s = %q", e.Network, e.Address, got)
+		}
+	}
+}
+
 // All connections to an endpoint count while they are open.
 func TestConnectionsAreCounted(t *testing.T) {
 	address := plainServer(t)

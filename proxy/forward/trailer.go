@@ -7,11 +7,13 @@ import (
 )
 
 // notInTrailers is the fields that must not be in a trailer section: those that
-// frame or route a message, or that say who sent it (RFC 9110, section 6.5.1).
+// frame or route a message, or that say who sent it (RFC 9110, section 6.5.1). A trace context there would
+// be another one than that of the header.
 var notInTrailers = fieldname.NewSet(
 	"Host", "Connection", "Proxy-Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Content-*",
 	"Authorization", "Proxy-Authorization", "Proxy-Authenticate", "WWW-Authenticate", "Cookie", "Set-Cookie",
 	"Via", "Age", "Cache-Control", "Expect", "Max-Forwards", "Pragma", "Range", "Vary", "Location", "Retry-After", "Date", "Expires",
+	"Traceparent", "Tracestate", "Baggage",
 )
 
 // allowedInTrailer reports whether a field may pass in a trailer section. The

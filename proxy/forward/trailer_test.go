@@ -14,7 +14,7 @@ func TestTrailers(t *testing.T) {
 			t.Run(fmt.Sprintf("%s announced %v", method, announce), func(t *testing.T) {
 				g := startGateway(t, serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 					body, err := io.ReadAll(r.Body)
-					if got := r.Trailer["X-Sum"]; string(body) != "body" || err != nil || !slices.Equal(got, []string{"in"}) || r.Trailer["Cookie"] != nil {
+					if got := r.Trailer["X-Sum"]; string(body) != "body" || err != nil || !slices.Equal(got, []string{"in"}) || len(r.Trailer) != 1 {
 						t.Errorf("the backend got %q, %v with trailers %v; want body and X-Sum: in", body, err, r.Trailer)
 					}
 					if announce {
@@ -30,7 +30,7 @@ func TestTrailers(t *testing.T) {
 				if announce {
 					head += "Trailer: X-Sum\r\n"
 				}
-				res, body, err := ask(t, g, head+"\r\n4\r\nbody\r\n0\r\nX-Sum: in\r\n\r\n")
+				res, body, err := ask(t, g, head+"\r\n4\r\nbody\r\n0\r\nX-Sum: in\r\nCookie: a=b\r\nTraceparent: a\r\ntracestate: a=b\r\nBaggage: a=b\r\n\r\n")
 				if err != nil || body != "answer" || !slices.Equal(res.Trailer["X-Sum"], []string{"out"}) {
 					t.Errorf("answer = %q, %v with trailers %v; want answer and X-Sum: out", body, err, res.Trailer)
 				}

@@ -31,7 +31,8 @@ func (x *exchange) forwardTo(t *Target, a *attempts, path string) {
 		e := x.outgoing(l, path)
 		if x.trace.Sampled() {
 			e.Connected = x.trace.Connected
-			x.beginTry(a)
+			x.beginTry(a, l)
+			defer x.endTry(0, nil) // if a panic cuts the answer: a copy of the request may be sent next
 		}
 		if repeatable && t.TryTimeout > 0 && !l.Final() {
 			e.Response = min(e.Response, t.TryTimeout)

@@ -176,7 +176,7 @@ func (x *exchange) reach(ctx context.Context, q *upgrade.Request, a *attempts) (
 	t := a.target
 	r, err := a.run(ctx, func(l *backend.Lease) attemptResult {
 		x.noteEndpoint(l)
-		x.beginTry(a)
+		x.beginTry(a, l)
 		x.trace.Renew(q.Header)
 		conn, answer, err := x.offerInTime(ctx, t.TryTimeout, l, q)
 		if err != nil {

@@ -101,7 +101,7 @@ func (x *exchange) startAsking(path string) {
 	t, a, lease := x.looped.target, &x.looped.attempts, x.looped.lease
 	x.record.Route = x.service.Group.Name
 	x.noteEndpoint(lease)
-	x.beginTry(a)
+	x.beginTry(a, lease)
 	x.looped.out = x.outgoing(lease, path)
 	if isRepeatable(&x.r) && t.TryTimeout > 0 && !lease.Final() {
 		x.looped.out.Response = min(x.looped.out.Response, t.TryTimeout)
@@ -216,7 +216,11 @@ var errClientLeft = errors.New("the client went away")
 func (x *exchange) Abandon() {
 	err := &forward.Error{Client: true, Stage: "waiting for the answer", Err: errClientLeft}
 	x.record.Error = err.Error()
-	x.endTry(0, err)
+	status := 0
+	if o := x.looped.offer; o != nil && o.answer != nil {
+		status = o.answer.Status
+	}
+	x.endTry(status, err)
 	x.finish(&forward.Result{Status: statusClientGone, Err: err})
 	x.recycle()
 }

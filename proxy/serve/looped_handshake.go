@@ -78,7 +78,7 @@ func (x *exchange) startOffer(path string) {
 	}
 	x.record.Route = x.service.Group.Name
 	x.noteEndpoint(k.lease)
-	x.beginTry(&k.attempts)
+	x.beginTry(&k.attempts, k.lease)
 	x.stickTo(k.lease, k.target, k.attempts.need.Sticky)
 	x.prepare(k.offer.request, path)
 }
@@ -152,7 +152,7 @@ func (x *exchange) failOffer(err error, when http1.Stage) {
 		err = fmt.Errorf("backend %s: endpoint %s: %w", k.lease.Backend(), k.lease.Endpoint(), err)
 	}
 	k.offer.err = err
-	x.endTry(0, err)
+	x.trace.EndTry(x.r.Method, 0, err, when == http1.Connecting || isUnreachable(err))
 	if k.lost = err != error(errSlow) && when != http1.Answering && !isOurs(err); k.lost {
 		k.lease.Fail(&k.attempts.tried, err)
 		return

@@ -20,11 +20,11 @@ func (x *exchange) beginTrace() {
 	}
 }
 
-// beginTry begins an attempt at the endpoint that was noted, for which the exchange may have waited.
-func (x *exchange) beginTry(a *attempts) {
+// beginTry begins an attempt at the endpoint that was leased, for which the exchange may have waited.
+func (x *exchange) beginTry(a *attempts, l *backend.Lease) {
 	if x.trace.Sampled() {
 		x.noteWait(a)
-		x.trace.BeginTry(x.record.Backend, x.record.Endpoint)
+		x.trace.BeginTry(l.Backend(), l.Endpoint(), l.Server())
 	}
 }
 
@@ -57,7 +57,10 @@ func (x *exchange) endTry(status int, err error) {
 // endTrace exports the spans of the request, whose record is complete but for the URI.
 func (x *exchange) endTrace() {
 	x.record.URI = telemetry.Redact(x.r.URI(), x.snap.Redact)
-	e := tracing.End{Began: x.started, Scheme: x.origin.Proto, UserAgent: x.r.Header.Get(header.UserAgent)}
+	e := tracing.End{
+		Began: x.started, Cut: x.record.Error != "" && !x.selfAnswered && x.record.Status != statusClientGone,
+		Scheme: x.origin.Proto, Host: x.origin.Host, UserAgent: x.r.Header.Get(header.UserAgent),
+	}
 	if x.isHandshake() {
 		e.Session = x.number
 	}
