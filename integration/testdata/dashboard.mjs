@@ -21,6 +21,7 @@ early.close(4000, 'too early');
 await once(early, 'close');
 
 const clients = {};
+let sending; // what sends frames again and again
 for (const path of ['/chat/a', '/chat/b', '/chat/c', '/feed/a', '/feed/b']) clients[path] = await session(path);
 
 const browser = await chromium.launch({
@@ -89,7 +90,7 @@ try {
   await page.locator('dialog [name=payload]').check();
   await page.locator('dialog button:text-is("Show frames")').click();
   await page.locator('dialog button:text-is("Stop")').waitFor();
-  const sending = setInterval(() => clients['/chat/b'].send('<b>shown to the operator</b>'), 100); // the tap may begin after some
+  sending = setInterval(() => clients['/chat/b'].send('<b>shown to the operator</b>'), 100); // the tap may begin after some
   await page.locator('dialog .frames code').first().waitFor();
   result.frames = await page.locator('dialog .frames').textContent();
   result.framesBold = await page.locator('dialog .frames b').count();
@@ -211,6 +212,7 @@ try {
 } catch (error) {
   result.failed = String(error.stack ?? error);
 } finally {
+  clearInterval(sending);
   await browser.close();
   for (const client of Object.values(clients)) client.terminate();
 }

@@ -40,7 +40,8 @@ type Gateway interface {
 	SetLogLevel(level string) error
 
 	// Tap returns what shows the frames of a session. The error is [ErrUnknown] if there is none of
-	// that name, [ErrForbidden] if its route shows no payloads, and says else why it cannot be tapped.
+	// that name, [ErrBusy] if somebody else taps it, [ErrForbidden] if its route shows no payloads,
+	// and says else why it cannot be tapped.
 	Tap(session string, o TapOptions) (Tap, error)
 
 	// Watch returns what gets the records of the log while they are written, or nil if there are

@@ -23,6 +23,7 @@ type fakeGateway struct {
 	ready       Ready
 	reloadError error
 	atReload    func() // called by Reload, unless it is nil
+	atTap       func() (Tap, error)
 	atMetrics   func() // called by the handler of Metrics, unless it is nil
 
 	mu      sync.Mutex

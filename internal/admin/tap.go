@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,9 @@ type Tap interface {
 
 // ErrOver is returned when a session that is tapped has ended.
 var ErrOver = errors.New("the session has ended")
+
+// ErrBusy is returned where somebody else has what only one may have.
+var ErrBusy = errors.New("somebody else taps this session")
 
 // ErrForbidden is returned for what the configuration forbids. What wraps it says what that is.
 var ErrForbidden = errors.New("the configuration forbids it")
@@ -123,6 +127,29 @@ func tapFailure(c *call, err error) error {
 	return &failure{http.StatusConflict, err.Error()}
 }
 
+// tapPatience is how long a tap waits for another one of its session to end: who has just left one may
+// come back at once.
+const tapPatience = 3 * time.Second
+
+// openTap opens a tap. Where somebody else taps the session, it waits a moment.
+func (s *Server) openTap(ctx context.Context, session string, o TapOptions) (Tap, error) {
+	ctx, cancel := context.WithTimeout(ctx, tapPatience)
+	defer cancel()
+	again := time.NewTicker(tapInterval)
+	defer again.Stop()
+	for {
+		t, err := s.gateway.Tap(session, o)
+		if !errors.Is(err, ErrBusy) {
+			return t, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
 // tap streams the frames of a session as lines of JSON.
 func (s *Server) tap(c *call) (any, error) {
 	if _, err := c.named(); err != nil {
@@ -132,7 +159,7 @@ func (s *Server) tap(c *call) (any, error) {
 	name := c.r.PathValue("session")
 	var t Tap
 	if err == nil {
-		t, err = s.gateway.Tap(name, o)
+		t, err = s.openTap(c.r.Context(), name, o)
 	}
 	if err == nil || o.Payload {
 		s.gateway.Audit(Action{c.who, o.action(), name, -1, err})

@@ -1,7 +1,6 @@
 package operate
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -140,7 +139,7 @@ func (t *tap) begin(want admin.TapOptions) (err error) {
 	case !found:
 		return unknownSession(telemetry.SessionName(t.id))
 	case !tapped:
-		return errors.New("somebody else taps this session, or it is ending")
+		return fmt.Errorf("%w, or it is ending", admin.ErrBusy)
 	}
 	t.live = live
 	return nil
