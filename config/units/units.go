@@ -33,7 +33,7 @@ const (
 	likeDuration = "is not a duration: write it as in 30s, 1h30m or 1d"
 	likeSize     = "is not a size: write it as in 512B, 64KiB, 1MiB or 10MB"
 	likeRate     = "is not a rate: write it as in 50/s, 600/m or 10/h"
-	likePercent  = "is not a share: write it as in 20% or 0.5%"
+	likePercent  = "is not a share of 0% to 100%: write it as in 20% or 0.5%"
 	likeShare    = "is not a share in a time: write it as in 5%/min or 50%/h"
 	likeByteRate = "is not a rate of bytes: write it as in 500B/s or 1MiB/s"
 )

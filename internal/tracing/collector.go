@@ -121,13 +121,17 @@ type retryError struct {
 func (e *retryError) Error() string { return e.err.Error() }
 func (e *retryError) Unwrap() error { return e.err }
 
-// partialError says that the collector has refused some spans of an export.
+// partialError says that the collector has refused some spans of an export or, with none, that it has
+// taken them and warns (OTLP, section "Partial Success").
 type partialError struct {
 	rejected int64
 	message  string
 }
 
 func (e *partialError) Error() string {
+	if e.rejected <= 0 {
+		return fmt.Sprintf("the collector warns: %.200q", e.message)
+	}
 	return fmt.Sprintf("the collector has refused %d spans of an export: %.200q", e.rejected, e.message)
 }
 
@@ -160,8 +164,8 @@ func retryAfter(value string) time.Duration {
 	return 0
 }
 
-// partial reads the partial_success of an ExportTraceServiceResponse, if it has one with spans that
-// were refused. What is no such message says nothing.
+// partial reads the partial_success of an ExportTraceServiceResponse, if it has one that says something.
+// What is no such message says nothing.
 func partial(body []byte) error {
 	var e partialError
 	fields(body, func(number protowire.Number, success []byte, _ uint64) {
@@ -176,7 +180,7 @@ func partial(body []byte) error {
 			})
 		}
 	})
-	if e.rejected <= 0 {
+	if e.rejected <= 0 && e.message == "" {
 		return nil
 	}
 	return &e

@@ -123,7 +123,7 @@ func (e *exporter) turn(to *destination) {
 func (t *Tracer) exported(b batch, err error) {
 	rejected := 0
 	if partly, ok := errors.AsType[*partialError](err); ok {
-		rejected = int(min(partly.rejected, int64(len(b.spans))))
+		rejected = int(min(max(0, partly.rejected), int64(len(b.spans))))
 	} else if err != nil {
 		rejected = len(b.spans)
 	}

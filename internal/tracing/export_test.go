@@ -363,6 +363,8 @@ func TestAnswersOfTheCollector(t *testing.T) {
 		{name: "taken", status: 200, exported: 2},
 		{name: "taken with another status", status: 202, body: "nonsense", exported: 2},
 		{name: "taken in part", status: 200, body: success, exported: 1, dropped: 1, log: `has refused 1 spans of an export: \"too many spans!`},
+		{name: "taken with a warning", status: 200, body: "\x0a\x06\x12\x04soon", exported: 2, log: `the collector warns: \"soon\"`},
+		{name: "less than none refused", status: 200, body: "\x0a\x0b\x08" + strings.Repeat("\xff", 9) + "\x01", exported: 2},
 		{name: "no time", status: 503, exported: 2, pause: time.Second, log: "status 503"},
 		{name: "no time for a while", status: 429, after: "7", exported: 2, pause: 7 * time.Second, log: "status 429"},
 		{name: "no time for ever", status: 429, after: "1000000", exported: 2, pause: longestPause, log: "status 429"},
@@ -458,8 +460,8 @@ func FuzzPartial(f *testing.F) {
 	f.Add([]byte("\x0a\x13\x08\x01\x12\x0ftoo many spans!"))
 	f.Add([]byte("\x0a\xff"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := partial(b); err != nil && err.(*partialError).rejected <= 0 {
-			t.Fatalf("%q refuses %v", b, err)
+		if e, _ := partial(b).(*partialError); e != nil && e.rejected <= 0 && e.message == "" {
+			t.Fatalf("%q says nothing, as %v", b, e)
 		}
 	})
 }

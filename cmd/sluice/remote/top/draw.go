@@ -242,6 +242,9 @@ func (c *canvas) tap(m *model, y int) {
 		what = "all"
 	}
 	state := fmt.Sprintf("%s, shown: %s", show.Plural(t.frames, "frame"), what)
+	if t.payloads {
+		state += ", with payloads"
+	}
 	if t.paused != nil {
 		state += fmt.Sprintf(", paused: %d came meanwhile", t.missed)
 	}

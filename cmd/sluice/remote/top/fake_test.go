@@ -104,7 +104,13 @@ func (g *fakeGateway) Do(ctx context.Context, method, path string, parameters ur
 	return 200, json.Unmarshal(text, to)
 }
 
-func (g *fakeGateway) Tap(ctx context.Context, _ string, _ url.Values, each func(admin.TapLine) error) error {
+func (g *fakeGateway) Tap(ctx context.Context, _ string, how url.Values, each func(admin.TapLine) error) error {
+	g.mu.Lock()
+	err := g.wrong["tap?"+how.Encode()]
+	g.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -69,7 +69,7 @@ func (m *model) hints() []item {
 	}
 	readOnly := m.picture != nil && m.picture.status.ReadOnly
 	if m.tap != nil {
-		all := []item{{value: "Esc", label: "back"}, {value: "Space", label: "pause"}, {value: "f", label: "kind of frames"}}
+		all := []item{{value: "Esc", label: "back"}, {value: "Space", label: "pause"}, {value: "f", label: "kind of frames"}, {value: "p", label: "payloads"}}
 		if !readOnly {
 			all = append(all, item{value: "k", label: "kill"})
 		}
@@ -134,6 +134,7 @@ func (c *canvas) help(m *model) {
 		"  d u                drain, undrain the endpoint that is selected",
 		"TAP",
 		"  Space  pause;  arrows  scroll;  End  go on;  f  one kind of frames;  Esc  back",
+		"  p      payloads too, where the route allows it; the gateway's log says who asked",
 		"WHAT IS SHOWN",
 		"  IN/S, OUT/S are bytes a second from the client and to it since the last look,",
 		"  MSG IN/S and MSG OUT/S messages. IDLE is the time since the last data frame.",

@@ -230,7 +230,7 @@ func (m *model) tapped(session string, lines []admin.TapLine, ended bool, err er
 		m.tap.add(l)
 	}
 	if err != nil {
-		m.tap.end("(" + reason(err) + ")")
+		m.tap.failed(reason(err))
 	} else if ended {
 		m.tap.end("(the session has ended)")
 	}

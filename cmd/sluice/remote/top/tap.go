@@ -16,6 +16,7 @@ const mostLines = 2000
 // tap is a session whose frames are shown.
 type tap struct {
 	session, about string
+	payloads       bool      // payloads are asked for too
 	lines          []tapLine // the last ones
 	frames         uint64    // that have come
 	op             int       // index in tapOps of what is shown
@@ -55,6 +56,16 @@ func (t *tap) end(why string) {
 	if !t.ended {
 		t.ended = true
 		t.note(why)
+	}
+}
+
+// failed takes why the tap has ended before its session. Without payloads it may go on.
+func (t *tap) failed(why string) {
+	if why = "(" + why + ")"; t.payloads {
+		t.payloads = false
+		t.note(why)
+	} else {
+		t.end(why)
 	}
 }
 
@@ -121,6 +132,8 @@ func (t *tap) key(m *model, k *tcell.EventKey) {
 		switch k.Rune() {
 		case 'q':
 			m.tap = nil
+		case 'p':
+			t.payloads, t.ended = !t.payloads, false
 		case ' ':
 			t.pause()
 		case 'f':

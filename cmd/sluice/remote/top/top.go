@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"sync"
@@ -90,9 +91,15 @@ type loop struct {
 	answers chan func() // each gives an answer to the model
 	busy    bool        // a request is under way
 
-	session string             // that is tapped; "" means none
-	leave   func()             // ends its tap
-	lines   chan admin.TapLine // of that tap
+	tapped tapped
+	leave  func()             // ends its tap
+	lines  chan admin.TapLine // of that tap
+}
+
+// tapped is what is tapped.
+type tapped struct {
+	session  string // "" means none
+	payloads bool
 }
 
 // screen is what is used here of [terminal.Terminal]. Tests have one without a terminal.
@@ -251,25 +258,29 @@ func (l *loop) answer(ctx context.Context, give func()) {
 	}
 }
 
-// followTap taps the session that the model wants to be tapped, and no other.
+// followTap taps the session that the model wants to be tapped, as it wants it, and no other.
 func (l *loop) followTap(ctx context.Context) {
-	wanted := ""
-	if l.model.tap != nil {
-		wanted = l.model.tap.session
+	var wanted tapped
+	if t := l.model.tap; t != nil {
+		wanted = tapped{t.session, t.payloads}
 	}
-	if wanted == l.session {
+	if wanted == l.tapped {
 		return
 	}
 	l.leave()
-	l.session, l.leave, l.lines = wanted, func() {}, nil
-	if wanted == "" {
+	l.tapped, l.leave, l.lines = wanted, func() {}, nil
+	if wanted.session == "" {
 		return
+	}
+	how := make(url.Values)
+	if wanted.payloads {
+		how.Set("payload", "true")
 	}
 	ctx, l.leave = context.WithCancel(ctx)
 	lines := make(chan admin.TapLine, tapBuffer)
 	l.lines = lines
 	l.start(func() {
-		err := l.asker.Tap(ctx, wanted, nil, func(line admin.TapLine) error {
+		err := l.asker.Tap(ctx, wanted.session, how, func(line admin.TapLine) error {
 			select {
 			case lines <- line: // where there is no room the gateway says how much was missed
 				return nil
@@ -280,7 +291,7 @@ func (l *loop) followTap(ctx context.Context) {
 		l.answer(ctx, func() {
 			if l.lines == lines { // it was not left meanwhile
 				l.taken()
-				l.model.tapped(wanted, nil, true, err)
+				l.model.tapped(wanted.session, nil, true, err)
 			}
 		})
 	})
@@ -291,5 +302,5 @@ func (l *loop) taken(all ...admin.TapLine) {
 	for range len(l.lines) {
 		all = append(all, <-l.lines)
 	}
-	l.model.tapped(l.session, all, false, nil)
+	l.model.tapped(l.tapped.session, all, false, nil)
 }

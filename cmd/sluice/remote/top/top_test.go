@@ -130,6 +130,33 @@ func TestATapThatRuns(t *testing.T) {
 	})
 }
 
+// Payloads are asked for by a key. Where they are forbidden the frames go on without them.
+func TestATapOfPayloads(t *testing.T) {
+	inTime(t, func(r *running) {
+		frame := admin.TapLine{Frame: admin.Frame{From: "client", To: "backend", Op: "text", Fin: true, Length: 5, Payload: admin.Payload{Text: "hello"}}}
+		r.press("", tcell.KeyDown, tcell.KeyEnter)
+		expectAll(t, r.press("p"), "with payloads")
+		r.gateway.lines <- frame
+		expectAll(t, r.after(time.Second), `"hello"`, "1 frame,")
+		expectNone(t, r.press("p"), "with payloads")
+
+		r.gateway.change(func() { r.gateway.wrong["tap?payload=true"] = errors.New("forbidden by its route") })
+		r.press("p")
+		screen := r.after(time.Second)
+		expectAll(t, screen, "(forbidden by its route)", "1 frame,")
+		expectNone(t, screen, "with payloads")
+		r.gateway.lines <- frame
+		expectAll(t, r.after(time.Second), "2 frames,")
+
+		r.gateway.lines <- admin.TapLine{TapNote: admin.TapNote{Over: true}}
+		expectAll(t, r.after(time.Second), "(the session has ended)")
+		r.gateway.change(func() { r.gateway.wrong["tap?"] = errors.New("no such session") })
+		r.press("p")
+		expectAll(t, r.after(time.Second), "(no such session)")
+		r.press("q")
+	})
+}
+
 func TestAGatewayThatComesBack(t *testing.T) {
 	inTime(t, func(r *running) {
 		r.gateway.change(func() { r.gateway.wrong["/status"] = errors.New("connection refused") })
