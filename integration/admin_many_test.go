@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +20,9 @@ import (
 
 	"sluice/internal/wstest"
 )
+
+// manyGuard bounds what many sessions do at once, on an emulated machine too.
+const manyGuard = 10 * wstest.LongGuard
 
 // Many sessions are listed, counted and ended: MANY_SESSIONS of them, as make many does. The memory of
 // the gateway does not grow by lists.
@@ -60,13 +64,25 @@ routes:
 		}
 	})
 
+	operators := g.operators("unix")
 	ask := func(request string) string {
 		t.Helper()
-		r, body := wstest.Ask(t, g.operators("unix"), request+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-		if r.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %d %s", request, r.StatusCode, body)
+		c, err := net.Dial("unix", strings.TrimPrefix(operators.Address, "unix:"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		return body
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(manyGuard))
+		fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", request)
+		r, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", request, err)
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d %s, %v", request, r.StatusCode, body, err)
+		}
+		return string(body)
 	}
 	list := func(query string) (all []session) {
 		t.Helper()
@@ -113,6 +129,7 @@ routes:
 	var closing sync.WaitGroup
 	for _, c := range clients {
 		closing.Go(func() {
+			c.SetDeadline(time.Now().Add(manyGuard))
 			f, err := wstest.ReadFrame(c)
 			code, reason := ws.ParseCloseFrameData(f.Payload)
 			if err != nil || f.Header.OpCode != ws.OpClose || code != 4001 || reason != "moving" {
@@ -146,7 +163,7 @@ func openSession(t *testing.T, target wstest.Target, path string) net.Conn {
 		t.Error(err)
 		return nil
 	}
-	c.SetDeadline(time.Now().Add(wstest.LongGuard))
+	c.SetDeadline(time.Now().Add(manyGuard))
 	if _, err = io.WriteString(c, wstest.Handshake(path)); err == nil {
 		var r *http.Response
 		if r, err = http.ReadResponse(bufio.NewReader(c), nil); err == nil && r.StatusCode != http.StatusSwitchingProtocols {

@@ -34,6 +34,8 @@ type onDashboard struct {
 	Frames     string // that the details of a session show
 	FramesBold int    // elements that their payloads have become
 	FramesLeft int    // payloads that are shown of a tap before, in one without
+	Stayed     bool   // the frames in view, while it was paused
+	Others     int    // frames in view that are of other kinds than the one that was chosen
 	Boxes      int    // to ask for payloads, where the route shows none
 
 	Hostile struct {
@@ -114,6 +116,9 @@ routes:
 	}
 	if seen.FramesLeft != 0 {
 		t.Errorf("%d payloads are shown after a new start without them; want none", seen.FramesLeft)
+	}
+	if !seen.Stayed || seen.Others != 0 {
+		t.Errorf("a pause leaves the frames in view: %v; %d of other kinds are in view; want true, 0", seen.Stayed, seen.Others)
 	}
 	if seen.FramesBold != 0 || seen.Boxes != 0 {
 		t.Errorf("payloads became %d elements, and %d boxes ask for payloads that may not be shown; want none", seen.FramesBold, seen.Boxes)

@@ -101,8 +101,19 @@ try {
     button.click();
   });
   await page.locator('dialog .frames li').first().waitFor();
-  clearInterval(sending);
   result.framesLeft = await page.locator('dialog .frames code').count();
+
+  // While it is paused the frames in view stay, and it says how many have come. Only one kind of them is in view
+  // where one is chosen.
+  await page.locator('dialog button:text-is("Pause")').click();
+  const still = await page.locator('dialog .frames').textContent();
+  await seen(page, () => /Paused: [1-9][0-9]* frames? came meanwhile/.test(document.querySelector('dialog .tap [role=status]').textContent));
+  result.stayed = still === await page.locator('dialog .frames').textContent();
+  await page.locator('dialog button:text-is("Go on")').click();
+  await seen(page, (n) => document.querySelector('dialog .frames').textContent.length > n, still.length);
+  await page.locator('dialog [name=op]').selectOption('close');
+  result.others = await page.locator('dialog .frames li:visible').count();
+  clearInterval(sending);
   await page.keyboard.press('Escape');
   await row(page, '/feed/a').locator('[data-act=open]').click();
   await page.locator('dialog button:text-is("Show frames")').click();

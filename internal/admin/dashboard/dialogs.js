@@ -106,7 +106,7 @@ export async function details(s, end) {
   const state = el('p', { class: 'muted', role: 'status' });
   const button = el('button', { type: 'button', class: 'danger', click: () => { dialog.close(); end(s); } }, 'End session…');
   const tap = frames(s);
-  const shown = open('Session', state, list, tap.node, el('div', { class: 'buttons' }, el('button', { type: 'button', click: () => dialog.close() }, 'Close'), button));
+  const shown = open('Session', state, el('div', { class: 'session' }, list, tap.node), el('div', { class: 'buttons' }, el('button', { type: 'button', click: () => dialog.close() }, 'Close'), button));
   let timer = 0;
   const show = async () => {
     fill(list, s);

@@ -3,81 +3,120 @@ import { lines, path } from './api.js';
 import { el, put } from './dom.js';
 import { plural } from './format.js';
 
-const kept = 200; // frames in view
+const kept = 500; // frames in view
+const kinds = ['text', 'binary', 'continuation', 'ping', 'pong', 'close'];
 
 // frames returns what shows the frames of a session, and what ends that. Payloads are the data of users:
 // only where the route lets a tap show them there is a box for them, and nobody has ticked it.
 export function frames(s) {
-  const payload = s.tap === 'payload' ? el('input', { type: 'checkbox', name: 'payload' }) : null;
-  const sample = el('input', { type: 'number', name: 'sample', value: '1', min: '1', max: '1000000' });
+  const again = () => running && start();
+  const payload = s.tap === 'payload' ? el('input', { type: 'checkbox', name: 'payload', change: again }) : null;
+  const sample = el('input', { type: 'number', name: 'sample', value: '1', min: '1', max: '1000000', change: again });
+  const kind = el('select', { name: 'op', change: () => { only(); again(); } },
+    el('option', { value: '' }, 'all'), ...kinds.map((k) => el('option', { value: k }, k)));
   const state = el('p', { class: 'muted', role: 'status' });
   const list = el('ol', { class: 'frames', tabindex: '0', 'aria-label': 'Frames of the session', hidden: true });
-  const button = el('button', { type: 'button', click: () => (running ? stop() : start()) }, 'Show frames');
+  const button = el('button', { type: 'button', click: () => (running ? stop('Stopped.') : start()) }, 'Show frames');
+  const pause = el('button', { type: 'button', 'aria-pressed': 'false', disabled: true, click: () => hold(pause.getAttribute('aria-pressed') !== 'true') }, 'Pause');
   let running = null;
   let waiting = []; // lines that are not shown yet
+  let meanwhile = 0; // frames that have come since it was paused
   let drawing = 0;
-  let lost = 0; // frames that were missed,
-  let told = 0; // and those of them that it says
+  let lost = 0; // frames that were missed
 
+  const paused = () => pause.getAttribute('aria-pressed') === 'true';
+  const tell = (text) => put(state, [text, lost > 0 && `${plural(lost, 'frame')} missed: there were too many at once.`].filter(Boolean).join(' '));
   const draw = () => {
+    clearTimeout(drawing);
     drawing = 0;
-    if (lost > told) put(state, `${plural(lost, 'frame')} missed: there were too many at once.`);
-    told = lost;
-    for (const f of waiting) add(list, state, f);
+    if (paused()) {
+      tell(`Paused: ${plural(meanwhile, 'frame')} came meanwhile.`);
+      return;
+    }
+    if (waiting.length) tell('');
+    for (const f of waiting) {
+      if (f.over || f.stopped) tell(f.stopped ?? 'The session has ended.');
+      if (f.op) list.append(row(f));
+    }
     waiting = [];
     while (list.children.length > kept) list.firstChild.remove();
-    list.hidden = list.children.length === 0;
+    only();
     list.scrollTop = list.scrollHeight;
   };
   const take = (line) => {
     const f = JSON.parse(line);
     lost += f.lost ?? 0;
+    meanwhile += f.op ? 1 : 0;
     waiting.push(f);
     if (waiting.length > kept) waiting.shift(); // however many there are: the last ones are seen
     drawing ||= setTimeout(draw, 250);
   };
+  // only leaves the kind of frames in view that is asked for.
+  const only = () => {
+    for (const node of list.children) node.hidden = kind.value !== '' && node.dataset.op !== kind.value;
+    list.hidden = list.children.length === 0;
+  };
+  const hold = (on) => {
+    pause.setAttribute('aria-pressed', on);
+    put(pause, on ? 'Go on' : 'Pause');
+    meanwhile = 0;
+    draw();
+  };
+  // start shows frames as the controls say, from now on. Payloads go out of view where they are not asked for.
   async function start() {
     const mine = new AbortController();
+    running?.abort();
     running = mine;
-    clearTimeout(drawing); // what the run before has left is none of this one
-    drawing = lost = told = 0;
+    lost = 0; // what the run before has left is none of this one
     waiting = [];
     put(button, 'Stop');
-    put(state, 'Waiting for frames…');
-    list.replaceChildren();
+    pause.disabled = false;
+    hold(false);
+    if (!payload?.checked) for (const node of list.querySelectorAll('.payload')) node.remove();
+    tell('Waiting for frames…');
+    const how = { payload: payload?.checked ? 'true' : '', sample: sample.value, op: kind.value };
+    let why = '';
     try {
-      await lines(path('sessions', s.session, 'tap'), { payload: payload?.checked ? 'true' : '', sample: sample.value }, mine.signal, (line) => running === mine && take(line));
+      await lines(path('sessions', s.session, 'tap'), how, mine.signal, (line) => running === mine && take(line));
     } catch (error) {
-      if (running === mine) put(state, error.message);
+      why = error.message;
     }
-    if (running === mine) stop();
+    if (running === mine) stop(why);
   }
-  function stop() {
+  function stop(why) {
     running?.abort();
     running = null;
     put(button, 'Show frames');
+    hold(false);
+    pause.disabled = true;
+    if (why) tell(why);
   }
   const node = el('section', { class: 'tap', 'aria-label': 'Frames' },
-    el('div', { class: 'buttons' }, button,
-      el('label', {}, 'One of so many', sample),
+    el('div', { class: 'buttons' }, button, pause,
+      el('label', {}, 'Kind of frames', kind),
+      el('label', {}, 'Show one in', sample),
       payload && el('label', { class: 'check' }, payload, 'Payloads, the data of your users')),
     state, list);
-  return { node, stop };
+  return { node, stop: () => stop() };
 }
 
-// add shows a line of a tap.
-function add(list, state, f) {
-  if (f.over) put(state, 'The session has ended.');
-  if (f.stopped) put(state, f.stopped);
-  if (!f.op) return;
-  if (state.textContent.startsWith('Waiting')) put(state, '');
+// row returns what is shown of a frame.
+function row(f) {
   const about = [f.op, plural(f.length, 'byte'), f.fin ? '' : 'more follows', f.compressed ? 'compressed' : ''].filter(Boolean).join(', ');
   const shown = [f.code, quote(f.text ?? f.reason), f.hex && `hex ${f.hex}`].filter((part) => part !== undefined && part !== '').join(' ');
-  list.append(el('li', {}, el('span', { class: 'muted' }, `${f.time.slice(11, 23)} ${f.from} → ${f.to} `), about,
-    (shown || f.cut) && el('code', {}, shown + (f.cut ? '…' : '')), f.note && el('span', { class: 'muted' }, ` (${f.note})`)));
+  return el('li', { 'data-op': f.op }, el('span', { class: 'muted' }, `${clock(f.time)} ${f.from} → ${f.to} `), about,
+    (shown || f.cut) && el('code', { class: 'payload' }, shown + (f.cut ? '…' : '')), f.note && el('span', { class: 'muted payload' }, ` (${f.note})`));
+}
+
+// clock writes a moment as the time of day here, to the millisecond.
+function clock(time) {
+  const t = new Date(time);
+  return `${t.toTimeString().slice(0, 8)}.${String(t.getMilliseconds()).padStart(3, '0')}`;
 }
 
 // quote writes a text in one line, in which nothing can pass for another line or hide one.
 function quote(text) {
-  return text && JSON.stringify(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
+  return text && `“${text.replace(/[\p{C}\p{Zl}\p{Zp}\\]/gu, (c) => escapes[c] ?? `\\u{${c.codePointAt(0).toString(16)}}`)}”`;
 }
+
+const escapes = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' };
