@@ -218,7 +218,7 @@ func TestCompleteFindsMistakes(t *testing.T) {
 			`log.level: "trace" is not one of debug, info, warn, error`,
 			`max_sessions: "-1" is not within 0 to 10000000`,
 			`routes[0].methods[0]: "" is not a method`,
-			`routes[0].mirror.share: "150%" is not a share: write it as in 20% or 0.5%`,
+			`routes[0].mirror.share: "150%" is not a share of 0% to 100%: write it as in 20% or 0.5%`,
 			`routes[0].timeouts.response: "1µs" is too short: the least is 1ms`,
 			`shutdown_timeout: "-1s" is too short: the least is 0s`,
 		}},

@@ -234,8 +234,8 @@ shutdown_timeout: ${SECRET}`, []string{
 		}},
 		{"shares", ok + "backends: { a: { endpoints: ['a:80'], rebalance: 5/min, retry: { budget: 0.2 }, passive: { ratio: 101% } } }", []string{
 			`2:50: backends.a.rebalance.rate: "5/min" is not a share in a time: write it as in 5%/min or 50%/h`,
-			`2:74: backends.a.retry.budget: "0.2" is not a share: write it as in 20% or 0.5%`,
-			`2:99: backends.a.passive.ratio: "101%" is not a share: write it as in 20% or 0.5%`,
+			`2:74: backends.a.retry.budget: "0.2" is not a share of 0% to 100%: write it as in 20% or 0.5%`,
+			`2:99: backends.a.passive.ratio: "101%" is not a share of 0% to 100%: write it as in 20% or 0.5%`,
 		}},
 		{"many clients on one connection", ok + "backends: { a: { endpoints: ['h2c://a', 'https://b'], proxy_protocol: v1, http2: true } }", []string{
 			`2:30: backends.a.endpoints[0].address: "h2c://a" is HTTP/2, where a connection is many clients': it excludes proxy_protocol`,
@@ -559,7 +559,7 @@ shutdown_timeout: ${SECRET}`, []string{
 		}},
 		{"tracing", ok + `tracing: { endpoint: 'grpc://a:4317', sample: 101%, headers: { Content-Type: a, a: "x\ny", A: b, 'c d': e, Connection: f, user-agent: g }, service: '', ca: c.pem, propagate: true }`, []string{
 			`2:22: tracing.endpoint: "grpc://a:4317" has a scheme that is not http or https: spans are sent as OTLP over HTTP, on port 4318 of most collectors; 4317 is gRPC`,
-			`2:47: tracing.sample: "101%" is not a share: write it as in 20% or 0.5%`,
+			`2:47: tracing.sample: "101%" is not a share of 0% to 100%: write it as in 20% or 0.5%`,
 			`2:78: tracing.headers.Content-Type: "Content-Type" says what the gateway sends: it sets it itself`,
 			`2:84: tracing.headers.a: "x\ny" is not a value for a header: it has a line break, ...`,
 			`2:95: tracing.headers.A: "A" is given twice, first at line 2: names of headers ignore case`,

@@ -117,7 +117,7 @@ routes:
 	}
 	const rounds = 100
 	bound := 8<<20 + 2<<10*n // bytes; lists that are kept would take 17 KiB a session
-	before := look(20)
+	before := look(rounds)   // by then the heap is as large as such lists make it
 	if after := look(rounds); after.resident > before.resident+bound {
 		t.Errorf("%d lists of %d sessions take the gateway from %v to %v", rounds, n, before, after)
 	}

@@ -198,6 +198,12 @@ func httpEngine() string {
 	return cmp.Or(os.Getenv("SLUICE_HTTP_ENGINE"), "loops")
 }
 
+// onLoops reports whether the loops speak HTTP/1.1 with the clients of a target: not where they do not
+// over TLS, because its records are left to crypto/tls (make test-records-go).
+func onLoops(t wstest.Target) bool {
+	return httpEngine() == "loops" && (t.TLS == nil || tlsRecords() == "sluice")
+}
+
 // withEngine sets that in a configuration.
 func withEngine(config string) string {
 	if httpEngine() == "loops" || strings.Contains(config, "\nhttp:") {

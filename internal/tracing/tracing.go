@@ -120,7 +120,7 @@ func (t *Tracer) logFailure(_ string, since, total uint64) {
 		return
 	}
 	t.env.Log().Warn().Err(*t.failure.Load()).Uint64("failures", since).Uint64("total", total).Msg(
-		"spans could not be exported, or not as they should be: the collector of 'tracing' is down, refuses them or warns; traffic goes on")
+		"spans could not be exported: the collector of 'tracing' is down, refuses them, or takes them and warns; traffic goes on")
 }
 
 const (

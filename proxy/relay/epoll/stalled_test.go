@@ -4,6 +4,7 @@ package epoll
 
 import (
 	"bytes"
+	"math"
 	"net"
 	"runtime"
 	"strings"
@@ -226,11 +227,14 @@ func TestTheLoopsAllocateNothing(t *testing.T) {
 			for range 50 {
 				once()
 			}
-			n := relaytest.Mallocs(func() {
-				for range tt.messages {
-					once()
-				}
-			})
+			n := uint64(math.MaxUint64)
+			for range 3 { // what the loops allocate they allocate each time
+				n = min(n, relaytest.Mallocs(func() {
+					for range tt.messages {
+						once()
+					}
+				}))
+			}
 			// The runtime allocates for itself sometimes, and if a side takes only a part of
 			// a long message the rest waits in a buffer.
 			limit := uint64(max(tt.messages/500, 50))
