@@ -108,8 +108,11 @@ try {
   await page.locator('dialog button:text-is("Pause")').click();
   const still = await page.locator('dialog .frames').textContent();
   await seen(page, () => /Paused: [1-9][0-9]* frames? came meanwhile/.test(document.querySelector('dialog .tap [role=status]').textContent));
+  await page.locator('dialog button:text-is("Stop")').click(); // the end is no reason to go on
+  await page.locator('dialog button:text-is("Show frames")').waitFor();
   result.stayed = still === await page.locator('dialog .frames').textContent();
   await page.locator('dialog button:text-is("Go on")').click();
+  await page.locator('dialog button:text-is("Show frames")').click();
   await seen(page, (n) => document.querySelector('dialog .frames').textContent.length > n, still.length);
   await page.locator('dialog [name=op]').selectOption('close');
   result.others = await page.locator('dialog .frames li:visible').count();

@@ -59,6 +59,7 @@ export function frames(s) {
   const hold = (on) => {
     pause.setAttribute('aria-pressed', on);
     put(pause, on ? 'Go on' : 'Pause');
+    pause.disabled = !on && !running;
     meanwhile = 0;
     draw();
   };
@@ -70,7 +71,6 @@ export function frames(s) {
     lost = 0; // what the run before has left is none of this one
     waiting = [];
     put(button, 'Stop');
-    pause.disabled = false;
     hold(false);
     if (!payload?.checked) for (const node of list.querySelectorAll('.payload')) node.remove();
     tell('Waiting for frames…');
@@ -87,8 +87,8 @@ export function frames(s) {
     running?.abort();
     running = null;
     put(button, 'Show frames');
-    hold(false);
-    pause.disabled = true;
+    pause.disabled = !paused(); // what is held stays until it is let go
+    draw();
     if (why) tell(why);
   }
   const node = el('section', { class: 'tap', 'aria-label': 'Frames' },
