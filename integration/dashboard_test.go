@@ -37,6 +37,7 @@ type onDashboard struct {
 	Stayed     bool   // the frames in view, while it was paused
 	Others     int    // frames in view that are of other kinds than the one that was chosen
 	Boxes      int    // to ask for payloads, where the route shows none
+	Asked      int    // times that details of a session were asked for that were closed before the first answer
 
 	Hostile struct {
 		Text     string
@@ -122,6 +123,9 @@ routes:
 	}
 	if seen.FramesBold != 0 || seen.Boxes != 0 {
 		t.Errorf("payloads became %d elements, and %d boxes ask for payloads that may not be shown; want none", seen.FramesBold, seen.Boxes)
+	}
+	if seen.Asked != 1 {
+		t.Errorf("details that were closed before their first answer were asked for %d times, want once", seen.Asked)
 	}
 	if seen.Closed.Code != 4001 || seen.Closed.Reason != "please log in again" {
 		t.Errorf("the client saw %+v, want 4001 and the reason", seen.Closed)

@@ -108,10 +108,12 @@ export async function details(s, end) {
   const tap = frames(s);
   const shown = open('Session', state, el('div', { class: 'session' }, list, tap.node), el('div', { class: 'buttons' }, el('button', { type: 'button', click: () => dialog.close() }, 'Close'), button));
   let timer = 0;
+  let left = false; // an answer that comes after that asks for no other one
   const show = async () => {
     fill(list, s);
     try {
       s = await ask('GET', path('sessions', s.session));
+      if (left) return;
       fill(list, s);
       timer = setTimeout(show, 2000);
     } catch (error) {
@@ -121,6 +123,7 @@ export async function details(s, end) {
   };
   show();
   await shown;
+  left = true;
   clearTimeout(timer);
   tap.stop();
 }
