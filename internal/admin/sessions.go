@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -79,6 +80,8 @@ type sessionList struct {
 	w   io.Writer
 	n   int    // sessions that were added
 	buf []byte // that is not written yet
+
+	opened, last timeText
 }
 
 // listBuffer is how many bytes of a list are written at once.
@@ -91,7 +94,7 @@ func (l *sessionList) add(s *Session) (err error) {
 	} else {
 		l.buf = append(l.buf, ",\n"...)
 	}
-	if l.buf = s.appendJSON(l.buf); len(l.buf) >= listBuffer {
+	if l.buf = s.appendJSON(l.buf, &l.opened, &l.last); len(l.buf) >= listBuffer {
 		_, err = l.w.Write(l.buf)
 		l.buf = l.buf[:0]
 	}
@@ -108,7 +111,7 @@ func (l *sessionList) close() {
 
 // appendJSON appends the session as encoding/json would write it, at a fraction of the cost: lists
 // can have any number of them.
-func (s *Session) appendJSON(b []byte) []byte {
+func (s *Session) appendJSON(b []byte, opened, last *timeText) []byte {
 	b = appendText(b, `{"session":`, s.Session)
 	b = appendText(b, `,"request_id":`, s.RequestID)
 	b = appendText(b, `,"route":`, s.Route)
@@ -122,9 +125,9 @@ func (s *Session) appendJSON(b []byte) []byte {
 	}
 	b = strconv.AppendBool(append(b, `,"compression":`...), s.Compression)
 	b = appendText(b, `,"tap":`, s.Tap)
-	b = appendTime(b, `,"opened":`, s.Opened)
-	b = appendTime(b, `,"last":`, s.Last)
-	b = s.FromClient.appendJSON(append(b, `,"from_client":`...))
+	b = opened.append(append(b, `,"opened":"`...), s.Opened)
+	b = last.append(append(b, `","last":"`...), s.Last)
+	b = s.FromClient.appendJSON(append(b, `","from_client":`...))
 	b = s.FromBackend.appendJSON(append(b, `,"from_backend":`...))
 	if s.Ending != "" {
 		b = appendText(b, `,"ending":`, s.Ending)
@@ -141,11 +144,19 @@ func (t *Traffic) appendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
+// plain are the bytes that stand for themselves in a string of JSON and of a page.
+var plain = func() (all [256]bool) {
+	for c := byte(' '); c < 0x7f; c++ {
+		all[c] = !strings.ContainsRune(`"\<>&`, rune(c))
+	}
+	return all
+}()
+
 // appendText appends a name and a string.
 func appendText(b []byte, name, value string) []byte {
 	b = append(b, name...)
 	for i := range len(value) {
-		if c := value[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if !plain[value[i]] {
 			quoted, _ := json.Marshal(value) // a string always can be
 			return append(b, quoted...)
 		}
@@ -155,9 +166,27 @@ func appendText(b []byte, name, value string) []byte {
 	return append(b, '"')
 }
 
-// appendTime appends a name and a time of this process, whose year has four digits.
-func appendTime(b []byte, name string, t time.Time) []byte {
-	b = append(append(b, name...), '"')
-	b, _ = t.AppendText(b)
-	return append(b, '"')
+// timeText writes times of this process, whose year has four digits, as [time.Time.AppendText] does.
+// Those of one second differ by its fraction alone.
+type timeText struct {
+	second int64 // since 1970
+	zone   *time.Location
+	whole  []byte // the time without its fraction, which stands before the zone
+}
+
+func (x *timeText) append(b []byte, t time.Time) []byte {
+	if second, zone := t.Unix(), t.Location(); second != x.second || zone != x.zone {
+		x.second, x.zone = second, zone
+		x.whole = t.AppendFormat(x.whole[:0], time.RFC3339)
+	}
+	const fraction = len("2006-01-02T15:04:05")
+	b = append(b, x.whole[:fraction]...)
+	if rest := t.Nanosecond(); rest > 0 {
+		b = append(b, '.')
+		for unit := int(time.Second / 10); rest > 0; unit /= 10 {
+			b = append(b, byte('0'+rest/unit))
+			rest %= unit
+		}
+	}
+	return append(b, x.whole[fraction:]...)
 }

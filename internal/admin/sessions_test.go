@@ -54,10 +54,29 @@ func FuzzSessionJSON(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := s.appendJSON(nil); string(got) != string(want) {
+		if got := s.appendJSON(nil, new(timeText), new(timeText)); string(got) != string(want) {
 			t.Errorf("a session is\n%s, want\n%s", got, want)
 		}
 	})
+}
+
+// Times are written as encoding/json writes them, whatever was written before.
+func TestTimeText(t *testing.T) {
+	var x timeText
+	east := time.FixedZone("", 3600)
+	for _, tt := range []time.Time{
+		time.Unix(1, 0).UTC(), time.Unix(1, 1).UTC(), time.Unix(1, 120_000_000).UTC(), time.Unix(1, 999_999_999).UTC(),
+		time.Unix(1, 500).In(east), time.Unix(1, 500).UTC(), time.Unix(2, 0).UTC(), time.Unix(0, 0).UTC(), time.Unix(0, 7).In(east),
+		time.Unix(1, 7), time.Now(), time.Now().In(east), time.Date(2024, 2, 29, 23, 59, 59, 1_000_000, time.FixedZone("", -12600)),
+	} {
+		want, err := tt.AppendText(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := x.append(nil, tt); string(got) != string(want) {
+			t.Errorf("%v is written as %s, want %s", tt, got, want)
+		}
+	}
 }
 
 // The first sessions are those that a sorted list of all of them begins with.

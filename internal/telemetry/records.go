@@ -120,11 +120,18 @@ type Session struct {
 }
 
 // SessionName returns how a session is called everywhere: its number as 16 hexadecimal digits.
-func SessionName(number uint64) string {
+func SessionName(number uint64) string { return SessionNameLike(number, "") }
+
+// SessionNameLike is [SessionName]. Where like is the name, as the ID of a request mostly is, it returns
+// that and allocates nothing.
+func SessionNameLike(number uint64, like string) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], number)
 	var digits [2 * len(b)]byte
-	return string(hex.AppendEncode(digits[:0], b[:]))
+	if hex.Encode(digits[:], b[:]); string(digits[:]) == like {
+		return like
+	}
+	return string(digits[:])
 }
 
 func (s *Session) fields(e *zerolog.Event) *zerolog.Event {

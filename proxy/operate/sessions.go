@@ -32,7 +32,7 @@ func (o *Operator) each(yield func(relay.View, *admin.Session) bool) {
 // describe makes s the session that v is a view of, with what its note says.
 func describe(s *admin.Session, v *relay.View, note *telemetry.Session) {
 	*s = admin.Session{
-		Session: telemetry.SessionName(v.ID), RequestID: note.ID, Route: v.Group.Name,
+		Session: telemetry.SessionNameLike(v.ID, note.ID), RequestID: note.ID, Route: v.Group.Name,
 		Host: note.Host, URI: note.URI, Subprotocol: note.Subprotocol, Compression: note.Deflate,
 		Opened: v.Opened, Last: v.Last, FromClient: traffic(&v.FromClient), FromBackend: traffic(&v.FromBackend),
 	}
