@@ -39,6 +39,8 @@ type onDashboard struct {
 	Boxes      int    // to ask for payloads, where the route shows none
 	Asked      int    // times that details of a session were asked for that were closed before the first answer
 
+	Uncovered []string // frames with more than their headers, of those that a pause has held until the box was not ticked any more
+
 	Hostile struct {
 		Text     string
 		Elements int
@@ -120,6 +122,9 @@ routes:
 	}
 	if !seen.Stayed || seen.Others != 0 {
 		t.Errorf("a pause leaves the frames in view: %v; %d of other kinds are in view; want true, 0", seen.Stayed, seen.Others)
+	}
+	if len(seen.Uncovered) > 0 {
+		t.Errorf("frames that were held are shown as %q without the tick, want headers alone", seen.Uncovered)
 	}
 	if seen.FramesBold != 0 || seen.Boxes != 0 {
 		t.Errorf("payloads became %d elements, and %d boxes ask for payloads that may not be shown; want none", seen.FramesBold, seen.Boxes)

@@ -114,6 +114,33 @@ try {
   await page.locator('dialog button:text-is("Go on")').click();
   await page.locator('dialog button:text-is("Show frames")').click();
   await seen(page, (n) => document.querySelector('dialog .frames').textContent.length > n, still.length);
+
+  // Another kind of frames leaves a pause, and what it holds. Payloads that it holds are not in view where the box
+  // is not ticked any more.
+  const paused = (more) => seen(page, (more) => Number(/Paused: ([0-9]+)/.exec(document.querySelector('dialog .tap [role=status]').textContent)?.[1]) > more, more);
+  await page.locator('dialog button:text-is("Pause")').click();
+  await paused(0);
+  await page.locator('dialog [name=op]').selectOption('text');
+  await page.locator('dialog [name=payload]').check();
+  const before = Number((await page.locator('dialog .tap [role=status]').textContent()).match(/[0-9]+/)[0]);
+  await paused(before + 1);
+  await page.locator('dialog button:text-is("Stop")').click();
+  await page.locator('dialog [name=payload]').uncheck();
+  const shown = await page.locator('dialog .frames li').count();
+  await page.locator('dialog button:text-is("Go on")').click();
+  await seen(page, (n) => document.querySelectorAll('dialog .frames li').length > n, shown);
+  result.uncovered = (await page.locator('dialog .frames li').allTextContents()).filter((text) => !/^[0-9:.]+ \w+ → \w+ text, [0-9]+ bytes$/.test(text));
+
+  // What asks whether to end the session takes the place of the details, and ends the tap: there can be another one.
+  await page.locator('dialog button:text-is("Show frames")').click();
+  await page.locator('dialog button:text-is("Stop")').waitFor();
+  await page.locator('dialog button:text-is("End session…")').click();
+  await page.locator('dialog [name=reason]').waitFor();
+  await page.keyboard.press('Escape');
+  await row(page, '/chat/b').locator('[data-act=open]').click();
+  await page.locator('dialog button:text-is("Show frames")').click();
+  await page.locator('dialog .frames li').first().waitFor();
+
   await page.locator('dialog [name=op]').selectOption('close');
   result.others = await page.locator('dialog .frames li:visible').count();
   clearInterval(sending);

@@ -9,6 +9,8 @@ export class Refused extends Error {
 }
 
 const patience = 20000; // milliseconds for an answer
+const late = 'The gateway did not answer in 20 seconds. A browser has six connections to it: if other tabs show frames, close some.';
+const gone = 'Nothing answers: the gateway has stopped, or "sluice dashboard" has ended. Start it again and reload this page.';
 
 // address returns a path with parameters. Those that are empty are left out.
 function address(path, parameters) {
@@ -28,10 +30,13 @@ export async function ask(method, path, parameters = {}) {
       method, cache: 'no-store', headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(patience),
     });
   } catch (error) {
-    throw new Refused(0, error.name === 'TimeoutError'
-      ? 'The gateway did not answer in 20 seconds.'
-      : 'Nothing answers: the gateway has stopped, or "sluice dashboard" has ended. Start it again and reload this page.');
+    throw new Refused(0, error.name === 'TimeoutError' ? late : gone);
   }
+  return read(answer);
+}
+
+// read returns what an answer has.
+async function read(answer) {
   let body = null;
   try {
     body = await answer.json();
@@ -42,17 +47,22 @@ export async function ask(method, path, parameters = {}) {
   return body;
 }
 
-// lines asks for an answer that goes on, and calls each with its lines until it ends or signal aborts it.
+// lines asks for an answer that goes on, and calls each with its lines until it ends. Where signal aborts
+// it, that is an error too.
 export async function lines(path, parameters, signal, each) {
-  const answer = await fetch(address(path, parameters), { cache: 'no-store', signal });
-  if (!answer.ok) throw new Refused(answer.status, (await answer.json())?.error ?? `The answer was ${answer.status}.`);
-  const text = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let rest = ''; ;) {
-    const { value, done } = await text.read();
-    if (done) return;
-    const parts = (rest + value).split('\n');
-    rest = parts.pop();
-    parts.forEach(each);
+  try {
+    const answer = await fetch(address(path, parameters), { cache: 'no-store', signal });
+    if (!answer.ok) await read(answer);
+    const text = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let rest = ''; ;) {
+      const { value, done } = await text.read();
+      if (done) return;
+      const parts = (rest + value).split('\n');
+      rest = parts.pop();
+      parts.forEach(each);
+    }
+  } catch (error) {
+    throw error instanceof Refused || signal.aborted ? error : new Refused(0, gone);
   }
 }
 

@@ -5,17 +5,23 @@ import { ago, bytes, moment, number, plural, since, span } from './format.js';
 import { frames } from './tap.js';
 
 const dialog = byId('dialog');
-let closed = () => {}; // called when the dialog closes
+let closed = () => {}; // called once when what the dialog shows is gone
 
-dialog.addEventListener('close', () => {
+// settle tells who has opened the dialog that it is not theirs any more.
+function settle() {
   const then = closed;
   closed = () => {};
   then();
-});
+}
 
-// open shows a dialog and returns when it is closed. The browser gives the focus back.
+// The event comes after the dialog has closed, and it may be open again by then.
+dialog.addEventListener('close', () => dialog.open || settle());
+
+// open shows a dialog, in the place of one that is open, and returns when it is closed. The browser gives
+// the focus back.
 function open(title, ...content) {
   if (dialog.open) dialog.close();
+  settle();
   dialog.replaceChildren(el('h2', { id: 'dialog-title' }, title), ...content);
   dialog.showModal();
   return new Promise((resolve) => { closed = resolve; });
@@ -23,10 +29,12 @@ function open(title, ...content) {
 
 const cancel = () => el('button', { type: 'button', click: () => dialog.close() }, 'Cancel');
 
-// confirm asks a question. Run does what was asked for; what it throws is shown.
+// confirm asks a question. Run does what was asked for; what it throws is shown, and said where the
+// dialog was closed meanwhile.
 export function confirm({ title, text, fields = [], button, danger, run }) {
   const problem = el('p', { class: 'problem', role: 'alert', hidden: true });
   const go = el('button', { type: 'submit', class: danger ? 'danger' : 'primary' }, button);
+  let left = false;
   const form = el('form', {
     submit: async (event) => {
       event.preventDefault();
@@ -34,15 +42,16 @@ export function confirm({ title, text, fields = [], button, danger, run }) {
       problem.hidden = true;
       try {
         await run(Object.fromEntries(new FormData(form)));
-        dialog.close();
+        if (!left) dialog.close();
       } catch (error) {
         put(problem, error.message);
         problem.hidden = false;
+        if (left) say(`${title} ${error.message}`);
       }
       go.disabled = false;
     },
   }, el('p', {}, text), ...fields, problem, el('div', { class: 'buttons' }, cancel(), go));
-  return open(title, form);
+  return open(title, form).then(() => { left = true; });
 }
 
 // closeFields are how sessions end: for clients.
@@ -113,13 +122,16 @@ export async function details(s, end) {
     fill(list, s);
     try {
       s = await ask('GET', path('sessions', s.session));
-      if (left) return;
-      fill(list, s);
-      timer = setTimeout(show, 2000);
+      put(state, '');
     } catch (error) {
-      put(state, error.status === 404 ? 'This session has ended.' : error.message);
-      button.disabled = true;
+      const ended = error.status === 404;
+      put(state, ended ? 'This session has ended.' : error.message);
+      button.disabled = ended;
+      if (ended) return;
     }
+    if (left) return;
+    fill(list, s);
+    timer = setTimeout(show, 2000);
   };
   show();
   await shown;
