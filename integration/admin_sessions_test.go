@@ -293,6 +293,7 @@ routes:
   - { path: /secure, backend: secure }
   - { path: /named, backend: named }
 `, plain.Address, secure.Address, ca.File, port, ca.File))
+	eventually(t, "the name is looked up", func() bool { return strings.Contains(endpointOf(t, g, "named").Endpoint, "(") })
 	for name, b := range map[string]*wstest.Backend{"plain": plain, "secure": secure, "named": secure} {
 		t.Run(name, func(t *testing.T) {
 			client, backend := wstest.Pair(t, g.http, b, wstest.Handshake("/"+name))
