@@ -144,7 +144,7 @@ func (t *Traffic) appendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
-// plain are the bytes that stand for themselves in a string of JSON and of a page.
+// plain says which bytes stand for themselves in a string of JSON and in a page. Nothing changes it.
 var plain = func() (all [256]bool) {
 	for c := byte(' '); c < 0x7f; c++ {
 		all[c] = !strings.ContainsRune(`"\<>&`, rune(c))
@@ -167,13 +167,14 @@ func appendText(b []byte, name, value string) []byte {
 }
 
 // timeText writes times of this process, whose year has four digits, as [time.Time.AppendText] does.
-// Those of one second differ by its fraction alone.
+// It keeps the text of the last second: times of one second differ by their fraction alone.
 type timeText struct {
 	second int64 // since 1970
 	zone   *time.Location
 	whole  []byte // the time without its fraction, which stands before the zone
 }
 
+// append appends t to b.
 func (x *timeText) append(b []byte, t time.Time) []byte {
 	if second, zone := t.Unix(), t.Location(); second != x.second || zone != x.zone {
 		x.second, x.zone = second, zone
