@@ -34,7 +34,7 @@ func TestFailingEndpoints(t *testing.T) {
 		},
 		{
 			name:  "stopped",
-			begin: func(e *endpoint) { e.signal(syscall.SIGSTOP) },
+			begin: (*endpoint).stop,
 			mend:  func(e *endpoint) { e.signal(syscall.SIGCONT) },
 		},
 		replaced("slow", 0),
@@ -163,6 +163,25 @@ func TestAllEndpointsDown(t *testing.T) {
 	g.wait("endpoint is up", nil)
 	if status, body := answer(t, g); status != 200 || body != all[0].address {
 		t.Errorf("%d %q when one is up again", status, body)
+	}
+}
+
+// stop returns when the endpoint stands still: its threads run on for a while after the
+// signal, long enough to answer a handshake whose session is never served.
+func (e *endpoint) stop() {
+	e.t.Helper()
+	e.signal(syscall.SIGSTOP)
+	for {
+		var status syscall.WaitStatus
+		switch _, err := syscall.Wait4(e.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); {
+		case err == syscall.EINTR:
+		case err != nil:
+			e.t.Fatal(err)
+		case status.Stopped():
+			return
+		default:
+			e.t.Fatalf("the endpoint ended, and should stand still: %#x", status)
+		}
 	}
 }
 

@@ -79,12 +79,35 @@ func TestAcceptedConnectionsInheritOptions(t *testing.T) {
 // open listens until the test ends.
 func open(t *testing.T, address string, replaces ...net.Listener) net.Listener {
 	t.Helper()
-	l, err := openSocket("tcp", address, socketOptions{replaces: replaces})
+	l, err := tryOpen(t, address, replaces...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
 	return l
+}
+
+// tryOpen listens until the test ends, unless that fails.
+func tryOpen(t *testing.T, address string, replaces ...net.Listener) (net.Listener, error) {
+	l, err := openSocket("tcp", address, socketOptions{replaces: replaces})
+	if err == nil {
+		t.Cleanup(func() { l.Close() })
+	}
+	return l, err
+}
+
+// onFreePort calls listen again while it fails for an address in use: a port that the
+// system chose for one address may be in use at another one.
+func onFreePort(t *testing.T, listen func() error) {
+	t.Helper()
+	var err error
+	for range 10 {
+		if err = listen(); !errors.Is(err, unix.EADDRINUSE) {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // overlapping returns listening addresses with one port. Each overlaps every other one, but
@@ -102,9 +125,14 @@ func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 func TestAddressMayOverlapReplacedListeners(t *testing.T) {
 	for i := range overlapping(0) {
 		for j := range overlapping(0) {
-			first := open(t, overlapping(0)[i])
-			from, to := overlapping(portOf(first))[i], overlapping(portOf(first))[j]
-			second := open(t, to, first)
+			var first, second net.Listener
+			var from, to string
+			onFreePort(t, func() (err error) {
+				first = open(t, overlapping(0)[i])
+				from, to = overlapping(portOf(first))[i], overlapping(portOf(first))[j]
+				second, err = tryOpen(t, to, first)
+				return err
+			})
 			for _, address := range []string{from, to} {
 				if third, err := net.Listen("tcp", address); !errors.Is(err, unix.EADDRINUSE) {
 					third.Close()
@@ -118,12 +146,15 @@ func TestAddressMayOverlapReplacedListeners(t *testing.T) {
 }
 
 func TestAddressInUseByOthersIsRefused(t *testing.T) {
-	theirs, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer theirs.Close()
-	ours := open(t, fmt.Sprintf("[::1]:%d", portOf(theirs)))
+	var theirs, ours net.Listener
+	onFreePort(t, func() (err error) {
+		if theirs, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return err
+		}
+		t.Cleanup(func() { theirs.Close() })
+		ours, err = tryOpen(t, fmt.Sprintf("[::1]:%d", portOf(theirs)))
+		return err
+	})
 	address := fmt.Sprintf(":%d", portOf(theirs))
 	if l, err := openSocket("tcp", address, socketOptions{replaces: []net.Listener{ours}}); !errors.Is(err, unix.EADDRINUSE) {
 		l.Close()
@@ -144,10 +175,16 @@ func TestStopNewConnectionsLosesNone(t *testing.T) {
 				host = "::1"
 			}
 			t.Run(fmt.Sprint(from, " to ", overlapping(0)[j]), func(t *testing.T) {
-				old := open(t, from)
-				address := net.JoinHostPort(host, fmt.Sprint(portOf(old)))
-				before := connect(t, address)
-				next := open(t, overlapping(portOf(old))[j], old)
+				var old, next net.Listener
+				var before net.Conn
+				var address string
+				onFreePort(t, func() (err error) {
+					old = open(t, from)
+					address = net.JoinHostPort(host, fmt.Sprint(portOf(old)))
+					before = connect(t, address)
+					next, err = tryOpen(t, overlapping(portOf(old))[j], old)
+					return err
+				})
 				if err := stopNewConnections(old); err != nil {
 					t.Skip(err)
 				}
@@ -163,17 +200,22 @@ func TestStopNewConnectionsLosesNone(t *testing.T) {
 
 // A TCP handshake that has begun at the old listener ends there.
 func TestStopNewConnectionsFinishesHandshakes(t *testing.T) {
-	old := open(t, "127.0.0.1:0")
-	raw, err := old.(syscall.Conn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// With this option the handshake ends for the server only when data comes.
-	if err := control(raw, func(s int) error { return unix.SetsockoptInt(s, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 20) }); err != nil {
-		t.Fatal(err)
-	}
-	begun := connect(t, old.Addr().String())
-	next := open(t, fmt.Sprintf(":%d", portOf(old)), old)
+	var old, next net.Listener
+	var begun net.Conn
+	onFreePort(t, func() (err error) {
+		old = open(t, "127.0.0.1:0")
+		raw, err := old.(syscall.Conn).SyscallConn()
+		if err != nil {
+			return err
+		}
+		// With this option the handshake ends for the server only when data comes.
+		if err := control(raw, func(s int) error { return unix.SetsockoptInt(s, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 20) }); err != nil {
+			return err
+		}
+		begun = connect(t, old.Addr().String())
+		next, err = tryOpen(t, fmt.Sprintf(":%d", portOf(old)), old)
+		return err
+	})
 	if err := stopNewConnections(old); err != nil {
 		t.Skip(err)
 	}
