@@ -107,6 +107,16 @@ func newServer(t testing.TB, handle func(w http.ResponseWriter, r *message.Reque
 func (s *Server) connect(t testing.TB) net.Conn {
 	t.Helper()
 	client, server := wstest.Sockets(t, "unix") // of ports there are not enough
+	s.serve(t, server)
+	if err := client.SetDeadline(time.Now().Add(wstest.LongGuard)); err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// serve has the server take a connection of a client over.
+func (s *Server) serve(t testing.TB, server net.Conn) {
+	t.Helper()
 	fd, _, err := wire.New(server).Detach()
 	if err != nil {
 		t.Fatal(err)
@@ -114,10 +124,6 @@ func (s *Server) connect(t testing.TB) net.Conn {
 	if !s.Serve(clientio.NewConn(wire.New(loop.NewConn(int32(fd), netip.AddrPort{})), clientio.NewHeadBudget())) {
 		t.Fatal("no loop has taken the connection")
 	}
-	if err := client.SetDeadline(time.Now().Add(wstest.LongGuard)); err != nil {
-		t.Fatal(err)
-	}
-	return client
 }
 
 // talk sends in, ends the stream, and returns what comes back.

@@ -109,13 +109,18 @@ func (x *hopping) EditAnswer(h *h1.Head) { h.Fields.Del(header.TransferEncoding)
 // All of an early answer that has come reaches a client that takes it late, although the endpoint
 // has reset its connection.
 func TestALateReaderOfAnAnswerAndAReset(t *testing.T) {
-	const size = 280_000 // more than the client's socket takes, and less than it and the endpoint's do
+	const size = 48_000 // more than the client's socket takes, and less than that of the endpoint alone does
 	reset := make(chan struct{})
 	d := dialerTo(t, func(c net.Conn) {
 		c.Read(make([]byte, 20)) // what is left makes Close a reset
 		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, strings.Repeat("x", size))
 		raw, _ := c.(*net.TCPConn).SyscallConn()
+		deadline := time.Now().Add(wstest.LongGuard)
 		for unsent := 1; unsent > 0; {
+			if time.Now().After(deadline) {
+				t.Errorf("%d bytes are still on their way", unsent)
+				break
+			}
 			raw.Control(func(fd uintptr) { unsent, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
 		}
 		c.Close()
@@ -124,8 +129,12 @@ func TestALateReaderOfAnAnswerAndAReset(t *testing.T) {
 	s, l := startServer(t, func(*clientio.Conn, message.Request) Exchange {
 		return &hopping{fragile{dialer: d, aborted: new(atomic.Int32)}}
 	})
-	c := s.connect(t)
-	c.SetReadDeadline(time.Now().Add(wstest.Guard))
+	c, server := wstest.Sockets(t, "unix")
+	if err := server.(*net.UnixConn).SetWriteBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	s.serve(t, server)
+	c.SetDeadline(time.Now().Add(wstest.LongGuard))
 	io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
 	l.await(func(_ *slot, c *conn) bool { return c.forward != nil && c.forward.blocked() })
 	<-reset
