@@ -115,7 +115,7 @@ func TestALateReaderOfAnAnswerAndAReset(t *testing.T) {
 		c.Read(make([]byte, 20)) // what is left makes Close a reset
 		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, strings.Repeat("x", size))
 		raw, _ := c.(*net.TCPConn).SyscallConn()
-		deadline := time.Now().Add(wstest.LongGuard)
+		deadline := time.Now().Add(wstest.Guard)
 		for unsent := 1; unsent > 0; {
 			if time.Now().After(deadline) {
 				t.Errorf("%d bytes are still on their way", unsent)
@@ -134,10 +134,20 @@ func TestALateReaderOfAnAnswerAndAReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.serve(t, server)
-	c.SetDeadline(time.Now().Add(wstest.LongGuard))
+	c.SetDeadline(time.Now().Add(wstest.Guard))
 	io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
-	l.await(func(_ *slot, c *conn) bool { return c.forward != nil && c.forward.blocked() })
+	var up int32
+	l.await(func(_ *slot, c *conn) bool {
+		blocked := c.forward != nil && c.forward.blocked()
+		if blocked {
+			up = c.forward.up.fd
+		}
+		return blocked
+	})
 	<-reset
+	if n, err := unix.IoctlGetInt(int(up), unix.SIOCINQ); n == 0 || err != nil {
+		t.Errorf("%d bytes of the answer are still in the endpoint's socket, %v; want some", n, err)
+	}
 	io.WriteString(c, "some of the body")
 	l.await(func(_ *slot, c *conn) bool { return c.forward.request.broken })
 	r, err := http.ReadResponse(bufio.NewReader(c), nil)
