@@ -248,11 +248,7 @@ routes:
 }
 
 func TestTriesAreTraced(t *testing.T) {
-	down, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	down.Close()
+	down := wstest.Reserve(t)
 	onBothEngines(t, func(t *testing.T, engine string) {
 		c, backend := tracingtest.NewCollector(t, nil), keepHeaders(t, 503)
 		g, address := start(t, engine+fmt.Sprintf(`
@@ -260,7 +256,7 @@ listeners: [{address: "127.0.0.1:0"}]
 tracing: %s
 backends: {b: {balance: round_robin, endpoints: ["%s", "%s"], passive: {failures: off}}}
 routes: [{name: app, path: /*, backend: b}]
-`, c.URL, down.Addr(), backend.address))
+`, c.URL, down, backend.address))
 		client := connect(t, address)
 		for range 2 { // the one that is down comes first, or second
 			getOn(t, client, "/")
@@ -277,7 +273,7 @@ routes: [{name: app, path: /*, backend: b}]
 		}
 		tries := children(c, *retried, "try")
 		first, second := tries[0], tries[1]
-		if first.Values["sluice.endpoint"] != down.Addr().String() || first.Status == nil || !strings.Contains(first.Status.Message, "refused") || first.Values["http.response.status_code"] != "" {
+		if first.Values["sluice.endpoint"] != down || first.Status == nil || !strings.Contains(first.Status.Message, "refused") || first.Values["http.response.status_code"] != "" {
 			t.Errorf("the first try: %v", first.Span)
 		}
 		if dials := children(c, first, "dial"); len(dials) != 1 || dials[0].Status == nil {
@@ -410,11 +406,7 @@ routes: [{name: chat, path: /*, backend: "%s"}]
 
 // Each try at a handshake is told to its endpoint, and a refusal of the backend is an answer.
 func TestRefusedHandshakesAreTraced(t *testing.T) {
-	down, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	down.Close()
+	down := wstest.Reserve(t)
 	onBothEngines(t, func(t *testing.T, engine string) {
 		c, backend := tracingtest.NewCollector(t, nil), keepHeaders(t, 401)
 		g, address := start(t, engine+fmt.Sprintf(`
@@ -422,7 +414,7 @@ listeners: [{address: "127.0.0.1:0"}]
 tracing: %s
 backends: {b: {balance: round_robin, endpoints: ["%s", "%s"], passive: {failures: off}}}
 routes: [{name: chat, path: /*, backend: b}]
-`, c.URL, down.Addr(), backend.address))
+`, c.URL, down, backend.address))
 		for range 2 {
 			r := getOn(t, connect(t, address), "/", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
 			if r.StatusCode != 401 {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -24,6 +23,7 @@ import (
 	"sluice/internal/header"
 	"sluice/internal/telemetry"
 	"sluice/internal/tracing/tracingtest"
+	"sluice/internal/wstest"
 )
 
 // exporting is a tracer that runs, and what it tells.
@@ -268,9 +268,7 @@ func TestASessionIsASpanOfItsOwnTrace(t *testing.T) {
 // What waits for a collector that is down has a bound; what is more is dropped and counted, and the log
 // has one line.
 func TestACollectorThatIsDown(t *testing.T) {
-	down := httptest.NewServer(nil)
-	down.Close()
-	e := export(t, &Options{Endpoint: down.URL, Headers: map[string]string{"X-Token": "s3cret"}, Sample: 1})
+	e := export(t, &Options{Endpoint: "http://" + wstest.Reserve(t), Headers: map[string]string{"X-Token": "s3cret"}, Sample: 1})
 	const requests = mostQueued // of two spans each
 	for range requests {
 		e.request()

@@ -104,7 +104,7 @@ func TestNothingIsWrittenAfterClose(t *testing.T) {
 	}
 }
 
-// A Read that waits ends with EndReads, however soon Close waits for the peer's end.
+// A Read that has begun ends with EndReads, however soon Close waits for the peer's end.
 func TestCloseLetsAReadThatWaitsEnd(t *testing.T) {
 	for range 50 {
 		near, far := pair(t, "tcp")
@@ -114,7 +114,7 @@ func TestCloseLetsAReadThatWaitsEnd(t *testing.T) {
 			_, err := c.Read(make([]byte, 1))
 			read <- err
 		}()
-		for c.closing.reading.TryLock() { // until it waits
+		for c.closing.reading.TryLock() { // until it has begun; it may find that Reads have ended
 			c.closing.reading.Unlock()
 			runtime.Gosched()
 		}
@@ -122,8 +122,8 @@ func TestCloseLetsAReadThatWaitsEnd(t *testing.T) {
 		c.Close()
 		far.Write([]byte("late"))
 		far.Close()
-		if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatalf("Read = %v; want %v: it waited on after EndReads", err, os.ErrDeadlineExceeded)
+		if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
+			t.Fatalf("Read = %v; want %v or %v: it waited on after EndReads", err, os.ErrDeadlineExceeded, net.ErrClosed)
 		}
 	}
 }
