@@ -307,6 +307,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, kind string, meth
 	}
 	who, _ := r.Context().Value(whoKey{}).(Who)
 	answer, err := e.serve(s, &call{w, r, kind, q, who})
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // however long it took
 	switch {
 	case err != nil:
 		writeError(w, err)

@@ -13,6 +13,7 @@ import (
 	"log"
 	"math/big"
 	"net"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -52,6 +53,30 @@ func TestListenersThatStayAreKept(t *testing.T) {
 	// A token that is no longer good is not good on a connection from before either.
 	if r, body := answer(t, kept, request("GET", "/status", "Authorization: Bearer "+testToken)); r.StatusCode != 401 {
 		t.Errorf("on a connection from before: %d %s, want 401", r.StatusCode, body)
+	}
+}
+
+// A timedAnswer knows until when it may be written.
+type timedAnswer struct {
+	*httptest.ResponseRecorder
+	until time.Time
+}
+
+func (a *timedAnswer) SetWriteDeadline(until time.Time) error {
+	a.until = until
+	return nil
+}
+
+// Who ends many sessions is told so, however long that takes.
+func TestTheTimeForAnAnswerBeginsWhenItIsMade(t *testing.T) {
+	var made time.Time
+	for _, failed := range []error{nil, wrong(io.EOF)} {
+		e := endpoint{serve: func(*Server, *call) (any, error) { made = time.Now(); return Status{}, failed }}
+		a := &timedAnswer{ResponseRecorder: httptest.NewRecorder()}
+		new(Server).serve(a, httptest.NewRequest("GET", "/", nil), kindUnix, map[string]endpoint{"GET": e})
+		if a.until.Before(made.Add(writeTimeout)) || a.Body.Len() == 0 {
+			t.Errorf("%q may be written until %v, and was made at %v; want %v for it", a.Body, a.until, made, writeTimeout)
+		}
 	}
 }
 
