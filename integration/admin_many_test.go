@@ -129,8 +129,10 @@ routes:
 		t.Errorf("%d lists of %d sessions take the gateway %s", rounds, n, strings.Join(views, ", then "))
 	}
 
+	// At a pace that the machine can keep: a client has five seconds to answer.
+	spread := time.Duration(n) * 5 * time.Millisecond
 	var ended struct{ Sessions int }
-	if err := json.Unmarshal([]byte(ask("DELETE /sessions?all=true&code=4001&reason=moving&spread=2s")), &ended); err != nil || ended.Sessions != n {
+	if err := json.Unmarshal([]byte(ask("DELETE /sessions?all=true&code=4001&reason=moving&spread="+spread.String())), &ended); err != nil || ended.Sessions != n {
 		t.Fatalf("%d sessions are ended, want %d; %v", ended.Sessions, n, err)
 	}
 	var closing sync.WaitGroup

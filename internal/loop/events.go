@@ -10,6 +10,8 @@ const (
 	wakeData   = -1 // Fd of the loop's own eventfd
 	sideBits   = 1
 	numberBits = 27
+
+	socketsOfASlot = 1 << sideBits
 )
 
 func (e *Entry) eventData(side uint8) (fd, pad int32) {

@@ -86,6 +86,7 @@ type Loop struct {
 	now         int64
 	stopping    bool
 	timers      timers
+	behind      int64 // number of events that were handled in full batches, while timers wait
 	events      [eventsAtOnce]unix.EpollEvent
 	ready       int                // number of events that were fetched
 	fetchReady  func(uintptr) bool // fetches them
@@ -196,7 +197,9 @@ func (l *Loop) Run(ctx context.Context) {
 			l.dispatch(&l.events[i])
 		}
 		l.dispatchAgain()
-		l.fireTimers()
+		if l.caughtUp(n) {
+			l.fireTimers()
+		}
 		l.callPosted()
 		for _, h := range l.handlers {
 			h.BatchDone()
@@ -235,6 +238,19 @@ func (l *Loop) fetch() int {
 		panic(fmt.Sprintf("loop: epoll_wait: %v", err)) // the process must not go on without one of its loops
 	}
 	return n
+}
+
+// caughtUp reports whether all events that were there before the timers were due have been handled; a
+// batch has n. A loop that could not run for a while has more of them than a batch: what a peer has sent in
+// time counts. Epoll reports events in the order in which they came, so that under a load that never ends
+// timers wait for as many events as all sockets can have at once.
+func (l *Loop) caughtUp(n int) bool {
+	if n == len(l.events) && l.behind < socketsOfASlot*l.load.Load() {
+		l.behind += int64(n)
+		return false
+	}
+	l.behind = 0
+	return true
 }
 
 // fireTimers calls Due for every timer that has fired by now.

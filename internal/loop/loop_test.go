@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -223,6 +224,49 @@ func (d *dueHandler) Stop()                       {}
 
 // Run ends when the last connection has left, those that are reserved included, and takes
 // nothing more then.
+// A loop that was kept from running has events and timers at once. Who has sent something in time is not
+// late, however many others have, too.
+func TestEventsComeBeforeTimers(t *testing.T) {
+	l := New(clock.New(), NewPipes(0))
+	h := newTestHandler(l)
+	run(t, l)
+	const n = 3 * eventsAtOnce
+	var far [n]int32
+	for i := range far {
+		both, _ := h.add(t, int64(i))
+		far[i] = both[0]
+	}
+	l.Call(func() {
+		for _, fd := range far {
+			Write(fd, []byte("in time"))
+		}
+		h.slots.Each(func(p *testSlot, _ *[2]int32) { l.SetTimer(&p.Entry, 1) })
+	})
+	for i, call := range h.seen(2 * n) {
+		if event := strings.HasPrefix(call, "ready"); event != (i < n) {
+			t.Fatalf("call %d of %d is %q; want all events before all timers", i, 2*n, call)
+		}
+	}
+}
+
+// busyHandler reads nothing, so that its events never end.
+type busyHandler struct{ *testHandler }
+
+func (h busyHandler) Ready(SlotID, uint8, uint32) {}
+
+func TestTimersFireUnderALoadThatNeverEnds(t *testing.T) {
+	l := New(clock.New(), NewPipes(0))
+	h := &testHandler{loop: l}
+	h.slots.Kind = l.AddHandler(busyHandler{h})
+	run(t, l)
+	for range 2 * eventsAtOnce {
+		far, _ := h.add(t, 0)
+		Write(far[0], []byte("unread"))
+	}
+	l.Call(func() { h.slots.Each(func(p *testSlot, _ *[2]int32) { l.SetTimer(&p.Entry, 1) }) })
+	h.seen(2 * eventsAtOnce)
+}
+
 func TestALoopThatStops(t *testing.T) {
 	l := New(clock.New(), NewPipes(0))
 	h := newTestHandler(l)
