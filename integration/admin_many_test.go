@@ -58,10 +58,12 @@ routes:
 	if t.Failed() {
 		return
 	}
+	var closing sync.WaitGroup
 	t.Cleanup(func() {
 		for _, c := range clients {
 			c.Close()
 		}
+		closing.Wait()
 	})
 
 	operators := g.operators("unix")
@@ -129,13 +131,6 @@ routes:
 		t.Errorf("%d lists of %d sessions take the gateway %s", rounds, n, strings.Join(views, ", then "))
 	}
 
-	// At a pace that the machine can keep: a client has five seconds to answer.
-	spread := time.Duration(n) * 5 * time.Millisecond
-	var ended struct{ Sessions int }
-	if err := json.Unmarshal([]byte(ask("DELETE /sessions?all=true&code=4001&reason=moving&spread="+spread.String())), &ended); err != nil || ended.Sessions != n {
-		t.Fatalf("%d sessions are ended, want %d; %v", ended.Sessions, n, err)
-	}
-	var closing sync.WaitGroup
 	for _, c := range clients {
 		closing.Go(func() {
 			c.SetDeadline(time.Now().Add(manyGuard))
@@ -150,6 +145,12 @@ routes:
 				t.Errorf("behind the Close frames a client got %v, want the end", err)
 			}
 		})
+	}
+	// The clients listen before: they have five seconds to answer.
+	spread := time.Duration(n) * 5 * time.Millisecond
+	var ended struct{ Sessions int }
+	if err := json.Unmarshal([]byte(ask("DELETE /sessions?all=true&code=4001&reason=moving&spread="+spread.String())), &ended); err != nil || ended.Sessions != n {
+		t.Errorf("%d sessions are ended, want %d; %v", ended.Sessions, n, err)
 	}
 	closing.Wait()
 	eventually(t, "no session is listed", func() bool { return len(list("limit=0")) == 0 })
