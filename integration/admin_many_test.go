@@ -146,7 +146,8 @@ routes:
 			}
 		})
 	}
-	// The clients listen before: they have five seconds to answer.
+	// The clients listen already, as they have five seconds to answer; 200 sessions a second are a pace that
+	// an emulated machine keeps.
 	spread := time.Duration(n) * 5 * time.Millisecond
 	var ended struct{ Sessions int }
 	if err := json.Unmarshal([]byte(ask("DELETE /sessions?all=true&code=4001&reason=moving&spread="+spread.String())), &ended); err != nil || ended.Sessions != n {

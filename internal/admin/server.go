@@ -307,7 +307,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, kind string, meth
 	}
 	who, _ := r.Context().Value(whoKey{}).(Who)
 	answer, err := e.serve(s, &call{w, r, kind, q, who})
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // however long it took
+	// The client has this time to read the answer, however long that took to make.
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	switch {
 	case err != nil:
 		writeError(w, err)

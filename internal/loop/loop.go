@@ -240,10 +240,11 @@ func (l *Loop) fetch() int {
 	return n
 }
 
-// caughtUp reports whether all events that were there before the timers were due have been handled; a
-// batch has n. A loop that could not run for a while has more of them than a batch: what a peer has sent in
-// time counts. Epoll reports events in the order in which they came, so that under a load that never ends
-// timers wait for as many events as all sockets can have at once.
+// caughtUp reports whether timers may fire after a batch of n events: whether all events that came before
+// the timers were due have been handled. A loop that could not run for a while has more of them than one
+// batch takes, and what a peer has sent in time must count. Epoll reports events in the order in which they
+// came. So under a load whose batches are always full, timers wait for as many events as all sockets can
+// have at once, and no longer.
 func (l *Loop) caughtUp(n int) bool {
 	if n == len(l.events) && l.behind < socketsOfASlot*l.load.Load() {
 		l.behind += int64(n)

@@ -222,8 +222,6 @@ func (d *dueHandler) Due(SlotID)                  { close(d.fired) }
 func (d *dueHandler) BatchDone()                  {}
 func (d *dueHandler) Stop()                       {}
 
-// Run ends when the last connection has left, those that are reserved included, and takes
-// nothing more then.
 // A loop that was kept from running has events and timers at once. Who has sent something in time is not
 // late, however many others have, too.
 func TestEventsComeBeforeTimers(t *testing.T) {
@@ -254,6 +252,7 @@ type busyHandler struct{ *testHandler }
 
 func (h busyHandler) Ready(SlotID, uint8, uint32) {}
 
+// Batches that are always full do not put timers off for ever.
 func TestTimersFireUnderALoadThatNeverEnds(t *testing.T) {
 	l := New(clock.New(), NewPipes(0))
 	h := &testHandler{loop: l}
@@ -267,6 +266,8 @@ func TestTimersFireUnderALoadThatNeverEnds(t *testing.T) {
 	h.seen(2 * eventsAtOnce)
 }
 
+// Run ends when the last connection has left, those that are reserved included, and takes
+// nothing more then.
 func TestALoopThatStops(t *testing.T) {
 	l := New(clock.New(), NewPipes(0))
 	h := newTestHandler(l)
