@@ -12,8 +12,9 @@ import (
 // health is what probes say about an endpoint.
 type health struct {
 	healthy   bool
-	probed    bool // at least once
-	probing   bool // a probe is under way
+	wasUp     bool      // by a probe
+	probed    time.Time // for the first time
+	probing   bool      // a probe is under way
 	nextProbe time.Time
 	streak    int    // probes in a row that contradict healthy
 	detail    string // error of the last probe; "" if that was good
@@ -21,7 +22,20 @@ type health struct {
 
 // reset makes an endpoint healthy that is not probed any more.
 func (h *health) reset() {
-	h.healthy, h.probed, h.streak, h.nextProbe, h.detail = true, false, 0, time.Time{}, ""
+	*h = health{healthy: true, probing: h.probing}
+}
+
+// soonestProbe is the shortest time between two probes of an endpoint that was never up, unless the
+// interval is shorter.
+const soonestProbe = 250 * time.Millisecond
+
+// wait returns the time until the next probe. An endpoint that was never up may be about to start, as
+// the gateway itself: it is asked again after a quarter of the time that it is known.
+func (h *health) wait(interval time.Duration, now time.Time) time.Duration {
+	if !h.wasUp {
+		interval = min(interval, max(soonestProbe, now.Sub(h.probed)/4))
+	}
+	return interval*9/10 + rand.N(interval/5+1)
 }
 
 // probes returns the probes that are due.
@@ -61,19 +75,22 @@ func (p *Pool) probe(ctx context.Context, e *endpoint, l *Lease, c Check) {
 		return // the result no longer matters, and may come from that
 	}
 	now := time.Now()
-	e.nextProbe = now.Add(c.Interval*9/10 + rand.N(c.Interval/5+1))
 	if limit.ShortageOf(err) != 0 {
 		p.event(e, "endpoint could not be asked", err)
 	} else {
 		p.applyProbe(e, err, now)
+		e.wasUp = e.wasUp || e.healthy
 	}
+	e.nextProbe = now.Add(e.wait(c.Interval, now))
 	p.wakeRun()
 }
 
 // applyProbe applies the result of a probe. The lock is held.
 func (p *Pool) applyProbe(e *endpoint, err error, now time.Time) {
-	first := !e.probed
-	e.probed = true
+	first := e.probed.IsZero()
+	if first {
+		e.probed = now
+	}
 	e.detail = ""
 	if err != nil {
 		e.detail = err.Error()

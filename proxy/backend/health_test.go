@@ -108,6 +108,52 @@ func TestProbesAreSpread(t *testing.T) {
 	})
 }
 
+// An endpoint that starts with the gateway is not kept waiting for as long as one that has failed.
+func TestProbesOfANewEndpointComeSooner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var probes atomic.Int64
+		starts, fails, works := start.Add(1200*time.Millisecond), start.Add(time.Hour), start.Add(time.Hour+time.Second)
+		s := named("a")
+		s.Check = Check{Interval: 5 * time.Second, Probe: func(context.Context, *Lease) error {
+			probes.Add(1)
+			if now := time.Now(); now.Before(starts) || now.After(fails) && now.Before(works) {
+				return io.EOF
+			}
+			return nil
+		}}
+		p := pool(s)
+		run(t, p)
+		time.Sleep(2 * time.Second)
+		if got := state(p, "a"); got != "up" {
+			t.Errorf("%s 0.8 s after the endpoint has started; want up", got)
+		}
+		time.Sleep(time.Until(fails))
+		before := probes.Swap(0)
+		if before < 600 || before > 900 {
+			t.Errorf("%d probes in an hour; want about 720", before)
+		}
+		time.Sleep(time.Minute)
+		if n := probes.Load(); n > 15 {
+			t.Errorf("%d probes in the minute after a failure; want about 12", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		var probes atomic.Int64
+		s := named("a")
+		s.Check = Check{Interval: 5 * time.Second, Probe: func(context.Context, *Lease) error { probes.Add(1); return io.EOF }}
+		run(t, pool(s))
+		time.Sleep(20 * time.Second)
+		if n := probes.Swap(0); n > 25 {
+			t.Errorf("%d probes of a new endpoint in 20 s; want fewer than 25", n)
+		}
+		time.Sleep(time.Minute)
+		if n := probes.Load(); n < 10 || n > 14 {
+			t.Errorf("%d probes of an endpoint that is down in a minute; want about 12", n)
+		}
+	})
+}
+
 func TestProbesHaveATimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := named("a")
