@@ -62,6 +62,7 @@ write_nginx() { # name workers
 					proxy_set_header Host \$http_host; proxy_set_header X-Request-Id \$request_id;
 					proxy_set_header X-Forwarded-For \$remote_addr; proxy_set_header X-Forwarded-Host \$http_host;
 					proxy_set_header X-Forwarded-Proto \$scheme; proxy_set_header X-Forwarded-Port \$server_port;
+					proxy_set_header X-Real-IP \$remote_addr;
 					proxy_set_header Forwarded 'for=\$remote_addr;proto=\$scheme;host="\$http_host"';
 					proxy_set_header Upgrade \$http_upgrade; proxy_set_header Connection \$connection_upgrade;
 				}
@@ -92,6 +93,7 @@ write_haproxy() {
 		  http-request set-header X-Forwarded-Host %[req.hdr(host)]
 		  http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
 		  http-request set-header X-Forwarded-Port %[dst_port]
+		  http-request set-header X-Real-IP %[src]
 		  http-request set-header Forwarded for=%[src];proto=%[ssl_fc,iif(https,http)];host=\"%[req.hdr(host)]\"
 		  default_backend back
 		backend back
@@ -109,6 +111,7 @@ write_caddy() {
 		"headers": { "request": { "set": {
 			"X-Request-Id": ["{http.request.uuid}"],
 			"X-Forwarded-Port": ["{http.request.local.port}"],
+			"X-Real-IP": ["{http.request.remote.host}"],
 			"Forwarded": ["for={http.request.remote.host};proto={http.request.scheme};host=\"{http.request.hostport}\""]
 		} } }
 	}] }]'

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"sluice/config/report"
@@ -21,6 +22,10 @@ type checker struct {
 	dir      string
 	getenv   func(string) (string, bool)
 	readFile func(string) ([]byte, error)
+	ownFiles bool // readFile reads other files than those of the system
+	glob     func(string) ([]string, error)
+	included map[string]bool // names of the files that are read, this one too
+	read     [][]byte        // texts of the files that were included
 }
 
 // check reports every mistake, and takes out of the configuration the elements that have one.
@@ -35,14 +40,33 @@ func (k *checker) check() {
 		k.backend(&c.Backends[i], report.Path("backends").Key(c.Backends[i].Name))
 	}
 	k.routes("routes")
-	k.list("log.redact", c.Log.Redact, func(name *string) string {
+	k.redact("log.redact")
+	k.tracing("tracing")
+	k.dropBroken()
+}
+
+// secretParameters are query parameters that hold secrets of users in many applications.
+var secretParameters = []string{
+	"token", "access_token", "id_token", "key", "api_key", "apikey", "password", "secret", "code", "signature", "sig", "X-Amz-Signature",
+}
+
+// redact checks which query parameters are not logged, and adds those that never are unless none is to be.
+func (k *checker) redact(at report.Path) {
+	names := &k.config.Log.Redact
+	k.list(at, *names, func(name *string) string {
 		if *name == "" || strings.ContainsAny(*name, "?&=") {
 			return "is not the name of a query parameter"
 		}
 		return ""
 	})
-	k.tracing("tracing")
-	k.dropBroken()
+	if k.Has(at) && len(*names) == 0 {
+		return
+	}
+	for _, name := range secretParameters {
+		if !slices.ContainsFunc(*names, func(n string) bool { return strings.EqualFold(n, name) }) {
+			*names = append(*names, name)
+		}
+	}
 }
 
 // dropBroken takes out of the configuration every element that has a mistake.
@@ -82,7 +106,10 @@ func (k *checker) setDefaults(v any) { k.types.SetDefaults(reflect.ValueOf(v).El
 
 // rejectName is Reject for a value that holds a host name. It shows how to write the name.
 func (k *checker) rejectName(at report.Path, wrong string) {
-	if s := k.Source(at); s.Literal {
+	switch s := k.Source(at); {
+	case s.Literal && strings.HasSuffix(s.Written, ";"):
+		wrong = "ends in ';', which ends nothing here: leave it off"
+	case s.Literal:
 		wrong += spelling.Advice(s.Written, wrong)
 	}
 	k.Reject(at, "%s", wrong)
@@ -139,8 +166,16 @@ func (k *checker) resolve(at report.Path, name *string) {
 	case strings.ContainsRune(*name, 0):
 		k.Reject(at, "has a NUL byte")
 	case !filepath.IsAbs(*name):
-		*name = filepath.Join(k.dir, *name)
+		*name = filepath.Join(k.dirOf(at), *name)
 	}
+}
+
+// dirOf returns the directory that relative names start from in the file of a value.
+func (k *checker) dirOf(at report.Path) string {
+	if file := k.Pos(at).File; file != "" {
+		return filepath.Dir(file)
+	}
+	return k.dir
 }
 
 // secret returns the text of a file that the value at a path names, without a byte order mark and
@@ -169,7 +204,11 @@ func (k *checker) stateDir(at report.Path) {
 		return
 	}
 	home, _ := k.getenv("HOME")
+	service, _ := k.getenv("STATE_DIRECTORY") // of systemd: paths with colons between them
+	service, _, _ = strings.Cut(service, ":")
 	switch {
+	case filepath.IsAbs(service):
+		*dir = service
 	case os.Geteuid() == 0:
 		*dir = "/var/lib/sluice"
 	case home != "":

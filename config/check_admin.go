@@ -78,6 +78,10 @@ func (k *checker) adminAddress(at report.Path, text *string) {
 	if !k.text(at, *text) {
 		return
 	}
+	if s := k.Source(at); s.Literal && strings.Trim(*text, "0123456789") == "" {
+		k.Reject(at, "is only a port: write the host too, as in 127.0.0.1:%s", *text)
+		return
+	}
 	network, address, wrong := spelling.Address(*text)
 	if wrong == "" && network == "unix" {
 		wrong = "is a Unix socket: there is one already, see 'mode' and 'group'; this is for host:port"

@@ -4,10 +4,7 @@ import "testing"
 
 func TestProblemsOfAdmin(t *testing.T) {
 	const token = "'s3cr3ts3cr3ts3cr3ts3cr3t'"
-	tests := []struct {
-		name, text string
-		want       []string // as of expectProblems
-	}{
+	expectProblems(t, []problems{
 		{"keys besides off", ok + "admin: { address: off, token: " + token + ", metrics: ':1', read_only: true }", []string{
 			"2:31: admin.token: has no meaning while the address is off: remove one of the two",
 			"2:68: admin.metrics: has no meaning while the address is off: ...",
@@ -50,11 +47,8 @@ func TestProblemsOfAdmin(t *testing.T) {
 			`2:16: admin.mode: "9" is not a mode: write it in octal and in quotes, as in "0660"`,
 			`2:28: admin.group: "" is empty: give it a value or remove the key`,
 		}},
-	}
+	})
 	if _, err := parse(ok + "admin: { address: '127.0.0.1:0', health: '127.0.0.1:0', metrics: '127.0.0.1:0' }"); err != nil {
 		t.Errorf("ports that the system chooses: %v", err)
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { expectProblems(t, tt.text, tt.want) })
 	}
 }

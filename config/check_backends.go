@@ -244,6 +244,8 @@ func (e *Endpoint) parse() (wrong string) {
 		e.H2C = true
 	case "https", "wss":
 		port, e.TLS = "443", true
+	case "grpc":
+		return "has a scheme that is none: gRPC is h2c:// in the clear, and https:// with 'http2: true' over TLS"
 	default:
 		return "has a scheme that is not one of http, https, h2c, ws, wss, or srv+ one of them"
 	}

@@ -19,8 +19,9 @@ const (
 	onResponse = false
 )
 
-// headers checks a change to headers and adds the content of files to what is set.
-func (k *checker) headers(h *Headers, at report.Path, request bool) {
+// headers checks a change to headers of a route with these paths, and adds the content of files to what
+// is set.
+func (k *checker) headers(h *Headers, at report.Path, request bool, paths []string) {
 	if request && k.Has(at) && !k.hasBackend(at.Parent()) {
 		k.Fail(at, "no backend sees these headers: the route has none; remove the section")
 	}
@@ -34,7 +35,7 @@ func (k *checker) headers(h *Headers, at report.Path, request bool) {
 	k.headerNames(set, h.Set, allowed)
 	k.headerNames(setFile, h.SetFile, allowed)
 	k.headerValues(set, h.Set)
-	k.variables(set, h)
+	k.variables(set, h, paths)
 	seen := map[string]report.Path{} // by the folded name
 	for _, name := range k.inOrder(set, h.Set) {
 		seen[fieldname.Fold(name)] = set.Key(name)

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sluice/config/report"
@@ -79,6 +80,9 @@ func (k *checker) rates(l *Listener, at report.Path) {
 // it, and brings it into one spelling, by which a reload tells which listeners are the same.
 func (k *checker) address(l *Listener, listener report.Path, seen map[string]report.Path) {
 	at := listener.Key("address")
+	if _, err := strconv.ParseUint(l.Address, 10, 16); err == nil { // a port stands for all addresses
+		l.Address = ":" + l.Address
+	}
 	network, address, wrong := spelling.Address(l.Address)
 	host, port, _ := net.SplitHostPort(address)
 	switch {

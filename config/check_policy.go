@@ -69,6 +69,8 @@ func (k *checker) cors(c *CORS, at report.Path) {
 		switch *origin {
 		case "*":
 			return ""
+		case "true":
+			return "is no origin: list those whose pages may read, or write \"*\" for all"
 		case "same-origin":
 			return "needs no permission: a page may always read from its own origin"
 		}

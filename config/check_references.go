@@ -48,6 +48,8 @@ func (k *checker) reference(name string, at report.Path, known map[string]bool, 
 		b.Endpoints = []Endpoint{e}
 		k.config.Backends = append(k.config.Backends, b)
 		known[name] = true
+	case strings.Trim(name, "0123456789") == "" && k.Source(at).Literal:
+		k.Reject(at, "is only a port: write the host too, as in 127.0.0.1:%s", name)
 	default:
 		k.Fail(at, "unknown backend %s%s", k.Quoted(at), k.nearest(name, names))
 	}

@@ -1,9 +1,7 @@
 package config
 
 import (
-	"fmt"
 	"io/fs"
-	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
@@ -14,7 +12,7 @@ import (
 
 func (k *checker) routes(at report.Path) {
 	k.references(at)
-	names, identities := map[string]report.Path{}, map[string]report.Path{} // of routes
+	names := map[string]report.Path{} // of routes
 	for i := range k.config.Routes {
 		r, at := &k.config.Routes[i], at.Index(i)
 		r.Index = i
@@ -24,12 +22,11 @@ func (k *checker) routes(at report.Path) {
 		k.split(r, at)
 		k.mirror(r, at)
 		k.rewriting(r, at)
-		k.headers(&r.Request, at.Key("request"), onRequest)
-		k.headers(&r.Response, at.Key("response"), onResponse)
+		k.headers(&r.Request, at.Key("request"), onRequest, r.Paths)
+		k.headers(&r.Response, at.Key("response"), onResponse, r.Paths)
 		k.webSocket(r, at)
 		k.tap(r, at)
 		k.http(r, at)
-		k.duplicate(r, at, identities)
 	}
 }
 
@@ -45,17 +42,18 @@ func (k *checker) name(r *Route, route report.Path, seen map[string]report.Path)
 	seen[r.Name] = route
 }
 
+// maxPairs is the most hosts times paths of a route: each pair is matched like a route of its own.
+const maxPairs = 1000
+
 func (k *checker) matchers(r *Route, at report.Path) {
-	if host := at.Key("host"); k.Good(host) {
-		var wrong string
-		if r.Host, wrong = spelling.Host(r.Host); wrong != "" {
-			k.rejectName(host, wrong)
-		}
-	}
-	if path := at.Key("path"); k.Good(path) {
-		if wrong := spelling.CheckPath(strings.TrimSuffix(r.Path, "/*")+"/", r.Path); wrong != "" {
-			k.Reject(path, "%s", wrong)
-		}
+	host, path := at.Key("host"), at.Key("path")
+	k.list(host, r.Hosts, func(name *string) (wrong string) {
+		*name, wrong = spelling.Host(*name)
+		return wrong
+	})
+	k.list(path, r.Paths, func(path *string) string { return spelling.CheckPath(*path) })
+	if n := len(r.Hosts) * len(r.Paths); n > maxPairs {
+		k.Fail(path, "%d hosts with %d paths are %d pairs, more than %d: make several routes of it", len(r.Hosts), len(r.Paths), n, maxPairs)
 	}
 	k.methods(at.Key("methods"), r.Methods)
 	k.headerNames(at.Key("headers"), r.Headers, func(name string) string {
@@ -76,29 +74,6 @@ func (k *checker) methods(at report.Path, methods []string) {
 	k.list(at, methods, func(method *string) string { return spelling.CheckMethod(*method) })
 }
 
-// duplicate reports a route that matches the same requests as one before it. Routes are compared
-// only if their matchers have no mistake.
-func (k *checker) duplicate(r *Route, at report.Path, seen map[string]report.Path) {
-	for _, matcher := range []string{"host", "path", "methods", "headers", "query", "protocol"} {
-		if k.Broken(at.Key(matcher)) {
-			return
-		}
-	}
-	methods := slices.DeleteFunc(slices.Sorted(slices.Values(r.Methods)), func(m string) bool {
-		return m == "HEAD" && slices.Contains(r.Methods, "GET")
-	})
-	headers := make(map[string]string, len(r.Headers))
-	for name, value := range r.Headers {
-		headers[textproto.CanonicalMIMEHeaderKey(name)] = value
-	}
-	identity := fmt.Sprintf("%q %q %q %q %q %q", r.Host, r.Path, methods, headers, r.Query, r.Protocol)
-	if first, twice := seen[identity]; twice {
-		k.Fail(at, "matches the same requests as the route at %s", k.Where(first))
-		return
-	}
-	seen[identity] = at
-}
-
 // actions checks that the route does exactly one thing, and how it does it.
 func (k *checker) actions(r *Route, at report.Path) {
 	const all = "backend, split, redirect, respond, files"
@@ -110,6 +85,9 @@ func (k *checker) actions(r *Route, at report.Path) {
 	}
 	switch len(given) {
 	case 0:
+		if !k.Good(at) {
+			break // it is no mapping
+		}
 		k.Fail(at, "the route does nothing: add one of %s", all)
 	case 1:
 	default:
@@ -135,6 +113,8 @@ func (k *checker) redirect(r *Route, at report.Path) {
 	u, err := url.Parse(to)
 	switch {
 	case wrong != "":
+	case strings.Contains(to, "{"+PathVariable):
+		wrong = "has a segment {path.name}, which stands in 'rewrite' and 'set_headers' only"
 	case spelling.HasControl(to) || strings.ContainsAny(to, " \\"):
 		wrong = "has a space, a backslash or a control character: escape it"
 	case err != nil:
@@ -160,8 +140,8 @@ func (r *Route) star(target string) string {
 		return ""
 	case after != "":
 		return "has a '*' before its end"
-	case !strings.HasSuffix(r.Path, "/*"):
-		return "ends in '*', but 'path' does not end in '/*'"
+	case slices.ContainsFunc(r.Paths, func(path string) bool { return !strings.Contains(path, "*") }):
+		return "ends in '*', but 'path' has none that it could stand for"
 	case strings.ContainsAny(before, "?#"):
 		return "has a '*' in its query"
 	}
@@ -207,24 +187,38 @@ func (k *checker) rewriting(r *Route, at report.Path) {
 		k.Fail(rewrite, "excludes strip_prefix: a rewrite replaces the whole path")
 	}
 	if k.Good(strip) {
-		base := strings.TrimSuffix(r.Path, "*")
-		rest, isPrefix := strings.CutPrefix(base, r.StripPrefix)
 		switch {
 		case !strings.HasPrefix(r.StripPrefix, "/"):
 			k.Reject(strip, "does not begin with '/'")
+		case strings.Contains(r.StripPrefix, "{"):
+			k.Reject(strip, "has a '{': a segment in braces cannot be removed; change the path with 'rewrite' instead")
 		case strings.HasSuffix(r.StripPrefix, "/"):
 			k.Reject(strip, "ends in '/': leave it off, it stays as the first of the new path")
-		case !isPrefix || rest != "" && rest[0] != '/':
+		case slices.ContainsFunc(r.Paths, func(path string) bool { return !isBelow(path, r.StripPrefix) }):
 			k.Reject(strip, "is not how 'path' begins, up to a '/'")
 		}
 	}
 	if k.Good(rewrite) {
 		wrong := r.star(r.Rewrite)
 		if wrong == "" {
-			wrong = spelling.CheckPath("", r.Rewrite)
+			wrong = spelling.CheckPath(r.Rewrite)
 		}
 		if wrong != "" {
 			k.Reject(rewrite, "%s", wrong)
+			return
+		}
+		for _, p := range Parts(r.Rewrite) {
+			if wrong := lacking(p, r.Paths); wrong != "" {
+				k.Fail(rewrite, "%s", wrong)
+				return
+			}
 		}
 	}
+}
+
+// isBelow reports whether the path of a route begins with a prefix, up to a '/'.
+func isBelow(path, prefix string) bool {
+	directory, _, _ := strings.Cut(path, "*")
+	rest, ok := strings.CutPrefix(directory, prefix)
+	return ok && (rest == "" || rest[0] == '/')
 }

@@ -80,12 +80,12 @@ func wholeConfig() *Config {
 			{Name: "b", Endpoints: []Endpoint{{Text: "unix:/a/../b"}}, Passive: Passive{Statuses: []int{}}},
 		},
 		Routes: []Route{
-			{Host: "A.Test.", Backend: "a", Mirror: &Mirror{Backend: "b"}, Compress: &Compress{}, Security: &Security{}, CORS: &CORS{Origins: []string{"https://A:443"}}, Tap: &Tap{Payload: true},
+			{Hosts: []string{"A.Test."}, Backend: "a", Mirror: &Mirror{Backend: "b"}, Compress: &Compress{}, Security: &Security{}, CORS: &CORS{Origins: []string{"https://A:443"}}, Tap: &Tap{Payload: true},
 				Request: Headers{Set: map[string]string{"A": "{route}"}, SetFile: map[string]string{"B": "token"}}},
-			{Path: "/split", Split: []Split{{Backend: "b"}, {Backend: "c:1", Weight: 1}}},
-			{Path: "/old", Redirect: &Redirect{To: "/new"}},
-			{Path: "/text", Respond: &Respond{}},
-			{Path: "/www/*", Files: &Files{Root: "www"}, ErrorPages: map[string]string{"404": "a.html"}},
+			{Paths: []string{"/split"}, Split: []Split{{Backend: "b"}, {Backend: "c:1", Weight: 1}}},
+			{Paths: []string{"/old"}, Redirect: &Redirect{To: "/new"}},
+			{Paths: []string{"/text"}, Respond: &Respond{}},
+			{Paths: []string{"/www/*"}, Files: &Files{Root: "www"}, ErrorPages: map[string]string{"404": "a.html"}},
 		},
 	}
 }
@@ -226,7 +226,7 @@ func TestCompleteFindsMistakes(t *testing.T) {
 			Listeners:      []Listener{{Address: ":1"}, {Address: "[::]:1"}},
 			TrustedProxies: []Proxy{{Unix: true}, {Unix: true}, {}},
 			Backends:       []Backend{{Name: "a", Endpoints: []Endpoint{{Text: "a:1"}, {Text: "A:1"}}}, {Name: "b", Endpoints: []Endpoint{{Text: "localhost:1"}}}, {Name: "b", Endpoints: []Endpoint{{Text: "b:2"}}}},
-			Routes:         []Route{{Name: "x", Backend: "b", Methods: []string{"PUT", "PUT"}}, {Name: "x", Backend: "b", Path: "/a"}, {Backend: "b", Path: "/a"}},
+			Routes:         []Route{{Name: "x", Backend: "b", Methods: []string{"PUT", "PUT"}}, {Name: "x", Backend: "b", Paths: []string{"/a", "/b", "/a"}}},
 		}, want: []string{
 			`backends.a.endpoints[1].address: "A:1" is the same address as the endpoint at backends.a.endpoints[0]`,
 			`backends.b: "b" is the name of more than one of the backends`,
@@ -234,13 +234,13 @@ func TestCompleteFindsMistakes(t *testing.T) {
 			`listeners[1].address: "[::]:1" is already the address of the listener at listeners[0]`,
 			`routes[0].methods[1]: "PUT" is listed twice, first at routes[0].methods[0]`,
 			`routes[1].name: "x" is already the name of the route at routes[0]`,
-			`routes[2]: matches the same requests as the route at routes[1]`,
+			`routes[1].path[2]: "/a" is listed twice, first at routes[1].path[0]`,
 			`trusted_proxies[1]: "unix" is listed twice, first at trusted_proxies[0]`,
 			`trusted_proxies[2]: "invalid Prefix" is not an IP address or network, as in 10.0.0.0/8`,
 		}},
 		{name: "references", config: &Config{
 			Listeners: []Listener{{Address: ":1", TLS: true}, {Address: ":2", HTTP2: true}},
-			Routes:    []Route{{Backend: "nowhere"}, {Path: "/b", Respond: &Respond{}, WebSocket: WebSocket{Compression: "strip"}}, {Path: "/c"}},
+			Routes:    []Route{{Backend: "nowhere"}, {Paths: []string{"/b"}, Respond: &Respond{}, WebSocket: WebSocket{Compression: "strip"}}, {Paths: []string{"/c"}}},
 		}, want: []string{
 			`listeners[0].tls: this needs a section 'tls' with certificates`,
 			`listeners[1].http2: HTTP/2 is offered on listeners with 'tls: true' only: remove the key`,

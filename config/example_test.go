@@ -11,8 +11,8 @@ func ExampleComplete() {
 	c := &config.Config{
 		StateDir: "/var/lib/sluice",
 		Routes: []config.Route{
-			{Path: "/ws/*", Backend: "127.0.0.1:9000"},
-			{Path: "/old", Redirect: &config.Redirect{To: "/new"}},
+			{Paths: []string{"/ws/*"}, Backend: "127.0.0.1:9000"},
+			{Paths: []string{"/old"}, Redirect: &config.Redirect{To: "/new"}},
 		},
 	}
 	// Time limits that are 0 take their defaults; this one is to be none.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,15 +12,9 @@ import (
 	"sluice/config/spelling"
 )
 
-// FuzzParse: whatever the text is, each problem has the name of the file, a position in it and a
-// message without the values of variables; and parsing the text again gives the same.
-func FuzzParse(f *testing.F) {
-	text, err := os.ReadFile("../config.example.yaml")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(string(text))
-	for _, seed := range []string{
+// seeds are configurations, with mistakes and without, of which each has something that is rare.
+func seeds() []string {
+	return []string{
 		"", "---\n---\n", "routes: &a [*a]", "routes: [&r { path: /, respond: 200 }, *r]", "? [a]\n: b", "a: !!binary AA==",
 		"routes: [{ backend: 'http://[::1]:${SECRET}/' }]", "listeners: [unix:/a, ':0', '[::]:80']\nroutes: [{ backend: 'a:1', websocket: { origins: ['https://[::1]:1'] } }]",
 		"routes: [{ host: '*.A.', path: /%61/*, methods: [GET], strip_prefix: /%61, files: a }]", "tls: { self_signed: ['é', '::1'] }", "log: { <<: {} }",
@@ -28,8 +23,22 @@ func FuzzParse(f *testing.F) {
 		"max_sessions: 1\nroutes: [{ backend: 'a:1', websocket: { idle_timeout: 1d, keepalive: off, limits: { message_rate: 1/h, byte_rate: 1TiB/s, byte_burst: 1B, on_excess: close, backend: { on_excess: '${X}' } } } }]",
 		"routes: [{ respond: 200, cors: '*', compress: '${X}', security: { hsts: 0s }, cache_control: 'a=\"b\"' }, { path: /, files: a, cors: { origins: ['HTTPS://A', 'null'], credentials: true } }]",
 		"backends: { a: { endpoints: [{ address: 'srv+wss://_a._b', weight: 2 }], balance: hash, hash_by: 'cookie:c', health: { check: http, status: [204] }, passive: off, retry: 1, dns: { server: '[::1]:53' } } }\nroutes: [{ split: [{ backend: a, weight: 1 }], mirror: 'b:1' }]",
+		"include: [a, '*']\nlisteners: 8080\nroutes: [{ host: [a, '*.B'], path: [/a/*, '/{x}', /*.php], respond: 200 }]",
+		"backends: { a: ['a:1', { address: 'b:1' }], b: 'c:1' }\nlog: { redact: off }\nroutes: [{ backend: [a] }, { backend: b, location: / }]",
 		"routes: [{ backend: 'a:1', request: { set_headers: { A: '{route} {{x}} {\"y\": 1}' } } }]", "backends: { a: { endpoints: ['a:1'], rebalance: 5%/min, queue: 9, sticky: '${X}' } }\nroutes: [{ backend: a }]",
-	} {
+	}
+}
+
+// FuzzParse: whatever the text is, each problem has the name of the file, a position in it and a
+// message without the values of variables; parsing the text again gives the same, and so does parsing
+// it laid out; and what has no problem passes the schema.
+func FuzzParse(f *testing.F) {
+	text, err := os.ReadFile("../config.example.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(text))
+	for _, seed := range seeds() {
 		f.Add(seed)
 	}
 	const secret = "s3cr3t-Xy.Z"
@@ -37,6 +46,7 @@ func FuzzParse(f *testing.F) {
 		Dir:      "/d",
 		Getenv:   func(string) (string, bool) { return secret, true },
 		ReadFile: func(string) ([]byte, error) { return []byte(secret + "\r\n" + secret), nil },
+		Glob:     func(string) ([]string, error) { return nil, nil },
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := Parse("file", []byte(text), options)
@@ -44,13 +54,19 @@ func FuzzParse(f *testing.F) {
 		if fmt.Sprint(err) != fmt.Sprint(errAgain) || !reflect.DeepEqual(c, again) {
 			t.Fatalf("Parse(%q) = %+v, %v and then %+v, %v", text, c, err, again, errAgain)
 		}
+		checkLayout(t, text)
 		if err == nil {
 			checkSpelling(t, c)
+			if wrong := refusedBySchema(text); wrong != nil {
+				t.Errorf("the schema refuses what Parse accepts, %q: %v", text, wrong)
+			}
 			return
 		}
-		lines := strings.Count(strings.ReplaceAll(text, "\r", "\n"), "\n") + strings.Count(text, "\u0085") + strings.Count(text, "\u2028") + strings.Count(text, "\u2029") +
-			2 // the last one needs no break, and the end is on a line of its own
+		lines := linesOf(text)
 		for i, p := range err.(Problems) {
+			if filepath.IsAbs(p.File) {
+				continue // of an included file: FuzzInclude is about those
+			}
 			if p.File != "file" || p.Pos.Line < 1 || p.Pos.Line > lines || p.Pos.Column < 1 || p.Message == "" {
 				t.Errorf("problem %d of %q has no position in its %d lines: %v", i, text, lines, p)
 			}
@@ -61,13 +77,19 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// linesOf returns how many lines a text has as the parser counts them, or more.
+func linesOf(text string) int {
+	return strings.Count(strings.ReplaceAll(text, "\r", "\n"), "\n") + strings.Count(text, "\u0085") + strings.Count(text, "\u2028") + strings.Count(text, "\u2029") +
+		2 // the last one needs no break, and the end is on a line of its own
+}
+
 // checkSpelling checks that names in one spelling stay in it.
 func checkSpelling(t *testing.T, c *Config) {
 	t.Helper()
 	for _, r := range c.Routes {
-		if r.Host != "" {
-			if again, wrong := spelling.Host(r.Host); again != r.Host || wrong != "" {
-				t.Errorf("host %q becomes %q (%s)", r.Host, again, wrong)
+		for _, host := range r.Hosts {
+			if again, wrong := spelling.Host(host); again != host || wrong != "" {
+				t.Errorf("host %q becomes %q (%s)", host, again, wrong)
 			}
 		}
 		origins := r.WebSocket.Origins

@@ -5,6 +5,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"reflect"
 
 	"sluice/config/decode"
+	"sluice/config/layout"
 	"sluice/config/report"
 	"sluice/config/schema"
 )
@@ -31,9 +33,10 @@ type Problems = report.Problems
 // Options replace what a configuration takes from its surroundings. The zero value is the process's
 // own.
 type Options struct {
-	Getenv   func(name string) (string, bool)  // nil means os.LookupEnv
-	ReadFile func(name string) ([]byte, error) // nil means os.ReadFile
-	Dir      string                            // what relative paths start from; "" means the working directory
+	Getenv   func(name string) (string, bool)       // nil means os.LookupEnv
+	ReadFile func(name string) ([]byte, error)      // nil means os.ReadFile; with others an included file may belong to anybody
+	Glob     func(pattern string) ([]string, error) // nil means the files of the system
+	Dir      string                                 // what relative paths start from; "" means the working directory
 }
 
 // Load reads and parses the file at path. Relative paths in it start from the directory that holds
@@ -43,22 +46,29 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, Problems{{File: path, Pos: report.Start(), Message: "cannot read the configuration: " + cause(err)}}
 	}
-	c, err := Parse(path, text, Options{Dir: filepath.Dir(path)})
+	c, included, err := parseAll(path, text, Options{Dir: filepath.Dir(path)})
 	if c != nil {
-		c.Hash = fmt.Sprintf("%x", sha256.Sum256(text))
+		sum := sha256.New()
+		for _, text := range append([][]byte{text}, included...) {
+			sum.Write(text)
+		}
+		c.Hash = fmt.Sprintf("%x", sum.Sum(nil))
 	}
 	return c, err
 }
 
-// readConfig reads a file. Of one that is too big it reads only enough to see that.
+// readConfig reads a file, as [readBounded] does.
 func readConfig(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, decode.MaxSize+1))
+	return readBounded(f)
 }
+
+// readBounded reads all of r; of what is too big only enough to see that.
+func readBounded(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, decode.MaxSize+1)) }
 
 // Parse decodes text, fills in defaults and checks references. The file name is only for messages.
 //
@@ -68,14 +78,20 @@ func readConfig(path string) ([]byte, error) {
 // mistake. It is nil only when text could not be read as one YAML mapping within the limits of
 // size, depth and aliases.
 func Parse(file string, text []byte, o Options) (*Config, error) {
-	c := &Config{File: file}
+	c, _, err := parseAll(file, text, o)
+	return c, err
+}
+
+// parseAll is Parse, and returns the texts of the files that were included.
+func parseAll(file string, text []byte, o Options) (c *Config, included [][]byte, err error) {
+	c = &Config{File: file}
 	k := newChecker(report.OfFile(file), c, o)
-	if !decode.YAML(k.Report, k.types, text, c, k.getenv) {
-		return nil, k.Problems()
+	if !decode.YAML(k.Report, k.types, text, c, k.getenv, k.including()) {
+		return nil, nil, k.Problems()
 	}
 	k.check()
 	c.positions, c.variables = k.Positions(), k.Variables()
-	return c, k.err()
+	return c, k.read, k.err()
 }
 
 // Complete fills in the defaults of c, a configuration that was made in Go and not by [Parse], and
@@ -100,12 +116,15 @@ func Complete(c *Config, o Options, zero ...string) error {
 }
 
 func newChecker(r *report.Report, c *Config, o Options) *checker {
-	k := &checker{Report: r, types: schema.NewTypes(), config: c, dir: o.Dir, getenv: o.Getenv, readFile: o.ReadFile}
+	k := &checker{Report: r, types: schema.NewTypes(), config: c, dir: o.Dir, getenv: o.Getenv, readFile: o.ReadFile, glob: o.Glob, ownFiles: o.ReadFile != nil}
 	if k.getenv == nil {
 		k.getenv = os.LookupEnv
 	}
 	if k.readFile == nil {
 		k.readFile = os.ReadFile
+	}
+	if k.glob == nil {
+		k.glob = glob
 	}
 	return k
 }
@@ -122,10 +141,15 @@ func (k *checker) err() error {
 // about the form: what refers to another part of the file is left to [Parse].
 func Schema() []byte { return schema.JSON(reflect.TypeFor[Config](), "sluice configuration") }
 
+// Format returns the text of a configuration in the normal form of package layout. It means the same,
+// with the same comments in the same order. The text need not be free of mistakes, but it has to be
+// one YAML mapping; else the error is [Problems].
+func Format(file string, text []byte) ([]byte, error) { return layout.Format(file, text) }
+
 // Problem returns a mistake in c that its caller found, such as a route that can never match. The
 // path of a route is routes[Route.Index].
 func (c *Config) Problem(pos Pos, path, format string, args ...any) Problem {
-	return Problem{File: c.File, Pos: pos, Path: path, Message: fmt.Sprintf(format, args...)}
+	return Problem{File: cmp.Or(pos.File, c.File), Pos: pos, Path: path, Message: fmt.Sprintf(format, args...)}
 }
 
 // Position returns the position of the value at a path, as backends.api.tls.ca, or of what is around
@@ -140,6 +164,11 @@ func (c *Config) Position(at string) Pos {
 		}
 	}
 	return report.Start()
+}
+
+// Where names a position as file:line.
+func (c *Config) Where(pos Pos) string {
+	return fmt.Sprintf("%s:%d", cmp.Or(pos.File, c.File), pos.Line)
 }
 
 // cause returns err without the file name, which may come from a variable.

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -9,17 +8,25 @@ import (
 	"testing"
 	"time"
 
-	"sluice/config/report"
 	"sluice/config/units"
 )
 
 // parse parses text as the file f in /etc/sluice, with [testOptions].
-func parse(text string) (*Config, error) { return Parse("f", []byte(text), testOptions()) }
+// What it accepts has to pass the schema too.
+func parse(text string) (*Config, error) {
+	c, err := Parse("f", []byte(text), testOptions())
+	if err == nil {
+		if wrong := refusedBySchema(text); wrong != nil {
+			return c, fmt.Errorf("the schema refuses what Parse accepts: %w", wrong)
+		}
+	}
+	return c, err
+}
 
 // testOptions has an environment and files of the tests' own.
 func testOptions() Options {
 	env := map[string]string{"SECRET": "s3cr3t", "NAME": "app.example.com", "EMPTY": "", "PORT": "8080", "NO": "false", "YAML": "a: [b]", "BRACES": "{s}"}
-	files := map[string]string{
+	contents := map[string]string{
 		"/etc/sluice/token": "abc\n", "/etc/sluice/crlf": "abc\r\n", "/etc/sluice/two": "abc\n\n", "/run/token": "t0ken",
 		"/etc/sluice/bom": "\ufeffabc\r\n", "/etc/sluice/empty": "\ufeff\n", "/etc/sluice/utf16": "\xff\xfea\x00b\x00", "/etc/sluice/keys": "abcd\nefgh\n",
 	}
@@ -29,8 +36,9 @@ func testOptions() Options {
 			value, ok := env[name]
 			return value, ok
 		},
+		Glob: func(string) ([]string, error) { return nil, nil },
 		ReadFile: func(name string) ([]byte, error) {
-			content, ok := files[name]
+			content, ok := contents[name]
 			if !ok {
 				return nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
 			}
@@ -68,7 +76,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 			WebSocketOver: "http/1.1",
 		}},
 		Routes: []Route{{
-			Pos: Pos{Line: 2, Column: 10}, Path: "/*", Backend: "a:1",
+			Pos: Pos{Line: 2, Column: 10}, Paths: []string{"/*"}, Backend: "a:1",
 			Timeouts: RouteTimeouts{Response: time.Minute, Idle: time.Hour}, MinBodyRate: 500,
 			WebSocket: WebSocket{
 				HandshakeTimeout: 10 * time.Second, Compression: "pass", CloseCodeBadGateway: 1014,
@@ -76,7 +84,9 @@ func TestParseFillsInDefaults(t *testing.T) {
 				Limits: SessionLimits{Client: Traffic{OnExcess: "delay"}, Backend: Traffic{OnExcess: "delay"}},
 			},
 		}},
-		Log:             Log{Level: "info", Format: "auto", Access: true},
+		Log: Log{Level: "info", Format: "auto", Access: true, Redact: []string{
+			"token", "access_token", "id_token", "key", "api_key", "apikey", "password", "secret", "code", "signature", "sig", "X-Amz-Signature",
+		}},
 		HTTP:            HTTP{Engine: "loops"},
 		StateDir:        "/etc/sluice/state",
 		ShutdownTimeout: 30 * time.Second,
@@ -175,6 +185,23 @@ func TestParse(t *testing.T) {
 		{"short tap", "routes: [{ backend: 'a:1', tap: '${SHOWN:-payload}' }]", func(c *Config) any { return *first(c).Tap }, Tap{Payload: true, Max: 256}},
 		{"tap without payloads", "routes: [{ backend: 'a:1', tap: {} }]", func(c *Config) any { return *first(c).Tap }, Tap{Max: 256}},
 		{"short respond", "routes: [{ respond: 404 }]", func(c *Config) any { return *first(c).Respond }, Respond{Status: 404, ContentType: "text/plain; charset=utf-8"}},
+		{"a port", ok + "listeners: 8080", func(c *Config) any { return c.Listeners }, []Listener{listenerAt(2, 12, ":8080")}},
+		{"ports", ok + "listeners: [80, '8080']", func(c *Config) any { return c.Listeners[0].Address + c.Listeners[1].Address }, ":80:8080"},
+		{"one listener in place of a list", ok + "listeners: { address: ':1', max_connections: 7 }", func(c *Config) any { return c.Listeners[0].MaxConnections }, 7},
+		{"one host and one path", "routes: [{ host: a, path: /a/*, respond: 200 }]", func(c *Config) any { return fmt.Sprint(first(c).Hosts, first(c).Paths) }, "[a] [/a/*]"},
+		{"several hosts and paths", "routes: [{ host: [B., '*.a'], path: [/a/*, '/{x}', '/*.php'], respond: 200 }]", func(c *Config) any { return fmt.Sprint(first(c).Hosts, first(c).Paths) }, "[b *.a] [/a/* /{x} /*.php]"},
+		{"addresses in place of a backend", ok + "backends: { a: ['a:1', { address: 'b:1', weight: 2 }], b: 'c:1', c: { endpoints: 'd:1' } }", func(c *Config) any {
+			var all []string
+			for _, b := range c.Backends {
+				for _, e := range b.Endpoints {
+					all = append(all, fmt.Sprintf("%s %s %d", b.Name, e.Address, e.Weight))
+				}
+			}
+			return all[:4]
+		}, []string{"a a:1 1", "a b:1 2", "b c:1 1", "c d:1 1"}},
+		{"names that are not logged, besides those that never are", ok + "log: { redact: [session, TOKEN] }", func(c *Config) any { return fmt.Sprint(c.Log.Redact[:4], len(c.Log.Redact)) }, "[session TOKEN access_token id_token] 13"},
+		{"no name that is not logged", ok + "log: { redact: off }", func(c *Config) any { return fmt.Sprintf("%#v", c.Log.Redact) }, "[]string{}"},
+		{"segments of the path in headers", "routes: [{ path: ['/{id}/a', '/b/{id}/*'], backend: 'a:1', request: { set_headers: { A: '{path.id}' } } }]", func(c *Config) any { return first(c).Request.Set["A"] }, "{path.id}"},
 		{"short redirect", "routes: [{ redirect: /x* }]", func(c *Config) any { return *first(c).Redirect }, Redirect{To: "/x*", Status: 308}},
 		{"short files", "routes: [{ files: www }]", func(c *Config) any { return *first(c).Files }, Files{Root: "/etc/sluice/www", Index: "index.html"}},
 		{"absolute root", "routes: [{ files: /www }]", func(c *Config) any { return first(c).Files.Root }, "/www"},
@@ -196,8 +223,8 @@ func TestParse(t *testing.T) {
 		{"tracing of nothing", ok + "tracing: { endpoint: 'http://a/', sample: 0% }", func(c *Config) any { return *c.Tracing },
 			Tracing{Endpoint: "http://a/v1/traces", Service: "sluice"}},
 		{"number as text", ok + "tls: { self_signed: [a], min_version: 1.3 }", func(c *Config) any { return c.TLS.MinVersion }, "1.3"},
-		{"host in capitals with a dot", "routes: [{ host: WWW.Example.COM., respond: 200 }]", func(c *Config) any { return first(c).Host }, "www.example.com"},
-		{"IPv6 host", "routes: [{ host: '[0:0::1]', respond: 200 }]", func(c *Config) any { return first(c).Host }, "::1"},
+		{"host in capitals with a dot", "routes: [{ host: WWW.Example.COM., respond: 200 }]", func(c *Config) any { return first(c).Hosts }, []string{"www.example.com"}},
+		{"IPv6 host", "routes: [{ host: '[0:0::1]', respond: 200 }]", func(c *Config) any { return first(c).Hosts }, []string{"::1"}},
 		{"origins in one spelling", "routes: [{ backend: 'a:1', websocket: { origins: [same-origin, 'null', 'HTTPS://*.A.b:443', 'http://[::1]:81', 'chrome-extension://abc', 'File://'] } }]",
 			func(c *Config) any { return first(c).WebSocket.Origins },
 			[]string{"same-origin", "null", "https://*.a.b", "http://[::1]:81", "chrome-extension://abc", "file://"}},
@@ -205,7 +232,7 @@ func TestParse(t *testing.T) {
 		{"at once", ok + "shutdown_timeout: 0s", func(c *Config) any { return c.ShutdownTimeout }, time.Duration(0)},
 		{"variables", "routes: [{ host: '${NAME}', backend: 'a:${PORT}' }]\nlog: { access: '${NO}' }",
 			func(c *Config) any {
-				return fmt.Sprint(first(c).Host, c.Backends[0].Endpoints[0].Address, c.Log.Access)
+				return fmt.Sprint(first(c).Hosts[0], c.Backends[0].Endpoints[0].Address, c.Log.Access)
 			}, "app.example.coma:8080false"},
 		{"a variable is no YAML", "routes: [{ respond: { body: '${YAML}' } }]", func(c *Config) any { return first(c).Respond.Body }, "a: [b]"},
 		{"default of a variable", "routes: [{ respond: { body: '${NOPE:-x}${EMPTY:-y}${EMPTY}${NAME:-z}' } }]",
@@ -318,79 +345,5 @@ func TestEndpoints(t *testing.T) {
 				t.Errorf("parse of %q = %+v; want %+v", tt.text, e, want)
 			}
 		})
-	}
-}
-
-func TestBestEffortKeepsWhatIsRight(t *testing.T) {
-	c, err := parse(`
-listeners: [":80", "81", ":82"]
-trusted_proxies: [a, 10.0.0.0/8]
-tls: { certificates: [{ cert: a }, { cert: a, key: b }] }
-backends: { a: { endpoints: [x] }, b: { endpoints: ["b:1"] } }
-routes: [{ path: a, backend: b }, { path: /b, backend: a }, { path: /c, backend: b, websocket: { origins: [x] } }, { path: /d, respond: 200 }]
-`)
-	if n := len(err.(Problems)); n != 6 {
-		t.Errorf("parse has %d problems; want 6:\n%v", n, err)
-	}
-	var kept []any
-	for _, l := range c.Listeners {
-		kept = append(kept, l.Address)
-	}
-	for _, b := range c.Backends {
-		kept = append(kept, b.Name)
-	}
-	for _, r := range c.Routes {
-		kept = append(kept, r.Index)
-	}
-	for _, p := range c.TrustedProxies {
-		kept = append(kept, p.String())
-	}
-	if want := []any{":80", ":82", "b", 1, 3, "10.0.0.0/8"}; !reflect.DeepEqual(kept, want) || len(c.TLS.Certificates) != 1 {
-		t.Errorf("parse keeps %v and %v; want %v and one certificate", kept, c.TLS.Certificates, want)
-	}
-}
-
-func TestLoad(t *testing.T) {
-	name := t.TempDir() + "/sluice.yaml"
-	_, err := Load(name)
-	if want := name + ":1:1: cannot read the configuration: no such file or directory"; err == nil || err.Error() != want {
-		t.Errorf("Load of no file = %v; want %s", err, want)
-	}
-	if err := os.WriteFile(name, []byte("routes: [{ files: www }]"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c, err := Load(name)
-	if err != nil || c.File != name || c.Routes[0].Files.Root != strings.TrimSuffix(name, "sluice.yaml")+"www" {
-		t.Errorf("Load = %+v, %v; want the root beside the file", c, err)
-	}
-}
-
-func TestProblemsMerge(t *testing.T) {
-	c, err := parse("routes: [{ path: /a, respond: 20 }, { path: /b, respond: 200 }]\nlog: { level: x }")
-	var problems Problems
-	if !errors.As(err, &problems) {
-		t.Fatalf("parse = %v; want Problems", err)
-	}
-	r := c.Routes[0]
-	problems = append(problems, c.Problem(r.Pos, fmt.Sprintf("routes[%d]", r.Index), "can never match"))
-	want := `f:1:31: routes[0].respond.status: "20" is not within 200 to 599
-f:1:37: routes[1]: can never match
-f:2:15: log.level: "x" is not one of debug, info, warn, error`
-	if got := problems.Sorted().Error(); got != want {
-		t.Errorf("merged problems:\n%s\nwant:\n%s", got, want)
-	}
-}
-
-func TestPosition(t *testing.T) {
-	c, err := parse("backends:\n  app:\n    endpoints: ['https://a']\n    tls:\n      ca: a.pem\nroutes: [{ backend: app }]")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for at, want := range map[string]Pos{
-		"backends.app.tls.ca": {Line: 5, Column: 11}, "backends.app.tls.cert": {Line: 4, Column: 5}, "backends.app.tls": {Line: 4, Column: 5}, "tls.certificates[0]": report.Start(), "": report.Start(),
-	} {
-		if got := c.Position(at); got != want {
-			t.Errorf("Position(%q) = %v, want %v", at, got, want)
-		}
 	}
 }

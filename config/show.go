@@ -3,7 +3,6 @@ package config
 import (
 	"reflect"
 	"strings"
-	"time"
 
 	"sluice/config/report"
 	"sluice/config/schema"
@@ -93,14 +92,16 @@ func (s shower) value(v reflect.Value, at report.Path, f schema.Field) any {
 		return Redacted
 	case v.Kind() == reflect.Bool || v.Kind() == reflect.Int, v.Kind() == reflect.String && v.Type() == reflect.TypeFor[string]():
 		return v.Interface()
-	case v.Type() == reflect.TypeFor[time.Duration]():
-		return v.Interface().(time.Duration).String()
 	}
 	return schema.Written(v)
 }
 
 func (s shower) list(v reflect.Value, at report.Path, f schema.Field) any {
-	if v.Len() == 0 {
+	switch {
+	case v.Len() > 0:
+	case f.Off && !v.IsNil():
+		return "off"
+	default:
 		return nil
 	}
 	if f.Named != "" {
@@ -110,6 +111,9 @@ func (s shower) list(v reflect.Value, at report.Path, f schema.Field) any {
 			named[name] = s.value(v.Index(i), at.Key(name), f.Element())
 		}
 		return named
+	}
+	if f.Single && v.Len() == 1 {
+		return s.value(v.Index(0), at.Index(0), f.Element())
 	}
 	list := make([]any, v.Len())
 	for i := range list {

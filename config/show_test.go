@@ -26,7 +26,7 @@ func TestShow(t *testing.T) {
 	if strings.Contains(string(text), secret) {
 		t.Errorf("a secret is shown:\n%s", text)
 	}
-	for _, want := range []string{`"X-Api-Key": "REDACTED"`, `"idle": "2m0s"`, `"max_header_bytes": "64KiB"`, `"address": "127.0.0.1:9901"`} {
+	for _, want := range []string{`"X-Api-Key": "REDACTED"`, `"idle": "2m"`, `"max_header_bytes": "64KiB"`, `"address": "127.0.0.1:9901"`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%s is not shown:\n%s", want, text)
 		}
@@ -50,6 +50,19 @@ func TestShowVariables(t *testing.T) {
 	for _, want := range []string{`"/${P}"`, `"${B}:80"`, `"${T}"`, `"A":"REDACTED"`, `"B":"REDACTED"`, `"D":"${H}"`, `"q":"${Q}"`, `"E":"REDACTED"`, `"F":"REDACTED"`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%s is not shown: %s", want, text)
+		}
+	}
+}
+
+func TestShowListsThatAreOff(t *testing.T) {
+	c, err := parse("backends: { a: { endpoints: 'a:1', passive: { statuses: off } }, b: 'b:1' }\nlog: { redact: off }\nroutes: [{ backend: a }]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := json.Marshal(c.Show())
+	for want, times := range map[string]int{`"redact":"off"`: 1, `"statuses":"off"`: 1, `"max_sessions":"off"`: 3} {
+		if got := strings.Count(string(text), want); got != times {
+			t.Errorf("%s is shown %d times, want %d: %s", want, got, times, text)
 		}
 	}
 }

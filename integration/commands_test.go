@@ -175,27 +175,29 @@ backends:
 routes:
   - { name: chat, host: chat.test, path: /ws/*, backend: chat, protocol: websocket, websocket: { origins: ["https://chat.test"] } }
   - { name: write, host: chat.test, path: /api/*, backend: chat, methods: [POST], headers: { X-Key: k } }
-  - { name: rest, respond: { body: rest } }
+  - { name: rest, path: /rest/*, respond: { body: rest } }
 `)
 	tests := []struct {
 		name string
 		args []string
+		code int
 		want []string
 	}{
-		{"a session", []string{"wss://chat.test/ws/a", "--origin", "https://chat.test"}, []string{"chat", "127.0.0.1:9000"}},
-		{"a handshake by flag", []string{"https://chat.test/ws/a", "--websocket"}, []string{"127.0.0.1:9000"}},
-		{"a refused origin", []string{"https://chat.test/ws/a", "--websocket", "--origin", "https://evil.test"}, []string{"refused"}},
-		{"a method and a header", []string{"http://chat.test/api/x", "--method", "POST", "--header", "X-Key: k"}, []string{"write", "127.0.0.1:9000"}},
-		{"why not the others", []string{"http://chat.test/api/x"}, []string{"rest", "write", "POST"}},
-		{"another host", []string{"http://other.test/"}, []string{"rest"}},
-		{"a listener that only redirects", []string{"http://chat.test:8080/"}, []string{"127.0.0.1:8080", "redirects", "rest"}},
+		{"a session", []string{"wss://chat.test/ws/a", "--origin", "https://chat.test"}, 0, []string{"chat", "127.0.0.1:9000", "limits.message_size", "handshake_timeout"}},
+		{"a handshake by flag", []string{"https://chat.test/ws/a", "--websocket"}, 0, []string{"127.0.0.1:9000"}},
+		{"a refused origin", []string{"https://chat.test/ws/a", "--websocket", "--origin", "https://evil.test"}, 1, []string{"refused"}},
+		{"a method and a header", []string{"http://chat.test/api/x", "--method", "POST", "--header", "X-Key: k"}, 0, []string{"write", "127.0.0.1:9000", "timeouts.response", "min_body_rate", "max_body_size"}},
+		{"why not the others", []string{"http://chat.test/rest/x"}, 0, []string{"rest", "write"}},
+		{"another host", []string{"http://other.test/rest/"}, 0, []string{"rest"}},
+		{"no route", []string{"http://chat.test/api/x"}, 1, []string{"no route takes it", "404", "POST"}},
+		{"a listener that only redirects", []string{"http://chat.test:8080/rest/"}, 0, []string{"127.0.0.1:8080", "redirects", "rest"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			output, code := sluice(t, append([]string{"explain", "--config", f}, tt.args...)...)
-			if code != 0 {
-				t.Errorf("exit code %d, want 0", code)
+			if code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
 			}
 			for _, want := range tt.want {
 				if !strings.Contains(output, want) {

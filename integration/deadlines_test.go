@@ -249,7 +249,10 @@ routes:
 		}
 	}
 	for _, uri := range all {
-		g.request(uri) // is through
+		r := g.request(uri) // is through
+		if said := r.text("error"); strings.HasPrefix(uri, "/backend") && !strings.Contains(said, "min_body_rate") {
+			t.Errorf("%s: the record says %q, want the key that has cut it", uri, said)
+		}
 	}
 }
 

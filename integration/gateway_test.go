@@ -215,9 +215,15 @@ func withEngine(config string) string {
 // launch starts a command of the binary that logs.
 func launch(t testing.TB, args ...string) *gateway {
 	t.Helper()
+	return launchAs(t, exec.Command(executable, args...))
+}
+
+// launchAs starts a command that becomes the binary.
+func launchAs(t testing.TB, cmd *exec.Cmd) *gateway {
+	t.Helper()
 	g := &gateway{
 		t:       t,
-		cmd:     wstest.DieWithParent(exec.Command(executable, args...)),
+		cmd:     wstest.DieWithParent(cmd),
 		exited:  make(chan struct{}),
 		changed: make(chan struct{}),
 	}

@@ -17,10 +17,11 @@ import (
 // permission that is not used is removed.
 var layers = map[string][]string{
 	"cmd/sluice": {
-		"sluice/cmd/sluice/demo", "sluice/cmd/sluice/remote", "sluice/cmd/sluice/remote/show", "sluice/config", "sluice/internal/admin", "sluice/internal/httpsyntax", "sluice/internal/telemetry", "sluice/internal/telemetry/metrics",
+		"sluice/cmd/sluice/demo", "sluice/cmd/sluice/files", "sluice/cmd/sluice/remote", "sluice/cmd/sluice/remote/show", "sluice/config", "sluice/internal/activation", "sluice/internal/admin", "sluice/internal/atomicfile", "sluice/internal/httpsyntax", "sluice/internal/telemetry", "sluice/internal/telemetry/metrics",
 		"sluice/proxy", "sluice/proxy/explain", "sluice/proxy/operate", "sluice/tlsconf/certfile",
 		"github.com/rs/zerolog", "github.com/spf13/cobra",
 	},
+	"cmd/sluice/files":               {"sluice/config", "sluice/internal/atomicfile", "sluice/internal/httpsyntax", "github.com/spf13/cobra", "golang.org/x/term"},
 	"cmd/sluice/remote":              {"sluice/cmd/sluice/remote/show", "sluice/cmd/sluice/remote/top", "sluice/internal/admin", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 	"cmd/sluice/remote/show":         {"sluice/internal/admin", "github.com/rivo/uniseg"},
 	"cmd/sluice/remote/top":          {"sluice/cmd/sluice/remote/show", "sluice/cmd/sluice/remote/top/terminal", "sluice/internal/admin", "github.com/gdamore/tcell/v2", "golang.org/x/term"},
@@ -28,7 +29,7 @@ var layers = map[string][]string{
 	"cmd/sluice/demo":                {"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"},
 	"proxy": {
 		"sluice/config", "sluice/route", "sluice/tlsconf",
-		"sluice/proxy/http1", "sluice/proxy/listen", "sluice/proxy/operate", "sluice/proxy/serve", "sluice/proxy/translate", "sluice/internal/admin", "sluice/internal/telemetry/metrics",
+		"sluice/proxy/http1", "sluice/proxy/listen", "sluice/proxy/operate", "sluice/proxy/serve", "sluice/proxy/translate", "sluice/internal/activation", "sluice/internal/admin", "sluice/internal/telemetry/metrics",
 		"sluice/proxy/backend", "sluice/proxy/compress", "sluice/proxy/relay",
 		"sluice/internal/cookie", "sluice/internal/limit", "sluice/internal/loop", "sluice/internal/telemetry", "sluice/internal/tracing", "github.com/rs/zerolog",
 	},
@@ -52,11 +53,11 @@ var layers = map[string][]string{
 		"github.com/gobwas/ws", "github.com/rs/zerolog",
 	},
 	"proxy/listen": {
-		"sluice/proxy/clientio", "sluice/proxy/http1", "sluice/internal/h1", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/record", "sluice/internal/telemetry", "sluice/internal/wire",
+		"sluice/proxy/clientio", "sluice/proxy/http1", "sluice/internal/activation", "sluice/internal/h1", "sluice/internal/limit", "sluice/internal/message", "sluice/internal/record", "sluice/internal/telemetry", "sluice/internal/wire",
 		"github.com/pires/go-proxyproto", "github.com/rs/zerolog", "golang.org/x/sys/unix",
 	},
 	"proxy/http1": {
-		"sluice/proxy/backend/dial", "sluice/proxy/clientio", "sluice/internal/h1", "sluice/internal/header", "sluice/internal/loop", "sluice/internal/message",
+		"sluice/proxy/backend/dial", "sluice/proxy/clientio", "sluice/internal/h1", "sluice/internal/header", "sluice/internal/httpsyntax", "sluice/internal/loop", "sluice/internal/message",
 		"sluice/internal/record", "sluice/internal/wire", "golang.org/x/sys/unix",
 	},
 	"proxy/probe": {"sluice/upgrade", "sluice/proxy/backend", "sluice/internal/header", "github.com/gobwas/ws"},
@@ -67,10 +68,11 @@ var layers = map[string][]string{
 	"upgrade":        {"sluice/internal/fieldname", "sluice/internal/header", "sluice/internal/hop", "sluice/internal/httpsyntax", "sluice/internal/message", "sluice/internal/wire"},
 	"proxy/backend":  {"sluice/internal/limit", "sluice/internal/telemetry/metrics", "sluice/proxy/backend/balance", "sluice/proxy/backend/dial", "sluice/proxy/backend/dns"},
 	"config": {
-		"sluice/config/decode", "sluice/config/report", "sluice/config/schema", "sluice/config/spelling", "sluice/config/units",
+		"sluice/config/decode", "sluice/config/layout", "sluice/config/report", "sluice/config/schema", "sluice/config/spelling", "sluice/config/units",
 		"sluice/internal/fieldname", "sluice/internal/httpsyntax", "gopkg.in/yaml.v3",
 	},
 	"config/decode":   {"sluice/config/report", "sluice/config/schema", "gopkg.in/yaml.v3"},
+	"config/layout":   {"sluice/config/decode", "sluice/config/report", "gopkg.in/yaml.v3"},
 	"config/schema":   {"sluice/config/report", "sluice/config/units"},
 	"config/spelling": {"sluice/config/report", "sluice/internal/httpsyntax", "golang.org/x/net/idna"},
 	"config/report":   {"sluice/internal/httpsyntax"},
@@ -106,6 +108,7 @@ var layers = map[string][]string{
 	"internal/tracing/tracingtest": {"go.opentelemetry.io/proto/otlp/common/v1", "go.opentelemetry.io/proto/otlp/trace/v1", "google.golang.org/protobuf/proto"},
 	"internal/telemetry/metrics":   {"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_golang/prometheus/promhttp"},
 
+	"internal/activation":      {"golang.org/x/sys/unix"},
 	"internal/admin":           {"golang.org/x/sys/unix"},
 	"internal/atomicfile":      {},
 	"internal/frame":           {"sluice/internal/limit", "github.com/gobwas/ws"},
@@ -128,7 +131,7 @@ var layers = map[string][]string{
 }
 
 // inTests is what the tests of any package may import besides.
-var inTests = []string{"sluice/internal/clock", "sluice/internal/tracing/tracingtest", "sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http/httpguts", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack", "gopkg.in/yaml.v3"}
+var inTests = []string{"sluice/internal/clock", "sluice/internal/tracing/tracingtest", "sluice/internal/wstest", "sluice/internal/wstest/certtest", "sluice/internal/wstest/xconnect", "sluice/proxy/relay/frametest", "sluice/proxy/relay/relaytest", "github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "golang.org/x/net/http/httpguts", "golang.org/x/net/http2", "golang.org/x/net/http2/hpack", "gopkg.in/yaml.v3", "github.com/santhosh-tekuri/jsonschema/v6"}
 
 func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	t.Parallel()

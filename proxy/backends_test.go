@@ -465,24 +465,6 @@ func TestBackendsThatCannotBe(t *testing.T) {
 	}
 }
 
-// Who may have relied on what 'statuses' once was by default is told what to
-// write, but not who has written it or has nothing to lose.
-func TestCheckNamesBackendsWithoutStatuses(t *testing.T) {
-	_, hints := Check(parse(t, `
-backends:
-  relied: {endpoints: ["a:1", "b:1"]}
-  too: {endpoints: ["a:1", "b:1"], passive: 3}
-  written: {endpoints: ["a:1", "b:1"], passive: {statuses: [503]}}
-  none: {endpoints: ["a:1", "b:1"], passive: {statuses: off}}
-  unjudged: {endpoints: ["a:1", "b:1"], passive: off}
-  single: {endpoints: ["a:1"]}
-routes: [{backend: relied}]
-`))
-	if len(hints) != 1 || !strings.Contains(hints[0], "statuses: [502, 503, 504]") || !strings.HasSuffix(hints[0], "(backends relied, too)") {
-		t.Errorf("Check says %q", hints)
-	}
-}
-
 func TestDrainEndsSessions(t *testing.T) {
 	one, two := echo(t), echo(t)
 	text := fmt.Sprintf(`

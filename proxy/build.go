@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -79,7 +78,6 @@ type builder struct {
 	next     *snapshot
 	state    string // directory for what outlives the process
 	problems config.Problems
-	hints    []string // names of backends whose 'passive.statuses' used to have another default
 
 	logEndpoint func(backend.Event)
 	groups      *groups                         // of routes that there were before; nil for a check
@@ -114,6 +112,7 @@ func (b *builder) note(format string, args ...any) {
 func (b *builder) build() *snapshot {
 	s := newSnapshot(b.cfg)
 	b.next = s
+	s.notes = append(s.notes, b.cfg.Notes...)
 	for _, p := range b.cfg.TrustedProxies {
 		s.TrustUnix = s.TrustUnix || p.Unix
 		if !p.Unix {
@@ -144,25 +143,31 @@ func (b *builder) routes() *route.Table[*serve.Service] {
 	}
 	table, conflicts := route.Compile(entries)
 	for _, c := range conflicts {
-		r := &b.cfg.Routes[c.Route]
 		err := errors.New(c.Message)
-		if c.By >= 0 {
-			err = fmt.Errorf("%w (line %d)", err, b.cfg.Routes[c.By].Pos.Line)
+		if c.By != nil {
+			pos, _ := b.spot(*c.By)
+			err = fmt.Errorf("%w (%s)", err, b.cfg.Line(pos))
 		}
-		b.fail(r.Pos, pathOf(r), err)
+		pos, path := b.spot(c.Spot)
+		b.fail(pos, path, err)
 	}
+	b.next.notes = append(b.next.notes, translate.PathHints(b.cfg, table)...)
 	return table
 }
 
-// pathOf is the path of a route in its file.
-func pathOf(c *config.Route) string { return fmt.Sprintf("routes[%d]", c.Index) }
+// spot returns where a host and a path of a route stand.
+func (b *builder) spot(at route.Spot) (config.Pos, string) {
+	path := translate.Spot(&b.cfg.Routes[at.Route], at)
+	return b.cfg.Position(path), path
+}
 
 // service builds what a route does. What lives longer than a configuration comes from
 // the route of the same identity in the old one.
 func (b *builder) service(c *config.Route) *serve.Service {
 	s, mistakes := translate.Service(c)
 	for _, m := range mistakes {
-		b.fail(c.Pos, pathOf(c)+m.Path, m.Err)
+		path := translate.RoutePath(c) + m.Path
+		b.fail(b.cfg.Position(path), path, m.Err)
 	}
 	name := translate.Identity(c)
 	s.Group = b.groups.of(name)
@@ -183,7 +188,7 @@ func (b *builder) service(c *config.Route) *serve.Service {
 	if c.Compress != nil {
 		var err error
 		if s.Compress, err = b.compressor(translate.Compression(c.Compress)); err != nil {
-			b.fail(c.Pos, pathOf(c)+".compress", err)
+			b.fail(c.Pos, translate.RoutePath(c)+".compress", err)
 		}
 	}
 	return s
@@ -236,9 +241,6 @@ func (b *builder) backend(c *config.Backend) {
 		t.Sticky = &cookie.Cookie{Key: b.cookieKey(), Purpose: "endpoint of " + c.Name, Attrs: translate.StickyCookie(c.Sticky)}
 	}
 	b.next.pools[c.Name], b.next.settings[c.Name], b.targets[c.Name] = t.Pool, settings, t
-	if p := c.Passive; p.Statuses == nil && (p.Failures > 0 || p.Ratio > 0) && len(c.Endpoints) > 1 {
-		b.hints = append(b.hints, c.Name)
-	}
 	if c.TLS.Insecure {
 		b.note("backend %s: tls.insecure is set: the certificates of its endpoints are NOT verified, anyone in between can read and change everything", c.Name)
 	}
@@ -283,33 +285,11 @@ func (b *builder) certificates() *tlsconf.Store {
 		return nil
 	}
 	if b.cfg.TLS.ACME != nil {
-		b.checkOrders(store)
+		mistakes, notes := translate.OrderMistakes(b.cfg, store)
+		b.failAll(mistakes)
+		b.next.notes = append(b.next.notes, notes...)
 	}
 	return store
-}
-
-// checkOrders names the routes that ACME cannot serve and that no other certificate is
-// for. A route without a host matches what other routes do not, so its clients may use
-// names that there are certificates for.
-func (b *builder) checkOrders(store *tlsconf.Store) {
-	listed := func(host string) bool {
-		return slices.ContainsFunc(b.cfg.TLS.ACME.Hosts, func(name string) bool {
-			return strings.HasPrefix(host, "*.") && strings.HasSuffix(name, host[1:])
-		})
-	}
-	for i := range b.cfg.Routes {
-		r := &b.cfg.Routes[i]
-		err := tlsconf.CanOrder(r.Host)
-		switch {
-		case err == nil || store.Serves(r.Host) || listed(r.Host):
-		case r.Host == "" && len(store.Names()) > 0:
-			b.note("%s (line %d): %v; over TLS it is reached by the names of other certificates only", pathOf(r), r.Pos.Line, err)
-		case r.Host == "":
-			b.fail(r.Pos, pathOf(r), fmt.Errorf("%w, and nothing else has a certificate: give the route a host, or list names in 'tls.acme.hosts'", err))
-		default:
-			b.fail(r.Pos, pathOf(r)+".host", fmt.Errorf("%s: %w: list one that covers it in 'tls.certificates', or what it stands for in 'tls.acme.hosts'", r.Host, err))
-		}
-	}
 }
 
 // openListeners opens the listeners of the configuration, unless there are problems
@@ -326,7 +306,7 @@ func (b *builder) openListeners(set *listen.Set) (change *listen.Change, cancel 
 }
 
 // Check runs the build step of a configuration without listening. It returns its mistakes,
-// and what is no mistake but may be wrong or new. It leaves nothing behind: the local CA
+// and what is no mistake but may be wrong. It leaves nothing behind: the local CA
 // that it makes is removed.
 func Check(cfg *config.Config) (config.Problems, []string) {
 	b := newBuilder(cfg, nil, nil)
@@ -338,8 +318,5 @@ func Check(cfg *config.Config) (config.Problems, []string) {
 	defer os.RemoveAll(dir)
 	b.state = dir
 	notes := b.build().warnings()
-	if len(b.hints) > 0 {
-		notes = append(notes, fmt.Sprintf("passive: the statuses 502, 503 and 504 are no failures of an endpoint any more: write 'passive: { statuses: [502, 503, 504] }' where they shall be, else 'statuses: off' (backends %s)", strings.Join(b.hints, ", ")))
-	}
 	return slices.Clip(b.problems), notes
 }

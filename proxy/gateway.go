@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/config"
+	"sluice/internal/activation"
 	"sluice/internal/admin"
 	"sluice/internal/telemetry"
 	"sluice/internal/telemetry/metrics"
@@ -55,9 +56,10 @@ type Gateway struct {
 
 // Options are what a gateway may have besides. The zero value has none of it.
 type Options struct {
-	Version string           // of the program, for traces
-	Metrics *metrics.Metrics // nil counts nothing
-	Watched func() bool      // whether somebody wants records that the configuration switches off; nil means no
+	Version string              // of the program, for traces
+	Metrics *metrics.Metrics    // nil counts nothing
+	Watched func() bool         // whether somebody wants records that the configuration switches off; nil means no
+	Sockets *activation.Sockets // that listeners with their addresses use
 }
 
 // New returns a gateway without a configuration. newLogger makes the logger that a
@@ -79,7 +81,7 @@ func New(newLogger func(config.Log) zerolog.Logger, o Options) *Gateway {
 		m.Register(g.Operator.Collector(m.RouteLabel))
 	}
 	g.listeners = listen.NewSet(listen.Env{
-		Handler: g.server.Serve, Begin: g.server.Begin, Refuse: g.server.Refuse, Loops: loopsOf(g.server), TLSConfig: g.tlsConfig, Trusted: g.trusts, Traced: g.tracer.On, Sessions: g.server.Sessions, Refused: g.logRefusal,
+		Handler: g.server.Serve, Begin: g.server.Begin, Refuse: g.server.Refuse, Loops: loopsOf(g.server), TLSConfig: g.tlsConfig, Trusted: g.trusts, Traced: g.tracer.On, Sessions: g.server.Sessions, Refused: g.logRefusal, Passed: o.Sockets,
 		Log: g.logger, Shortages: g.shortages, Stopping: g.stopping, Overdue: g.overdue,
 	})
 	return g
@@ -172,6 +174,9 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	change := g.retire(old, next)
 	for _, w := range next.warnings() {
 		next.Log.Warn().Msg(w)
+	}
+	for _, s := range g.listeners.Unused() {
+		next.Log.Warn().Str("socket", s).Msg("no listener has the address of this socket, which the service manager has opened: clients that connect to it wait for ever")
 	}
 	return change, nil
 }

@@ -19,16 +19,16 @@ func manyRoutes() []route.Entry[int] {
 	}
 	for i := range 1000 {
 		host := fmt.Sprintf("h%d.example.com", i)
-		add(route.Pattern{Host: host})
-		add(route.Pattern{Host: host, Path: "/ws/*", Protocol: "websocket"})
-		add(route.Pattern{Host: host, Path: "/api/v1/users"})
-		add(route.Pattern{Host: host, Path: "/api/v1/users/*", Methods: []string{"GET"}})
-		add(route.Pattern{Host: host, Path: "/api/v1/users/*", Methods: []string{"POST"}, Headers: map[string]string{"X-Version": "2"}})
-		add(route.Pattern{Host: host, Path: "/api/v1/users/*", Query: map[string]string{"key": "v 1"}})
-		add(route.Pattern{Host: "*." + host, Path: "/a/*"})
-		add(route.Pattern{Host: "*." + host, Path: "/a/b/c/d/e/f/g/h/*"})
-		add(route.Pattern{Path: fmt.Sprintf("/any/%d", i)})
-		add(route.Pattern{Path: fmt.Sprintf("/any/%d/*", i)})
+		add(route.Pattern{Hosts: []string{host}})
+		add(route.Pattern{Hosts: []string{host}, Paths: []string{"/ws/*"}, Protocol: "websocket"})
+		add(route.Pattern{Hosts: []string{host}, Paths: []string{"/api/v1/users"}})
+		add(route.Pattern{Hosts: []string{host}, Paths: []string{"/api/v1/users/*"}, Methods: []string{"GET"}})
+		add(route.Pattern{Hosts: []string{host}, Paths: []string{"/api/v1/users/*"}, Methods: []string{"POST"}, Headers: map[string]string{"X-Version": "2"}})
+		add(route.Pattern{Hosts: []string{host}, Paths: []string{"/api/v1/users/*"}, Query: map[string]string{"key": "v 1"}})
+		add(route.Pattern{Hosts: []string{"*." + host}, Paths: []string{"/a/*"}})
+		add(route.Pattern{Hosts: []string{"*." + host}, Paths: []string{"/a/b/c/d/e/f/g/h/*"}})
+		add(route.Pattern{Paths: []string{fmt.Sprintf("/any/%d", i)}})
+		add(route.Pattern{Paths: []string{fmt.Sprintf("/any/%d/*", i)}})
 	}
 	return entries
 }
@@ -71,9 +71,9 @@ func BenchmarkMatch(b *testing.B) {
 func BenchmarkHostile(b *testing.B) {
 	deep := strings.Repeat("/a", 4000)
 	table, _ := route.Compile([]route.Entry[int]{
-		{Pattern: route.Pattern{Path: deep, Query: map[string]string{"k": "1"}}},
-		{Pattern: route.Pattern{Path: "//*", Query: map[string]string{"k": "1"}}},
-		{Pattern: route.Pattern{Path: strings.Repeat("/", 8000) + "x"}},
+		{Pattern: route.Pattern{Paths: []string{deep}, Query: map[string]string{"k": "1"}}},
+		{Pattern: route.Pattern{Paths: []string{"//*"}, Query: map[string]string{"k": "1"}}},
+		{Pattern: route.Pattern{Paths: []string{strings.Repeat("/", 8000) + "x"}}},
 	})
 	for _, n := range []int{1000, 8000} {
 		for _, bb := range []namedRequest{

@@ -21,10 +21,10 @@ func TestConflicts(t *testing.T) {
 		want   []conflict
 	}{
 		{name: "nothing", routes: nil},
-		{name: "different hosts and paths", routes: []route.Pattern{{}, {Path: "/a"}, {Path: "/a/*"}, {Host: "a"}, {Host: "*.a"}}},
+		{name: "different hosts and paths", routes: []route.Pattern{{}, {Paths: []string{"/a"}}, {Paths: []string{"/a/*"}}, {Hosts: []string{"a"}}, {Hosts: []string{"*.a"}}}},
 		{
 			name:   "duplicate in another spelling",
-			routes: []route.Pattern{{Host: "a", Path: "/%61/*", Methods: []string{"PUT", "GET"}}, {Host: "A.", Path: "/b/../a/*", Methods: []string{"GET", "HEAD", "PUT", "PUT"}}},
+			routes: []route.Pattern{{Hosts: []string{"a"}, Paths: []string{"/%61/*"}, Methods: []string{"PUT", "GET"}}, {Hosts: []string{"A."}, Paths: []string{"/b/../a/*"}, Methods: []string{"GET", "HEAD", "PUT", "PUT"}}},
 			want:   []conflict{{route: 1, by: 0, message: "a/a/* methods GET,PUT"}},
 		},
 		{
@@ -73,15 +73,15 @@ func TestConflicts(t *testing.T) {
 		},
 		{
 			name:   "conflicts come in the order of routes",
-			routes: []route.Pattern{{Methods: head}, {Path: "x"}, {Methods: get}, {Host: "a:80"}, {}, {}},
+			routes: []route.Pattern{{Methods: head}, {Paths: []string{"x"}}, {Methods: get}, {Hosts: []string{"a:80"}}, {}, {}},
 			want:   []conflict{{route: 0, by: 2}, {route: 1, by: -1, message: "does not start with '/'"}, {route: 3, by: -1, message: "a port"}, {route: 5, by: 4}},
 		},
-		{name: "bad escape", routes: []route.Pattern{{Path: "/%zz"}}, want: []conflict{{by: -1, message: `"%zz"`}}},
-		{name: "star within a segment", routes: []route.Pattern{{Path: "/a*"}}, want: []conflict{{by: -1, message: "%2A"}}},
-		{name: "star in the middle", routes: []route.Pattern{{Path: "/*/a"}}, want: []conflict{{by: -1, message: "%2A"}}},
-		{name: "star as host", routes: []route.Pattern{{Host: "*"}}, want: []conflict{{by: -1, message: "holds '*'"}}},
-		{name: "wildcard of nothing", routes: []route.Pattern{{Host: "*."}}, want: []conflict{{by: -1, message: "no name below"}}},
-		{name: "wildcard of an address", routes: []route.Pattern{{Host: "*.127.0.0.1"}}, want: []conflict{{by: -1, message: "no name below"}}},
+		{name: "bad escape", routes: []route.Pattern{{Paths: []string{"/%zz"}}}, want: []conflict{{by: -1, message: `"%zz"`}}},
+		{name: "star within a segment", routes: []route.Pattern{{Paths: []string{"/a*"}}}, want: []conflict{{by: -1, message: "%2A"}}},
+		{name: "star in the middle", routes: []route.Pattern{{Paths: []string{"/*/a"}}}, want: []conflict{{by: -1, message: "%2A"}}},
+		{name: "star as host", routes: []route.Pattern{{Hosts: []string{"*"}}}, want: []conflict{{by: -1, message: "holds '*'"}}},
+		{name: "wildcard of nothing", routes: []route.Pattern{{Hosts: []string{"*."}}}, want: []conflict{{by: -1, message: "no name below"}}},
+		{name: "wildcard of an address", routes: []route.Pattern{{Hosts: []string{"*.127.0.0.1"}}}, want: []conflict{{by: -1, message: "no name below"}}},
 		{name: "bad method", routes: []route.Pattern{{Methods: []string{"GET "}}}, want: []conflict{{by: -1, message: `"GET "`}}},
 		{name: "bad header", routes: []route.Pattern{{Headers: map[string]string{"a b": "*"}}}, want: []conflict{{by: -1, message: `"a b"`}}},
 		{name: "Host as header", routes: []route.Pattern{{Headers: map[string]string{"host": "a"}}}, want: []conflict{{by: -1, message: "'host'"}}},
@@ -94,13 +94,53 @@ func TestConflicts(t *testing.T) {
 			_, got := route.Compile(named(tt.routes))
 			ok := len(got) == len(tt.want)
 			for i := range min(len(got), len(tt.want)) {
-				ok = ok && got[i].Route == tt.want[i].route && got[i].By == tt.want[i].by && strings.Contains(got[i].Message, tt.want[i].message)
+				ok = ok && got[i].Route == tt.want[i].route && by(got[i]) == tt.want[i].by && strings.Contains(got[i].Message, tt.want[i].message)
 			}
 			if !ok {
 				t.Errorf("Compile(%+v) has conflicts %+v; want %+v", tt.routes, got, tt.want)
 			}
 		})
 	}
+}
+
+// What is wrong with one host or path of a route says which one it is.
+func TestConflictsOfSeveralHostsAndPaths(t *testing.T) {
+	_, got := route.Compile(named([]route.Pattern{
+		{Hosts: []string{"a", "b"}, Paths: []string{"/x", "/y"}},
+		{Hosts: []string{"c", "b"}, Paths: []string{"/z", "/%78"}},
+		{Hosts: []string{"d", "d:1"}, Paths: []string{"/w", "/a*", "/{a"}},
+		{Hosts: []string{"e"}, Paths: []string{"/{v}", "/{w}"}},
+	}))
+	type conflict struct {
+		at, by  route.Spot
+		message string
+	}
+	want := []conflict{
+		{route.Spot{Route: 1, Host: 1, Path: 1}, route.Spot{Route: 0, Host: 1}, "b/x"},
+		{route.Spot{Route: 2, Path: 1}, route.Spot{Route: -1}, "begin its last segment"},
+		{route.Spot{Route: 2, Path: 2}, route.Spot{Route: -1}, "a whole segment"},
+		{route.Spot{Route: 2, Host: 1}, route.Spot{Route: -1}, "has a port"},
+		{route.Spot{Route: 3, Path: 1}, route.Spot{Route: 3}, "e/{v}"},
+	}
+	ok := len(got) == len(want)
+	for i := range min(len(got), len(want)) {
+		by := route.Spot{Route: -1}
+		if got[i].By != nil {
+			by = *got[i].By
+		}
+		ok = ok && got[i].Spot == want[i].at && by == want[i].by && strings.Contains(got[i].Message, want[i].message)
+	}
+	if !ok {
+		t.Errorf("conflicts are %+v; want %+v", got, want)
+	}
+}
+
+// by returns the route that takes what another one would, or -1.
+func by(c route.Conflict) int {
+	if c.By == nil {
+		return -1
+	}
+	return c.By.Route
 }
 
 // Compile reports a route if it takes none of the requests of a small world, and only then. That

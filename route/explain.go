@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,19 +13,37 @@ type Step struct {
 	Reason string // one sentence, without a full stop
 }
 
-// Explain returns, in order of precedence, what each route near r makes of it. A route is near if
-// its host matches, or if its path matches and is not just "/*". The step that takes r, if any, is
-// the route that [Table.Match] returns.
+// Explain returns, in order of precedence, what each route near r makes of it. A route is near if its
+// host matches, or if its path matches and is not just "/*". Of one with several hosts and paths it is
+// that pair which comes nearest. The step that takes r, if any, is the route that [Table.Match] returns.
 func (t *Table[T]) Explain(r *Request) []Step {
-	var steps []Step
-	taken := false
+	type attempt struct {
+		*rule[T]
+		objections []string
+	}
+	var order []int // routes, by their nearest rules
+	nearest := make(map[int]attempt)
 	for _, rule := range t.rules {
-		host, path := rule.hasHost(r.Host), rule.hasPath(r.Path)
-		if !host && (!path || rule.path == "/" && rule.prefix) {
+		host, path := rule.hasHost(r.Host), rule.path.matches(r.Path)
+		if !host && (!path || rule.pattern.Paths[0] == everything) {
 			continue
 		}
-		step := Step{Route: rule.index}
-		switch reasons := rule.objections(r); {
+		a := attempt{rule, rule.objections(r)}
+		switch before, seen := nearest[rule.Route]; {
+		case !seen:
+			order = append(order, rule.Route)
+		case len(before.objections) <= len(a.objections):
+			continue
+		default: // it stands where its nearest rule does
+			order = append(slices.DeleteFunc(order, func(i int) bool { return i == rule.Route }), rule.Route)
+		}
+		nearest[rule.Route] = a
+	}
+	var steps []Step
+	taken := false
+	for _, i := range order {
+		step := Step{Route: i}
+		switch reasons := nearest[i].objections; {
 		case len(reasons) > 0:
 			step.Reason = strings.Join(reasons, "; ")
 		case taken:
@@ -42,10 +61,6 @@ func (r *rule[T]) hasHost(host string) bool {
 	return r.host == "" || r.host == host || r.host[0] == '.' && strings.HasSuffix(host, r.host)
 }
 
-func (r *rule[T]) hasPath(path string) bool {
-	return path == r.path || r.prefix && strings.HasPrefix(path, r.path)
-}
-
 // objections returns every reason why r does not match q.
 func (r *rule[T]) objections(q *Request) []string {
 	var list []string
@@ -53,14 +68,10 @@ func (r *rule[T]) objections(q *Request) []string {
 		list = append(list, fmt.Sprintf(format, args...))
 	}
 	if !r.hasHost(q.Host) {
-		object("host %q is not %s", q.Host, r.pattern.Host)
+		object("host %q is not %s", q.Host, r.pattern.Hosts[0])
 	}
-	if !r.hasPath(q.Path) {
-		if r.prefix {
-			object("path %s does not start with %s", q.Path, r.path)
-		} else {
-			object("path %s is not %s", q.Path, r.path)
-		}
+	if !r.path.matches(q.Path) {
+		object("path %s %s", q.Path, r.path.objection(q.Path))
 	}
 	switch r.admits(q) {
 	case UpgradeRequired:

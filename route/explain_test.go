@@ -11,13 +11,13 @@ import (
 func TestExplain(t *testing.T) {
 	table, conflicts := route.Compile(named([]route.Pattern{
 		0: {},
-		1: {Host: "chat.example.com", Path: "/ws/*", Protocol: "websocket"},
-		2: {Host: "chat.example.com", Path: "/ws/*", Methods: []string{"GET", "PUT"}, Headers: map[string]string{"X-Key": "1"}},
-		3: {Host: "chat.example.com", Path: "/ws", Protocol: "http"},
-		4: {Host: "*.example.com", Path: "/ws/*", Query: map[string]string{"v": "*"}},
-		5: {Host: "other.example.com", Path: "/ws/*"},
-		6: {Host: "far.example.com"},
-		7: {Host: "far.example.com", Path: "/far"},
+		1: {Hosts: []string{"chat.example.com"}, Paths: []string{"/ws/*"}, Protocol: "websocket"},
+		2: {Hosts: []string{"chat.example.com"}, Paths: []string{"/ws/*"}, Methods: []string{"GET", "PUT"}, Headers: map[string]string{"X-Key": "1"}},
+		3: {Hosts: []string{"chat.example.com"}, Paths: []string{"/ws"}, Protocol: "http"},
+		4: {Hosts: []string{"*.example.com"}, Paths: []string{"/ws/*"}, Query: map[string]string{"v": "*"}},
+		5: {Hosts: []string{"other.example.com"}, Paths: []string{"/ws/*"}},
+		6: {Hosts: []string{"far.example.com"}},
+		7: {Hosts: []string{"far.example.com"}, Paths: []string{"/far"}},
 	}))
 	if len(conflicts) > 0 {
 		t.Fatal(conflicts)
@@ -90,6 +90,37 @@ func TestExplainAgreesWithMatch(t *testing.T) {
 			if taken != m.Value {
 				t.Fatalf("seed %d: Explain(%+v) says that %q takes it; Match says %q", seed, q, taken, m.Value)
 			}
+		}
+	}
+}
+
+// Of a route with several hosts and paths, the pair that comes nearest speaks for it.
+func TestExplainSeveralHostsAndPaths(t *testing.T) {
+	table, conflicts := route.Compile(named([]route.Pattern{
+		0: {Hosts: []string{"a", "b"}, Paths: []string{"/x/*", "/y"}},
+		1: {Hosts: []string{"b", "c"}, Paths: []string{"/y/*", "/*"}},
+		2: {Hosts: []string{"d"}, Paths: []string{"/x/y", "/z"}},
+	}))
+	if len(conflicts) > 0 {
+		t.Fatal(conflicts)
+	}
+	for _, tt := range []struct {
+		request route.Request
+		want    []route.Step
+	}{
+		{route.Request{Method: "GET", Host: "b", Path: "/x/y"}, []route.Step{
+			{Route: 0, Takes: true, Reason: "matches, and comes first in precedence"},
+			{Route: 1, Reason: "matches too, but comes later in precedence"},
+			{Route: 2, Reason: `host "b" is not d`},
+		}},
+		{route.Request{Method: "GET", Host: "c", Path: "/y"}, []route.Step{
+			{Route: 0, Reason: `host "c" is not a`},
+			{Route: 1, Takes: true, Reason: "matches, and comes first in precedence"},
+		}},
+	} {
+		steps := table.Explain(&tt.request)
+		if !slices.Equal(steps, tt.want) {
+			t.Errorf("Explain(%+v) = %+v; want %+v", tt.request, steps, tt.want)
 		}
 	}
 }

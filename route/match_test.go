@@ -14,7 +14,7 @@ import (
 // pattern reads "host/path".
 func pattern(hostPath string) route.Pattern {
 	slash := strings.IndexByte(hostPath, '/')
-	return route.Pattern{Host: hostPath[:slash], Path: hostPath[slash:]}
+	return route.Pattern{Hosts: list(hostPath[:slash]), Paths: list(hostPath[slash:])}
 }
 
 func TestMatchByHostAndPath(t *testing.T) {
@@ -82,16 +82,16 @@ func TestMatchByHostAndPath(t *testing.T) {
 
 func TestMatchByConditions(t *testing.T) {
 	table, conflicts := route.Compile([]route.Entry[string]{
-		{Pattern: route.Pattern{Path: "/*"}, Value: "any"},
-		{Pattern: route.Pattern{Path: "/*", Protocol: "websocket"}, Value: "websocket"},
-		{Pattern: route.Pattern{Path: "/*", Methods: []string{"GET", "PURGE"}}, Value: "get or purge"},
-		{Pattern: route.Pattern{Path: "/*", Methods: []string{"PURGE"}}, Value: "purge"},
-		{Pattern: route.Pattern{Path: "/h/*", Headers: map[string]string{"x-api": "*"}}, Value: "header"},
-		{Pattern: route.Pattern{Path: "/h/*", Headers: map[string]string{"X-API": "2"}}, Value: "header 2"},
-		{Pattern: route.Pattern{Path: "/h/*", Headers: map[string]string{"x-api": "*", "x-b": "*"}}, Value: "headers"},
-		{Pattern: route.Pattern{Path: "/q/*", Query: map[string]string{"a b": "*"}}, Value: "query"},
-		{Pattern: route.Pattern{Path: "/q/*", Query: map[string]string{"a b": "é&"}}, Value: "query é&"},
-		{Pattern: route.Pattern{Path: "/q/*", Query: map[string]string{"empty": ""}}, Value: "query empty"},
+		{Pattern: route.Pattern{Paths: []string{"/*"}}, Value: "any"},
+		{Pattern: route.Pattern{Paths: []string{"/*"}, Protocol: "websocket"}, Value: "websocket"},
+		{Pattern: route.Pattern{Paths: []string{"/*"}, Methods: []string{"GET", "PURGE"}}, Value: "get or purge"},
+		{Pattern: route.Pattern{Paths: []string{"/*"}, Methods: []string{"PURGE"}}, Value: "purge"},
+		{Pattern: route.Pattern{Paths: []string{"/h/*"}, Headers: map[string]string{"x-api": "*"}}, Value: "header"},
+		{Pattern: route.Pattern{Paths: []string{"/h/*"}, Headers: map[string]string{"X-API": "2"}}, Value: "header 2"},
+		{Pattern: route.Pattern{Paths: []string{"/h/*"}, Headers: map[string]string{"x-api": "*", "x-b": "*"}}, Value: "headers"},
+		{Pattern: route.Pattern{Paths: []string{"/q/*"}, Query: map[string]string{"a b": "*"}}, Value: "query"},
+		{Pattern: route.Pattern{Paths: []string{"/q/*"}, Query: map[string]string{"a b": "é&"}}, Value: "query é&"},
+		{Pattern: route.Pattern{Paths: []string{"/q/*"}, Query: map[string]string{"empty": ""}}, Value: "query empty"},
 	})
 	if len(conflicts) > 0 {
 		t.Fatal(conflicts)
@@ -140,14 +140,14 @@ func TestMatchByConditions(t *testing.T) {
 
 func TestMiss(t *testing.T) {
 	table, conflicts := route.Compile(named([]route.Pattern{
-		{Host: "a", Path: "/ws", Protocol: "websocket"},
-		{Host: "a", Path: "/page", Protocol: "http", Methods: []string{"GET"}},
-		{Host: "a", Path: "/page", Methods: []string{"PUT"}, Query: map[string]string{"k": "*"}},
-		{Host: "a", Path: "/post/*", Methods: []string{"POST", "DELETE"}},
-		{Host: "a", Path: "/key", Headers: map[string]string{"Key": "1"}, Methods: []string{"POST"}},
-		{Host: "a", Path: "/near/*", Protocol: "websocket"},
-		{Host: "a", Path: "/near/er", Methods: []string{"POST"}},
-		{Host: "*.b", Path: "/ws", Methods: []string{"PUT"}},
+		{Hosts: []string{"a"}, Paths: []string{"/ws"}, Protocol: "websocket"},
+		{Hosts: []string{"a"}, Paths: []string{"/page"}, Protocol: "http", Methods: []string{"GET"}},
+		{Hosts: []string{"a"}, Paths: []string{"/page"}, Methods: []string{"PUT"}, Query: map[string]string{"k": "*"}},
+		{Hosts: []string{"a"}, Paths: []string{"/post/*"}, Methods: []string{"POST", "DELETE"}},
+		{Hosts: []string{"a"}, Paths: []string{"/key"}, Headers: map[string]string{"Key": "1"}, Methods: []string{"POST"}},
+		{Hosts: []string{"a"}, Paths: []string{"/near/*"}, Protocol: "websocket"},
+		{Hosts: []string{"a"}, Paths: []string{"/near/er"}, Methods: []string{"POST"}},
+		{Hosts: []string{"*.b"}, Paths: []string{"/ws"}, Methods: []string{"PUT"}},
 	}))
 	if len(conflicts) > 0 {
 		t.Fatal(conflicts)
@@ -224,8 +224,8 @@ func FuzzMatch(f *testing.F) {
 	f.Add("", "", "x", "", "k", "", "", "/", "%=&k=", "")
 	f.Fuzz(func(t *testing.T, host, path, name, value, key, query, askedHost, askedPath, askedQuery, askedValue string) {
 		p := route.Pattern{
-			Host:    host,
-			Path:    path,
+			Hosts:   list(host),
+			Paths:   list(path),
 			Headers: map[string]string{name: value},
 			Query:   map[string]string{key: query},
 		}
@@ -260,7 +260,7 @@ func FuzzMatch(f *testing.F) {
 		if path, err2 = route.Clean(path); err2 != nil {
 			t.Fatalf("Compile(%+v) took a path that is not clean: %v", p, err2)
 		}
-		clean.Host, clean.Path = wildcard+host, path+prefix
+		clean.Hosts, clean.Paths = list(wildcard+host), list(path+prefix)
 		if p.String() != clean.String() {
 			t.Errorf("%+v is %q, and its canonical form %q", p, p, clean)
 		}

@@ -18,14 +18,17 @@ const (
 	webSocketOnly = "websocket"
 )
 
+// everything is the path of a pattern that has none.
+const everything = "/*"
+
 // anyValue is the value of a condition that a header or a parameter with any value meets.
 const anyValue = "*"
 
 // Pattern is which requests one route matches: those that meet every field. The zero value matches
 // every request but TRACE.
 type Pattern struct {
-	Host     string            // exact, "*.example.com" for any name below, or "" for any
-	Path     string            // exact, or a prefix when it ends in "/*"; "" is "/*"
+	Hosts    []string          // each exact, or "*.example.com" for any name below; none means any
+	Paths    []string          // each exact; everything below with "/*" at its end, or what of it ends in .php with "/*.php"; none means "/*". {name} is any one segment
 	Methods  []string          // none means any but TRACE; GET covers HEAD
 	Headers  map[string]string // name to value; "*" is any value
 	Query    map[string]string // name to value, both unescaped; "*" is any value
@@ -44,8 +47,12 @@ func (p Pattern) String() string {
 // text formats the fields of p as they are.
 func (p Pattern) text() string {
 	var b strings.Builder
-	b.WriteString(httpsyntax.Bracket(p.Host))
-	b.WriteString(p.Path)
+	for i, host := range p.Hosts {
+		b.WriteString(separator(i) + httpsyntax.Bracket(host))
+	}
+	for i, path := range p.Paths {
+		b.WriteString(separator(i) + path)
+	}
 	if p.Protocol != "" {
 		b.WriteString(" protocol " + p.Protocol)
 	}
@@ -61,16 +68,27 @@ func (p Pattern) text() string {
 	return b.String()
 }
 
+// separator is what stands in a list before the element i.
+func separator(i int) string {
+	if i == 0 {
+		return ""
+	}
+	return "|" // neither a host nor a clean path has one
+}
+
 // canonical returns p in its one spelling, or the reason why p can match nothing. The canonical form
 // of a canonical pattern is that pattern. It shares no memory with p that a caller could change.
 func (p Pattern) canonical() (Pattern, error) {
-	host, err := cleanPatternHost(p.Host)
+	hosts, err := cleanList(p.Hosts, cleanPatternHost)
 	if err != nil {
 		return p, err
 	}
-	path, prefix, err := parsePath(p.Path)
+	paths, err := cleanList(p.Paths, cleanPatternPath)
 	if err != nil {
 		return p, err
+	}
+	if paths == nil {
+		paths = []string{everything}
 	}
 	methods, err := cleanMethods(p.Methods)
 	if err != nil {
@@ -92,12 +110,9 @@ func (p Pattern) canonical() (Pattern, error) {
 	default:
 		return p, fmt.Errorf("protocol %q is neither %q nor %q", p.Protocol, plainOnly, webSocketOnly)
 	}
-	if prefix {
-		path += "*"
-	}
 	return Pattern{
-		Host:     host,
-		Path:     path,
+		Hosts:    hosts,
+		Paths:    paths,
 		Methods:  methods,
 		Headers:  headers,
 		Query:    maps.Clone(p.Query),
@@ -105,20 +120,18 @@ func (p Pattern) canonical() (Pattern, error) {
 	}, nil
 }
 
-// parsePath returns the clean path that the path of a pattern stands for. The path of a prefix ends
-// in the '/' before the '*'.
-func parsePath(pattern string) (path string, prefix bool, err error) {
-	if pattern == "" {
-		return "/", true, nil
+// cleanList returns the elements of a list in their one spelling, in order, each once.
+func cleanList(list []string, clean func(string) (string, error)) ([]string, error) {
+	var all []string
+	for _, text := range list {
+		text, err := clean(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, text)
 	}
-	if strings.HasSuffix(pattern, "/*") {
-		pattern, prefix = strings.TrimSuffix(pattern, "*"), true
-	}
-	if strings.Contains(pattern, "*") {
-		return "", false, errors.New("path holds a '*' that is not a whole last segment: only a prefix such as /* takes requests with a bare one; %2A is an escaped one")
-	}
-	path, err = Clean(pattern)
-	return path, prefix, err
+	slices.Sort(all)
+	return slices.Compact(all), nil
 }
 
 // cleanMethods returns methods in order, each once, and without HEAD where GET covers it.

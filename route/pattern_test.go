@@ -13,15 +13,16 @@ func TestPatternString(t *testing.T) {
 		want    string
 	}{
 		{name: "everything", pattern: route.Pattern{}, want: "/*"},
-		{name: "host and path", pattern: route.Pattern{Host: "Chat.Example.com.", Path: "/%77s/./*"}, want: "chat.example.com/ws/*"},
-		{name: "wildcard", pattern: route.Pattern{Host: "*.Example.com", Path: "/a"}, want: "*.example.com/a"},
-		{name: "IPv6", pattern: route.Pattern{Host: "0::1"}, want: "[::1]/*"},
-		{name: "literal star", pattern: route.Pattern{Path: "/a/%2a"}, want: "/a/%2A"},
+		{name: "host and path", pattern: route.Pattern{Hosts: []string{"Chat.Example.com."}, Paths: []string{"/%77s/./*"}}, want: "chat.example.com/ws/*"},
+		{name: "wildcard", pattern: route.Pattern{Hosts: []string{"*.Example.com"}, Paths: []string{"/a"}}, want: "*.example.com/a"},
+		{name: "several", pattern: route.Pattern{Hosts: []string{"b", "a", "B."}, Paths: []string{"/x/*", "/a"}}, want: "a|b/a|/x/*"},
+		{name: "IPv6", pattern: route.Pattern{Hosts: []string{"0::1"}}, want: "[::1]/*"},
+		{name: "literal star", pattern: route.Pattern{Paths: []string{"/a/%2a"}}, want: "/a/%2A"},
 		{
 			name: "all of it",
 			pattern: route.Pattern{
-				Host:     "a",
-				Path:     "/",
+				Hosts:    []string{"a"},
+				Paths:    []string{"/"},
 				Methods:  []string{"PUT", "HEAD", "GET", "PUT"},
 				Headers:  map[string]string{"x-b": "*", "X-A": `1 "2"`},
 				Query:    map[string]string{"k v": "", "k": "*"},
@@ -29,7 +30,7 @@ func TestPatternString(t *testing.T) {
 			},
 			want: `a/ protocol http methods GET,PUT header X-A="1 \"2\"" header X-B query k query "k v"=""`,
 		},
-		{name: "a bad pattern stays as it is", pattern: route.Pattern{Host: "A", Path: "/%zz", Methods: []string{"PUT", "GET"}}, want: "A/%zz methods PUT,GET"},
+		{name: "a bad pattern stays as it is", pattern: route.Pattern{Hosts: []string{"A"}, Paths: []string{"/%zz"}, Methods: []string{"PUT", "GET"}}, want: "A/%zz methods PUT,GET"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,8 +5,10 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"sluice/internal/header"
 	"sluice/route"
@@ -18,20 +20,58 @@ type reference []route.Pattern
 func newReference(patterns []route.Pattern) reference {
 	sorted := slices.Clone(patterns)
 	slices.SortFunc(sorted, func(a, b route.Pattern) int {
-		return cmp.Or(slices.Compare(rank(a), rank(b)), cmp.Compare(a.String(), b.String()))
+		return cmp.Or(
+			cmp.Compare(hostRank(a), hostRank(b)), cmp.Compare(len(host(b)), len(host(a))),
+			comparePaths(a.Paths[0], b.Paths[0]), slices.Compare(rank(a), rank(b)), cmp.Compare(a.String(), b.String()),
+		)
 	})
 	return sorted
 }
 
-// rank returns the numbers that precedence compares, the lowest first.
-func rank(p route.Pattern) []int {
-	host := 0
-	switch {
-	case p.Host == "":
-		host = 2
-	case strings.HasPrefix(p.Host, "*"):
-		host = 1
+// list returns a list of a text, none of an empty one.
+func list(text string) []string {
+	if text == "" {
+		return nil
 	}
+	return []string{text}
+}
+
+func host(p route.Pattern) string { return strings.Join(p.Hosts, "") }
+
+func hostRank(p route.Pattern) int {
+	switch {
+	case host(p) == "":
+		return 2
+	case strings.HasPrefix(host(p), "*"):
+		return 1
+	}
+	return 0
+}
+
+// comparePaths compares the paths of two patterns segment by segment.
+func comparePaths(a, b string) int {
+	as, bs := strings.Split(a, "/"), strings.Split(b, "/")
+	kind := func(segment string) int {
+		switch {
+		case segment == "*":
+			return 3
+		case strings.HasPrefix(segment, "*"):
+			return 2
+		case strings.HasPrefix(segment, "{"):
+			return 1
+		}
+		return 0
+	}
+	for i := range min(len(as), len(bs)) {
+		if c := cmp.Or(cmp.Compare(kind(as[i]), kind(bs[i])), cmp.Compare(len(bs[i]), len(as[i]))*kind(as[i])/2, cmp.Compare(as[i], bs[i])*(1-kind(as[i])%2)); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(len(bs), len(as)) // no path is one of both: any order will do
+}
+
+// rank returns the numbers that precedence compares after host and path, the lowest first.
+func rank(p route.Pattern) []int {
 	bit := func(b bool) int {
 		if b {
 			return 1
@@ -45,7 +85,6 @@ func rank(p route.Pattern) []int {
 		return n
 	}
 	return []int{
-		host, -len(p.Host), bit(strings.HasSuffix(p.Path, "*")), -len(p.Path),
 		bit(p.Protocol == ""), bit(len(p.Methods) == 0), len(p.Methods),
 		-len(p.Headers), stars(p.Headers), -len(p.Query), stars(p.Query),
 	}
@@ -84,19 +123,20 @@ func (ref reference) match(r route.Request) (string, string, route.Miss) {
 
 // meets reports whether r has the host, path, headers and query of p.
 func meets(p route.Pattern, r route.Request) (rest string, ok bool) {
-	if suffix, wildcard := strings.CutPrefix(p.Host, "*"); wildcard {
+	if suffix, wildcard := strings.CutPrefix(host(p), "*"); wildcard {
 		if name, ok := strings.CutSuffix(r.Host, suffix); !ok || name == "" {
 			return "", false
 		}
-	} else if p.Host != "" && p.Host != r.Host {
+	} else if host(p) != "" && host(p) != r.Host {
 		return "", false
 	}
-	if before, prefix := strings.CutSuffix(p.Path, "*"); prefix {
-		if rest, ok = strings.CutPrefix(r.Path, before); !ok {
-			return "", false
-		}
-	} else if p.Path != r.Path {
+	directory, suffix, star := strings.Cut(p.Paths[0], "*")
+	found := expression(directory, suffix, star).FindStringSubmatch(r.Path)
+	switch {
+	case found == nil:
 		return "", false
+	case star:
+		rest = found[1]
 	}
 	for name, want := range p.Headers {
 		values := slices.Collect(r.Header.Named(name))
@@ -119,15 +159,36 @@ func meets(p route.Pattern, r route.Request) (rest string, ok bool) {
 	return rest, true
 }
 
+var (
+	variables   = regexp.MustCompile(`\\\{[a-z]+\\\}`)
+	expressions sync.Map // by path
+)
+
+// expression returns what matches the same paths as one with a directory and a suffix.
+func expression(directory, suffix string, star bool) *regexp.Regexp {
+	text := "^" + variables.ReplaceAllString(regexp.QuoteMeta(directory), "[^/]+")
+	switch {
+	case suffix != "":
+		text += "(.+" + regexp.QuoteMeta(suffix) + ")"
+	case star:
+		text += "(.*)"
+	}
+	known, ok := expressions.Load(text)
+	if !ok {
+		known, _ = expressions.LoadOrStore(text, regexp.MustCompile(text+"$"))
+	}
+	return known.(*regexp.Regexp)
+}
+
 // A small world, with so few values that random requests match some of the random routes.
 var (
 	worldHosts   = []string{"", "b", "a.b", "*.b", "*.a.b", "c.a.b"}
-	worldPaths   = []string{"/*", "/", "/x", "/x/*", "/x/", "/x/y", "/x/y/*", "/x//*"}
+	worldPaths   = []string{"/*", "/", "/x", "/x/*", "/x/", "/x/y", "/x/y/*", "/x//*", "/{a}", "/{a}/*", "/{a}/y", "/x/{b}", "/{a}/{b}/*", "/*y", "/*yy", "/x/*y"}
 	worldMethods = [][]string{nil, nil, {"GET"}, {"HEAD"}, {"POST"}, {"GET", "POST"}, {"HEAD", "POST"}, {"TRACE"}, {"GET", "TRACE"}}
 	worldValues  = []string{"1", "2", "*"}
 
 	askedHosts   = []string{"", "b", "a.b", "c.a.b", "d.c.a.b", "z"}
-	askedPaths   = []string{"/", "/x", "/x/", "/x/y", "/x/y/z", "/x//", "/x//y", "/z", "*"}
+	askedPaths   = []string{"/", "/x", "/x/", "/x/y", "/x/y/z", "/x//", "/x//y", "/z", "/yy", "/zy", "/z/y", "/x/yy", "/z/yy/y", "/y", "*"}
 	askedMethods = []string{"GET", "HEAD", "POST", "PUT", "TRACE"}
 	askedHeaders = headers()
 	askedQueries = []string{"", "k=1", "k=2", "k=3", "j=1&k=%31", "k=2&k=1", "k"}
@@ -156,8 +217,8 @@ func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 // randomPattern returns a canonical pattern with the given host and path.
 func randomPattern(r *rand.Rand, host, path string) route.Pattern {
 	p := route.Pattern{
-		Host:     host,
-		Path:     path,
+		Hosts:    list(host),
+		Paths:    list(path),
 		Methods:  pick(r, worldMethods),
 		Protocol: pick(r, []string{"", "", "http", "websocket"}),
 		Headers:  map[string]string{},

@@ -50,14 +50,14 @@ func TestRewrite(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w, err := route.NewRewrite(route.Pattern{Path: tt.path}, tt.strip, tt.to)
+			w, err := route.NewRewrite([]string{tt.path}, tt.strip, tt.to)
 			if !says(err, tt.err) {
 				t.Fatalf("NewRewrite(%q, %q, %q) = %v; want error %q", tt.path, tt.strip, tt.to, err, tt.err)
 			}
 			if err != nil {
 				return
 			}
-			if got := w.Path(tt.clean, tt.rest); got != tt.want {
+			if got := w.Path(tt.clean, tt.rest, route.Variables{}); got != tt.want {
 				t.Errorf("NewRewrite(%q, %q, %q).Path(%q, %q) = %q; want %q", tt.path, tt.strip, tt.to, tt.clean, tt.rest, got, tt.want)
 			}
 		})
@@ -71,8 +71,8 @@ func FuzzRewrite(f *testing.F) {
 	f.Add("/*", "", "/.*", "/./.")
 	f.Add("/x", "/x", "", "/x")
 	f.Fuzz(func(t *testing.T, pattern, strip, to, asked string) {
-		p := route.Pattern{Path: pattern}
-		w, err := route.NewRewrite(p, strip, to)
+		p := route.Pattern{Paths: []string{pattern}}
+		w, err := route.NewRewrite(p.Paths, strip, to)
 		if err != nil {
 			return
 		}
@@ -88,7 +88,7 @@ func FuzzRewrite(f *testing.F) {
 		if miss != route.None {
 			return
 		}
-		got := m.Value.Path(path, m.Rest)
+		got := m.Value.Path(path, m.Rest, m.Variables)
 		if clean, err := route.Clean(got); clean != got || err != nil {
 			t.Errorf("NewRewrite(%q, %q, %q).Path(%q, %q) = %q; clean it is %q, %v", pattern, strip, to, path, m.Rest, got, clean, err)
 		}

@@ -37,8 +37,9 @@ func (r *Request) method() string {
 
 // Match is the route that takes a request.
 type Match[T any] struct {
-	Value T
-	Rest  string // what the '*' of the path stands for: the end of [Request.Path], escaped
+	Value     T
+	Rest      string // what is below the directory before the '*' of the path: the end of [Request.Path], escaped
+	Variables Variables
 }
 
 // Miss is why no route takes a request. If several routes came near, the most specific of them
@@ -57,7 +58,9 @@ const (
 // Of the routes that match all of a request, the first in this order takes it:
 //
 //  1. Host: exact, then wildcards from the longest to the shortest, then any.
-//  2. Path: exact, then prefixes from the longest to the shortest.
+//  2. Path, segment by segment from the left: literals, then variables, then the '*', where one with
+//     a suffix precedes one without, and a longer suffix a shorter one. So exact paths come first,
+//     and of prefixes the longest. [Compile] refuses what overlaps otherwise.
 //  3. Protocol: named before any.
 //  4. Methods: named before any, a shorter list before a longer one.
 //  5. Headers: more names before fewer, then more exact values before fewer.
@@ -76,7 +79,7 @@ func (t *Table[T]) Match(r *Request) (Match[T], Miss) {
 	t.visit(r, func(rule *rule[T], rest string) bool {
 		switch miss := rule.check(r); {
 		case miss == None:
-			match, nearest = Match[T]{Value: rule.value, Rest: rest}, None
+			match, nearest = Match[T]{Value: rule.value, Rest: rest, Variables: Variables{rule.variables, r.Path}}, None
 		case nearest == NotFound:
 			nearest = miss
 		}
@@ -115,7 +118,7 @@ func (t *Table[T]) visit(r *Request, do func(rule *rule[T], rest string) bool) {
 		return
 	}
 	for host := r.Host; ; host = wider(host) {
-		if root := t.hosts[host]; root != nil && !root.walk(r.Path, do) {
+		if root := t.hosts[host]; root != nil && !root.walk(r.Path[1:], do) {
 			return
 		}
 		if host == "" {
@@ -133,52 +136,65 @@ func wider(host string) string {
 	return ""
 }
 
-// node is the beginning of a path up to and including a '/', and also the path that ends before that
+// node is the beginning of paths up to and including a '/', and also the path that ends before that
 // '/'. The root is "/".
 type node[T any] struct {
-	parent   *node[T]
 	children map[string]*node[T] // by segment
-	size     int                 // of the beginning, in bytes
+	variable *node[T]            // for any other segment
 	exact    []*rule[T]          // for the path that ends here, in order of precedence
-	prefix   []*rule[T]          // for the paths that go on from here, in order of precedence
+	suffix   []*rule[T]          // for what is below and ends so, in order of precedence
+	prefix   []*rule[T]          // for all that is below, in order of precedence
 }
 
 // child returns the node one segment further, and makes it if there is none.
-func (n *node[T]) child(segment string) *node[T] {
-	c := n.children[segment]
+func (n *node[T]) child(s segment) *node[T] {
+	if s.variable != "" {
+		if n.variable == nil {
+			n.variable = &node[T]{}
+		}
+		return n.variable
+	}
+	c := n.children[s.literal]
 	if c == nil {
-		c = &node[T]{parent: n, size: n.size + len(segment) + len("/")}
+		c = &node[T]{}
 		if n.children == nil {
 			n.children = make(map[string]*node[T])
 		}
-		n.children[segment] = c
+		n.children[s.literal] = c
 	}
 	return c
 }
 
-// walk is visit for the routes below the root n. It returns false if do did.
-func (n *node[T]) walk(path string, do func(*rule[T], string) bool) bool {
-	for {
-		segment, _, more := strings.Cut(path[n.size:], "/")
-		next := n.children[segment]
-		if next == nil {
-			break
-		}
-		if !more {
-			for _, rule := range next.exact {
-				if !do(rule, "") {
-					return false
-				}
-			}
-			break
-		}
-		n = next
+// walk is visit for the routes below n; rest is what follows the beginning that n is. It returns
+// false if do did.
+func (n *node[T]) walk(rest string, do func(*rule[T], string) bool) bool {
+	segment, below, more := strings.Cut(rest, "/")
+	if next := n.children[segment]; next != nil && !next.enter(below, more, do) {
+		return false
 	}
-	for ; n != nil; n = n.parent {
-		for _, rule := range n.prefix {
-			if !do(rule, path[n.size:]) {
-				return false
-			}
+	if n.variable != nil && segment != "" && !n.variable.enter(below, more, do) {
+		return false
+	}
+	for _, rule := range n.suffix {
+		if hasSuffix(rest, rule.path.suffix) && !do(rule, rest) {
+			return false
+		}
+	}
+	return each(n.prefix, rest, do)
+}
+
+// enter is walk for a path that goes on below n, or ends there.
+func (n *node[T]) enter(below string, more bool, do func(*rule[T], string) bool) bool {
+	if more {
+		return n.walk(below, do)
+	}
+	return each(n.exact, "", do)
+}
+
+func each[T any](rules []*rule[T], rest string, do func(*rule[T], string) bool) bool {
+	for _, rule := range rules {
+		if !do(rule, rest) {
+			return false
 		}
 	}
 	return true

@@ -8,38 +8,86 @@ import (
 	"sluice/internal/httpsyntax"
 )
 
-// rule is a compiled route.
+// rule is a compiled route, or one host and one path of it.
 type rule[T any] struct {
-	pattern Pattern // canonical
+	Spot
+	pattern Pattern // canonical, with one path and at most one host
 	text    string  // of pattern
 	value   T
-	index   int // in the routes given to Compile
 
 	// The pattern, in the form that matching needs.
-	host   string // exact, ".example.com" for a wildcard, "" for any
-	path   string // exact, or a prefix that ends in '/'
-	prefix bool
+	host      string // exact, ".example.com" for a wildcard, "" for any
+	path      path
+	variables []place // of path
 
 	headers, query []condition
 }
 
-func newRule[T any](index int, e Entry[T]) (*rule[T], error) {
-	p, err := e.Pattern.canonical()
-	if err != nil {
-		return nil, err
+// newRules returns the rules of a route, or what is wrong with its pattern.
+func newRules[T any](index int, e Entry[T]) (rules []*rule[T], wrong []Conflict) {
+	hosts, paths := e.Pattern.Hosts, e.Pattern.Paths
+	if len(hosts) == 0 {
+		hosts = []string{""}
 	}
-	path, prefix := strings.CutSuffix(p.Path, "*")
-	return &rule[T]{
-		pattern: p,
-		text:    p.text(),
-		value:   e.Value,
-		index:   index,
-		host:    strings.TrimPrefix(p.Host, "*"),
-		path:    path,
-		prefix:  prefix,
-		headers: conditions(p.Headers),
-		query:   conditions(p.Query),
-	}, nil
+	if len(paths) == 0 {
+		paths = []string{everything}
+	}
+	rest := e.Pattern
+	rest.Hosts, rest.Paths = nil, nil
+	rest, err := rest.canonical()
+	if err != nil {
+		return nil, []Conflict{{Spot: Spot{Route: index}, Message: err.Error()}}
+	}
+	var cleanHosts []string
+	for i, text := range hosts {
+		host, err := cleanPatternHost(text)
+		if err != nil {
+			wrong = append(wrong, Conflict{Spot: Spot{Route: index, Host: i}, Message: err.Error()})
+		}
+		cleanHosts = append(cleanHosts, host)
+	}
+	var parsed []path
+	for i, text := range paths {
+		path, err := parsePath(text)
+		if err != nil {
+			wrong = append(wrong, Conflict{Spot: Spot{Route: index, Path: i}, Message: err.Error()})
+		}
+		parsed = append(parsed, path)
+	}
+	if len(wrong) > 0 {
+		return nil, wrong
+	}
+	headers, query := conditions(rest.Headers), conditions(rest.Query)
+	for h, host := range cleanHosts {
+		for i, path := range parsed {
+			p := rest
+			if p.Paths = []string{path.String()}; host != "" {
+				p.Hosts = []string{host}
+			}
+			rules = append(rules, &rule[T]{
+				Spot:      Spot{index, h, i},
+				pattern:   p,
+				text:      p.text(),
+				value:     e.Value,
+				host:      strings.TrimPrefix(host, "*"),
+				path:      path,
+				variables: path.variables(),
+				headers:   headers,
+				query:     query,
+			})
+		}
+	}
+	return rules, nil
+}
+
+// conflict returns the conflict of r with a rule that takes its requests.
+func (r *rule[T]) conflict(by *rule[T], message string) Conflict {
+	return Conflict{Spot: r.Spot, By: &by.Spot, Message: message}
+}
+
+// after reports whether r stands behind another rule in what was compiled.
+func (r *rule[T]) after(o *rule[T]) bool {
+	return cmp.Or(cmp.Compare(r.Route, o.Route), cmp.Compare(r.Host, o.Host), cmp.Compare(r.Path, o.Path)) > 0
 }
 
 // precedes orders rules as [Table] says. Of the hosts that match one name, the exact one is the
@@ -47,8 +95,8 @@ func newRule[T any](index int, e Entry[T]) (*rule[T], error) {
 func precedes[T any](a, b *rule[T]) int {
 	return cmp.Or(
 		cmp.Compare(len(b.host), len(a.host)),
-		falseFirst(a.prefix, b.prefix),
-		cmp.Compare(len(b.path), len(a.path)),
+		cmp.Compare(a.host, b.host),
+		a.path.precedes(&b.path),
 		falseFirst(a.pattern.Protocol == "", b.pattern.Protocol == ""),
 		falseFirst(len(a.pattern.Methods) == 0, len(b.pattern.Methods) == 0),
 		cmp.Compare(len(a.pattern.Methods), len(b.pattern.Methods)),

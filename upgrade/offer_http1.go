@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sluice/internal/header"
+	"sluice/internal/httpsyntax"
 )
 
 const (
@@ -65,7 +66,7 @@ func (q *Request) exchange(c net.Conn, key string) (*Answer, error) {
 		case err != nil && isNet(err):
 			return nil, fmt.Errorf("read the answer to the handshake: %w", err)
 		case err != nil:
-			return nil, &backendError{"the answer to the handshake is not HTTP: " + err.Error()}
+			return nil, &backendError{"the answer to the handshake is not HTTP/1.1: " + httpsyntax.ClearHTTP2(err).Error()}
 		case resp.StatusCode < 100:
 			return nil, &backendError{fmt.Sprintf("the answer to the handshake has the status %d", resp.StatusCode)}
 		case resp.StatusCode == http.StatusSwitchingProtocols && resp.ProtoMajor != 1:

@@ -6,17 +6,23 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sluice/cmd/sluice/files"
 	"sluice/config"
 	"sluice/proxy"
 )
 
 func checkCommand() *cobra.Command {
-	var path string
-	c := &cobra.Command{
-		Use:   "check",
-		Short: "Check a configuration file and print every mistake in it",
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+	var file files.Choice
+	return file.Add(&cobra.Command{
+		Use:     "check [FILE]",
+		Aliases: []string{"validate"},
+		Short:   "Check a configuration file and print every mistake in it",
+		Args:    files.AtMostFile,
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := file.Choose(args...)
+			if err != nil {
+				return err
+			}
 			cfg, err := load(path)
 			if err != nil {
 				return err
@@ -31,8 +37,7 @@ func checkCommand() *cobra.Command {
 			fmt.Fprintf(c.OutOrStdout(), "%s is good: %s, %s\n", path, count(len(cfg.Routes), "route"), count(len(cfg.Listeners), "listener"))
 			return nil
 		},
-	}
-	return configFlag(c, &path)
+	})
 }
 
 func count(n int, thing string) string {

@@ -4,45 +4,65 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"sluice/cmd/sluice/files"
 	"sluice/config"
 	"sluice/internal/httpsyntax"
 	"sluice/proxy/explain"
 )
 
 func explainCommand() *cobra.Command {
-	var path, origin string
+	var file files.Choice
+	var origin string
 	var headers []string
 	var q explain.Question
 	c := &cobra.Command{
-		Use:   "explain URL",
+		Use:   "explain [FILE] URL",
 		Short: "Tell which route takes a request, what it does, and why the others do not",
+		Long: "Tell which route takes a request, what it does, and why the others do not.\n\n" +
+			"It exits with 1 where no route takes the request, and where its route refuses it.",
 		Example: "  sluice explain https://chat.example.com/ws/room --websocket --origin https://example.com\n" +
-			"  sluice explain http://localhost/api --method POST --header 'X-Canary: yes'",
+			"  sluice explain sluice.yaml http://localhost/api --method POST --header 'X-Canary: yes'",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return fmt.Errorf("explain takes one URL, as in https://host/path, and was given %d", len(args))
+			switch {
+			case len(args) == 0, len(args) > 2:
+				return fmt.Errorf("explain takes a URL, as in https://host/path, or a file and a URL, and was given %d arguments", len(args))
+			case len(args) == 2 && strings.Contains(args[0], "://"):
+				return fmt.Errorf("explain takes the file first: sluice explain %s %s", args[1], args[0])
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			target := args[len(args)-1]
+			if err := complete(&q, target, origin, headers); err != nil {
+				return err
+			}
+			path, err := file.Choose(args[:len(args)-1]...)
+			if err != nil {
+				return err
+			}
 			cfg, err := load(path)
 			if err != nil {
 				return err
 			}
-			if err := complete(&q, args[0], origin, headers); err != nil {
-				return err
-			}
 			e, err := explain.Ask(cfg, q)
 			if err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
+				return fmt.Errorf("%s: %w", target, err)
 			}
 			printExplanation(c.OutOrStdout(), cfg, &q, e)
+			switch {
+			case e.Route == nil:
+				return errors.New("no route takes it")
+			case e.Refused != "":
+				return errors.New("its route refuses it")
+			}
 			return nil
 		},
 	}
@@ -51,7 +71,7 @@ func explainCommand() *cobra.Command {
 	f.StringVar(&origin, "origin", "", "`origin` of the page that connects, as in https://example.com")
 	f.StringArrayVarP(&headers, "header", "H", nil, "`header` of the request, as 'Name: value' (repeatable)")
 	f.BoolVar(&q.WebSocket, "websocket", false, "ask about a WebSocket handshake (implied by ws: and wss: URLs)")
-	return configFlag(c, &path)
+	return file.Add(c)
 }
 
 // complete completes a question with what the command line says.
@@ -106,7 +126,7 @@ func printExplanation(w io.Writer, cfg *config.Config, q *explain.Question, e *e
 	if q.URL.Scheme == "http" || q.URL.Scheme == "ws" {
 		for _, l := range cfg.Listeners {
 			if l.RedirectHTTPS {
-				fmt.Fprintf(w, "  listener %s (%s:%d): redirects to https before any route is asked\n", l.Address, cfg.File, l.Pos.Line)
+				fmt.Fprintf(w, "  listener %s (%s): redirects to https before any route is asked\n", l.Address, cfg.Where(l.Pos))
 			}
 		}
 	}
@@ -115,7 +135,7 @@ func printExplanation(w io.Writer, cfg *config.Config, q *explain.Question, e *e
 	}
 	for _, s := range e.Steps {
 		if s.Takes {
-			fmt.Fprintf(w, "  route %s (%s:%d): %s\n", s.Name, cfg.File, s.Route.Pos.Line, s.Reason)
+			fmt.Fprintf(w, "  route %s (%s): %s\n", s.Name, cfg.Where(s.Route.Pos), s.Reason)
 			describe(w, cfg, q, e)
 		}
 	}
@@ -128,7 +148,7 @@ func printExplanation(w io.Writer, cfg *config.Config, q *explain.Question, e *e
 			others = true
 			fmt.Fprintln(w, "other routes, the most specific first:")
 		}
-		fmt.Fprintf(w, "  route %s (%s:%d): %s\n", s.Name, cfg.File, s.Route.Pos.Line, s.Reason)
+		fmt.Fprintf(w, "  route %s (%s): %s\n", s.Name, cfg.Where(s.Route.Pos), s.Reason)
 	}
 }
 
@@ -137,7 +157,7 @@ func describe(w io.Writer, cfg *config.Config, q *explain.Question, e *explain.A
 	r := e.Route
 	say := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(w, "    %-16s %s\n", name, value)
+			fmt.Fprintf(w, "    %-30s %s\n", name, value)
 		}
 	}
 	switch {
@@ -161,20 +181,46 @@ func describe(w io.Writer, cfg *config.Config, q *explain.Question, e *explain.A
 	}
 	say("path there", e.Path)
 	if !q.WebSocket || r.Backend == "" && r.Split == nil {
+		sayInForce(say, cfg, r, "timeouts", "min_body_rate", "max_body_size")
 		return
 	}
-	say("origins", strings.Join(r.WebSocket.Origins, ", "))
-	say("subprotocols", strings.Join(r.WebSocket.Subprotocols, ", "))
-	say("compression", r.WebSocket.Compression)
 	if r.Tap != nil && r.Tap.Payload {
 		say("tap", "payloads, "+r.Tap.Max.Text()+" of each frame")
 	}
 	if r.Tap != nil && r.Tap.NoContextTakeover {
 		say("takeover", "none: both sides are asked to compress each message by itself")
 	}
-	say("handshake", "answered within "+r.WebSocket.HandshakeTimeout.String())
+	sayInForce(say, cfg, r, "websocket")
 	if e.Refused != "" {
 		say("refused", e.Refused)
+	}
+}
+
+// sayInForce prints the values of keys of a route, those that have defaults too.
+func sayInForce(say func(key, value string), cfg *config.Config, r *config.Route, keys ...string) {
+	i := slices.IndexFunc(cfg.Routes, func(other config.Route) bool { return other.Index == r.Index })
+	route := cfg.Show()["routes"].([]any)[i].(map[string]any)
+	var show func(name string, value any)
+	show = func(name string, value any) {
+		switch value := value.(type) {
+		case map[string]any:
+			for _, key := range slices.Sorted(maps.Keys(value)) {
+				show(strings.TrimPrefix(name+"."+key, "websocket."), value[key])
+			}
+		case []any:
+			var all []string
+			for _, v := range value {
+				all = append(all, fmt.Sprint(v))
+			}
+			say(name, strings.Join(all, ", "))
+		default:
+			say(name, fmt.Sprint(value))
+		}
+	}
+	for _, key := range keys {
+		if value, ok := route[key]; ok {
+			show(key, value)
+		}
 	}
 }
 

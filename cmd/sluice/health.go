@@ -14,15 +14,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sluice/cmd/sluice/files"
 	"sluice/config"
 )
 
 const healthTimeout = 3 * time.Second
 
 func healthCommand() *cobra.Command {
-	var path string
-	c := &cobra.Command{
-		Use:   "health",
+	var file files.Choice
+	return file.Add(&cobra.Command{
+		Use:   "health [FILE]",
 		Short: "Check that the gateway answers on every listener of its configuration",
 		Long: "Check that the gateway answers on every listener of its configuration.\n\n" +
 			"It sends 'OPTIONS *', which no route sees and no log notes, to each listener\n" +
@@ -32,8 +33,12 @@ func healthCommand() *cobra.Command {
 			"refusal, unless 'trusted_proxies' has the address that is asked from.\n\n" +
 			"A mistake in the file matters only where it hides the listeners: a gateway that\n" +
 			"refused the file goes on with what it has.",
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Args: files.AtMostFile,
+		RunE: func(_ *cobra.Command, args []string) error {
+			path, err := file.Choose(args...)
+			if err != nil {
+				return err
+			}
 			cfg, err := config.Load(path)
 			if cfg == nil || len(cfg.Listeners) == 0 {
 				return err
@@ -49,8 +54,7 @@ func healthCommand() *cobra.Command {
 			}
 			return errors.Join(append(failed, err)...)
 		},
-	}
-	return configFlag(c, &path)
+	})
 }
 
 // probe returns nil when a listener answers. A refusal is an answer too.

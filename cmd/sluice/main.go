@@ -8,16 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sluice/cmd/sluice/files"
 	"sluice/cmd/sluice/remote"
 	"sluice/cmd/sluice/remote/show"
-	"sluice/config"
 )
 
 // version is set by the linker.
 var version = "devel"
-
-// defaultConfig is the configuration file without the flag --config.
-const defaultConfig = "/etc/sluice/sluice.yaml"
 
 func main() {
 	if err := root().Execute(); err != nil {
@@ -35,29 +32,11 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.SetVersionTemplate("sluice {{.Version}}\n")
-	c.AddCommand(runCommand(), checkCommand(), explainCommand(), demoCommand(), healthCommand(), trustCommand(), schemaCommand(), versionCommand())
+	c.AddCommand(runCommand(), checkCommand(), explainCommand(), files.InitCommand(), files.FmtCommand(), demoCommand(), healthCommand(), trustCommand(), files.SchemaCommand(), versionCommand())
 	c.AddGroup(&cobra.Group{ID: remote.Group, Title: "Commands for a gateway that runs:"})
-	c.AddCommand(remote.Commands(defaultConfig)...)
+	c.AddCommand(remote.Commands(files.Places())...)
+	c.AddCommand(extraCommands()...)
 	return c
-}
-
-// configFlag adds the flag that most commands share.
-func configFlag(c *cobra.Command, path *string) *cobra.Command {
-	c.Flags().StringVarP(path, "config", "c", defaultConfig, "configuration `file`")
-	c.MarkFlagFilename("config", "yaml", "yml")
-	return c
-}
-
-func schemaCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema of the configuration file, for editors",
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := c.OutOrStdout().Write(config.Schema())
-			return err
-		},
-	}
 }
 
 func versionCommand() *cobra.Command {

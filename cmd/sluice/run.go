@@ -21,7 +21,9 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"sluice/cmd/sluice/files"
 	"sluice/config"
+	"sluice/internal/activation"
 	"sluice/internal/admin"
 	"sluice/internal/telemetry"
 	"sluice/internal/telemetry/metrics"
@@ -29,17 +31,20 @@ import (
 )
 
 func runCommand() *cobra.Command {
-	var path string
-	c := &cobra.Command{
-		Use:     "run",
+	var file files.Choice
+	return file.Add(&cobra.Command{
+		Use:     "run [FILE]",
 		Short:   "Run the gateway until SIGTERM; SIGHUP reloads the configuration, SIGUSR1 logs what goes on",
-		Args:    cobra.NoArgs,
+		Args:    files.AtMostFile,
 		PreRunE: checkFIPS,
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := file.Choose(args...) // once: a reload reads the same file
+			if err != nil {
+				return err
+			}
 			return run(c.Context(), func() (*config.Config, error) { return load(path) }, nil)
 		},
-	}
-	return configFlag(c, &path)
+	})
 }
 
 // checkFIPS returns an error in a mode of Go's cryptography in which no WebSocket
@@ -100,7 +105,11 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	defer runtime.KeepAlive(reservedHeap(debug.SetMemoryLimit(-1)))
 	sink := telemetry.NewSink(os.Stdout)
 	defer sink.Close()
-	p := newProcess(load, sink)
+	sockets, err := activation.Inherit()
+	if err != nil {
+		return err
+	}
+	p := newProcess(load, sink, sockets)
 	cfg, err := load()
 	if err != nil {
 		return err
@@ -118,7 +127,7 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 		p.log().Info().Int64("bytes", limit).Msg("memory limit: nine tenths of what " + of + " has (GOMEMLIMIT overrides it)")
 	}
 	p.serving.Store(true)
-	p.log().Info().Str("version", version).Str("config", cfg.File).Msg("ready")
+	p.log().Info().Str("version", version).Str("config", absolute(cfg.File)).Msg("ready")
 	if ready != nil {
 		ready(change, p.admin.Addresses())
 	}
@@ -147,7 +156,7 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 }
 
 // newProcess returns a process without a configuration.
-func newProcess(load func() (*config.Config, error), sink *telemetry.Sink) *process {
+func newProcess(load func() (*config.Config, error), sink *telemetry.Sink, sockets *activation.Sockets) *process {
 	p := &process{load: load, sink: sink, started: time.Now(), metrics: metrics.New(version)}
 	p.metrics.CountFunc("sluice_log_records_dropped_total", "Log records that were dropped because the reader of the log is too slow.", sink.Dropped)
 	p.refusals = telemetry.NewTally(p.logRefusals)
@@ -156,7 +165,7 @@ func newProcess(load func() (*config.Config, error), sink *telemetry.Sink) *proc
 		l := sink.Logger(format(c.Format))
 		p.logger.Store(&l)
 		return l
-	}, proxy.Options{Version: version, Metrics: p.metrics, Watched: sink.Watched})
+	}, proxy.Options{Version: version, Metrics: p.metrics, Watched: sink.Watched, Sockets: sockets})
 	o := operator{p.gateway.Operator, p}
 	p.metrics.GaugeFunc("sluice_ready", "1 while /readyz says that clients may be sent here, else 0.", o.ready)
 	p.admin = admin.NewServer(o, log.New(p, "", 0))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sluice/cmd/sluice/files"
 	"sluice/config"
 )
 
@@ -25,18 +26,22 @@ const (
 )
 
 func trustCommand() *cobra.Command {
-	var path string
+	var file files.Choice
 	var install bool
 	c := &cobra.Command{
-		Use:   "trust",
+		Use:   "trust [FILE]",
 		Short: "Print where the root of the local CA is and how to trust it, or install it",
 		Long: "Print where the root of the local CA is and how to trust it.\n\n" +
 			"With --install it is added to the system's authorities (on Debian and its kin, as\n" +
 			"root) and, where certutil is there, to the databases of Chromium and Firefox of\n" +
 			"the user who calls. The root is good for the names of 'self_signed' and for local\n" +
 			"names and addresses only. It is made when the gateway first runs.",
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Args: files.AtMostFile,
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := file.Choose(args...)
+			if err != nil {
+				return err
+			}
 			cfg, err := config.Load(path)
 			if err != nil {
 				return err
@@ -53,7 +58,7 @@ func trustCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&install, "install", false, "add the root to the stores of the system and of browsers")
-	return configFlag(c, &path)
+	return file.Add(c)
 }
 
 // localRoot returns the file of the local CA's root certificate, and its content.

@@ -18,16 +18,22 @@ import (
 type decoder struct {
 	*report.Report
 	types  *schema.Types
+	root   reflect.Type
 	getenv func(string) (string, bool)
+
+	files    map[*yaml.Node]string // of nodes that come from included files
+	included int                   // files so far
+	size     int                   // bytes of these
 }
 
 // YAML decodes text, one YAML document with a mapping, into to, a pointer to a struct, and records
 // in r where its values stand. Variables in values are looked up with getenv. It is not ok if there
 // is nothing to decode, because text is no YAML or is beyond the limits of size, depth or aliases.
-// Fields of type [report.Pos] with the name Pos are filled in.
-func YAML(r *report.Report, types *schema.Types, text []byte, to any, getenv func(string) (string, bool)) (ok bool) {
-	d := &decoder{Report: r, types: types, getenv: getenv}
-	n, ok := d.parse(text)
+// Fields of type [report.Pos] with the name Pos are filled in. What the document includes is decoded as
+// if it stood in it.
+func YAML(r *report.Report, types *schema.Types, text []byte, to any, getenv func(string) (string, bool), in Including) (ok bool) {
+	d := &decoder{Report: r, types: types, root: reflect.TypeOf(to).Elem(), getenv: getenv}
+	n, ok := Document(r, "", text)
 	if !ok {
 		return false
 	}
@@ -37,8 +43,11 @@ func YAML(r *report.Report, types *schema.Types, text []byte, to any, getenv fun
 	case n == nil:
 		d.missing(v.Type(), "")
 	case n.Kind != yaml.MappingNode:
-		d.FailAt(nodePos(n), "", "expected a mapping with %s, found %s", d.keys(v.Type()), describe(n))
+		d.FailAt(d.pos(n), "", "expected a mapping with %s, found %s", d.keys(v.Type()), describe(n))
 	default:
+		if !d.include(n, in) {
+			return false
+		}
 		d.mapping(n, v, "")
 	}
 	return true
@@ -46,26 +55,28 @@ func YAML(r *report.Report, types *schema.Types, text []byte, to any, getenv fun
 
 // value decodes n, the value of the key f at a path, into v.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, at report.Path, f schema.Field) {
-	for n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
+	n = target(n)
 	if n.Style&yaml.TaggedStyle != 0 {
-		d.Fail(at, "the tag %s means nothing here: remove it", report.Shorten(n.Tag))
+		d.Fail(at, "the tag %s means nothing here: remove it, or put the text in quotes", report.Shorten(n.Tag))
 		return
 	}
 	if to, ok := v.Addr().Interface().(schema.Text); ok {
 		d.text(n, to, at)
 		return
 	}
-	if f.Named != "" {
+	switch {
+	case f.Named != "":
 		d.named(n, v, at, f)
+		return
+	case f.Many != "" && n.Kind == yaml.SequenceNode:
+		d.Fail(at, "expected a single value, found a list: %s", f.Many)
 		return
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
 		d.section(n, v, at, f)
 	case reflect.Struct:
-		d.structure(n, v, at)
+		d.structure(n, v, at, f)
 	case reflect.Slice:
 		d.list(n, v, at, f)
 	case reflect.Map:
@@ -83,11 +94,11 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at report.Path, f schema.
 // message when n is none.
 func (d *decoder) scalar(n *yaml.Node, at report.Path, want string) (text string, ok bool) {
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
-		d.Fail(at, "expected %s, found %s", want, describe(n))
+		d.Fail(at, "expected %s, found %s%s", want, describe(n), inQuotes(n))
 		return "", false
 	}
 	text, wrong := expand(n.Value, d.getenv)
-	d.Give(at, report.Source{Pos: d.Source(at).Pos, Written: n.Value, Literal: text == n.Value})
+	d.Give(at, report.Source{Pos: d.Source(at).Pos, Written: n.Value, Literal: text == n.Value, Only: d.Source(at).Only})
 	if wrong != "" {
 		d.Reject(at, "%s", wrong)
 		return "", false
@@ -114,28 +125,38 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, at report.Path, f schem
 }
 
 // structure decodes a mapping, or the scalar that is short for one.
-func (d *decoder) structure(n *yaml.Node, v reflect.Value, at report.Path) {
+func (d *decoder) structure(n *yaml.Node, v reflect.Value, at report.Path, f schema.Field) {
 	if pos := v.FieldByName("Pos"); pos.IsValid() {
 		pos.Set(reflect.ValueOf(d.Pos(at)))
 	}
 	short := slices.IndexFunc(d.types.Fields(v.Type()), func(f schema.Field) bool { return f.Short })
-	switch {
-	case n.Kind == yaml.MappingNode:
-		d.mapping(n, v, at)
-	case isText(n) && short >= 0:
-		f := d.types.Fields(v.Type())[short]
-		d.Give(at.Key(f.Key), d.Source(at))
-		if f.Word != "" {
-			d.word(n, v, at, f)
-			return
-		}
-		if v.FieldByIndex(f.Index).Kind() == reflect.Slice {
-			n = &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}
-		}
-		d.value(n, v.FieldByIndex(f.Index), at.Key(f.Key), f)
-	default:
-		d.Fail(at, "expected a mapping with %s, found %s", d.keys(v.Type()), describe(n))
+	if short >= 0 && d.short(n, v, at, d.types.Fields(v.Type())[short]) {
+		return
 	}
+	if n.Kind == yaml.MappingNode {
+		d.mapping(n, v, at)
+		return
+	}
+	d.Fail(at, "expected a mapping with %s, found %s%s", d.keys(v.Type()), describe(n), d.meant(n, v.Type(), f))
+}
+
+// short decodes the value of the key f in place of the mapping, if n can be that.
+func (d *decoder) short(n *yaml.Node, v reflect.Value, at report.Path, f schema.Field) bool {
+	field := v.FieldByIndex(f.Index)
+	list := n.Kind == yaml.SequenceNode && field.Kind() == reflect.Slice
+	if !list && !isText(n) {
+		return false
+	}
+	d.Give(at.Key(f.Key), d.Source(at))
+	switch {
+	case f.Word != "":
+		d.word(n, v, at, f)
+	case !list && field.Kind() == reflect.Slice:
+		d.value(&yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}, field, at.Key(f.Key), f)
+	default:
+		d.value(n, field, at.Key(f.Key), f)
+	}
+	return true
 }
 
 // word decodes the word that is short for a mapping in which the key f is true.
@@ -171,26 +192,16 @@ func (d *decoder) missing(t reflect.Type, at report.Path) {
 	}
 }
 
-func (d *decoder) unknownKey(fields []schema.Field, key string, pos report.Pos, at report.Path) {
-	advice := report.Suggest(key, slices.Values(schema.Keys(fields)))
-	if advice == "" && len(fields) <= 15 {
-		advice = ": the keys here are " + strings.Join(schema.Keys(fields), ", ")
-	}
-	d.FailAt(pos, at, "unknown key %s%s", report.Quote(key), advice)
-}
-
 // pairs calls each with the keys of the mapping n, their positions and their values, and records
 // where the values stand. A key that is no plain text or comes twice is a problem.
 func (d *decoder) pairs(n *yaml.Node, at report.Path, each func(key string, pos report.Pos, value *yaml.Node)) {
-	lines := make(map[string]int, len(n.Content)/2)
+	seen := make(map[string]report.Pos, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		pos := nodePos(key)
-		for key.Kind == yaml.AliasNode {
-			key = key.Alias
-		}
+		pos := d.pos(key)
+		key = target(key)
 		name := key.Value
-		switch line, twice := lines[name]; {
+		switch first, twice := seen[name]; {
 		case key.Kind != yaml.ScalarNode:
 			d.FailAt(pos, at, "a key must be a single value, found %s", describe(key))
 		case key.Tag == "!!merge":
@@ -198,13 +209,13 @@ func (d *decoder) pairs(n *yaml.Node, at report.Path, each func(key string, pos 
 		case strings.Contains(name, "${"):
 			d.FailAt(pos, at.Key(name), "variables are expanded in values, not in keys")
 		case twice:
-			d.FailAt(pos, at.Key(name), "key %s is given twice, first at line %d", report.Quote(name), line)
+			d.FailAt(pos, at.Key(name), "key %s is given twice, first at %s", report.Quote(name), d.Line(first))
 		default:
-			lines[name] = pos.Line
+			seen[name] = pos
 			// A scalar stands at its value, a mapping and a list at their key.
 			found := pos
 			if value.Kind == yaml.ScalarNode {
-				found = nodePos(value)
+				found = d.pos(value)
 			}
 			d.Give(at.Key(name), report.Source{Pos: found})
 			each(name, pos, value)
@@ -213,14 +224,24 @@ func (d *decoder) pairs(n *yaml.Node, at report.Path, each func(key string, pos 
 }
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, at report.Path, f schema.Field) {
+	only := false
 	switch {
 	case f.Off && isText(n) && n.Value == "off":
 		v.Set(reflect.MakeSlice(v.Type(), 0, 0))
 		return
+	case f.Single && n.Kind != yaml.SequenceNode && !isNull(n):
+		only = true
+		n = &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}
+	case f.Single && n.Kind != yaml.SequenceNode:
+		d.Fail(at, "expected a value or a list, found %s", describe(n))
+		return
 	case n.Kind != yaml.SequenceNode:
-		advice := ""
-		if isText(n) {
-			advice = ": put it in brackets, as in [" + report.Shorten(n.Value) + "]"
+		advice := f.MeansOff(n.Value)
+		if isText(n) && advice == "" {
+			advice = ": put it in brackets, as in [" + inList(n.Value) + "]"
+		}
+		if n.Kind == yaml.MappingNode {
+			advice = ": put '- ' in front of each element"
 		}
 		d.Fail(at, "expected a list, found %s%s", describe(n), advice)
 		return
@@ -233,7 +254,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, at report.Path, f schema.F
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, child := range n.Content {
-		d.Give(at.Index(i), report.Source{Pos: nodePos(child)})
+		d.Give(at.Index(i), report.Source{Pos: d.pos(child), Only: only})
 		d.types.SetDefaults(v.Index(i))
 		d.value(child, v.Index(i), at.Index(i), f.Element())
 	}
@@ -257,7 +278,14 @@ func (d *decoder) texts(n *yaml.Node, v reflect.Value, at report.Path) {
 // named decodes a mapping of names to structs into a list, in the order of the file.
 func (d *decoder) named(n *yaml.Node, v reflect.Value, at report.Path, f schema.Field) {
 	if n.Kind != yaml.MappingNode {
-		d.Fail(at, "expected a mapping of names to %s, found %s", f.Key, describe(n))
+		advice := ""
+		if n.Kind == yaml.SequenceNode {
+			advice = ": write a name and ':' in front of each element"
+		}
+		if isNull(n) && n.Value == "" {
+			advice = further
+		}
+		d.Fail(at, "expected a mapping of names to %s, found %s%s", f.Key, describe(n), advice)
 		return
 	}
 	d.pairs(n, at, func(name string, _ report.Pos, value *yaml.Node) {
@@ -280,25 +308,7 @@ func (d *decoder) text(n *yaml.Node, to schema.Text, at report.Path) {
 	}
 }
 
-// keys lists the keys of the struct type t.
-func (d *decoder) keys(t reflect.Type) string {
-	return strings.Join(schema.Keys(d.types.Fields(t)), ", ")
-}
-
 // isText reports whether n is a scalar that is not null.
-func isText(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag != "!!null" }
+func isText(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && !isNull(n) }
 
-// describe returns what n is, for messages with "found".
-func describe(n *yaml.Node) string {
-	switch {
-	case n.Kind == yaml.MappingNode:
-		return "a mapping"
-	case n.Kind == yaml.SequenceNode:
-		return "a list"
-	case n.Tag == "!!null" && n.Value == "":
-		return "nothing: remove the key or give it a value"
-	case n.Tag == "!!null":
-		return n.Value + " (in quotes it is text)"
-	}
-	return "the single value " + report.Quote(n.Value)
-}
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }

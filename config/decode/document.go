@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -21,15 +20,21 @@ const (
 	maxAliased = 100_000 // values repeated by aliases
 )
 
-// parse returns the root of the only document of text, nil if it is empty. It is not ok if there is
-// nothing to decode; the reason is reported.
-func (d *decoder) parse(text []byte) (root *yaml.Node, ok bool) {
+// Document returns the root of the only document of text, nil if it is empty. It is not ok if there is
+// nothing to decode; the reason is reported, as is everything that keeps text from being one document
+// within the limits of size, depth and aliases. File is the name of an included file, "" for the one that
+// includes.
+func Document(r *report.Report, file string, text []byte) (root *yaml.Node, ok bool) {
+	in := func(p report.Pos) report.Pos {
+		p.File = file
+		return p
+	}
 	if len(text) > MaxSize {
-		d.FailAt(report.Start(), "", "the file is larger than %d bytes, the most that is read", MaxSize)
+		r.FailAt(in(report.Start()), "", "the file is larger than %d bytes, the most that is read", MaxSize)
 		return nil, false
 	}
 	if at := strings.IndexFunc(string(text), unreadable); at >= 0 {
-		d.FailAt(position(text, at), "", "the file is not plain UTF-8 text: found byte 0x%02x", text[at])
+		r.FailAt(in(position(text, at)), "", "the file is not plain UTF-8 text: found byte 0x%02x; save it as UTF-8", text[at])
 		return nil, false
 	}
 	documents := yaml.NewDecoder(bytes.NewReader(text))
@@ -38,20 +43,20 @@ func (d *decoder) parse(text []byte) (root *yaml.Node, ok bool) {
 	case errors.Is(err, io.EOF):
 		return nil, true
 	case err != nil:
-		d.syntax(text, err)
+		syntax(r, file, text, err)
 		return nil, false
 	}
 	root = first.Content[0]
 	if where, why := (&bounds{open: map[*yaml.Node]bool{}}).check(root, 0, false); why != "" {
-		d.FailAt(nodePos(where), "", "%s", why)
+		r.FailAt(in(nodePos(where)), "", "%s", why)
 		return nil, false
 	}
 	switch err := documents.Decode(&second); {
 	case errors.Is(err, io.EOF):
 	case err != nil:
-		d.syntax(text, err)
+		syntax(r, file, text, err)
 	default:
-		d.FailAt(nodePos(&second), "", "a second document starts here: put everything into one")
+		r.FailAt(in(nodePos(&second)), "", "a second document starts here: put everything into one")
 	}
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
 		return nil, true
@@ -65,34 +70,6 @@ func unreadable(c rune) bool {
 	return control || c == utf8.RuneError || c == 0xfffe || c == 0xffff
 }
 
-var (
-	syntaxError   = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
-	unknownAnchor = regexp.MustCompile(`unknown anchor '(.*)' referenced`)
-	// Errors of yaml.v3's grammar, unlike those of its tokens, count lines from 0.
-	grammarError = regexp.MustCompile(`^did not find expected (<|node content|'-'|key|',')`)
-)
-
-// syntax reports an error of the YAML parser, which has its line, if any, in its text.
-func (d *decoder) syntax(text []byte, err error) {
-	pos, message := report.Start(), err.Error()
-	if m := syntaxError.FindStringSubmatch(message); m != nil {
-		message = m[2]
-		if line, err := strconv.Atoi(m[1]); err == nil {
-			pos.Line = line
-			if grammarError.MatchString(message) {
-				pos.Line++
-			}
-		}
-	}
-	if m := unknownAnchor.FindStringSubmatch(message); m != nil {
-		pos = position(text, max(bytes.Index(text, []byte("*"+m[1])), 0))
-	}
-	if strings.Contains(message, "found character that cannot start any token") {
-		message += " (a tab? indent with spaces; or quote the value)"
-	}
-	d.FailAt(pos, "", "not valid YAML: %s", message)
-}
-
 // position returns the position of text[offset]. Columns count characters.
 func position(text []byte, offset int) report.Pos {
 	before := text[:offset]
@@ -102,7 +79,7 @@ func position(text []byte, offset int) report.Pos {
 	}
 }
 
-// nodePos returns the position of n. A node that stands for nothing may have none.
+// nodePos returns the position of n in its file. A node that stands for nothing may have none.
 func nodePos(n *yaml.Node) report.Pos {
 	return report.Pos{Line: max(n.Line, 1), Column: max(n.Column, 1)}
 }

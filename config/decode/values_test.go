@@ -50,7 +50,7 @@ func TestValues(t *testing.T) {
 codes[0]: "0" is not within 1 to 9
 count: "10" is not within 1 to 9
 inner.no: there is no such value to leave zero
-kind: "c" is not one of a, b, did you mean "a"?
+kind: "c" is not one of a, b
 name: no name: the key is required
 parts.p: "p" is the name of more than one of the parts
 wait: "-1ns" is too short: the least is 1s`},

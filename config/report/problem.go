@@ -8,15 +8,26 @@ import (
 )
 
 // Pos is the position of an element in its file. Line and Column start at 1; the zero value is an
-// element that is in no file.
-type Pos struct{ Line, Column int }
+// element that is in no file. File is "" for the file that includes the others.
+type Pos struct {
+	Line, Column int
+	File         string
+}
+
+// String names the line of p in messages.
+func (p Pos) String() string {
+	if p.File != "" {
+		return fmt.Sprintf("line %d of %s", p.Line, p.File)
+	}
+	return fmt.Sprintf("line %d", p.Line)
+}
 
 // Start is where a problem of a whole file is reported.
 func Start() Pos { return Pos{Line: 1, Column: 1} }
 
 // Compare orders positions as a file has them.
 func (p Pos) Compare(q Pos) int {
-	return cmp.Or(cmp.Compare(p.Line, q.Line), cmp.Compare(p.Column, q.Column))
+	return cmp.Or(strings.Compare(p.File, q.File), cmp.Compare(p.Line, q.Line), cmp.Compare(p.Column, q.Column))
 }
 
 // Problem is one mistake in a configuration.

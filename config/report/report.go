@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,12 +14,14 @@ type Source struct {
 	Pos     Pos    // zero when the configuration is no file
 	Written string // of a scalar: before ${NAME} is expanded
 	Literal bool   // Written is all there is to the value: messages may build advice from it
+	Only    bool   // it stands in place of the list that it is the only element of
 }
 
 // Report is about one configuration. Its methods take values by their paths.
 type Report struct {
 	file     string
 	lines    bool // the values stand in a file
+	several  bool // in more than one
 	problems Problems
 	sources  map[Path]Source
 	failed   map[Path]bool // paths with a problem
@@ -42,6 +45,9 @@ func OfValues(name string) *Report {
 // Give records that the configuration gives a value at a path.
 func (r *Report) Give(at Path, s Source) { r.sources[at] = s }
 
+// SeveralFiles notes that values stand in other files too.
+func (r *Report) SeveralFiles() { r.several = true }
+
 // Source returns what is recorded for a path.
 func (r *Report) Source(at Path) Source { return r.sources[at] }
 
@@ -53,7 +59,13 @@ func (r *Report) Fail(at Path, format string, args ...any) {
 
 // FailAt reports a problem of a value at a position.
 func (r *Report) FailAt(pos Pos, at Path, format string, args ...any) {
-	r.problems = append(r.problems, Problem{File: r.file, Pos: pos, Path: string(at), Message: fmt.Sprintf(format, args...)})
+	path := string(at)
+	for p := at; p != ""; p = p.Parent() {
+		if r.sources[p].Only {
+			path = string(p.Parent()) + path[len(p):]
+		}
+	}
+	r.problems = append(r.problems, Problem{File: cmp.Or(pos.File, r.file), Pos: pos, Path: path, Message: fmt.Sprintf(format, args...)})
 	r.failed[at] = true
 	for ; at != ""; at = at.Parent() {
 		r.tainted[at] = true
@@ -79,12 +91,20 @@ func (r *Report) Pos(at Path) Pos {
 	return Start()
 }
 
-// Where names the place of another value in a message: "line 3" in a file, else its path.
+// Where names the place of another value in a message: its line in a file, else its path.
 func (r *Report) Where(at Path) string {
 	if !r.lines {
 		return string(at)
 	}
-	return "line " + strconv.Itoa(r.Pos(at).Line)
+	return r.Line(r.Pos(at))
+}
+
+// Line names the line of a position in a message, and its file if the values stand in several.
+func (r *Report) Line(p Pos) string {
+	if r.several && p.File == "" {
+		p.File = r.file
+	}
+	return p.String()
 }
 
 // Has reports whether the configuration gives a value, rightly or wrongly.

@@ -10,19 +10,27 @@ const (
 	mostTried = 200 // candidates that one word is compared with
 )
 
-// Suggest returns `, did you mean "x"?` for the candidate nearest to word, or "" if none is near.
+// Suggest returns `, did you mean "x"?` for the candidate nearest to word, or "" if none is near: more than
+// a letter in three is no slip.
 // Long words and all but the first candidates are left out, so that the work for a file of mistakes
 // stays bounded.
 func Suggest(word string, candidates iter.Seq[string]) string {
 	if len(word) > longest {
 		return ""
 	}
-	best, least, seen := "", len(word)/3+2, 0
+	best, least, seen := "", len(word)/3+1, 0
+	if len(word) == 2 || len(word) == 1 {
+		least = len(word)
+	}
 	for candidate := range candidates {
 		if seen++; seen > mostTried {
 			break
 		}
-		if d := distance(word, candidate, least); d < least {
+		d := distance(word, candidate, least)
+		if short := min(len(word), len(candidate)); short > 2 && len(candidate) <= longest && word[:short] == candidate[:short] {
+			d = min(d, 1) // one goes on with the other
+		}
+		if d < least {
 			best, least = candidate, d
 		}
 	}

@@ -78,7 +78,7 @@ func (a amountOf[T]) beyond(f Field, value T) (wrong string) {
 func (a amountOf[T]) text() string {
 	switch value := any(*a.to).(type) {
 	case time.Duration:
-		return value.String()
+		return units.DurationText(value)
 	case interface{ Text() string }:
 		return value.Text()
 	}

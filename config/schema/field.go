@@ -2,16 +2,25 @@
 // completing, the JSON Schema and the tests of the documentation all go by it; it knows no type of
 // the configuration itself.
 //
-// The tags are: "yaml" is the key, "doc" its description, "default" the value of a key that is
-// absent (with commas, for a list), "required" that it may not be absent, "enum" the only values
-// allowed, for a list of each element, "min" and "max" the bounds of a number, duration, size, share
-// or rate, for a list of each element, "off" that the word off stands for the zero value, which is
-// within any bounds, for a list for an empty one, which is not nil, "short" the key that a bare
-// scalar in place of the mapping stands for, with a word that only this word does and makes the key
-// true, "switch" that a bare true stands for the mapping with
-// all its defaults, false for none, "secret" that its value is never shown, and "named" that a list is written as a mapping, with the field
-// of its elements that each key of the mapping goes to. A field tagged ",inline" is a struct whose
-// keys stand among those of the outer one; "-" is a field that has no key.
+// The tags are: "yaml" is the key, "doc" its description (its row in docs/configuration.md begins with
+// it), "default" the value of a key that is absent (with commas, for a list), "required" that it may
+// not be absent, "enum" the only values allowed, for a list of each element, "min" and "max" the
+// bounds of a number, duration, size, share or rate, for a list of each element, "off" that the word
+// off stands for the zero value, which is within any bounds, for a list for an empty one, which is not
+// nil, "short" the key that a bare scalar in place of the mapping stands for, with a word that only
+// this word does and makes the key true, "switch" that a bare true stands for the mapping with all its
+// defaults, false for none, "single" that one element stands for a list of it, "secret" that its value
+// is never shown, and "named" that a list is written as a mapping, with the field of its elements that
+// each key of the mapping goes to. A field tagged ",inline" is a struct whose keys stand among those of
+// the outer one; "-" is a field that has no key.
+//
+// For the JSON Schema alone there are more; the checks of package config have a message of their own
+// for each: "one" is that exactly one of the keys with the same word has to be there, "needs" the keys,
+// with bars between them, of which one has to be there with it, "not" those that may not, both as key
+// or key=value, "unless" the key that may bring in a required one, "pattern" what a text matches,
+// "keys" what the keys of a mapping match. For messages alone there are "also", words that other
+// programs have for the key, "bare", what to do instead of a bare true in place of a mapping, and
+// "many", what to do instead of a list.
 package schema
 
 import (
@@ -38,6 +47,20 @@ type Field struct {
 	Word     string // the only such scalar, which stands for true; "" for a value of the key
 	Secret   bool   // it is never shown
 	Switch   bool   // true in place of the mapping is the mapping with its defaults, false is none
+	Single   bool   // of a list: an element in its place is the list of it
+
+	// Only messages need these.
+	Also []string // words for the key in the files of other programs
+	Bare string   // what to do instead of a bare true
+	Many string   // what to do instead of a list
+
+	// Only the JSON Schema is told these.
+	One     string   // exactly one of the keys with this word is there
+	Needs   []string // one of these keys is there too
+	Not     []string // none of these is there; both have a key, or key=value
+	Unless  string   // a required key may be absent where this key is there
+	Pattern string   // of a text
+	Keys    string   // pattern of the keys of a mapping
 }
 
 // Text is a type that is written as one scalar in a form of its own. A pointer to it has these
@@ -107,17 +130,26 @@ func Fields(t reflect.Type) []Field {
 		f := Field{
 			Index: []int{i}, Key: key, Doc: tag.Get("doc"), Default: tag.Get("default"), Named: tag.Get("named"),
 			Min: tag.Get("min"), Max: tag.Get("max"), Required: tag.Get("required") == "true",
+			One: tag.Get("one"), Pattern: tag.Get("pattern"), Keys: tag.Get("keys"), Unless: tag.Get("unless"), Bare: tag.Get("bare"), Many: tag.Get("many"),
 		}
-		if enum := tag.Get("enum"); enum != "" {
-			f.Enum = strings.Split(enum, ",")
-		}
+		f.Needs, f.Not = split(tag.Get("needs"), "|"), split(tag.Get("not"), "|")
+		f.Enum, f.Also = split(tag.Get("enum"), ","), split(tag.Get("also"), ",")
 		_, f.Off = tag.Lookup("off")
 		f.Word, f.Short = tag.Lookup("short")
 		_, f.Switch = tag.Lookup("switch")
 		_, f.Secret = tag.Lookup("secret")
+		_, f.Single = tag.Lookup("single")
 		fields = append(fields, f)
 	}
 	return fields
+}
+
+// split returns the parts of a tag, nil for one that is absent.
+func split(tag, separator string) []string {
+	if tag == "" {
+		return nil
+	}
+	return strings.Split(tag, separator)
 }
 
 // Keys returns the keys of fields.
@@ -130,11 +162,29 @@ func Keys(fields []Field) []string {
 }
 
 // Element returns the field of an element of the list f.
-func (f Field) Element() Field { return Field{Enum: f.Enum, Min: f.Min, Max: f.Max} }
+func (f Field) Element() Field {
+	return Field{Enum: f.Enum, Min: f.Min, Max: f.Max, Pattern: f.Pattern}
+}
 
 // Set parses text into the scalar v, or into a list the text of a tag. It returns what is wrong
 // with the text, a predicate such as "is not a whole number", or ""; then v is as before.
 func (f Field) Set(v reflect.Value, text string) (wrong string) {
+	wrong = f.set(v, text)
+	if wrong != "" && f.MeansOff(text) != "" {
+		wrong = "is another word for off" + f.MeansOff(text)
+	}
+	return wrong
+}
+
+// MeansOff returns the advice to write off, where f has that and a text is another word for it; else "".
+func (f Field) MeansOff(text string) (advice string) {
+	if f.Off && slices.Contains([]string{"false", "no", "none", "never", "disabled"}, strings.ToLower(text)) {
+		return ": write off"
+	}
+	return ""
+}
+
+func (f Field) set(v reflect.Value, text string) (wrong string) {
 	if v.Kind() == reflect.Slice {
 		return f.setList(v, strings.Split(text, ","))
 	}
@@ -150,6 +200,12 @@ func (f Field) Set(v reflect.Value, text string) (wrong string) {
 	}
 	switch v.Kind() {
 	case reflect.Bool:
+		switch strings.ToLower(text) {
+		case "yes", "on":
+			return "is not true or false: write true"
+		case "no", "off":
+			return "is not true or false: write false"
+		}
 		if text != "true" && text != "false" {
 			return "is not true or false"
 		}

@@ -71,10 +71,14 @@ func TestSet(t *testing.T) {
 		{name: "size above the most", key: "size", text: "1MiB", wrong: "is too large: the most is 1KiB"},
 		{name: "one of a list", key: "kind", text: "b", want: "b"},
 		{name: "off of a text", key: "kind", text: "off", want: ""},
-		{name: "none of a list", key: "kind", text: "c", wrong: `is not one of a, b, off, did you mean "a"?`},
+		{name: "none of a list", key: "kind", text: "c", wrong: `is not one of a, b, off`},
 		{name: "list of a tag", key: "kinds", text: "b,a", want: []string{"b", "a"}},
 		{name: "switch", key: "on", text: "false", want: false},
-		{name: "no switch", key: "on", text: "yes", wrong: "is not true or false"},
+		{name: "another word for true", key: "on", text: "yes", wrong: "is not true or false: write true"},
+		{name: "another word for false", key: "on", text: "Off", wrong: "is not true or false: write false"},
+		{name: "no switch", key: "on", text: "1", wrong: "is not true or false"},
+		{name: "another word for off", key: "wait", text: "false", wrong: "is another word for off: write off"},
+		{name: "another word for what cannot be off", key: "count", text: "none", wrong: "is not a whole number"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -98,7 +102,7 @@ func TestCheck(t *testing.T) {
 		{name: "number", key: "count", value: section{Count: 9}, written: "9"},
 		{name: "number below the least", key: "count", written: "0", wrong: "is not within 1 to 9"},
 		{name: "zero of a key with off", key: "wait", written: "0s"},
-		{name: "duration above the most", key: "wait", value: section{Wait: time.Hour}, written: "1h0m0s", wrong: "is too long: the most is 1m"},
+		{name: "duration above the most", key: "wait", value: section{Wait: time.Hour}, written: "1h", wrong: "is too long: the most is 1m"},
 		{name: "size that no text stands for", key: "size", value: section{Size: -1}, written: "-1B", wrong: "is not a size: write it as in 512B, 64KiB, 1MiB or 10MB"},
 		{name: "share", key: "share", value: section{Share: 0.25}, written: "25%"},
 		{name: "none of a list", key: "kind", value: section{Kind: "nothing"}, written: "nothing", wrong: "is not one of a, b, off"},

@@ -3,6 +3,7 @@ package schema
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,14 +49,65 @@ func (s builder) mapping(t reflect.Type) map[string]any {
 			property["default"] = literal(t.FieldByIndex(f.Index).Type, f.Default)
 		}
 		properties[f.Key] = property
-		if f.Required {
+		if f.Required && f.Unless == "" {
 			required = append(required, f.Key)
 		}
 	}
 	if required != nil {
 		m["required"] = required
 	}
+	if rules := together(t); rules != nil {
+		m["allOf"] = rules
+	}
 	return m
+}
+
+// together returns the rules about which keys of the struct t are there together, and with which values.
+func together(t reflect.Type) (rules []any) {
+	fields := Fields(t)
+	has := func(condition string) map[string]any {
+		key, text, valued := strings.Cut(condition, "=")
+		c := map[string]any{"required": []string{key}}
+		if i := slices.IndexFunc(fields, func(f Field) bool { return f.Key == key }); valued && i >= 0 {
+			c["properties"] = map[string]any{key: map[string]any{"enum": written(t.FieldByIndex(fields[i].Index).Type, text)}}
+		}
+		return c
+	}
+	one := map[string][]any{}
+	var words []string
+	for _, f := range fields {
+		if f.One != "" {
+			if one[f.One] == nil {
+				words = append(words, f.One)
+			}
+			one[f.One] = append(one[f.One], has(f.Key))
+		}
+		if f.Unless != "" {
+			rules = append(rules, map[string]any{"anyOf": []any{has(f.Key), has(f.Unless)}})
+		}
+		itself := f.Key // a switch counts where it is on
+		if t.FieldByIndex(f.Index).Type.Kind() == reflect.Bool {
+			itself += "=true"
+		}
+		for _, other := range f.Not {
+			rules = append(rules, map[string]any{"not": map[string]any{"allOf": []any{has(itself), has(other)}}})
+		}
+		if f.Needs != nil {
+			var either []any
+			for _, condition := range f.Needs {
+				key, _, valued := strings.Cut(condition, "=")
+				either = append(either, has(condition))
+				if valued { // whose value nobody knows here
+					either = append(either, map[string]any{"required": []string{key}, "properties": map[string]any{key: map[string]any{"$ref": "#/$defs/variable"}}})
+				}
+			}
+			rules = append(rules, map[string]any{"if": has(f.Key), "then": map[string]any{"anyOf": either}})
+		}
+	}
+	for _, word := range words {
+		rules = append(rules, map[string]any{"oneOf": one[word]})
+	}
+	return rules
 }
 
 // value returns the schema of what the key f of type t may have.
@@ -72,7 +124,7 @@ func (s builder) value(t reflect.Type, f Field) map[string]any {
 	}
 	switch t {
 	case reflect.TypeFor[time.Duration]():
-		return f.orVariable(map[string]any{"type": "string", "pattern": `^([0-9]+d)?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*$`, "minLength": 2})
+		return f.orVariable(map[string]any{"type": "string", "pattern": `^([0-9]+d)?([-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)?$`, "minLength": 2})
 	case reflect.TypeFor[units.Size]():
 		return f.amount(`([KMGT]i?)?B`)
 	case reflect.TypeFor[units.Rate]():
@@ -94,26 +146,42 @@ func (s builder) value(t reflect.Type, f Field) map[string]any {
 		return s.reference(t)
 	case reflect.Slice:
 		list := map[string]any{"type": "array", "minItems": 1, "items": s.value(t.Elem(), f.Element())}
-		if f.Off {
+		if t.Elem().Kind() == reflect.String {
+			list["uniqueItems"] = true // the check of each list of texts refuses what is there twice
+		}
+		switch {
+		case f.Off:
 			return map[string]any{"anyOf": []any{list, map[string]any{"enum": []any{"off"}}}}
+		case f.Single:
+			return map[string]any{"anyOf": []any{list, list["items"]}}
 		}
 		return list
 	case reflect.Map:
-		return map[string]any{"type": "object", "additionalProperties": map[string]any{"type": []string{"string", "number", "boolean"}}}
+		m := map[string]any{"type": "object", "additionalProperties": map[string]any{"type": textTypes()}}
+		if f.Keys != "" {
+			m["propertyNames"] = map[string]any{"pattern": f.Keys}
+		}
+		return m
 	case reflect.Bool:
-		return f.orVariable(map[string]any{"type": "boolean"})
+		return f.orVariable(map[string]any{"type": "boolean"}, "^(true|false)$")
 	case reflect.Int:
 		n := map[string]any{"type": "integer"}
 		if f.Min != "" {
 			n["minimum"], n["maximum"] = number(f.Min), number(f.Max)
 		}
-		return f.orVariable(f.restrict(n, t))
+		return f.orVariable(f.restrict(n, t), "^-?[0-9]+$")
 	}
-	if f.Enum != nil {
+	switch {
+	case f.Enum != nil:
 		return f.orVariable(f.restrict(map[string]any{}, t))
+	case f.Pattern != "":
+		return f.orVariable(map[string]any{"type": "string", "pattern": f.Pattern})
 	}
-	return map[string]any{"type": "string"}
+	return map[string]any{"type": textTypes()}
 }
+
+// textTypes returns what a text may look like without quotes.
+func textTypes() []string { return []string{"string", "number", "boolean"} }
 
 // reference defines the struct t, unless that is done, and refers to it.
 func (s builder) reference(t reflect.Type) map[string]any {
@@ -126,7 +194,7 @@ func (s builder) reference(t reflect.Type) map[string]any {
 				case f.Word != "":
 					scalar, f = reflect.TypeFor[string](), Field{Enum: []string{f.Word}}
 				case scalar.Kind() == reflect.Slice:
-					scalar, f = scalar.Elem(), f.Element()
+					f.Single = true
 				}
 				definition = map[string]any{"oneOf": []any{s.value(scalar, f), definition}}
 			}
@@ -140,12 +208,24 @@ func (s builder) reference(t reflect.Type) map[string]any {
 func (f Field) restrict(m map[string]any, t reflect.Type) map[string]any {
 	var values []any
 	for _, value := range f.Enum {
-		values = append(values, literal(t, value))
+		values = append(values, written(t, value)...)
 	}
 	if values != nil {
 		m["enum"] = values
 	}
 	return m
+}
+
+// written returns what the text of a tag, a value of type t, may be in JSON: with quotes, and without.
+func written(t reflect.Type, text string) []any {
+	values := []any{text}
+	if value := literal(t, text); value != any(text) {
+		return append(values, value)
+	}
+	if number, err := strconv.ParseFloat(text, 64); err == nil {
+		values = append(values, number)
+	}
+	return values
 }
 
 // literal returns the text of a tag as a value of type t in JSON.
@@ -180,13 +260,18 @@ func (f Field) amount(units string) map[string]any {
 	m := map[string]any{"type": "string", "pattern": "^[0-9]+" + units + "$"}
 	if f.Min == "" {
 		m["type"], m["minimum"], m["maximum"] = []string{"string", "integer"}, 0, 0
+		m["pattern"] = "^([0-9]+" + units + "|0+)$"
 	}
 	return f.orVariable(m)
 }
 
-// orVariable returns the schema of m, or of what may stand in place of any value of f.
-func (f Field) orVariable(m map[string]any) map[string]any {
+// orVariable returns the schema of m, or of what may stand in place of any value of f. Quoted is a
+// pattern of what m may be in quotes.
+func (f Field) orVariable(m map[string]any, quoted ...string) map[string]any {
 	forms := []any{m}
+	for _, pattern := range quoted {
+		forms = append(forms, map[string]any{"type": "string", "pattern": pattern})
+	}
 	if f.Off {
 		forms = append(forms, map[string]any{"enum": []any{"off"}})
 	}

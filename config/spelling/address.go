@@ -24,7 +24,10 @@ func Address(text string) (network, address, wrong string) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
 		if _, err := strconv.Atoi(text); err == nil {
-			return "", "", "is only a port: write it as ':port' to listen, 'host:port' to connect"
+			if wrong := checkPort(text); wrong != "" {
+				return "", "", wrong
+			}
+			return "", "", "is only a port: write host:port"
 		}
 		if strings.Count(text, ":") > 1 {
 			return "", "", "is not host:port; an IPv6 address needs brackets, as in [::1]:8080"
@@ -56,14 +59,14 @@ func CheckDialable(address string) (wrong string) {
 }
 
 // SameSocket reports whether a connection to an address comes to a listener, both of one network and
-// in the spelling of [Address].
+// in the spelling of [Address]. Port 0 is another one each time.
 func SameSocket(network, listener, address string) bool {
 	if network != "tcp" {
 		return listener == address
 	}
 	host, port, _ := net.SplitHostPort(listener)
 	to, toPort, _ := net.SplitHostPort(address)
-	if port != toPort {
+	if port != toPort || port == "0" {
 		return false
 	}
 	loopback := func(host string) bool {

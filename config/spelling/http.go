@@ -23,16 +23,14 @@ func HasControl(s string) bool {
 	return strings.IndexFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }) >= 0
 }
 
-// CheckPath returns what is wrong with the path p of a URL, or "". Fixed is the part of p that may
-// not have a '*'.
-func CheckPath(fixed, p string) (wrong string) {
+// CheckPath returns what is wrong with the path p of a URL, or "". What '*' and braces mean in the path
+// of a route is for package route.
+func CheckPath(p string) (wrong string) {
 	switch {
 	case !strings.HasPrefix(p, "/"):
 		return "does not begin with '/'"
 	case strings.ContainsAny(p, "?#"):
 		return "has a '?' or '#', which are no part of a path"
-	case strings.Contains(fixed, "*"):
-		return "has a '*' that is not a final '/*'"
 	case HasControl(p):
 		return "has a control character"
 	}
@@ -40,6 +38,16 @@ func CheckPath(fixed, p string) (wrong string) {
 		return "has a '%' that begins no escape such as %20: write %25 for the sign itself"
 	}
 	return ""
+}
+
+// Segments returns the names of the segments {name} of a path.
+func Segments(path string) (names []string) {
+	for text := range strings.SplitSeq(path, "/") {
+		if name, ok := strings.CutPrefix(text, "{"); ok && strings.HasSuffix(name, "}") {
+			names = append(names, strings.TrimSuffix(name, "}"))
+		}
+	}
+	return names
 }
 
 // CheckMethod returns what is wrong with a method (RFC 9110, section 9.1), or "". A standard method in

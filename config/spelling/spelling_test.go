@@ -42,6 +42,7 @@ func TestSameSocket(t *testing.T) {
 		{name: "all addresses, another machine", network: "tcp", listener: ":80", address: "10.0.0.1:80"},
 		{name: "localhost by its address", network: "tcp", listener: "localhost:80", address: "[::1]:80", want: true},
 		{name: "another loopback address", network: "tcp", listener: "127.0.0.1:80", address: "127.0.0.2:80"},
+		{name: "any free port", network: "tcp", listener: "127.0.0.1:0", address: "127.0.0.1:0"},
 		{name: "path", network: "unix", listener: "/a", address: "/a", want: true},
 		{name: "another path", network: "unix", listener: "/a", address: "/b"},
 	}

@@ -38,10 +38,11 @@ const (
 	likeByteRate = "is not a rate of bytes: write it as in 500B/s or 1MiB/s"
 )
 
+const day = 24 * time.Hour
+
 // ParseDuration reads what [time.ParseDuration] reads, and days in front of it, as in 1d or 1d12h.
 // It refuses a number without a unit, 0 too.
 func ParseDuration(text string) (time.Duration, string) {
-	const day = 24 * time.Hour
 	var days time.Duration
 	rest := text
 	if n, after, found := strings.Cut(text, "d"); found {
@@ -192,8 +193,11 @@ func cutPeriod(text, none, unknown string) (amount string, seconds float64, wron
 // without quotes.
 func (m *FileMode) SetText(text string, number bool) (wrong string) {
 	n, err := strconv.ParseUint(text, 8, 16)
-	if number || err != nil || len(text) < 3 || len(text) > 4 {
+	switch {
+	case err != nil || len(text) < 3 || len(text) > 4, number && text[0] != '0':
 		return likeMode
+	case number:
+		return "is not in quotes, so that some readers of YAML take it for another number: put it in quotes"
 	}
 	if wrong := FileMode(n).Wrong(); wrong != "" {
 		return wrong

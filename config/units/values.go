@@ -3,11 +3,32 @@ package units
 import (
 	"math"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // A value that was made in Go may be one that no text stands for. Wrong returns what is wrong with
 // it then, as the Parse functions do, and Text returns a value as a configuration has it, in the
 // smallest unit.
+
+// DurationText returns d as a configuration has it, in whole days where they are what it begins with: as
+// in 1d12h, 1m30s or 2h.
+func DurationText(d time.Duration) string {
+	days := ""
+	if n := d / day; n > 0 {
+		days = strconv.FormatInt(int64(n), 10) + "d"
+		if d %= day; d == 0 {
+			return days
+		}
+	}
+	text := d.String()
+	for _, end := range []struct{ long, short string }{{"m0s", "m"}, {"h0m", "h"}} {
+		if begin, ok := strings.CutSuffix(text, end.long); ok {
+			text = begin + end.short
+		}
+	}
+	return days + text
+}
 
 // Wrong refuses a negative size.
 func (s Size) Wrong() string { return wrongUnless(s >= 0, likeSize) }

@@ -87,3 +87,25 @@ func BenchmarkParse(b *testing.B) {
 		ParseByteRate("64KiB/s")
 	}
 }
+
+// FuzzDurationText: what is written is read as the same.
+func FuzzDurationText(f *testing.F) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", time.Millisecond: "1ms", 90 * time.Second: "1m30s", 10 * time.Minute: "10m", time.Hour: "1h", time.Hour + time.Second: "1h0m1s",
+		20*time.Hour + 20*time.Minute: "20h20m", day: "1d", day + 12*time.Hour: "1d12h", 365 * day: "365d", day + time.Nanosecond: "1d1ns", -time.Hour: "-1h",
+	} {
+		if got := DurationText(d); got != want {
+			f.Errorf("DurationText(%v) = %s; want %s", d, got, want)
+		}
+		f.Add(int64(d))
+	}
+	f.Fuzz(func(t *testing.T, n int64) {
+		d := time.Duration(n)
+		if d < 0 || d > 50_000*day {
+			return // no configuration has such a time
+		}
+		if again, wrong := ParseDuration(DurationText(d)); again != d || wrong != "" {
+			t.Errorf("DurationText(%v) = %s, which is read as %v (%s)", d, DurationText(d), again, wrong)
+		}
+	})
+}

@@ -21,12 +21,12 @@ import (
 
 // Where says which gateway is meant.
 type Where struct {
-	Admin     string // unix:/path, /path, host:port or a URL; "" means the Unix socket of Config
-	Config    string // configuration file of the gateway; "" means Default
-	Default   string // that file where nothing else is said
-	TokenFile string // for TCP; "" means the environment variable SLUICE_ADMIN_TOKEN
-	CACert    string // PEM file of authorities for https; "" means those of the system
-	Cert, Key string // PEM files of a client certificate, which stands for a token; both or none
+	Admin     string   // unix:/path, /path, host:port or a URL; "" means the Unix socket of Config
+	Config    string   // configuration file of the gateway; "" means one of Defaults
+	Defaults  []string // those files where nothing else is said, the first one that runs
+	TokenFile string   // for TCP; "" means the environment variable SLUICE_ADMIN_TOKEN
+	CACert    string   // PEM file of authorities for https; "" means those of the system
+	Cert, Key string   // PEM files of a client certificate, which stands for a token; both or none
 }
 
 // Client asks the admin interface of one gateway.
@@ -51,27 +51,39 @@ func Find(w Where, getenv func(string) string) (*Client, error) {
 	return newTCPClient(w, getenv)
 }
 
-// findSocket finds the socket of a configuration. Where none is named and the default one does not
-// run, it takes the only gateway that does.
+// findSocket finds the socket of a configuration: of one that is named, or that the working directory has.
+// Where there is none and no default one runs, it takes the only gateway that does.
 func findSocket(w Where, getenv func(string) string) (*Client, error) {
-	config := w.Config
-	if config == "" {
-		config = w.Default
+	configs := w.Defaults
+	if w.Config == "" && len(configs) > 0 && !filepath.IsAbs(configs[0]) {
+		if _, err := os.Lstat(configs[0]); err == nil { // the working directory has one: nobody means another
+			w.Config = configs[0]
+		}
 	}
-	var looked, others []string
+	if w.Config != "" {
+		configs = []string{w.Config}
+	}
+	var dirs, looked, others []string
 	for _, dir := range runtimeDirs(getenv) {
 		if why := distrust(dir); why != "" {
 			looked = append(looked, dir+" (passed over: "+why+")")
 			continue
 		}
-		path := filepath.Join(dir, SocketName(config))
-		if answers(path) {
-			return newUnixClient(path), nil
+		dirs = append(dirs, dir)
+	}
+	for _, config := range configs {
+		for _, dir := range dirs {
+			path := filepath.Join(dir, SocketName(config))
+			if answers(path) {
+				return newUnixClient(path), nil
+			}
+			looked = append(looked, path)
 		}
-		looked = append(looked, path)
+	}
+	for _, dir := range dirs {
 		all, _ := filepath.Glob(filepath.Join(dir, "*.sock"))
 		for _, other := range all {
-			if other != path && answers(other) {
+			if answers(other) {
 				others = append(others, other)
 			}
 		}
@@ -79,7 +91,7 @@ func findSocket(w Where, getenv func(string) string) (*Client, error) {
 	if w.Config == "" && len(others) == 1 {
 		return newUnixClient(others[0]), nil
 	}
-	message := fmt.Sprintf("no gateway with the configuration %s answers: looked for %s", config, strings.Join(looked, ", "))
+	message := fmt.Sprintf("no gateway with the configuration %s answers: looked for %s", strings.Join(configs, " or "), strings.Join(looked, ", "))
 	if len(others) > 0 {
 		message += "; there are others, name one with --config or --admin: " + strings.Join(others, ", ")
 	} else {

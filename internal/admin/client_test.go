@@ -51,19 +51,19 @@ func TestFindBySocket(t *testing.T) {
 	}
 	wanted := filepath.Join(dir, SocketName("/c/a.yaml"))
 
-	_, err := find(Where{Config: "/c/a.yaml", Default: "/c/d.yaml"})
+	_, err := find(Where{Config: "/c/a.yaml", Defaults: []string{"/c/d.yaml"}})
 	if err == nil || !strings.Contains(err.Error(), "/c/a.yaml") || !strings.Contains(err.Error(), wanted) || !strings.Contains(err.Error(), "does it run") {
 		t.Errorf("nothing runs: %v, want the file, where it was looked for, and what to check", err)
 	}
 
 	run(t, dir, "/c/a.yaml")
-	if got, err := find(Where{Config: "/c/a.yaml", Default: "/c/d.yaml"}); got != wanted {
+	if got, err := find(Where{Config: "/c/a.yaml", Defaults: []string{"/c/d.yaml"}}); got != wanted {
 		t.Errorf("by its configuration: %q, %v", got, err)
 	}
 	if got, err := find(Where{Config: "/c/../c/a.yaml"}); got != wanted {
 		t.Errorf("by another spelling: %q, %v", got, err)
 	}
-	if got, err := find(Where{Default: "/c/a.yaml"}); got != wanted {
+	if got, err := find(Where{Defaults: []string{"/c/a.yaml"}}); got != wanted {
 		t.Errorf("by the default: %q, %v", got, err)
 	}
 	if got, err := find(Where{Admin: "unix:" + wanted, Config: "/no"}); got != wanted {
@@ -73,18 +73,25 @@ func TestFindBySocket(t *testing.T) {
 		t.Errorf("by the path of its socket: %q, %v", got, err)
 	}
 
-	_, err = find(Where{Config: "/c/b.yaml", Default: "/c/d.yaml"})
+	_, err = find(Where{Config: "/c/b.yaml", Defaults: []string{"/c/d.yaml"}})
 	if err == nil || !strings.Contains(err.Error(), "/c/b.yaml") || !strings.Contains(err.Error(), wanted) || !strings.Contains(err.Error(), "--config") {
 		t.Errorf("another file: %v, want no gateway and a word of the other one", err)
 	}
 
 	run(t, dir, "/c/d.yaml")
-	if got, err := find(Where{Default: "/c/d.yaml"}); got != filepath.Join(dir, SocketName("/c/d.yaml")) {
+	if got, err := find(Where{Defaults: []string{"/c/d.yaml"}}); got != filepath.Join(dir, SocketName("/c/d.yaml")) {
 		t.Errorf("the default with another beside it: %q, %v", got, err)
 	}
-	_, err = find(Where{Default: "/c/e.yaml"})
+	_, err = find(Where{Defaults: []string{"/c/e.yaml"}})
 	if err == nil || !strings.Contains(err.Error(), wanted) || !strings.Contains(err.Error(), SocketName("/c/d.yaml")) || !strings.Contains(err.Error(), "--admin") {
 		t.Errorf("two others: %v, want both named", err)
+	}
+
+	if got, err := find(Where{Defaults: []string{"/c/e.yaml", "/c/d.yaml", "/c/a.yaml"}}); got != filepath.Join(dir, SocketName("/c/d.yaml")) {
+		t.Errorf("the first default that runs: %q, %v", got, err)
+	}
+	if got, err := find(Where{Config: "/c/e.yaml", Defaults: []string{"/c/d.yaml"}}); err == nil || strings.Contains(err.Error(), SocketName("/c/d.yaml")+",") {
+		t.Errorf("a configuration that does not run beside a default that does: %q, %v", got, err)
 	}
 
 	// What is left over does not count.
@@ -94,7 +101,7 @@ func TestFindBySocket(t *testing.T) {
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
-	if _, err = find(Where{Default: "/c/e.yaml"}); err == nil || strings.Contains(err.Error(), "dead.sock") {
+	if _, err = find(Where{Defaults: []string{"/c/e.yaml"}}); err == nil || strings.Contains(err.Error(), "dead.sock") {
 		t.Errorf("with a socket that is left over: %v", err)
 	}
 }
@@ -107,7 +114,7 @@ func TestFindTheOnlyOne(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	dir := t.TempDir()
 	run(t, dir, "/c/a.yaml")
-	c, err := Find(Where{Default: "/etc/sluice/sluice.yaml"}, environment("RUNTIME_DIRECTORY", dir))
+	c, err := Find(Where{Defaults: []string{"/etc/sluice/sluice.yaml"}}, environment("RUNTIME_DIRECTORY", dir))
 	if err != nil || c.Where() != filepath.Join(dir, SocketName("/c/a.yaml")) {
 		t.Errorf("%v, %v", c, err)
 	}

@@ -31,6 +31,35 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+func TestRewriteKeepsModeAndLinks(t *testing.T) {
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "f"), filepath.Join(dir, "link")
+	if err := os.WriteFile(file, []byte("first"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chmod(file, 0o664), os.Symlink("f", link)); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
+	if err := Rewrite(link, []byte("second")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != "second" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if info, err := os.Lstat(file); err != nil || info.Mode() != 0o664 {
+		t.Errorf("the file is %v, %v; want mode 0664", info, err)
+	}
+	if to, err := os.Readlink(link); err != nil || to != "f" {
+		t.Errorf("the link leads to %q, %v", to, err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("the directory holds %v, %v; want the file and the link", entries, err)
+	}
+	if err := Rewrite(filepath.Join(dir, "missing"), nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Rewrite of a file that does not exist = %v", err)
+	}
+}
+
 func TestCreateKeepsAFileThatExists(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "f")
 	if err := Create(file, []byte("first"), 0o600); err != nil {

@@ -57,6 +57,7 @@ const (
 	XForwardedFor
 	XForwardedHost
 	XForwardedPort
+	XForwardedPrefix
 	XForwardedProto
 	XRealIP
 	XRequestID
@@ -78,7 +79,7 @@ var names = [known]string{
 	Server: "Server", SetCookie: "Set-Cookie", StrictTransportSecurity: "Strict-Transport-Security", TE: "TE", Trailer: "Trailer",
 	TransferEncoding: "Transfer-Encoding", Upgrade: "Upgrade", UserAgent: "User-Agent", Vary: "Vary", Via: "Via",
 	XClientSAN: "X-Client-San", XClientSubject: "X-Client-Subject", XForwardedFor: "X-Forwarded-For",
-	XForwardedHost: "X-Forwarded-Host", XForwardedPort: "X-Forwarded-Port", XForwardedProto: "X-Forwarded-Proto",
+	XForwardedHost: "X-Forwarded-Host", XForwardedPort: "X-Forwarded-Port", XForwardedPrefix: "X-Forwarded-Prefix", XForwardedProto: "X-Forwarded-Proto",
 	XRealIP: "X-Real-IP", XRequestID: "X-Request-Id",
 }
 

@@ -23,9 +23,10 @@ import (
 
 // Files serves the regular files of a directory tree. It serves no name that starts with a dot,
 // except the directory ".well-known" at the top (RFC 8615), and nothing outside the tree, wherever
-// links lead. It lists no directories.
+// links lead.
 type Files struct {
-	Pages *Pages // for errors; may be nil
+	Pages  *Pages // for errors; may be nil
+	Browse bool   // list the files of a directory that has no index
 
 	root     *os.Root
 	index    string
@@ -43,9 +44,17 @@ func NewFiles(root, index, fallback string) (*Files, error) {
 	}
 	dir, err := os.OpenRoot(root)
 	if err != nil {
-		return nil, fmt.Errorf("files %s: %w", root, err)
+		return nil, fmt.Errorf("files %s: %w", root, cause(err))
 	}
 	return &Files{root: dir, index: index, fallback: fallback}, nil
+}
+
+// cause returns err without the name of the file, which the message around it has.
+func cause(err error) error {
+	if wrong, ok := errors.AsType[*fs.PathError](err); ok {
+		return wrong.Err
+	}
+	return err
 }
 
 // Close releases the directory. Requests that are running finish; later ones get 503.
@@ -70,6 +79,9 @@ func (f *Files) Serve(w http.ResponseWriter, r *message.Request, id, name string
 		}
 		file, err = f.lookup(name + "/") // the route cut the slash off
 	}
+	if f.Browse && strings.HasSuffix(name, "/") && noIndex(err) && f.list(w, r, name) == nil {
+		return
+	}
 	if err != nil && f.fallback != "" && !errors.Is(err, errHidden) && !errors.Is(err, errNotKnown) && !unavailable(err) {
 		file, err = f.open(f.fallback)
 	}
@@ -90,6 +102,9 @@ var (
 	errNotKnown   = errors.New("not below .well-known")
 	errNotFile    = errors.New("not a regular file")
 )
+
+// noIndex reports whether err is that of a directory in which no index is, even one that may not be read.
+func noIndex(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotFile) }
 
 // unavailable reports whether err is a failure of the machine, not of the file.
 func unavailable(err error) bool {

@@ -44,7 +44,7 @@ func NewPages(files map[string]string) (*Pages, error) {
 			continue
 		}
 		if p.pages[key], err = readPage(files[name]); err != nil {
-			mistakes = append(mistakes, fmt.Errorf("error page %s: %w", name, err))
+			mistakes = append(mistakes, fmt.Errorf("error page %s: %s: %w", name, files[name], cause(err)))
 		}
 	}
 	if err := errors.Join(mistakes...); err != nil {
@@ -99,6 +99,7 @@ type page struct {
 	parts []string
 }
 
+// readPage reads a page. Its errors do not name the file.
 func readPage(name string) (*page, error) {
 	p := &page{}
 	switch strings.ToLower(filepath.Ext(name)) {
@@ -109,14 +110,14 @@ func readPage(name string) (*page, error) {
 	case ".txt":
 		p.kind = typeText
 	default:
-		return nil, fmt.Errorf("%s: its name ends in none of .html, .htm, .json and .txt", name)
+		return nil, errors.New("its name ends in none of .html, .htm, .json and .txt")
 	}
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() { // opening a fifo blocks
-		return nil, fmt.Errorf("%s: not a regular file", name)
+		return nil, errors.New("not a regular file")
 	}
 	file, err := os.Open(name)
 	if err != nil {
@@ -128,13 +129,13 @@ func readPage(name string) (*page, error) {
 	case err != nil:
 		return nil, err
 	case len(text) > maxPage:
-		return nil, fmt.Errorf("%s: larger than %d KiB", name, maxPage>>10)
+		return nil, fmt.Errorf("larger than %d KiB", maxPage>>10)
 	case !utf8.Valid(text):
-		return nil, fmt.Errorf("%s: not in UTF-8", name)
+		return nil, errors.New("not in UTF-8")
 	}
 	p.parts = split(string(text))
 	if p.kind == typeJSON && !json.Valid([]byte(p.render(problem{Status: http.StatusNotFound}))) {
-		return nil, fmt.Errorf("%s: not JSON once its placeholders are filled in", name)
+		return nil, errors.New("not JSON once its placeholders are filled in")
 	}
 	return p, nil
 }

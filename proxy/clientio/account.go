@@ -1,6 +1,9 @@
 package clientio
 
-import "time"
+import (
+	"os"
+	"time"
+)
 
 // How long the gateway waits for a client (ADR 18). A client begins with initialCredit.
 // Each byte that its TCP takes or sends adds the time that the byte may take at the lowest
@@ -20,6 +23,16 @@ const (
 	// waits. During a wait it is read ten times as often.
 	updateInterval = time.Second
 )
+
+// ErrSlow is what a client fails with that has used up its credit. It is a timeout, and is
+// [os.ErrDeadlineExceeded] too.
+var ErrSlow error = slow{}
+
+type slow struct{}
+
+func (slow) Error() string        { return "slower than 'min_body_rate' lets a client be" }
+func (slow) Timeout() bool        { return true }
+func (slow) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 
 // An Account is the credit of a client: how long it may still be waited for. Moments are
 // nanoseconds of any one clock.

@@ -3,7 +3,6 @@ package clientio
 import (
 	"io"
 	"net/http"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -79,7 +78,7 @@ func (b *body) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		b.complete.Store(true)
 	case err != nil && b.tooSlow.Load(): // net/http has another error for it within trailers
-		err = os.ErrDeadlineExceeded
+		err = ErrSlow
 	}
 	return n, err
 }

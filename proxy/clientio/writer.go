@@ -2,6 +2,7 @@ package clientio
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"sluice/internal/message"
@@ -36,7 +37,8 @@ type Writer struct {
 	body    *body   // of the request; nil without one
 	rate    float64 // bytes a second that the client must take at least; 0 means any
 	credit  *credit // nil until the answer is larger than net/http's buffer
-	streams bool    // the connection is multiplexed
+	tooSlow atomic.Bool
+	streams bool // the connection is multiplexed
 }
 
 // Begin takes a request of conn over from what has read it: from now on its body is
@@ -139,20 +141,29 @@ func (w *Writer) writePiece(p []byte) (int, error) {
 	if w.streams {
 		w.Conn.Allow(int64(n)) // for the updates of windows
 	}
-	return n, err
+	return n, w.clear(err)
+}
+
+// clear returns [ErrSlow] for the error of a client that has used up its credit, and others as they are.
+func (w *Writer) clear(err error) error {
+	if err != nil && w.tooSlow.Load() {
+		return ErrSlow
+	}
+	return err
 }
 
 // FlushError is for http.ResponseController.
 func (w *Writer) FlushError() error {
 	w.ensureCredit().startWait()
 	defer w.credit.endWait()
-	return w.control.Flush()
+	return w.clear(w.control.Flush())
 }
 
 // ensureCredit returns the credit for taking the answer.
 func (w *Writer) ensureCredit() *credit {
 	if w.credit == nil {
 		w.credit = newCredit(w.rate, w.streams, w.Conn.Taken, func() {
+			w.tooSlow.Store(true)
 			if !w.streams {
 				w.Conn.Wire.DropUnsent()
 			}

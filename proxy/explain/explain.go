@@ -65,11 +65,11 @@ func Ask(cfg *config.Config, q Question) (*Answer, error) {
 		return e, nil
 	}
 	c := m.Value
-	rewrite, err := route.NewRewrite(translate.Pattern(c), c.StripPrefix, c.Rewrite)
+	rewrite, err := route.NewRewrite(c.Paths, c.StripPrefix, c.Rewrite)
 	if err != nil {
 		return nil, err
 	}
-	e.Route, e.Path = c, rewrite.Path(r.Path, m.Rest)
+	e.Route, e.Path = c, rewrite.Path(r.Path, m.Rest, m.Variables)
 	if !q.WebSocket || c.Backend == "" && c.Split == nil {
 		return e, nil
 	}

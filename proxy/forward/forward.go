@@ -17,6 +17,7 @@ import (
 	"sluice/internal/fieldname"
 	"sluice/internal/header"
 	"sluice/internal/hop"
+	"sluice/internal/httpsyntax"
 	"sluice/internal/message"
 )
 
@@ -125,7 +126,7 @@ func (x *Exchange) Do(w http.ResponseWriter, r *message.Request) (result Result)
 	if err != nil {
 		body.end()
 		closeIfUnfinished(w, r, body)
-		return Result{Err: x.failure(ctx, r, body, &Error{Stage: "sending the request", Err: err})}
+		return Result{Err: x.failure(ctx, r, body, &Error{Stage: "sending the request", Err: httpsyntax.ClearHTTP2(err)})}
 	}
 	defer res.Body.Close()
 	closeIfUnfinished(w, r, body)
@@ -228,7 +229,7 @@ func (x *Exchange) setHeader(h *header.Fields, r *message.Request) {
 }
 
 // spareFields is how many fields the gateway adds to most requests, at most.
-const spareFields = 10
+const spareFields = 12
 
 // AppendHead appends the head of r as it is for the backend, over HTTP/1.1. H is memory to use.
 func (x *Exchange) AppendHead(b []byte, r *message.Request, h *header.Fields) []byte {

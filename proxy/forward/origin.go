@@ -25,6 +25,9 @@ type Origin struct {
 	Port      string     // that the client connected to
 	ProxyPort string     // Port, if a proxy in front reported it; else ""
 	ID        string     // of the request, if a proxy in front reported it; else ""
+	Stripped  string     // prefix of the path that the backend does not see; "" for none
+
+	prefix string // that a proxy in front reports to have stripped; "" for none
 
 	peer  netip.Addr // invalid on a Unix socket
 	chain proxyChain // before the peer
@@ -81,17 +84,21 @@ func (o *Origin) readHeader(h header.Fields, trusted func(netip.Addr) bool) {
 	if p := lastOf(h, header.XForwardedPort); validPort(p) {
 		o.Port, o.ProxyPort = p, p
 	}
+	if prefix := h.Get(header.XForwardedPrefix); strings.HasPrefix(prefix, "/") && !strings.HasPrefix(prefix, "//") && h.Count(header.XForwardedPrefix) == 1 {
+		o.prefix = strings.TrimSuffix(prefix, "/")
+	}
 	if id := h.Get(header.XRequestID); h.Count(header.XRequestID) == 1 && validID(id) {
 		o.ID = id
 	}
 }
 
 // Set writes the origin into the header for a backend. X-Forwarded-For and
-// Forwarded have the same nodes, whichever of them was received.
+// Forwarded have the same nodes, whichever of them was received. X-Real-IP is the
+// client, and X-Forwarded-Prefix what all proxies have stripped of the path.
 func (o *Origin) Set(h *header.Fields) {
 	h.DelFunc(func(f *header.Field) bool {
 		switch f.ID {
-		case header.XForwardedFor, header.XForwardedHost, header.Forwarded, header.XForwardedProto, header.XForwardedPort:
+		case header.XForwardedFor, header.XForwardedHost, header.Forwarded, header.XForwardedProto, header.XForwardedPort, header.XForwardedPrefix, header.XRealIP:
 			return true
 		}
 		return false
@@ -100,6 +107,7 @@ func (o *Origin) Set(h *header.Fields) {
 	for _, hop := range o.chain.hops {
 		b = append(append(b, hop...), ", "...)
 	}
+	last := len(b)
 	if o.peer.IsValid() {
 		b = o.peer.AppendTo(b)
 	} else {
@@ -117,6 +125,15 @@ func (o *Origin) Set(h *header.Fields) {
 	h.Add(header.Forwarded, text[hops:])
 	h.Add(header.XForwardedProto, o.Proto)
 	h.Add(header.XForwardedPort, o.Port)
+	switch {
+	case o.Client == o.peer && o.peer.IsValid():
+		h.Add(header.XRealIP, text[last:hops])
+	case o.Client.IsValid():
+		h.Add(header.XRealIP, o.Client.String())
+	}
+	if o.prefix != "" || o.Stripped != "" {
+		h.Add(header.XForwardedPrefix, o.prefix+o.Stripped)
+	}
 }
 
 // appendForwarded appends the value of Forwarded (RFC 7239).

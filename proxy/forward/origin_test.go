@@ -115,6 +115,51 @@ func TestOriginFromATrustedProxy(t *testing.T) {
 	}
 }
 
+// The backend learns the client's address alone, and what of the path all proxies have stripped.
+func TestOriginTellsTheClientAndThePrefix(t *testing.T) {
+	proxy := netip.MustParseAddr("10.0.0.1")
+	tests := []struct {
+		name, in       string
+		untrusted      bool
+		local          bool // the proxy is on a Unix socket
+		stripped       string
+		client, prefix string // "" for none
+	}{
+		{name: "nothing", client: "10.0.0.1"},
+		{name: "a client of a proxy", in: "X-Forwarded-For: 192.0.2.1", client: "192.0.2.1"},
+		{name: "an IPv6 client of a proxy", in: "X-Forwarded-For: 2001:db8::1", client: "2001:db8::1"},
+		{name: "on a Unix socket", local: true},
+		{name: "on a Unix socket, of a proxy", local: true, in: "X-Forwarded-For: 192.0.2.1", client: "192.0.2.1"},
+		{name: "what a client says", untrusted: true, in: "X-Real-IP: 6.6.6.6\nX-Forwarded-For: 6.6.6.6\nX-Forwarded-Prefix: /evil", client: "10.0.0.1"},
+		{name: "what a client says of a prefix", untrusted: true, in: "X-Forwarded-Prefix: /evil", stripped: "/app", client: "10.0.0.1", prefix: "/app"},
+		{name: "a proxy's X-Real-IP", in: "X-Real-IP: 6.6.6.6", client: "10.0.0.1"},
+		{name: "stripped here", stripped: "/app", client: "10.0.0.1", prefix: "/app"},
+		{name: "stripped by a proxy", in: "X-Forwarded-Prefix: /outer", client: "10.0.0.1", prefix: "/outer"},
+		{name: "stripped by both", in: "X-Forwarded-Prefix: /outer/", stripped: "/app", client: "10.0.0.1", prefix: "/outer/app"},
+		{name: "a prefix that is another host's", in: "X-Forwarded-Prefix: //evil.test", stripped: "/app", client: "10.0.0.1", prefix: "/app"},
+		{name: "no path", in: "X-Forwarded-Prefix: app", client: "10.0.0.1"},
+		{name: "several", in: "X-Forwarded-Prefix: /a\nX-Forwarded-Prefix: /b", client: "10.0.0.1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			peer := proxy
+			if tt.local {
+				peer = netip.Addr{}
+			}
+			r := from(httptest.NewRequest("GET", "http://a.test/", nil), peer)
+			r.Header = fields(tt.in)
+			o := NewOrigin(r, !tt.untrusted, func(a netip.Addr) bool { return a == proxy })
+			o.Stripped = tt.stripped
+			o.Set(&r.Header)
+			for id, want := range map[header.ID]string{header.XRealIP: tt.client, header.XForwardedPrefix: tt.prefix} {
+				if got := r.Header.Get(id); got != want || r.Header.Count(id) > 1 || want == "" && r.Header.Has(id) {
+					t.Errorf("%v = %q in %d fields, want %q in one", id, got, r.Header.Count(id), want)
+				}
+			}
+		})
+	}
+}
+
 // Fields that a backend may take for the gateway's own do not pass.
 func TestOriginRemovesTheFieldsOfTheGateway(t *testing.T) {
 	sent := []string{

@@ -9,6 +9,7 @@ import (
 
 	"sluice/internal/h1"
 	"sluice/internal/header"
+	"sluice/internal/httpsyntax"
 )
 
 const (
@@ -43,8 +44,15 @@ func (l *loopConns) answered(c *conn, in []byte, at int) (more bool) {
 	for f.status == 0 {
 		end := h1.EndOfAnswerHead(in, seen)
 		if end == 0 {
-			if len(in) > answerLimits.Size {
-				l.failForward(c, errors.New("the head of the answer is too large"), Answering)
+			var wrong error
+			switch {
+			case httpsyntax.BeginsHTTP2(in):
+				wrong = httpsyntax.ErrHTTP2
+			case len(in) > answerLimits.Size:
+				wrong = errors.New("the head of the answer is too large")
+			}
+			if wrong != nil {
+				l.failForward(c, wrong, Answering)
 				return false
 			}
 			up.keep(in, at)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/proxy/clientio"
 )
 
 // blocked reports whether something waits for the client.
@@ -99,7 +101,7 @@ func (l *loopConns) chargeClient(p *slot, c *conn) {
 	wait := f.account.Look(l.Now(), f.x.MinRate(), c.Taken)
 	if wait == 0 {
 		c.Wire.DropUnsent()
-		l.clientLeft(c, fmt.Errorf("the client takes too little: %w", errTimeout{}))
+		l.clientLeft(c, fmt.Errorf("the client takes too little: %w", clientio.ErrSlow))
 		return
 	}
 	f.lookAt = l.Now() + int64(wait)

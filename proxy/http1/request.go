@@ -5,7 +5,6 @@ package http1
 import (
 	"bytes"
 	"io"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -177,7 +176,7 @@ func (l *loopConns) chargeBody(p *slot, c *conn) {
 	s := &f.request
 	wait := s.account.Look(l.Now(), f.x.MinRate(), c.Received)
 	if wait == 0 {
-		l.refuseBody(c, os.ErrDeadlineExceeded)
+		l.refuseBody(c, clientio.ErrSlow)
 		return
 	}
 	s.lookAt = l.Now() + int64(wait)

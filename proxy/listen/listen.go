@@ -17,6 +17,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"sluice/internal/activation"
 	"sluice/internal/h1"
 	"sluice/internal/limit"
 	"sluice/internal/message"
@@ -53,6 +54,8 @@ type Env struct {
 
 	// Refused is told of every connection that is refused. It must not block.
 	Refused func(Refusal)
+
+	Passed *activation.Sockets // are listened on where an address is theirs
 
 	Log       func() *zerolog.Logger // the logger in force
 	Shortages *telemetry.Shortages
@@ -153,6 +156,15 @@ func (s *Set) All() []*Listener {
 		all = append(all, s.open[key])
 	}
 	return all
+}
+
+// Unused describes the sockets of [Env.Passed] that no open listener uses.
+func (s *Set) Unused() []string {
+	var used []net.Addr
+	for _, l := range s.open {
+		used = append(used, l.net.Addr())
+	}
+	return s.env.Passed.Unused(used)
 }
 
 // StartServers starts an HTTP server for every listener that has none. Where its settings ask for another

@@ -24,6 +24,7 @@ type Listener struct {
 	set      *Set
 	name     string      // the configured address
 	mode     fs.FileMode // of a unix socket, as configured
+	passed   bool        // the socket is one of the service manager's, which outlives the listener
 	net      net.Listener
 	looped   Acceptor // the same for the loops; nil where there are none
 	settings atomic.Pointer[inForce]
@@ -266,8 +267,11 @@ func (l *Listener) handshakeConfig(h *tls.ClientHelloInfo) (*tls.Config, error) 
 }
 
 // listenError says why an address could not be listened on.
-func listenError(address string, err error) error {
+func (s *Set) listenError(address string, err error) error {
+	blocking := s.env.Passed.Blocking(address)
 	switch {
+	case errors.Is(err, syscall.EADDRINUSE) && blocking != "":
+		return fmt.Errorf("address %s is in use: the service manager has opened %s; write that here, or %s in the socket unit", address, blocking, address)
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("address %s is in use: another program listens there", address)
 	case errors.Is(err, syscall.EACCES) && !strings.HasPrefix(address, "unix:"):

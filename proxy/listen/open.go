@@ -146,7 +146,7 @@ func (c *Change) open(at candidate) {
 	}
 	l, err := c.set.listen(at.Options, c.samePort(at.Address))
 	if err != nil {
-		c.fail(at, listenError(at.Address, err))
+		c.fail(at, c.set.listenError(at.Address, err))
 		return
 	}
 	// The kernel does not report a conflict among sockets of the same process, and only
@@ -207,6 +207,10 @@ func (c *Change) changeMode(l *Listener, at candidate) {
 	if before == now || len(c.problems) > 0 {
 		return
 	}
+	if l.passed {
+		c.fail(at, errPassedMode)
+		return
+	}
 	if err := setSocketMode(l.path(), now); err != nil {
 		c.fail(at, fmt.Errorf("the mode of %s cannot be changed: %w", l.name, err))
 		return
@@ -218,26 +222,54 @@ func (c *Change) changeMode(l *Listener, at candidate) {
 	})
 }
 
-// listen opens an address, even where the sockets of others on the same port would
-// prevent it. The error is for listenError.
-func (s *Set) listen(o *Options, others []*Listener) (*Listener, error) {
+// errPassedMode is returned for a mode of a unix socket that is not the gateway's.
+var errPassedMode = errors.New("the service manager has made this socket: write SocketMode= in its socket unit, not 'mode'")
+
+// openNet opens an address, even where the sockets of others on the same port would
+// prevent it. The socket may be one that was passed.
+func (s *Set) openNet(o *Options, others []*Listener) (ln net.Listener, passed bool, err error) {
 	network, address := "tcp", o.Address
-	if path, ok := strings.CutPrefix(o.Address, "unix:"); ok {
+	path, local := strings.CutPrefix(o.Address, "unix:")
+	if local {
 		network, address = "unix", path
+	}
+	if ln, err := s.env.Passed.Listen(network, address); ln != nil || err != nil {
+		return ln, true, err
+	}
+	if local {
 		if err := removeStale(path); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	how := socketOptions{mode: o.Mode}
 	for _, l := range others {
-		how.replaces = append(how.replaces, l.net)
+		if !l.passed { // nothing may change the socket of somebody else
+			how.replaces = append(how.replaces, l.net)
+		}
 	}
-	ln, err := openSocket(network, address, how)
+	ln, err = openSocket(network, address, how)
+	return ln, false, err
+}
+
+// listen opens a listener. The error is for listenError.
+func (s *Set) listen(o *Options, others []*Listener) (*Listener, error) {
+	ln, passed, err := s.openNet(o, others)
 	if err != nil {
 		return nil, err
 	}
+	if passed {
+		if o.Mode != 0 {
+			err = errPassedMode
+		} else {
+			err = prepareSocket(ln)
+		}
+		if err != nil {
+			ln.Close()
+			return nil, err
+		}
+	}
 	l := &Listener{
-		set: s, name: o.Address, mode: o.Mode, net: ln, clients: limit.NewCounts(),
+		set: s, name: o.Address, mode: o.Mode, passed: passed, net: ln, clients: limit.NewCounts(),
 		accepted: make(chan net.Conn), changed: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	if s.env.Loops != nil {

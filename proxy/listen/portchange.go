@@ -19,7 +19,7 @@ func (s *Set) closeOld(old map[string]*Listener, timeout time.Duration) {
 		if slices.Contains(kept, l) {
 			continue
 		}
-		if l.server != nil && slices.ContainsFunc(kept, func(k *Listener) bool { return overlap(k.Address(), l.Address()) }) {
+		if l.server != nil && !l.passed && slices.ContainsFunc(kept, func(k *Listener) bool { return overlap(k.Address(), l.Address()) }) {
 			s.closeReplaced(l, timeout)
 			continue
 		}

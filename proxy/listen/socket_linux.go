@@ -129,6 +129,18 @@ func umask() (fs.FileMode, error) {
 	return fs.FileMode(mask), err
 }
 
+// prepareSocket gives a TCP listener that [openSocket] has not opened what it would have given it.
+func prepareSocket(l net.Listener) error {
+	if l.Addr().Network() != "tcp" {
+		return nil
+	}
+	c, err := l.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		return err
+	}
+	return control(c, setInherited)
+}
+
 // setInherited gives a listening socket the options that Go gives to connections.
 func setInherited(socket int) error {
 	const seconds, count = int(wire.DefaultKeepAlive / time.Second), 9

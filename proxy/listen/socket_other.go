@@ -20,6 +20,9 @@ func openSocket(network, address string, o socketOptions) (net.Listener, error) 
 	return net.Listen(network, address)
 }
 
+// prepareSocket has nothing to do: accepted connections get their options one by one.
+func prepareSocket(net.Listener) error { return nil }
+
 // stopNewConnections is for Linux only.
 func stopNewConnections(net.Listener) error { return errors.ErrUnsupported }
 

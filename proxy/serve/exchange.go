@@ -43,6 +43,7 @@ type exchange struct {
 	origin  forward.Origin
 	matched route.Request // r as routes match it
 	rest    string        // what the '*' of the route's path matched
+	parts   route.Variables
 
 	started  time.Time
 	number   uint64        // ID of the session that it may become
@@ -248,6 +249,9 @@ func (x *exchange) variable(name string) string {
 		return x.record.ID
 	case "scheme":
 		return x.origin.Proto
+	}
+	if segment, ok := route.SegmentName(name); ok {
+		return x.parts.Value(segment)
 	}
 	if s := x.r.TLS; s != nil {
 		return headers.TLSVariable(name, s)

@@ -11,6 +11,7 @@ import (
 	"sluice/proxy/backend/dial"
 	"sluice/proxy/forward"
 	"sluice/proxy/http1"
+	"sluice/route"
 	"sluice/upgrade"
 )
 
@@ -41,8 +42,8 @@ func (x *exchange) Forward() bool {
 		forwards = x.offers
 	}
 	if !forwards() {
-		x.service, x.rest = nil, "" // a request is refused before it has a route
-		x.limitHit = ""             // a goroutine asks again
+		x.service, x.rest, x.parts = nil, "", route.Variables{} // a request is refused before it has a route
+		x.limitHit = ""                                         // a goroutine asks again
 		return false
 	}
 	return true
@@ -92,8 +93,8 @@ func (x *exchange) findForwarding(websocket bool) (path string, ok bool) {
 	if !websocket && (m.Value.Compress != nil || m.Value.CORS != nil || m.Value.Mirror != nil || x.r.Header.Has(header.MaxForwards)) {
 		return "", false
 	}
-	x.service, x.rest = m.Value, m.Rest
-	return m.Value.Rewrite.Path(x.matched.Path, m.Rest), true
+	x.service, x.rest, x.parts = m.Value, m.Rest, m.Variables
+	return x.rewritten(), true
 }
 
 // startAsking makes the request one for the endpoint that was acquired.

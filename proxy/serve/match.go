@@ -25,7 +25,7 @@ func (x *exchange) match(websocket bool) bool {
 	m, miss := x.snap.Routes.Match(q)
 	switch miss {
 	case route.None:
-		x.service, x.rest = m.Value, m.Rest
+		x.service, x.rest, x.parts = m.Value, m.Rest, m.Variables
 		x.out.SetRate(m.Value.MinRate)
 		x.record.Route = m.Value.Group.Name
 		return true
@@ -84,9 +84,15 @@ func (x *exchange) preflight(q *route.Request) bool {
 	return m.Value.CORS.Preflight(x.out, &x.r)
 }
 
+// rewritten returns the path for the backend or the files, and notes what of it was stripped.
+func (x *exchange) rewritten() string {
+	x.origin.Stripped = x.service.Rewrite.Stripped()
+	return x.service.Rewrite.Path(x.matched.Path, x.rest, x.parts)
+}
+
 // dispatch hands the request to what its route says.
 func (x *exchange) dispatch(websocket bool) {
-	path := x.service.Rewrite.Path(x.matched.Path, x.rest)
+	path := x.rewritten()
 	if websocket && x.service.Targets != nil {
 		x.handshake(path)
 		return

@@ -1,7 +1,10 @@
 package translate
 
 import (
+	"fmt"
+	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -22,9 +25,71 @@ import (
 // Pattern returns what a route matches.
 func Pattern(c *config.Route) route.Pattern {
 	return route.Pattern{
-		Host: c.Host, Path: c.Path, Methods: c.Methods,
+		Hosts: c.Hosts, Paths: c.Paths, Methods: c.Methods,
 		Headers: c.Headers, Query: c.Query, Protocol: c.Protocol,
 	}
+}
+
+// RoutePath is the path of a route in its file.
+func RoutePath(c *config.Route) string { return fmt.Sprintf("routes[%d]", c.Index) }
+
+// Spot returns the path in the file of a host and a path of a route: of the path, if the route has
+// several, else of the host, if it has several, else of the route.
+func Spot(c *config.Route, at route.Spot) string {
+	switch {
+	case len(c.Paths) > 1:
+		return fmt.Sprintf("%s.path[%d]", RoutePath(c), at.Path)
+	case len(c.Hosts) > 1:
+		return hostPath(c, at.Host)
+	}
+	return RoutePath(c)
+}
+
+// hostPath is the path of a host of a route in its file.
+func hostPath(c *config.Route, n int) string {
+	if len(c.Hosts) == 1 {
+		return RoutePath(c) + ".host"
+	}
+	return fmt.Sprintf("%s.host[%d]", RoutePath(c), n)
+}
+
+// PathHints names the exact paths that end in '/' and below which no route takes anything: in the files
+// of other proxies such a path stands for all that is below.
+func PathHints[T any](cfg *config.Config, table *route.Table[T]) (hints []string) {
+	for i := range cfg.Routes {
+		c := &cfg.Routes[i]
+		for n, text := range c.Paths {
+			path, err := route.Clean(text + "x")
+			if err != nil || !strings.HasSuffix(text, "/") || belowIsTaken(c, path, table) {
+				continue
+			}
+			what := "only itself"
+			if text == "/" {
+				what = "only the start page"
+			}
+			at := RoutePath(c)
+			if len(c.Paths) > 1 {
+				at = Spot(c, route.Spot{Path: n})
+			}
+			hints = append(hints, fmt.Sprintf("%s (%s): path %s matches %s; write %s* for everything below", at, cfg.Line(cfg.Position(at)), text, what, text))
+		}
+	}
+	return hints
+}
+
+// belowIsTaken reports whether a route takes a path on each host of the route c.
+func belowIsTaken[T any](c *config.Route, path string, table *route.Table[T]) bool {
+	hosts := c.Hosts
+	if len(hosts) == 0 {
+		hosts = []string{""}
+	}
+	for _, host := range hosts {
+		q := route.Request{Method: http.MethodGet, Host: strings.Replace(host, "*", "x", 1), Path: path, WebSocket: c.Protocol == "websocket"}
+		if _, miss := table.Match(&q); miss == route.NotFound {
+			return false
+		}
+	}
+	return true
 }
 
 // Identity returns what makes a route the same route in another configuration: its name,
@@ -61,7 +126,7 @@ func Service(c *config.Route) (*serve.Service, []Mistake) {
 	var err error
 	s.Policy, err = Policy(c)
 	check("", err)
-	s.Rewrite, err = route.NewRewrite(Pattern(c), c.StripPrefix, c.Rewrite)
+	s.Rewrite, err = route.NewRewrite(c.Paths, c.StripPrefix, c.Rewrite)
 	check("", err)
 	s.Pages, err = answer.NewPages(c.ErrorPages)
 	check(".error_pages", err)
@@ -91,7 +156,7 @@ func Service(c *config.Route) (*serve.Service, []Mistake) {
 		s.Files, err = answer.NewFiles(c.Files.Root, c.Files.Index, c.Files.Fallback)
 		check(".files", err)
 		if err == nil {
-			s.Files.Pages = s.Pages
+			s.Files.Pages, s.Files.Browse = s.Pages, c.Files.Browse
 		}
 	}
 	return s, mistakes

@@ -10,7 +10,7 @@ import (
 
 // A field that is set to "" goes out empty: the client's value does not pass.
 func TestHeadersMayBeSetToNothing(t *testing.T) {
-	s, mistakes := Service(&config.Route{Path: "/*", Request: config.Headers{Set: map[string]string{"X-User": ""}}})
+	s, mistakes := Service(&config.Route{Paths: []string{"/*"}, Request: config.Headers{Set: map[string]string{"X-User": ""}}})
 	if len(mistakes) > 0 {
 		t.Fatal(mistakes)
 	}

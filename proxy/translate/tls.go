@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"sluice/config"
 	"sluice/tlsconf"
@@ -62,11 +63,42 @@ func acme(cfg *config.Config, state string) *tlsconf.ACME {
 		a.KeyID, a.HMACKey = c.EAB.KeyID, c.EAB.Key
 	}
 	for _, r := range cfg.Routes {
-		if tlsconf.CanOrder(r.Host) == nil && !slices.Contains(a.Hosts, r.Host) {
-			a.Hosts = append(a.Hosts, r.Host)
+		for _, host := range r.Hosts {
+			if tlsconf.CanOrder(host) == nil && !slices.Contains(a.Hosts, host) {
+				a.Hosts = append(a.Hosts, host)
+			}
 		}
 	}
 	return a
+}
+
+// OrderMistakes returns the routes that ACME cannot serve and that no other certificate is for, and
+// what is to be said of others. A route without a host matches what other routes do not, so its clients
+// may use names that there are certificates for.
+func OrderMistakes(cfg *config.Config, store *tlsconf.Store) (mistakes []Mistake, notes []string) {
+	listed := func(host string) bool {
+		return slices.ContainsFunc(cfg.TLS.ACME.Hosts, func(name string) bool {
+			return strings.HasPrefix(host, "*.") && strings.HasSuffix(name, host[1:])
+		})
+	}
+	for i := range cfg.Routes {
+		c := &cfg.Routes[i]
+		err := tlsconf.CanOrder("")
+		switch {
+		case len(c.Hosts) > 0:
+		case len(store.Names()) > 0:
+			notes = append(notes, fmt.Sprintf("%s (%s): %v; over TLS it is reached by the names of other certificates only", RoutePath(c), cfg.Line(c.Pos), err))
+		default:
+			mistakes = append(mistakes, Mistake{RoutePath(c), fmt.Errorf("%w, and nothing else has a certificate: give the route a host, or list names in 'tls.acme.hosts'", err)})
+		}
+		for n, host := range c.Hosts {
+			if err := tlsconf.CanOrder(host); err != nil && !store.Serves(host) && !listed(host) {
+				mistakes = append(mistakes, Mistake{hostPath(c, n),
+					fmt.Errorf("%s: %w: list one that covers it in 'tls.certificates', or what it stands for in 'tls.acme.hosts'", host, err)})
+			}
+		}
+	}
+	return mistakes, notes
 }
 
 // curves returns the key exchanges of these names, which were checked before.

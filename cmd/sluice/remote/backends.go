@@ -12,8 +12,8 @@ import (
 	"sluice/internal/admin"
 )
 
-func backendsCommand(defaultConfig string) *cobra.Command {
-	return query(defaultConfig, "backends", "List the backends of a running gateway and the health of their endpoints", "/backends", printBackends)
+func backendsCommand(places []string) *cobra.Command {
+	return query(places, "backends", "List the backends of a running gateway and the health of their endpoints", "/backends", printBackends)
 }
 
 func printBackends(w io.Writer, all *[]admin.Backend) {
@@ -36,7 +36,7 @@ func printBackends(w io.Writer, all *[]admin.Backend) {
 	show.Table(w, []string{"BACKEND", "ENDPOINT", "STATE", "FOR", "SESSIONS", "REQUESTS", "SERVED", "FAILED", "EJECTED", "ERROR"}, rows)
 }
 
-func drainCommand(defaultConfig string, on bool) *cobra.Command {
+func drainCommand(places []string, on bool) *cobra.Command {
 	var r remote
 	c := &cobra.Command{
 		Use:   "drain BACKEND ENDPOINT",
@@ -54,11 +54,11 @@ func drainCommand(defaultConfig string, on bool) *cobra.Command {
 		_, _, err := ask(c, &r, "POST", admin.Path("backends", args[0], "endpoints", args[1], verb), nil, printBackends)
 		return err
 	}
-	return r.flags(c, defaultConfig)
+	return r.flags(c, places)
 }
 
-func routesCommand(defaultConfig string) *cobra.Command {
-	return query(defaultConfig, "routes", "List the routes of a running gateway and what their sessions have done", "/routes", printRoutes)
+func routesCommand(places []string) *cobra.Command {
+	return query(places, "routes", "List the routes of a running gateway and what their sessions have done", "/routes", printRoutes)
 }
 
 func printRoutes(w io.Writer, all *[]admin.Route) {
@@ -81,8 +81,8 @@ func sent(client, backend admin.Traffic) []string {
 	return []string{fmt.Sprint(client.Messages), show.Bytes(client.Bytes), fmt.Sprint(backend.Messages), show.Bytes(backend.Bytes)}
 }
 
-func certificatesCommand(defaultConfig string) *cobra.Command {
-	return query(defaultConfig, "certificates", "List the certificates of a running gateway, and when they end", "/certificates", printCertificates)
+func certificatesCommand(places []string) *cobra.Command {
+	return query(places, "certificates", "List the certificates of a running gateway, and when they end", "/certificates", printCertificates)
 }
 
 func printCertificates(w io.Writer, all *[]admin.Certificate) {

@@ -13,7 +13,7 @@ import (
 	"sluice/internal/admin"
 )
 
-func dashboardCommand(defaultConfig string) *cobra.Command {
+func dashboardCommand(places []string) *cobra.Command {
 	var r remote
 	var open bool
 	c := &cobra.Command{
@@ -50,7 +50,7 @@ func dashboardCommand(defaultConfig string) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&open, "open", false, "open the address in the browser of this desktop; other users of the machine may see it in the list of processes before the browser has used it")
-	r.flags(c, defaultConfig)
+	r.flags(c, places)
 	c.Flags().MarkHidden("json") // there is no answer to print
 	return c
 }

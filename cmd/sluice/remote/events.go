@@ -19,7 +19,7 @@ import (
 	"sluice/internal/admin"
 )
 
-func eventsCommand(defaultConfig string) *cobra.Command {
+func eventsCommand(places []string) *cobra.Command {
 	var r remote
 	var names string
 	c := &cobra.Command{
@@ -50,7 +50,7 @@ func eventsCommand(defaultConfig string) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&names, "name", "", "`names` of the events to show, with commas between")
-	return r.flags(c, defaultConfig)
+	return r.flags(c, places)
 }
 
 // printEvent prints a record in one line.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,14 +17,14 @@ import (
 	"sluice/internal/admin"
 )
 
-// Commands returns the commands. DefaultConfig is the configuration of the gateway that is meant
-// where nothing else is said.
-func Commands(defaultConfig string) []*cobra.Command {
+// Commands returns the commands. Places are the configurations of the gateway that is meant where
+// nothing else is said, the first one that runs.
+func Commands(places []string) []*cobra.Command {
 	all := []*cobra.Command{
-		statusCommand(defaultConfig), topCommand(defaultConfig), sessionsCommand(defaultConfig), killCommand(defaultConfig), routesCommand(defaultConfig),
-		backendsCommand(defaultConfig), drainCommand(defaultConfig, true), drainCommand(defaultConfig, false),
-		certificatesCommand(defaultConfig), reloadCommand(defaultConfig), logLevelCommand(defaultConfig), eventsCommand(defaultConfig),
-		dashboardCommand(defaultConfig), tapCommand(defaultConfig),
+		statusCommand(places), topCommand(places), sessionsCommand(places), killCommand(places), routesCommand(places),
+		backendsCommand(places), drainCommand(places, true), drainCommand(places, false),
+		certificatesCommand(places), reloadCommand(places), logLevelCommand(places), eventsCommand(places),
+		dashboardCommand(places), tapCommand(places),
 	}
 	for _, c := range all {
 		c.GroupID = Group
@@ -41,17 +42,17 @@ type remote struct {
 }
 
 // flags adds the flags that say which gateway is meant and how to print.
-func (r *remote) flags(c *cobra.Command, defaultConfig string) *cobra.Command {
-	r.whereFlags(c, defaultConfig)
+func (r *remote) flags(c *cobra.Command, places []string) *cobra.Command {
+	r.whereFlags(c, places)
 	c.Flags().BoolVar(&r.asJSON, "json", false, "print the answer as JSON")
 	return c
 }
 
 // whereFlags adds the flags that say which gateway is meant.
-func (r *remote) whereFlags(c *cobra.Command, defaultConfig string) *cobra.Command {
-	r.where.Default = defaultConfig
+func (r *remote) whereFlags(c *cobra.Command, places []string) *cobra.Command {
+	r.where.Defaults = places
 	f := c.Flags()
-	f.StringVarP(&r.where.Config, "config", "c", "", "configuration `file` of the gateway that is meant (default "+defaultConfig+", or the only gateway that runs)")
+	f.StringVarP(&r.where.Config, "config", "c", "", "configuration `file` of the gateway that is meant (default "+strings.Join(places, ", else ")+", else the only gateway that runs)")
 	f.StringVar(&r.where.Admin, "admin", "", "`address` of its admin interface: unix:/path, host:port or a URL")
 	f.StringVar(&r.where.TokenFile, "token-file", "", "`file` with the token for host:port (default the environment variable SLUICE_ADMIN_TOKEN)")
 	f.StringVar(&r.where.CACert, "cacert", "", "PEM `file` of the authorities to trust for https (default those of the system)")
@@ -93,7 +94,7 @@ func ask[T any](c *cobra.Command, r *remote, method, path string, parameters url
 }
 
 // query returns a command without arguments that asks for a resource and prints it.
-func query[T any](defaultConfig, use, short, path string, print func(io.Writer, *T)) *cobra.Command {
+func query[T any](places []string, use, short, path string, print func(io.Writer, *T)) *cobra.Command {
 	var r remote
 	return r.flags(&cobra.Command{
 		Use:   use,
@@ -103,7 +104,7 @@ func query[T any](defaultConfig, use, short, path string, print func(io.Writer, 
 			_, _, err := ask(c, &r, "GET", path, nil, print)
 			return err
 		},
-	}, defaultConfig)
+	}, places)
 }
 
 // needs returns a check that a command has one argument for each name, no less and no more. A name says

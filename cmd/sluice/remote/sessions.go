@@ -37,7 +37,7 @@ func parameterFlags(f *pflag.FlagSet, parameters []admin.Parameter) func() url.V
 	}
 }
 
-func sessionsCommand(defaultConfig string) *cobra.Command {
+func sessionsCommand(places []string) *cobra.Command {
 	var r remote
 	c := &cobra.Command{
 		Use:   "sessions",
@@ -51,7 +51,7 @@ func sessionsCommand(defaultConfig string) *cobra.Command {
 		_, _, err := ask(c, &r, "GET", "/sessions", given(), printSessions)
 		return err
 	}
-	return r.flags(c, defaultConfig)
+	return r.flags(c, places)
 }
 
 func printSessions(w io.Writer, all *[]admin.Session) {
@@ -66,7 +66,7 @@ func printSessions(w io.Writer, all *[]admin.Session) {
 	show.Table(w, head, rows)
 }
 
-func killCommand(defaultConfig string) *cobra.Command {
+func killCommand(places []string) *cobra.Command {
 	var r remote
 	var all, dry bool
 	var spread string
@@ -121,5 +121,5 @@ func killCommand(defaultConfig string) *cobra.Command {
 		})
 		return err
 	}
-	return r.flags(c, defaultConfig)
+	return r.flags(c, places)
 }

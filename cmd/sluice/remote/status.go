@@ -13,7 +13,7 @@ import (
 	"sluice/internal/admin"
 )
 
-func statusCommand(defaultConfig string) *cobra.Command {
+func statusCommand(places []string) *cobra.Command {
 	var r remote
 	var ready bool
 	c := &cobra.Command{
@@ -32,7 +32,7 @@ func statusCommand(defaultConfig string) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&ready, "ready", false, "only tell whether it is ready, and exit with 0 or 1")
-	return r.flags(c, defaultConfig)
+	return r.flags(c, places)
 }
 
 func askReady(c *cobra.Command, r *remote) error {
@@ -91,7 +91,7 @@ func printStatus(w io.Writer, s *admin.Status) {
 	show.Table(w, rows[0], rows[1:])
 }
 
-func reloadCommand(defaultConfig string) *cobra.Command {
+func reloadCommand(places []string) *cobra.Command {
 	var r remote
 	return r.flags(&cobra.Command{
 		Use:   "reload",
@@ -103,7 +103,7 @@ func reloadCommand(defaultConfig string) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, answer, err := ask(c, &r, "POST", "/reload", nil, func(w io.Writer, a *admin.Reload) {
 				if a.OK {
-					fmt.Fprintf(w, "reloaded in %.1f ms: %s go on, %d end\n", a.Millis, show.Plural(a.SessionsKept, "session"), a.SessionsEnded)
+					fmt.Fprintf(w, "reloaded in %.1f ms: %s kept, %d ended\n", a.Millis, show.Plural(a.SessionsKept, "session"), a.SessionsEnded)
 				}
 			})
 			if err == nil && !answer.OK {
@@ -111,10 +111,10 @@ func reloadCommand(defaultConfig string) *cobra.Command {
 			}
 			return err
 		},
-	}, defaultConfig)
+	}, places)
 }
 
-func logLevelCommand(defaultConfig string) *cobra.Command {
+func logLevelCommand(places []string) *cobra.Command {
 	var r remote
 	return r.flags(&cobra.Command{
 		Use:       "loglevel {debug|info|warn|error}",
@@ -127,5 +127,5 @@ func logLevelCommand(defaultConfig string) *cobra.Command {
 			})
 			return err
 		},
-	}, defaultConfig)
+	}, places)
 }

@@ -13,7 +13,7 @@ import (
 	"sluice/internal/admin"
 )
 
-func tapCommand(defaultConfig string) *cobra.Command {
+func tapCommand(places []string) *cobra.Command {
 	var r remote
 	c := &cobra.Command{
 		Use:   "tap SESSION",
@@ -36,7 +36,7 @@ func tapCommand(defaultConfig string) *cobra.Command {
 		defer stop()
 		return client.Tap(ctx, args[0], given(), func(l admin.TapLine) error { return r.printTap(c.OutOrStdout(), &l) })
 	}
-	return r.flags(c, defaultConfig)
+	return r.flags(c, places)
 }
 
 // printTap prints a line of a tap.

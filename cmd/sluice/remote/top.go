@@ -8,7 +8,7 @@ import (
 	"sluice/cmd/sluice/remote/top"
 )
 
-func topCommand(defaultConfig string) *cobra.Command {
+func topCommand(places []string) *cobra.Command {
 	var r remote
 	var interval time.Duration
 	c := &cobra.Command{
@@ -24,5 +24,5 @@ func topCommand(defaultConfig string) *cobra.Command {
 		},
 	}
 	c.Flags().DurationVar(&interval, "interval", time.Second, "`time` between two looks at the gateway, 200ms to 1m")
-	return r.whereFlags(c, defaultConfig)
+	return r.whereFlags(c, places)
 }

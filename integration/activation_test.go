@@ -1,0 +1,102 @@
+//go:build unix
+
+package integration
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sluice/internal/wstest"
+)
+
+// passed is a socket that the gateway gets as systemd passes it.
+func passed(t *testing.T, network, address string) (net.Listener, *os.File) {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := l.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close(); l.Close() })
+	return l, f
+}
+
+// activate runs the gateway with sockets.
+func activate(t *testing.T, config string, files ...*os.File) *gateway {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "sluice.yaml")
+	write(t, file, withEngine(config))
+	cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf(`export LISTEN_PID=$$ LISTEN_FDS=%d; exec "$0" run --config "$1"`, len(files)), executable, file)
+	cmd.ExtraFiles = files
+	g := launchAs(t, cmd)
+	g.config = file
+	return g
+}
+
+// Clients that come before the gateway runs are served, by listeners on the sockets that
+// it is given. The addresses of the others it opens itself.
+func TestSocketsOfTheServiceManager(t *testing.T) {
+	t.Parallel()
+	b := wstest.NewBackend(t, wstest.Echo)
+	tcp, first := passed(t, "tcp", "127.0.0.1:0")
+	path := filepath.Join(t.TempDir(), "s")
+	local, second := passed(t, "unix", path)
+	early := wstest.Dial(t, wstest.Target{Address: tcp.Addr().String()})
+	early.WriteString(wstest.Handshake("/ws"))
+	config := onAddress(t, tcp.Addr().String(), "routes: [{ path: /ws, backend: "+b.Address+" }, { path: /*, respond: 204 }]")
+	config = strings.Replace(config, "listeners: [", fmt.Sprintf("listeners: [127.0.0.1:0, %q, ", "unix:"+path), 1)
+	g := activate(t, config, first, second)
+	g.wait("ready", nil)
+	early.ReadHead()
+	early.Send(wstest.Text("early"))
+	early.Expect(wstest.Text("early"))
+	if r, _ := wstest.Ask(t, wstest.Target{Address: "unix:" + local.Addr().String()}, get("/")); r.StatusCode != 204 {
+		t.Errorf("status %d over the unix socket, want 204", r.StatusCode)
+	}
+	other := wstest.Target{Address: g.listener(false)}
+	if r, _ := wstest.Ask(t, other, get("/")); r.StatusCode != 204 {
+		t.Errorf("status %d at an address of its own, want 204", r.StatusCode)
+	}
+
+	// A listener that goes leaves its socket, whose clients wait until it comes again.
+	without := fmt.Sprintf("%q]", tcp.Addr().String())
+	g.reload("configuration reloaded", ", "+without, "]")
+	g.wait("no listener has the address of this socket, which the service manager has opened", func(r record) bool {
+		return strings.HasPrefix(r.text("socket"), tcp.Addr().String())
+	})
+	waiting := wstest.Dial(t, wstest.Target{Address: tcp.Addr().String()})
+	waiting.WriteString(wstest.Handshake("/ws"))
+	early.Send(wstest.Text("still there"))
+	early.Expect(wstest.Text("still there"))
+	g.reload("configuration reloaded", fmt.Sprintf("%q]", "unix:"+path), fmt.Sprintf("%q, %s", "unix:"+path, without))
+	waiting.ReadHead()
+	waiting.Send(wstest.Text("served"))
+	waiting.Expect(wstest.Text("served"))
+
+	// The socket is not changed for an address that overlaps it.
+	_, port, _ := net.SplitHostPort(tcp.Addr().String())
+	r := g.reload("configuration refused", without, fmt.Sprintf("%q]", ":"+port))
+	if want := "the service manager has opened " + tcp.Addr().String(); !strings.Contains(r.text("text"), want) {
+		t.Errorf("%s\nwant %q", r.text("text"), want)
+	}
+}
+
+// A socket's mode is for its unit to say.
+func TestModeOfASocketOfTheServiceManager(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	_, file := passed(t, "unix", path)
+	config := strings.Replace(onAddress(t, "x", "routes: [{ path: /*, respond: 204 }]"), `["x"]`, fmt.Sprintf("[{ address: %q, mode: \"0660\" }]", "unix:"+path), 1)
+	g := activate(t, config, file)
+	if code := g.exit(); code != 1 || !strings.Contains(g.stderr.String(), "write SocketMode= in its socket unit, not 'mode'") {
+		t.Errorf("exit code %d, want 1 and what to write instead\n%s", code, &g.stderr)
+	}
+}

@@ -1,0 +1,95 @@
+// Package activation is the listening sockets that a service manager has opened for this
+// process and passed to it, as systemd does for a socket unit (sd_listen_fds(3)).
+package activation
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+)
+
+// Sockets is the sockets that were passed. They stay open while the process lives, so that
+// an address whose listener a reload has closed can be listened on again: clients that
+// come meanwhile wait. A nil *Sockets is none. Any goroutine may use it.
+type Sockets struct{ all []socket }
+
+type socket struct {
+	file    *os.File
+	name    string // of the unit that has it, or what the unit says
+	address net.Addr
+	ipv6    bool // it takes connections of IPv6 alone
+}
+
+// Listen returns a listener on the socket that has exactly this address, as [net.Listen]
+// would: a port without a host is that of all addresses. It returns nil, and no error, if
+// there is none. The caller owns the listener; closing it does not close the socket, and
+// leaves the file of a unix socket where it is.
+func (s *Sockets) Listen(network, address string) (net.Listener, error) {
+	if s == nil {
+		return nil, nil
+	}
+	for _, p := range s.all {
+		if p.is(network, address) {
+			return net.FileListener(p.file)
+		}
+	}
+	return nil, nil
+}
+
+// Blocking returns the address of a socket that keeps others from listening on a TCP
+// address, or "".
+func (s *Sockets) Blocking(address string) string {
+	if s == nil {
+		return ""
+	}
+	wanted, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return ""
+	}
+	for _, p := range s.all {
+		if have, ok := p.address.(*net.TCPAddr); ok && have.Port == wanted.Port {
+			return have.String()
+		}
+	}
+	return ""
+}
+
+// Unused returns a description of each socket whose address none of these is. They are
+// addresses as [net.Addr] has them.
+func (s *Sockets) Unused(addresses []net.Addr) []string {
+	if s == nil {
+		return nil
+	}
+	used := make(map[string]bool)
+	for _, a := range addresses {
+		used[a.Network()+" "+a.String()] = true
+	}
+	var all []string
+	for _, p := range s.all {
+		if !used[p.address.Network()+" "+p.address.String()] {
+			all = append(all, p.address.String()+" ("+p.name+")")
+		}
+	}
+	return all
+}
+
+// is reports whether a socket is what listening on the address would open.
+func (p *socket) is(network, address string) bool {
+	switch have := p.address.(type) {
+	case *net.UnixAddr:
+		return network == "unix" && have.Name == filepath.Clean(address)
+	case *net.TCPAddr:
+		if network != "tcp" {
+			return false
+		}
+		wanted, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil || wanted.Port != have.Port || wanted.Zone != have.Zone {
+			return false
+		}
+		if wanted.IP == nil || wanted.IP.Equal(net.IPv6unspecified) { // of both families
+			return have.IP.Equal(net.IPv6unspecified) && !p.ipv6
+		}
+		return wanted.IP.Equal(have.IP)
+	}
+	return false
+}

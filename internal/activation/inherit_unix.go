@@ -1,0 +1,80 @@
+//go:build unix
+
+package activation
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	firstDescriptor = 3    // SD_LISTEN_FDS_START
+	mostDescriptors = 1024 // that are taken; systemd has no limit
+)
+
+// variables tell of the sockets: the process that they are for, how many there are, and a
+// name for each.
+var variables = [...]string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}
+
+// Inherit takes over the sockets that the environment tells of, and removes what tells of
+// them. It returns nil if there are none for this process. It must be called once, before
+// anything else has opened a descriptor.
+func Inherit() (*Sockets, error) {
+	var told [len(variables)]string
+	for i, name := range variables {
+		told[i] = os.Getenv(name)
+		os.Unsetenv(name)
+	}
+	if pid, err := strconv.Atoi(told[0]); err != nil || pid != os.Getpid() {
+		return nil, nil
+	}
+	count, err := strconv.Atoi(told[1])
+	if err != nil || count < 0 || count > mostDescriptors {
+		return nil, fmt.Errorf("LISTEN_FDS of the service manager is %q: want the number of sockets, at most %d", told[1], mostDescriptors)
+	}
+	names := strings.Split(told[2], ":")
+	s := &Sockets{}
+	for i := range count {
+		p := socket{name: "unknown"}
+		if i < len(names) && names[i] != "" {
+			p.name = names[i]
+		}
+		if err := p.inherit(firstDescriptor + i); err != nil {
+			return nil, fmt.Errorf("descriptor %d (%s) of the service manager: %w", firstDescriptor+i, p.name, err)
+		}
+		s.all = append(s.all, p)
+	}
+	return s, nil
+}
+
+// inherit takes a descriptor over, which must be a socket that listens.
+func (p *socket) inherit(descriptor int) error {
+	unix.CloseOnExec(descriptor)
+	switch listens, err := unix.GetsockoptInt(descriptor, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); {
+	case err != nil:
+		return fmt.Errorf("it is no socket: %w", err)
+	case listens == 0:
+		return errors.New("it is no socket that listens for streams: the socket unit needs ListenStream= and Accept=no")
+	}
+	p.file = os.NewFile(uintptr(descriptor), p.name)
+	l, err := net.FileListener(p.file)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	switch p.address = l.Addr(); p.address.(type) {
+	case *net.TCPAddr:
+		only, err := unix.GetsockoptInt(descriptor, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
+		p.ipv6 = err == nil && only != 0 // of IPv4 it is an error
+		return nil
+	case *net.UnixAddr:
+		return nil
+	}
+	return fmt.Errorf("%s is no address that a listener can have", p.address)
+}
