@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -19,6 +20,9 @@ var version = "devel"
 func main() {
 	if err := root().Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, show.Lines(err.Error()))
+		if errors.Is(err, errIncomplete) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
@@ -32,7 +36,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.SetVersionTemplate("sluice {{.Version}}\n")
-	c.AddCommand(runCommand(), checkCommand(), explainCommand(), files.InitCommand(), files.FmtCommand(), demoCommand(), healthCommand(), trustCommand(), files.SchemaCommand(), versionCommand())
+	c.AddCommand(runCommand(), checkCommand(), explainCommand(), files.InitCommand(), files.FmtCommand(), demoCommand(), importCommand(), healthCommand(), trustCommand(), files.SchemaCommand(), versionCommand())
 	c.AddGroup(&cobra.Group{ID: remote.Group, Title: "Commands for a gateway that runs:"})
 	c.AddCommand(remote.Commands(files.Places())...)
 	c.AddCommand(extraCommands()...)

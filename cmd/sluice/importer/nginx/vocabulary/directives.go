@@ -1,0 +1,61 @@
+// Package vocabulary has what words of nginx mean wherever they stand: directives, times, sizes, variables.
+package vocabulary
+
+import "strings"
+
+// Directives by what becomes of them in a route. Those that stand in none of these lists make it
+// answer 403: who knows what they keep clients from.
+var (
+	// Known are carried elsewhere, or have no meaning for sluice.
+	Known = words(`location server upstream map split_clients geo server_name listen types default_type root alias index try_files return rewrite
+	if set break autoindex proxy_pass proxy_set_header add_header add_header_inherit proxy_hide_header expires gzip gzip_types gzip_min_length client_max_body_size
+	proxy_read_timeout proxy_send_timeout proxy_connect_timeout proxy_next_upstream proxy_next_upstream_tries proxy_next_upstream_timeout
+	error_page internal allow deny auth_basic auth_basic_user_file satisfy limit_req limit_conn limit_except mirror mirror_request_body
+	set_real_ip_from real_ip_header real_ip_recursive keepalive_timeout client_header_timeout grpc_pass proxy_protocol
+	ssl ssl_certificate ssl_certificate_key ssl_protocols ssl_verify_client ssl_client_certificate ssl_crl ssl_verify_depth ssl_password_file ssl_ciphers
+	ssl_session_cache ssl_session_timeout ssl_session_tickets ssl_session_ticket_key ssl_prefer_server_ciphers ssl_stapling ssl_stapling_verify ssl_stapling_file
+	ssl_stapling_responder ssl_trusted_certificate ssl_dhparam ssl_ecdh_curve ssl_buffer_size ssl_early_data ssl_conf_command ssl_reject_handshake
+	ssl_ocsp_cache http2 http3 quic_retry quic_gso http2_max_concurrent_streams http2_chunk_size http2_recv_buffer_size http2_max_field_size
+	http2_max_header_size http2_max_requests http2_idle_timeout http2_body_preread_size
+	proxy_ssl_trusted_certificate proxy_ssl_certificate proxy_ssl_certificate_key proxy_ssl_name proxy_ssl_server_name proxy_ssl_verify proxy_ssl_verify_depth
+	proxy_ssl_protocols proxy_ssl_session_reuse proxy_ssl_ciphers
+	sendfile sendfile_max_chunk tcp_nopush tcp_nodelay server_tokens types_hash_max_size types_hash_bucket_size server_names_hash_max_size
+	server_names_hash_bucket_size access_log error_log log_format log_not_found log_subrequest keepalive_requests keepalive_time keepalive_disable
+	keepalive_min_timeout reset_timedout_connection client_body_buffer_size client_body_timeout client_header_buffer_size client_body_temp_path
+	client_body_in_single_buffer client_body_in_file_only send_timeout send_lowat output_buffers open_file_cache open_file_cache_valid
+	open_file_cache_min_uses open_file_cache_errors open_log_file_cache aio aio_write directio directio_alignment read_ahead etag if_modified_since
+	gzip_vary gzip_proxied gzip_comp_level gzip_disable gzip_buffers gzip_http_version large_client_header_buffers
+	proxy_http_version proxy_buffering proxy_buffers proxy_buffer_size proxy_busy_buffers_size proxy_request_buffering proxy_headers_hash_max_size
+	proxy_headers_hash_bucket_size proxy_socket_keepalive proxy_max_temp_file_size proxy_temp_path proxy_temp_file_write_size proxy_ignore_client_abort
+	resolver resolver_timeout map_hash_max_size map_hash_bucket_size variables_hash_max_size variables_hash_bucket_size merge_slashes
+	port_in_redirect absolute_redirect server_name_in_redirect limit_req_zone limit_conn_zone limit_req_status limit_conn_status limit_req_log_level
+	limit_conn_log_level limit_zone chunked_transfer_encoding lingering_close lingering_time lingering_timeout max_ranges postpone_output
+	recursive_error_pages underscores_in_headers ignore_invalid_headers subrequest_output_buffer_size proxy_cache_path fastcgi_cache_path
+	fastcgi_split_path_info fastcgi_index fastcgi_param fastcgi_buffers fastcgi_buffer_size fastcgi_read_timeout fastcgi_send_timeout
+	fastcgi_connect_timeout uwsgi_param scgi_param connection_pool_size request_pool_size server_name_in_redirect rewrite_log
+	uninitialized_variable_warn msie_padding msie_refresh proxy_set_header_inherit`)
+
+	// Harmless are not carried, and nothing is less strict for it.
+	Harmless = words(`autoindex_exact_size autoindex_format autoindex_localtime brotli brotli_static brotli_types brotli_comp_level
+	zstd zstd_types charset charset_types override_charset source_charset gzip_static gunzip add_trailer userid proxy_cache proxy_cache_valid
+	proxy_cache_key proxy_cache_bypass proxy_no_cache proxy_cache_use_stale proxy_cache_lock proxy_cache_lock_timeout proxy_cache_min_uses
+	proxy_cache_methods proxy_cache_revalidate proxy_cache_background_update proxy_cache_lock_age proxy_cache_max_range_offset
+	proxy_ignore_headers proxy_intercept_errors proxy_redirect proxy_cookie_path proxy_cookie_domain proxy_cookie_flags proxy_pass_header
+	proxy_store sub_filter sub_filter_once sub_filter_types sub_filter_last_modified ssi addition_types add_before_body add_after_body
+	http2_push http2_push_preload more_set_headers more_clear_headers grpc_set_header grpc_read_timeout grpc_send_timeout grpc_connect_timeout
+	opentelemetry otel_trace otel_trace_context pagespeed random_index image_filter_buffer`)
+
+	// Passes lead to a backend.
+	Passes = words("proxy_pass grpc_pass fastcgi_pass uwsgi_pass scgi_pass memcached_pass")
+
+	// AfterReturn are followed only where no return has answered.
+	AfterReturn = words("auth_basic auth_request auth_request_set auth_delay satisfy limit_req limit_conn limit_rate limit_rate_after if")
+)
+
+func words(text string) map[string]bool {
+	set := map[string]bool{}
+	for word := range strings.FieldsSeq(text) {
+		set[word] = true
+	}
+	return set
+}
