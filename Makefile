@@ -2,8 +2,16 @@
 # test" installs everything else it uses (integration/install.sh) and says so.
 # Go fetches the modules, staticcheck, and a newer Go itself if go.mod asks.
 
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION  ?= $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
+
+# Of the man pages and all files of a release: the same commit gives the same bytes.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
+MAINTAINER        ?= The sluice authors <sluice@sluice.example>
+
+# Of make install: DESTDIR stands in front of every path, and of none in a file.
+PREFIX  ?= /usr/local
+DESTDIR ?=
 BENCH    ?= .
 CHAOS    ?= 5m
 DIFFTIME ?= 1h
@@ -29,12 +37,58 @@ PARALLEL := 4
 # What of the integration tests "make test" runs on the portable engine too.
 PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
-.PHONY: build demo test test-short test-portable test-records-go test-http-go testssl chaos soak many mix lint fuzz fuzz-differential bench microbench schema clean help
+.PHONY: build manual install uninstall release packages test-packages images demo test test-short test-portable test-records-go test-http-go testssl chaos soak many mix lint fuzz fuzz-differential bench microbench schema clean help
 .PHONY: run-tests run-budgets run-portable show-coverage
 .NOTPARALLEL: # the parts of make test load the machine, and each other
 
+# Not LDFLAGS: what builds packages exports that for C.
+GO_LDFLAGS ?=
+
 build: ## bin/sluice, one static binary
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(GO_LDFLAGS) -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
+
+manual: ## bin/manual: man pages, completions, JSON Schema
+	rm -rf bin/manual
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) go run -tags=manual ./cmd/sluice manual bin/manual
+
+# It builds nothing: root may have no Go.
+install: ## what "make build manual" has made, below PREFIX (/usr/local), and /etc/sluice/sluice.yaml unless it is there
+	@test -x bin/sluice -a -d bin/manual || { echo "there is nothing to install: first run make build manual, without sudo" >&2; exit 1; }
+	install -d -m 755 $(addprefix $(DESTDIR)$(PREFIX)/,$(sort $(dir $(INSTALLED))) share/sluice share/doc/sluice/examples share/man/man1) $(DESTDIR)/etc/sluice
+	install -m 755 bin/sluice $(DESTDIR)$(PREFIX)/bin/sluice
+	install -m 644 bin/manual/man1/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 bin/manual/completions/sluice.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sluice
+	install -m 644 bin/manual/completions/_sluice $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sluice
+	install -m 644 bin/manual/completions/sluice.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sluice.fish
+	install -m 644 bin/manual/sluice.schema.json $(DESTDIR)$(PREFIX)/share/sluice/sluice.schema.json
+	install -m 644 LICENSE README.md $(DESTDIR)$(PREFIX)/share/doc/sluice
+	install -m 644 config.example.yaml $(DESTDIR)$(PREFIX)/share/doc/sluice/examples
+	cp -R docs $(DESTDIR)$(PREFIX)/share/doc/sluice/
+	chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/share/doc/sluice
+	sed 's|/usr/|$(PREFIX)/|g' packaging/systemd/sluice.service | install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/sluice.service
+	sed 's|/usr/|$(PREFIX)/|g' packaging/systemd/sluice.socket | install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/sluice.socket
+	test -e $(DESTDIR)/etc/sluice/sluice.yaml || sed 's|/usr/|$(PREFIX)/|g' packaging/sluice.yaml | install -m 644 /dev/stdin $(DESTDIR)/etc/sluice/sluice.yaml
+
+uninstall: ## what make install has installed, but not /etc/sluice and /var/lib/sluice
+	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/,$(INSTALLED) share/sluice share/doc/sluice share/man/man1/sluice.1 share/man/man1/sluice-*.1)
+
+INSTALLED := bin/sluice lib/systemd/system/sluice.service lib/systemd/system/sluice.socket share/bash-completion/completions/sluice share/zsh/site-functions/_sluice share/fish/vendor_completions.d/sluice.fish
+
+RELEASE = GOTOOLCHAIN=go$$(go list -m -f '{{.GoVersion}}') go run ./packaging/release -version '$(VERSION)' -epoch '$(SOURCE_DATE_EPOCH)' -maintainer '$(MAINTAINER)'
+
+release: ## bin/release: archives for five systems, packages, SBOMs, checksums
+	$(RELEASE) -out bin/release
+
+packages: ## bin/packages: for Debian and for systems with RPM, on amd64 and arm64
+	$(RELEASE) -out bin/packages -packages -platforms linux_amd64,linux_arm64
+
+test-packages: ## the packages in a Debian that is made for it: as root, with debootstrap; else it says what is missing
+	packaging/test env $(RELEASE)
+
+images: ## a container image for linux/amd64 and linux/arm64, as an OCI archive in bin: needs docker buildx
+	mkdir -p bin
+	docker buildx build --platform=linux/amd64,linux/arm64 --tag=sluice:'$(VERSION)' --output=type=oci,dest=bin/sluice-image.tar \
+		--build-arg=VERSION='$(VERSION)' --build-arg=CREATED="$$(TZ=UTC git log -1 --date=format-local:%FT%TZ --format=%cd)" .
 
 demo: build ## a page, an echo and a chat behind the gateway, on this machine only
 	bin/sluice demo
@@ -103,6 +157,7 @@ mix: ## requests of all kinds on the loops for MIX_TIME (10m), of MIX_CLIENTS (6
 lint: ## formatting, vet for three systems, staticcheck, go.mod
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted, run: gofmt -w" $$files >&2; exit 1; }
 	go vet ./...
+	go vet -tags=manual ./cmd/sluice
 	GOOS=darwin go vet ./...
 	GOOS=windows go vet ./...
 	GOTOOLCHAIN=$$(go env GOVERSION) go run $(STATICCHECK) ./...
@@ -126,8 +181,8 @@ bench: build ## sluice beside nginx, haproxy and Caddy, as in docs/performance.m
 microbench: ## Go benchmarks that match BENCH (all)
 	go test -run='^$$' -bench='$(BENCH)' -p=1 $$(go list ./... | grep -v /integration)
 
-schema: build ## bin/sluice.schema.json, for editors
-	bin/sluice schema >bin/sluice.schema.json
+schema: build ## sluice.schema.json, for editors of config.example.yaml
+	bin/sluice schema --write .
 
 clean: ## removes bin
 	rm -rf bin

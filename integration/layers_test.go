@@ -49,6 +49,7 @@ var layers = map[string][]string{
 	"cmd/sluice/remote/top":            {"sluice/cmd/sluice/remote/show", "sluice/cmd/sluice/remote/top/terminal", "sluice/internal/admin", "github.com/gdamore/tcell/v2", "golang.org/x/term"},
 	"cmd/sluice/remote/top/terminal":   {"github.com/gdamore/tcell/v2", "golang.org/x/sys/unix", "golang.org/x/term"},
 	"cmd/sluice/demo":                  {"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"},
+	"packaging/release":                nil,
 	"proxy": {
 		"sluice/config", "sluice/route", "sluice/tlsconf",
 		"sluice/proxy/http1", "sluice/proxy/listen", "sluice/proxy/operate", "sluice/proxy/serve", "sluice/proxy/translate", "sluice/internal/activation", "sluice/internal/admin", "sluice/internal/telemetry/metrics",
