@@ -3,6 +3,6 @@
 // except wstest, the tools for tests.
 //
 // Clients and servers that are not part of sluice (Chromium, Twisted with txWS,
-// python3-websockets, python3-h11, ws for Node.js, curl) are installed by install.sh. A test
+// python3-websockets, python3-h11, ws for Node.js, mosquitto, websockify, curl) are installed by install.sh. A test
 // whose tool is missing fails.
 package integration

@@ -19,7 +19,7 @@ import (
 func documents(t *testing.T) []string {
 	t.Helper()
 	all, err := filepath.Glob("../*.md")
-	for _, pattern := range []string{"../docs/*.md", "../docs/adr/*.md"} {
+	for _, pattern := range []string{"../docs/*.md", "../docs/adr/*.md", "../docs/recipes/*.md"} {
 		pages, failed := filepath.Glob(pattern)
 		if err != nil || failed != nil || len(pages) == 0 {
 			t.Fatalf("no pages %s: %v, %v", pattern, err, failed)
@@ -72,7 +72,7 @@ func TestLinksOfDocumentsLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	code := regexp.MustCompile("(?s)```.*?```")
-	links := 0
+	links, headings := 0, make(map[string][]string)
 	for _, page := range documents(t) {
 		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(read(t, page), ""), -1) {
 			if strings.Contains(m[1], "://") {
@@ -88,7 +88,13 @@ func TestLinksOfDocumentsLeadSomewhere(t *testing.T) {
 				t.Errorf("%s links to %s: %v", page, m[1], err)
 				continue
 			}
-			if heading != "" && !slices.Contains(anchors(read(t, target)), heading) {
+			if heading == "" {
+				continue
+			}
+			if headings[target] == nil {
+				headings[target] = anchors(read(t, target))
+			}
+			if !slices.Contains(headings[target], heading) {
 				t.Errorf("%s links to %s, which has no such heading", page, m[1])
 			}
 		}
@@ -107,6 +113,22 @@ func anchors(text string) (all []string) {
 		all = append(all, strings.ReplaceAll(name, " ", "-"))
 	}
 	return all
+}
+
+// The list at the top of configuration.md has every heading of the page, in its order.
+func TestContentsOfConfiguration(t *testing.T) {
+	t.Parallel()
+	page := read(t, "../docs/configuration.md")
+	_, list, _ := strings.Cut(page, "\n\n- ")
+	list, _, _ = strings.Cut(list, "\n\n")
+	var listed []string
+	for _, m := range regexp.MustCompile(`\]\(#([^)]+)\)`).FindAllStringSubmatch(list, -1) {
+		listed = append(listed, m[1])
+	}
+	code := regexp.MustCompile("(?s)```.*?```")
+	if want := anchors(code.ReplaceAllString(page, ""))[1:]; !slices.Equal(listed, want) {
+		t.Errorf("the list has\n%s\nand the page\n%s", strings.Join(listed, "\n"), strings.Join(want, "\n"))
+	}
 }
 
 // loggers are the methods by which package zerolog gets the fields of a record.

@@ -17,6 +17,8 @@ need python3-twisted /usr/bin/python3 -c 'import twisted'
 need python3-txws /usr/bin/python3 -c 'import txws'
 need python3-websockets /usr/bin/python3 -c 'import websockets'
 need python3-h11 /usr/bin/python3 -c 'import h11'
+need mosquitto command -v mosquitto
+need websockify command -v websockify
 need curl command -v curl
 need nghttp2-client command -v h2load
 need slowhttptest command -v slowhttptest

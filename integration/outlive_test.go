@@ -28,7 +28,7 @@ func TestNothingOutlivesTheTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := command(t, self, "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(environment(), endlessTest+"=1", "SLUICE_BINARY="+executable)
+	cmd.Env = append(environment(), endlessTest+"=1", "SLUICE_BINARY="+executable, "TMPDIR="+t.TempDir()) // it removes nothing
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -151,14 +151,14 @@ func (q recorded) target() (method, target string) {
 }
 
 // own are the headers that sluice adds about where a request came from.
-var own = []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "Forwarded", "X-Request-Id"}
+var own = []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "Forwarded", "X-Real-IP", "X-Request-Id"}
 
 // canonical is the request as the tables write it: the lines but sluice's own,
 // Host first and the others sorted, an empty one, the body, and the trailers.
 func (q recorded) canonical() string {
 	lines := slices.DeleteFunc(slices.Clone(q.Lines), func(line string) bool {
 		name, _, _ := strings.Cut(line, ":")
-		return slices.Contains(own, name)
+		return slices.ContainsFunc(own, func(o string) bool { return strings.EqualFold(o, name) })
 	})
 	return canonical(q.Start, lines, q.Body, q.Trailers)
 }

@@ -305,7 +305,7 @@ func heads() []hostile {
 		{name: "Connection: Host", send: ask("Connection: Host"), want: asked()},
 		{name: "Connection: Content-Length", send: post("hello", "Connection: Content-Length", "Content-Length: 5"), want: posted("hello")},
 		{name: "Connection: Transfer-Encoding", send: post("5\r\nhello\r\n0\r\n\r\n", "Connection: Transfer-Encoding", "Transfer-Encoding: chunked"), want: chunked("hello")},
-		{name: "Connection: X-Forwarded-For", send: ask("Connection: X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto, Forwarded, X-Request-Id", "X-Forwarded-For: 6.6.6.6"), want: asked()},
+		{name: "Connection: X-Forwarded-For", send: ask("Connection: X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto, Forwarded, X-Real-IP, X-Request-Id", "X-Forwarded-For: 6.6.6.6"), want: asked()},
 		{name: "every hop-by-hop header", send: ask("Keep-Alive: timeout=5", "Proxy-Connection: keep-alive", "Proxy-Authorization: Basic eA==",
 			"Proxy-Authenticate: Basic", "TE: gzip", "Proxy: http://evil.test", "Upgrade: x/1", "HTTP2-Settings: AAMAAABkAAQAAP__"), want: asked(), kept: true},
 		{name: "TE: trailers", send: ask("TE: gzip, trailers", "Connection: TE"), want: asked("Te: trailers"), kept: true},
@@ -366,8 +366,10 @@ func TestSmugglingOverHTTP1(t *testing.T) {
 		if _, target := q.target(); strings.Contains(target, "smuggled") || !slices.ContainsFunc([]string{"framing", "heads", "upgrades"}, func(group string) bool { return strings.HasPrefix(target, "/"+group) }) {
 			t.Errorf("this reached the backend:\n%s", q.canonical())
 		}
-		if got := q.Values("X-Forwarded-For"); !slices.Equal(got, []string{"127.0.0.1"}) && !slices.Equal(got, []string{"::1"}) {
-			t.Errorf("X-Forwarded-For = %q in\n%s", got, q)
+		for _, name := range []string{"X-Forwarded-For", "X-Real-Ip"} {
+			if got := q.Values(name); !slices.Equal(got, []string{"127.0.0.1"}) && !slices.Equal(got, []string{"::1"}) {
+				t.Errorf("%s = %q in\n%s", name, got, q)
+			}
 		}
 	}
 }
