@@ -42,7 +42,7 @@ func (k *checker) name(r *Route, route report.Path, seen map[string]report.Path)
 	seen[r.Name] = route
 }
 
-// maxPairs is the most hosts times paths of a route: each pair is matched like a route of its own.
+// maxPairs is the most pairs of a host and a path in a route: each is matched like a route of its own.
 const maxPairs = 1000
 
 func (k *checker) matchers(r *Route, at report.Path) {
@@ -51,9 +51,20 @@ func (k *checker) matchers(r *Route, at report.Path) {
 		*name, wrong = spelling.Host(*name)
 		return wrong
 	})
-	k.list(path, r.Paths, func(path *string) string { return spelling.CheckPath(*path) })
-	if n := len(r.Hosts) * len(r.Paths); n > maxPairs {
-		k.Fail(path, "%d hosts with %d paths are %d pairs, more than %d: make several routes of it", len(r.Hosts), len(r.Paths), n, maxPairs)
+	k.list(path, r.Paths, func(path *string) string {
+		if strings.Contains(*path, ", /") {
+			return "has a ',': write several as a list, as in [/ws, /chat/*]"
+		}
+		return spelling.CheckPath(*path)
+	})
+	switch hosts, paths := max(len(r.Hosts), 1), max(len(r.Paths), 1); {
+	case hosts*paths <= maxPairs:
+	case paths == 1:
+		k.Fail(host, "%d hosts are more than %d: make several routes of it", hosts, maxPairs)
+	case hosts == 1:
+		k.Fail(path, "%d paths are more than %d: make several routes of it", paths, maxPairs)
+	default:
+		k.Fail(path, "%d hosts with %d paths are %d pairs, more than %d: make several routes of it", hosts, paths, hosts*paths, maxPairs)
 	}
 	k.methods(at.Key("methods"), r.Methods)
 	k.headerNames(at.Key("headers"), r.Headers, func(name string) string {

@@ -19,8 +19,8 @@ func (k *checker) including() decode.Including {
 }
 
 // find returns the files that a pattern names, in order of their names, without those that editors and
-// package managers leave behind, and without those that are read already. A name without a '*' is that
-// of one file.
+// package managers leave behind, and without those that are read already. A name without any of
+// "*?[" is that of one file.
 func (k *checker) find(pattern string, at Pos) (all []decode.File, err error) {
 	if pattern == "" {
 		return nil, errors.New("is empty: name files, as in conf.d/*.yaml")
@@ -146,7 +146,7 @@ type errUnsafe string
 
 func (e errUnsafe) Error() string { return string(e) }
 
-// readSafely reads a file that nobody can write who may not decide about the configuration.
+// readSafely reads a regular file. Root reads none that another user can write.
 func readSafely(name string) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err == nil {

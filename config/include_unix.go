@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// writableByOthers says why root does not include a file: somebody else can change it. It is "" for
-// others than root.
+// writableByOthers says why root does not include a file: another user can change it. It is "" where
+// the process is not root's.
 func writableByOthers(info fs.FileInfo) string {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	switch {

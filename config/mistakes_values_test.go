@@ -65,6 +65,14 @@ func TestMistakesInHostsPathsAndAddresses(t *testing.T) {
 3:13: routes[1].path: "~ ^/api" does not begin with '/'
 4:13: routes[2].path: "/a?b=c" has a '?' or '#', which are no part of a path
 5:13: routes[3].path: "/50%" has a '%' that begins no escape such as %20: write %25 for the sign itself`},
+		{"several in one text", `routes:
+  - { path: "/ws, /chat", respond: 200 }
+  - { host: "a.test, b.test", respond: 200 }
+  - { path: /b, backend: "a:1, b:2" }
+`, `
+2:13: routes[0].path: "/ws, /chat" has a ',': write several as a list, as in [/ws, /chat/*]
+3:13: routes[1].host: "a.test, b.test" has a ',': write several as a list, as in [a.example.com, b.example.com]
+4:26: routes[2].backend: "a:1, b:2" has a ',': write several as a list, in 'backends' as in app: [10.0.0.1:80, 10.0.0.2:80]`},
 		{"a port as a backend", `routes: [{ backend: 3000 }]
 `, `
 1:21: routes[0].backend: "3000" is only a port: write the host too, as in 127.0.0.1:3000`},

@@ -21,6 +21,19 @@ func TestMistakesInYAML(t *testing.T) {
     redirect: *b
 `, `
 3:15: not valid YAML: *b stands for a value that has the name &b, and none has: put it in quotes if it is a text, as in '*b'`},
+		{"a port in brackets", `listeners: [80, :8080]
+`, `
+1:17: not valid YAML: a text that begins with ':' needs quotes in brackets and braces, as in ":8080"`},
+		{"a port in braces", `listeners:
+  - { address: :8443, tls: true }
+`, `
+2:16: not valid YAML: a text that begins with ':' needs quotes in brackets and braces, as in ":8080"`},
+		{"ports on lines of their own", `listeners: [
+  :80,
+  :443
+]
+`, `
+2:3: not valid YAML: a text that begins with ':' needs quotes in brackets and braces, as in ":8080"`},
 		{"an at sign", `tls:
   acme:
     email: @example.com

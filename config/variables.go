@@ -21,7 +21,7 @@ func Variables() []string {
 }
 
 // PathVariable is how the names of variables begin that are segments of the path: {path.id} is the
-// segment {id}.
+// segment {id}. It is the text that [sluice/route.SegmentName] cuts off.
 const PathVariable = "path."
 
 // Parts splits the value of a header. {name} is a variable if the name has only small letters and

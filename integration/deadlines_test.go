@@ -250,7 +250,7 @@ routes:
 	}
 	for _, uri := range all {
 		r := g.request(uri) // is through
-		if said := r.text("error"); strings.HasPrefix(uri, "/backend") && !strings.Contains(said, "min_body_rate") {
+		if said := r.text("error"); !strings.Contains(said, "min_body_rate") {
 			t.Errorf("%s: the record says %q, want the key that has cut it", uri, said)
 		}
 	}

@@ -58,7 +58,7 @@ type Gateway struct {
 type Options struct {
 	Version string              // of the program, for traces
 	Metrics *metrics.Metrics    // nil counts nothing
-	Watched func() bool         // whether somebody wants records that the configuration switches off; nil means no
+	Watched func() bool         // whether an operator wants records that the configuration switches off; nil means no
 	Sockets *activation.Sockets // that listeners with their addresses use
 }
 

@@ -9,7 +9,8 @@ import (
 )
 
 // Spot is one host and one path of a route: indexes into the routes given to [Compile], and into the
-// lists of its pattern, 0 where a list is empty.
+// lists of its pattern, 0 where a list is empty. In a [Conflict] an index is -1 where it is not about
+// a host or a path.
 type Spot struct{ Route, Host, Path int }
 
 // Conflict is a part of a route that can never take a request, or takes some that another one could.
@@ -88,7 +89,7 @@ func ofPath[T any](rules []*rule[T], p *path) []*rule[T] {
 // ambiguities returns the rules of which another one takes some requests, and neither is more
 // specific: each with one of these, as there may be many.
 func (t *Table[T]) ambiguities() (conflicts []Conflict) {
-	told := make(map[*rule[T]]bool)
+	named := make(map[*rule[T]]bool)
 	for start, end := 0, 0; start < len(t.rules); start = end {
 		for end = start; end < len(t.rules) && t.rules[end].host == t.rules[start].host; end++ {
 		}
@@ -105,8 +106,8 @@ func (t *Table[T]) ambiguities() (conflicts []Conflict) {
 				if first.after(later) {
 					first, later = later, first
 				}
-				if !told[later] && r.path.ambiguous(&o.path) && meet(&r.pattern, &o.pattern) {
-					told[later] = true
+				if !named[later] && r.path.ambiguous(&o.path) && meet(&r.pattern, &o.pattern) {
+					named[later] = true
 					conflicts = append(conflicts, later.conflict(first, fmt.Sprintf(
 						"%s and %s both match some paths, and neither is narrower: change one of them", later.text, first.text)))
 				}

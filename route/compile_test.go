@@ -117,9 +117,9 @@ func TestConflictsOfSeveralHostsAndPaths(t *testing.T) {
 	}
 	want := []conflict{
 		{route.Spot{Route: 1, Host: 1, Path: 1}, route.Spot{Route: 0, Host: 1}, "b/x"},
-		{route.Spot{Route: 2, Path: 1}, route.Spot{Route: -1}, "begin its last segment"},
-		{route.Spot{Route: 2, Path: 2}, route.Spot{Route: -1}, "a whole segment"},
-		{route.Spot{Route: 2, Host: 1}, route.Spot{Route: -1}, "has a port"},
+		{route.Spot{Route: 2, Host: -1, Path: 1}, route.Spot{Route: -1}, "begin its last segment"},
+		{route.Spot{Route: 2, Host: -1, Path: 2}, route.Spot{Route: -1}, "a whole segment"},
+		{route.Spot{Route: 2, Host: 1, Path: -1}, route.Spot{Route: -1}, "has a port"},
 		{route.Spot{Route: 3, Path: 1}, route.Spot{Route: 3}, "e/{v}"},
 	}
 	ok := len(got) == len(want)

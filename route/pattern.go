@@ -35,8 +35,9 @@ type Pattern struct {
 	Protocol string            // "websocket" for handshakes only, "http" for the rest only, "" for both
 }
 
-// String returns all of p in a canonical form: the same for every spelling of the same matchers, and
-// different for different matchers. It is the identity of a route that has no name.
+// String returns all of p in a canonical form: the same for every spelling of the same matchers but
+// for the names of segments, and different for different matchers. It is the identity of a route that
+// has no name.
 func (p Pattern) String() string {
 	if c, err := p.canonical(); err == nil {
 		p = c

@@ -27,7 +27,7 @@ const (
 	closeSegment = "}"
 )
 
-const segmentPrefix = "path." // how the names of variables begin that are segments
+const segmentPrefix = "path." // how the names of variables begin that are segments; package config checks them
 
 // SegmentName returns the name of the segment that a variable stands for: id for path.id.
 func SegmentName(variable string) (name string, ok bool) {

@@ -36,13 +36,13 @@ func newRules[T any](index int, e Entry[T]) (rules []*rule[T], wrong []Conflict)
 	rest.Hosts, rest.Paths = nil, nil
 	rest, err := rest.canonical()
 	if err != nil {
-		return nil, []Conflict{{Spot: Spot{Route: index}, Message: err.Error()}}
+		return nil, []Conflict{{Spot: Spot{index, -1, -1}, Message: err.Error()}}
 	}
 	var cleanHosts []string
 	for i, text := range hosts {
 		host, err := cleanPatternHost(text)
 		if err != nil {
-			wrong = append(wrong, Conflict{Spot: Spot{Route: index, Host: i}, Message: err.Error()})
+			wrong = append(wrong, Conflict{Spot: Spot{index, i, -1}, Message: err.Error()})
 		}
 		cleanHosts = append(cleanHosts, host)
 	}
@@ -50,7 +50,7 @@ func newRules[T any](index int, e Entry[T]) (rules []*rule[T], wrong []Conflict)
 	for i, text := range paths {
 		path, err := parsePath(text)
 		if err != nil {
-			wrong = append(wrong, Conflict{Spot: Spot{Route: index, Path: i}, Message: err.Error()})
+			wrong = append(wrong, Conflict{Spot: Spot{index, -1, i}, Message: err.Error()})
 		}
 		parsed = append(parsed, path)
 	}

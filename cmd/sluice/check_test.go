@@ -80,14 +80,25 @@ sluice.yaml:2:5: routes[0]: never takes a request: they all go to /a protocol ht
   - { path: /ws*, respond: 200 }
   - { path: "/(a|b)/.*", respond: 200 }
 `}, `
-sluice.yaml:2:5: routes[0]: path holds a '*' that does not begin its last segment: /ws/* takes what is below /ws/, and /*.php what ends in .php; %2A is an escaped '*'
-sluice.yaml:3:5: routes[1]: path holds a '*' that does not begin its last segment: /ws/* takes what is below /ws/, and /*.php what ends in .php; %2A is an escaped '*'`},
+sluice.yaml:2:13: routes[0].path: path holds a '*' that does not begin its last segment: /ws/* takes what is below /ws/, and /*.php what ends in .php; %2A is an escaped '*'
+sluice.yaml:3:13: routes[1].path: path holds a '*' that does not begin its last segment: /ws/* takes what is below /ws/, and /*.php what ends in .php; %2A is an escaped '*'`},
 		{"segments with other names", map[string]string{"sluice.yaml": `routes:
   - { path: "/{userId}", respond: 200 }
   - { path: "/{id}.json", respond: 200 }
 `}, `
-sluice.yaml:2:5: routes[0]: path holds {userId}: the name of a segment has small letters, '_' and digits
-sluice.yaml:3:5: routes[1]: path holds "{id}.json": {name} stands for a whole segment; %7B and %7D are escaped braces`},
+sluice.yaml:2:13: routes[0].path: path holds {userId}: the name of a segment has small letters, '_' and digits
+sluice.yaml:3:13: routes[1].path: path holds "{id}.json": {name} stands for a whole segment; %7B and %7D are escaped braces`},
+		{"mistakes of a route with lists", map[string]string{"sluice.yaml": `routes:
+  - host: [a, b]
+    path: /x/*b*
+    respond: 200
+  - path: [/p, /q]
+    protocol: websocket
+    methods: [POST]
+    backend: "127.0.0.1:9"
+`}, `
+sluice.yaml:3:11: routes[0].path: path holds a '*' that does not begin its last segment: /ws/* takes what is below /ws/, and /*.php what ends in .php; %2A is an escaped '*'
+sluice.yaml:5:5: routes[1]: methods POST leave out GET, the method of every WebSocket handshake`},
 		{"WebSockets that are POST", map[string]string{"sluice.yaml": `routes:
   - { protocol: websocket, methods: [POST], backend: "127.0.0.1:9" }
 `}, `
@@ -114,14 +125,14 @@ routes:
   - { host: "*.example.com", respond: 200 }
   - { host: [a.example.com, localhost], path: /a, respond: 200 }
 `}, `
-sluice.yaml:3:13: routes[0].host[0]: *.example.com: a wildcard certificate cannot be ordered, as that takes a challenge over DNS: list one that covers it in 'tls.certificates', or what it stands for in 'tls.acme.hosts'
+sluice.yaml:3:13: routes[0].host: *.example.com: a wildcard certificate cannot be ordered, as that takes a challenge over DNS: list one that covers it in 'tls.certificates', or what it stands for in 'tls.acme.hosts'
 sluice.yaml:4:29: routes[1].host[1]: localhost: no public CA has certificates for a name without a dot: list one that covers it in 'tls.certificates', or what it stands for in 'tls.acme.hosts'`},
 		{"mistakes of both kinds", map[string]string{"sluice.yaml": `routes:
   - { path: /a, respond: 99 }
   - { path: /b*, respond: 200 }
 `}, `
 sluice.yaml:2:26: routes[0].respond.status: "99" is not within 200 to 599
-sluice.yaml:3:5: routes[1]: path holds a '*' that does not begin its last segment: /ws/* takes what is below /ws/, and /*.php what ends in .php; %2A is an escaped '*'`},
+sluice.yaml:3:13: routes[1].path: path holds a '*' that does not begin its last segment: /ws/* takes what is below /ws/, and /*.php what ends in .php; %2A is an escaped '*'`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -181,7 +181,10 @@ func describe(w io.Writer, cfg *config.Config, q *explain.Question, e *explain.A
 	}
 	say("path there", e.Path)
 	if !q.WebSocket || r.Backend == "" && r.Split == nil {
-		sayInForce(say, cfg, r, "timeouts", "min_body_rate", "max_body_size")
+		if r.Files == nil {
+			sayInForce(say, cfg, r, "timeouts", "max_body_size")
+		}
+		sayInForce(say, cfg, r, "min_body_rate")
 		return
 	}
 	if r.Tap != nil && r.Tap.Payload {

@@ -183,6 +183,9 @@ func (b *broken) explain() (column int, message string) {
 	case "did not find expected ',' or ']'", "did not find expected ',' or '}'":
 		return b.flow()
 	case "did not find expected node content":
+		if at := b.token(":"); at >= 0 && at+1 < len(line) && !strings.ContainsRune(" \t,]}", rune(line[at+1])) {
+			return at, "a text that begins with ':' needs quotes in brackets and braces, as in \":8080\""
+		}
 		if at := b.token(",]}"); at >= 0 {
 			return at, "a value is missing before '" + line[at:at+1] + "'"
 		}

@@ -84,6 +84,8 @@ func Host(host string) (clean, wrong string) {
 		return "", "is empty: remove the key to match any host"
 	case host == "*":
 		return "", "matches what no host at all does: remove the key"
+	case strings.Contains(host, ","):
+		return "", "has a ',': write several as a list, as in [a.example.com, b.example.com]"
 	case strings.ContainsAny(host, "/?#@"):
 		return "", "is not a host: leave out scheme, user and path"
 	case err == nil && checkPort(port) == "" && !httpsyntax.IsIP(host):

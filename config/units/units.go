@@ -4,6 +4,7 @@
 package units
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -75,37 +76,32 @@ func ParseSize(text string) (Size, string) {
 	}
 	factor, known := unitOf(unit)
 	switch {
-	case unit == "" && n != 0:
+	case unit == "" && n == 0:
+		return 0, ""
+	case unit == "":
 		return 0, "has no unit: add a unit, as in 64KiB"
 	case !known:
 		return 0, likeSize
-	case n > uint64(1<<63-1)/factor:
+	case Size(n) > math.MaxInt64/factor:
 		return 0, "is too large to count"
 	}
-	return Size(n * factor), ""
+	return Size(n) * factor, ""
 }
 
-// unitOf returns the number of bytes in a unit of size.
-func unitOf(unit string) (bytes uint64, known bool) {
-	switch unit {
-	case "", "B":
-		return 1, true
-	case "KB":
-		return 1e3, true
-	case "MB":
-		return 1e6, true
-	case "GB":
-		return 1e9, true
-	case "TB":
-		return 1e12, true
-	case "KiB":
-		return 1 << 10, true
-	case "MiB":
-		return 1 << 20, true
-	case "GiB":
-		return 1 << 30, true
-	case "TiB":
-		return 1 << 40, true
+// sizeUnits is the units of sizes, the largest first.
+var sizeUnits = []struct {
+	name string
+	size Size
+}{
+	{"TiB", 1 << 40}, {"TB", 1e12}, {"GiB", 1 << 30}, {"GB", 1e9}, {"MiB", 1 << 20}, {"MB", 1e6}, {"KiB", 1 << 10}, {"KB", 1e3}, {"B", 1},
+}
+
+// unitOf returns the size that a unit stands for.
+func unitOf(unit string) (size Size, known bool) {
+	for _, u := range sizeUnits {
+		if u.name == unit {
+			return u.size, true
+		}
 	}
 	return 0, false
 }

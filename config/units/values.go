@@ -8,8 +8,7 @@ import (
 )
 
 // A value that was made in Go may be one that no text stands for. Wrong returns what is wrong with
-// it then, as the Parse functions do, and Text returns a value as a configuration has it, in the
-// smallest unit.
+// it then, as the Parse functions do, and Text returns a value as a configuration has it.
 
 // DurationText returns d as a configuration has it, in whole days where they are what it begins with: as
 // in 1d12h, 1m30s or 2h.
@@ -33,16 +32,14 @@ func DurationText(d time.Duration) string {
 // Wrong refuses a negative size.
 func (s Size) Wrong() string { return wrongUnless(s >= 0, likeSize) }
 
-// Text returns s with the largest power of 1024 that leaves a whole number.
+// Text returns s with the largest unit that leaves a whole number.
 func (s Size) Text() string {
-	n, unit := int64(s), "B"
-	for _, larger := range []string{"KiB", "MiB", "GiB", "TiB"} {
-		if n < 1<<10 || n%(1<<10) != 0 {
-			break
+	for _, unit := range sizeUnits {
+		if s >= unit.size && s%unit.size == 0 {
+			return strconv.FormatInt(int64(s/unit.size), 10) + unit.name
 		}
-		n, unit = n>>10, larger
 	}
-	return strconv.FormatInt(n, 10) + unit
+	return strconv.FormatInt(int64(s), 10) + "B"
 }
 
 // Wrong refuses a rate below 0, infinity and NaN.
@@ -54,8 +51,13 @@ func (r Rate) Text() string { return number(float64(r)) + "/s" }
 // Wrong refuses a rate below 0, infinity and NaN.
 func (r ByteRate) Wrong() string { return wrongUnless(isAmount(float64(r)), likeByteRate) }
 
-// Text returns r in bytes a second.
-func (r ByteRate) Text() string { return number(float64(r)) + "B/s" }
+// Text returns r as a size a second.
+func (r ByteRate) Text() string {
+	if size := Size(r); ByteRate(size) == r {
+		return size.Text() + "/s"
+	}
+	return number(float64(r)) + "B/s"
+}
 
 // Wrong refuses a share below 0, one above 1, and NaN.
 func (p Percent) Wrong() string { return wrongUnless(p >= 0 && p <= 1, likePercent) }
@@ -92,4 +94,4 @@ func wrongUnless(good bool, wrong string) string {
 
 func isAmount(n float64) bool { return n >= 0 && !math.IsInf(n, 1) }
 
-func number(n float64) string { return strconv.FormatFloat(n, 'g', -1, 64) }
+func number(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }

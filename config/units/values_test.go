@@ -13,7 +13,7 @@ func TestValuesMadeInGo(t *testing.T) {
 		wrong string // what Wrong says
 		text  string // what Text says
 	}{
-		{name: "size", value: Size(1000), text: "1000B"},
+		{name: "size", value: Size(1000), text: "1KB"},
 		{name: "size with a prefix", value: Size(3 << 20), text: "3MiB"},
 		{name: "negative size", value: Size(-1), wrong: likeSize, text: "-1B"},
 		{name: "rate", value: Rate(1.5), text: "1.5/s"},
@@ -21,6 +21,9 @@ func TestValuesMadeInGo(t *testing.T) {
 		{name: "infinite rate", value: Rate(math.Inf(1)), wrong: likeRate, text: "+Inf/s"},
 		{name: "rate that is no number", value: Rate(math.NaN()), wrong: likeRate, text: "NaN/s"},
 		{name: "byte rate", value: ByteRate(500), text: "500B/s"},
+		{name: "byte rate of a power of 1000", value: ByteRate(5e6), text: "5MB/s"},
+		{name: "byte rate of a power of 1024", value: ByteRate(5 << 20), text: "5MiB/s"},
+		{name: "byte rate that is no whole number", value: ByteRate(1.5), text: "1.5B/s"},
 		{name: "negative byte rate", value: ByteRate(-1), wrong: likeByteRate, text: "-1B/s"},
 		{name: "share", value: Percent(0.5), text: "50%"},
 		{name: "share of a hundred", value: Percent(0.07), text: "7%"},

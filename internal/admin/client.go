@@ -56,7 +56,7 @@ func Find(w Where, getenv func(string) string) (*Client, error) {
 func findSocket(w Where, getenv func(string) string) (*Client, error) {
 	configs := w.Defaults
 	if w.Config == "" && len(configs) > 0 && !filepath.IsAbs(configs[0]) {
-		if _, err := os.Lstat(configs[0]); err == nil { // the working directory has one: nobody means another
+		if _, err := os.Lstat(configs[0]); err == nil { // a file in the working directory is the one that is meant
 			w.Config = configs[0]
 		}
 	}
@@ -103,7 +103,7 @@ func findSocket(w Where, getenv func(string) string) (*Client, error) {
 // systemDir is the runtime directory that only root can make. The gateway's user may own it.
 const systemDir = "/run/sluice"
 
-// distrust returns why somebody else may have put sockets into a directory, or "": a command must not
+// distrust returns why another user may have put sockets into a directory, or "": a command must not
 // believe them, or give them its token.
 func distrust(dir string) string {
 	info, err := os.Lstat(dir)

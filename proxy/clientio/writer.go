@@ -144,9 +144,12 @@ func (w *Writer) writePiece(p []byte) (int, error) {
 	return n, w.clear(err)
 }
 
+// TooSlow reports whether the client has used up its credit, and its answer was cut.
+func (w *Writer) TooSlow() bool { return w.tooSlow.Load() }
+
 // clear returns [ErrSlow] for the error of a client that has used up its credit, and others as they are.
 func (w *Writer) clear(err error) error {
-	if err != nil && w.tooSlow.Load() {
+	if err != nil && w.TooSlow() {
 		return ErrSlow
 	}
 	return err

@@ -243,7 +243,7 @@ func (s *Set) openNet(o *Options, others []*Listener) (ln net.Listener, passed b
 	}
 	how := socketOptions{mode: o.Mode}
 	for _, l := range others {
-		if !l.passed { // nothing may change the socket of somebody else
+		if !l.passed { // nothing may change a socket that the service manager has opened
 			how.replaces = append(how.replaces, l.net)
 		}
 	}

@@ -135,6 +135,9 @@ func (x *exchange) end() {
 		x.out.Conn.Abandoned()
 	}
 	x.record.Status, x.record.Out = x.out.Status, x.out.Written
+	if x.record.Error == "" && x.out.TooSlow() {
+		x.record.Error = clientio.ErrSlow.Error()
+	}
 	if !x.out.Hijacked {
 		x.log()
 	}

@@ -33,14 +33,18 @@ func Pattern(c *config.Route) route.Pattern {
 // RoutePath is the path of a route in its file.
 func RoutePath(c *config.Route) string { return fmt.Sprintf("routes[%d]", c.Index) }
 
-// Spot returns the path in the file of a host and a path of a route: of the path, if the route has
-// several, else of the host, if it has several, else of the route.
+// Spot returns the path in the file of what a conflict is about: of the path, if the route has several,
+// else of the host, if it has several, else of the route.
 func Spot(c *config.Route, at route.Spot) string {
 	switch {
-	case len(c.Paths) > 1:
+	case at.Path >= 0 && len(c.Paths) > 1:
 		return fmt.Sprintf("%s.path[%d]", RoutePath(c), at.Path)
-	case len(c.Hosts) > 1:
+	case at.Host >= 0 && len(c.Hosts) > 1:
 		return hostPath(c, at.Host)
+	case at.Path >= 0 && at.Host < 0:
+		return RoutePath(c) + ".path"
+	case at.Host >= 0 && at.Path < 0:
+		return RoutePath(c) + ".host"
 	}
 	return RoutePath(c)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -102,8 +103,8 @@ func layOut(in io.Reader, out io.Writer, names []string, check, diff bool) error
 func readAll(in io.Reader, name string) ([]byte, error) {
 	if name != "-" {
 		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
+		if wrong, ok := errors.AsType[*fs.PathError](err); ok {
+			return nil, fmt.Errorf("%s cannot be read: %w", name, wrong.Err)
 		}
 		defer f.Close()
 		in = f
