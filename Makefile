@@ -37,7 +37,7 @@ PARALLEL := 4
 # What of the integration tests "make test" runs on the portable engine too.
 PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
-.PHONY: build manual install uninstall release packages test-packages images demo test test-short test-portable test-records-go test-http-go testssl chaos soak many mix lint fuzz fuzz-differential bench microbench schema clean help
+.PHONY: build manual install install-documents uninstall release packages test-packages images demo test test-short test-portable test-records-go test-http-go testssl chaos soak many mix lint fuzz fuzz-differential bench microbench schema clean help
 .PHONY: run-tests run-budgets run-portable show-coverage
 .NOTPARALLEL: # the parts of make test load the machine, and each other
 
@@ -54,20 +54,26 @@ manual: ## bin/manual: man pages, completions, JSON Schema
 # It builds nothing: root may have no Go.
 install: ## what "make build manual" has made, below PREFIX (/usr/local), and /etc/sluice/sluice.yaml unless it is there
 	@test -x bin/sluice -a -d bin/manual || { echo "there is nothing to install: first run make build manual, without sudo" >&2; exit 1; }
-	install -d -m 755 $(addprefix $(DESTDIR)$(PREFIX)/,$(sort $(dir $(INSTALLED))) share/sluice share/doc/sluice/examples share/man/man1) $(DESTDIR)/etc/sluice
+	install -d -m 755 $(addprefix $(DESTDIR)$(PREFIX)/,$(sort $(dir $(INSTALLED))) share/sluice share/man/man1) $(DESTDIR)/etc/sluice
 	install -m 755 bin/sluice $(DESTDIR)$(PREFIX)/bin/sluice
 	install -m 644 bin/manual/man1/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 bin/manual/completions/sluice.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sluice
 	install -m 644 bin/manual/completions/_sluice $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sluice
 	install -m 644 bin/manual/completions/sluice.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sluice.fish
 	install -m 644 bin/manual/sluice.schema.json $(DESTDIR)$(PREFIX)/share/sluice/sluice.schema.json
-	install -m 644 LICENSE README.md $(DESTDIR)$(PREFIX)/share/doc/sluice
-	install -m 644 config.example.yaml $(DESTDIR)$(PREFIX)/share/doc/sluice/examples
-	cp -R docs $(DESTDIR)$(PREFIX)/share/doc/sluice/
-	chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/share/doc/sluice
+	@$(MAKE) --no-print-directory install-documents
 	sed 's|/usr/|$(PREFIX)/|g' packaging/systemd/sluice.service | install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/sluice.service
 	sed 's|/usr/|$(PREFIX)/|g' packaging/systemd/sluice.socket | install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/sluice.socket
 	test -e $(DESTDIR)/etc/sluice/sluice.yaml || sed 's|/usr/|$(PREFIX)/|g' packaging/sluice.yaml | install -m 644 /dev/stdin $(DESTDIR)/etc/sluice/sluice.yaml
+
+# Where the repository has them, so that links of pages lead to what is there.
+install-documents:
+	install -d -m 755 $(addprefix $(DESTDIR)$(PREFIX)/share/doc/sluice/,bench packaging)
+	install -m 644 LICENSE README.md CHANGELOG.md CONTRIBUTING.md Dockerfile config.example.yaml $(DESTDIR)$(PREFIX)/share/doc/sluice
+	install -m 644 bench/README.md $(DESTDIR)$(PREFIX)/share/doc/sluice/bench
+	cp -R docs $(DESTDIR)$(PREFIX)/share/doc/sluice/
+	cp -R packaging/compose packaging/grafana packaging/prometheus packaging/systemd $(DESTDIR)$(PREFIX)/share/doc/sluice/packaging/
+	chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/share/doc/sluice
 
 uninstall: ## what make install has installed, but not /etc/sluice and /var/lib/sluice
 	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/,$(INSTALLED) share/sluice share/doc/sluice share/man/man1/sluice.1 share/man/man1/sluice-*.1)

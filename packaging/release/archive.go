@@ -58,15 +58,6 @@ func (r *release) files(p platform) (all []file, err error) {
 		return nil, err
 	}
 	all = append(all, file{name: p.binary(), content: binary, executable: true})
-	if p.system == "linux" {
-		for _, name := range []string{"sluice.service", "sluice.socket"} {
-			unit, err := os.ReadFile(filepath.Join(r.source, "packaging", "systemd", name))
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, file{name: "systemd/" + name, content: unit})
-		}
-	}
 	shared := os.DirFS(filepath.Join(r.stage, "shared"))
 	err = fs.WalkDir(shared, ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {

@@ -13,12 +13,7 @@ import (
 // stageShared makes the files that all platforms share.
 func (r *release) stageShared(ctx context.Context) error {
 	shared := filepath.Join(r.stage, "shared")
-	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md", "config.example.yaml"} {
-		if err := copyFile(filepath.Join(shared, name), filepath.Join(r.source, name)); err != nil {
-			return err
-		}
-	}
-	if err := os.CopyFS(filepath.Join(shared, "docs"), os.DirFS(filepath.Join(r.source, "docs"))); err != nil {
+	if err := r.stageDocuments(shared); err != nil {
 		return err
 	}
 	if _, err := r.goCommand(ctx, []string{r.pinned}, "run", "-trimpath", "-buildvcs=false", "-tags=manual", "./cmd/sluice", "manual", shared); err != nil {
@@ -32,6 +27,21 @@ func (r *release) stageShared(ctx context.Context) error {
 		return err
 	}
 	return r.stagePackages(shared)
+}
+
+// stageDocuments copies the documents, and what they link to, to where the repository has them.
+func (r *release) stageDocuments(shared string) error {
+	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Dockerfile", "config.example.yaml", "bench/README.md"} {
+		if err := copyFile(filepath.Join(shared, name), filepath.Join(r.source, name)); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"docs", "packaging/compose", "packaging/grafana", "packaging/prometheus", "packaging/systemd"} {
+		if err := os.CopyFS(filepath.Join(shared, name), os.DirFS(filepath.Join(r.source, name))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stagePackages compresses what packages have compressed.
