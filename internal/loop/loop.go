@@ -67,6 +67,9 @@ type Loop struct {
 	Pipes *Pipes // shared with other loops
 	Turns Turns
 
+	// BadRecords is how many TLS records were not authentic (bad_record_mac), see [Loop.CountBadRecord].
+	BadRecords atomic.Uint64
+
 	clock    clock.Clock
 	handlers []Handler
 	hosted   *hosted

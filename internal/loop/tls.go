@@ -2,7 +2,11 @@
 
 package loop
 
-import "sluice/internal/record"
+import (
+	"errors"
+
+	"sluice/internal/record"
+)
 
 // cipherCacheSize is how many TLS states of a loop have their ciphers ready.
 const cipherCacheSize = 256
@@ -52,6 +56,13 @@ func (s *TLSStates) Remove(cell int32) {
 	s.entry(cell).ciphers = record.Ciphers{}
 	s.cells.at(cell).Wipe()
 	s.cells.release(cell)
+}
+
+// CountBadRecord counts an error of [record.State.Open] that is about a record that is not authentic.
+func (l *Loop) CountBadRecord(err error) {
+	if wrong, ok := errors.AsType[*record.AlertError](err); ok && wrong.Alert == record.BadRecordMAC && !wrong.Remote {
+		l.BadRecords.Add(1)
+	}
 }
 
 // Mapped returns how many bytes the states take outside the Go heap. Any goroutine may

@@ -95,17 +95,17 @@ func (p *Pool) report(e *endpoint, o useResult, t *Tried) {
 	case served:
 		e.unreached, e.failed = 0, 0
 		e.done.served++
-		e.metrics.Served()
+		e.metrics.Load().Served()
 		p.settings.Metrics.Served(now.Sub(t.leased))
 		return
 	case unreached:
 		e.unreached++
 		e.done.failed++
-		e.metrics.Unreached()
+		e.metrics.Load().Unreached()
 	case failed:
 		e.tallies[0].clients.add(t.From)
 		e.done.failed++
-		e.metrics.Failed()
+		e.metrics.Load().Failed()
 	}
 	e.failed++
 	if e.generation != p.generation || !e.up() {
@@ -121,7 +121,7 @@ func (p *Pool) countFailed(e *endpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e.done.failed++
-	e.metrics.Failed()
+	e.metrics.Load().Failed()
 }
 
 // whyEject returns why e must be ejected, or nil. While there are several
@@ -160,7 +160,7 @@ func (p *Pool) eject(e *endpoint, why error, now time.Time) {
 	e.ejectTime = min(e.ejectTime, p.settings.Passive.MaxEject)
 	e.ejectedUntil = now.Add(e.ejectTime)
 	e.done.ejections++
-	e.metrics.Ejected()
+	e.metrics.Load().Ejected()
 	p.event(e, fmt.Sprintf("endpoint is ejected: it gets no work for %v", e.ejectTime), why)
 	p.rebuildReady(now)
 	p.wakeRun()

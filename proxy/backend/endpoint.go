@@ -47,7 +47,7 @@ type endpoint struct {
 	noted   string                                     // its state, as it was when since was set
 	since   time.Time                                  // when its state last changed; zero while it has not
 	done    struct{ served, failed, ejections uint64 } // what it has done so far
-	metrics *metrics.Endpoint
+	metrics atomic.Pointer[metrics.Endpoint]           // of nil until counting begins; loops look at it without the lock
 }
 
 func newEndpoint(name string, turn uint64) *endpoint {
@@ -58,8 +58,8 @@ func newEndpoint(name string, turn uint64) *endpoint {
 // configure applies c and s to e, which is the target t of c.
 func (e *endpoint) configure(backend string, c *Endpoint, t target, s *Settings) {
 	e.configured = c.Name
-	if e.metrics == nil {
-		e.metrics = s.Metrics.Endpoint(e.name)
+	if e.metrics.Load() == nil {
+		e.metrics.Store(s.Metrics.Endpoint(e.name))
 	}
 	e.weight = float64(max(c.Weight, 1)) * cmp.Or(t.Weight, 1)
 	e.tier = t.Rank
@@ -84,7 +84,7 @@ func (e *endpoint) configure(backend string, c *Endpoint, t target, s *Settings)
 		if e.dialer != nil {
 			e.dialer.Close()
 		}
-		e.dialer = dial.New(spec, &e.open)
+		e.dialer = dial.New(spec, &e.open, func() { e.metrics.Load().Surplus() })
 	}
 }
 

@@ -196,6 +196,9 @@ func (l *loopConns) passBody(c *conn, head, in []byte, at int) (more bool) {
 		head, whole = nil, l.Buffer[at-len(head):at+len(whole)]
 	}
 	if done {
+		if used < len(in) {
+			f.up.dialer.Surplus()
+		}
 		l.upstreams.release(f.up, used == len(in) && f.request.done)
 		f.left()
 	} else {

@@ -119,7 +119,7 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 			step := tt.step
 			var aborted atomic.Int32
 			panics := make(chan string, 10)
-			dialer := dial.New(dial.Spec{Network: "tcp", Address: backend.Addr().String(), Timeout: wstest.Guard}, new(atomic.Int64))
+			dialer := dial.New(dial.Spec{Network: "tcp", Address: backend.Addr().String(), Timeout: wstest.Guard}, new(atomic.Int64), nil)
 			l := loop.New(clock.New(), loop.NewPipes(0))
 			ctx, cancel := context.WithCancel(context.Background())
 			over := make(chan struct{})

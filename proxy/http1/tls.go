@@ -96,6 +96,7 @@ func (l *loopConns) unseal(s *records, buf []byte) ([]byte, error) {
 		}
 		switch {
 		case err != nil && plain == 0:
+			l.CountBadRecord(err)
 			return nil, err
 		case err != nil || r.Used == 0:
 			s.partial, s.over = nil, err != nil

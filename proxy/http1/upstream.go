@@ -82,15 +82,21 @@ func (u *upstreams) take(d *dial.Dialer, fresh bool) (*upstream, error) {
 // the answer to the next request. With TLS, session tickets may come at any time.
 func (u *upstreams) quiet(up *upstream) bool {
 	var one [1]byte
-	_, err := loop.Peek(up.fd, one[:])
+	n, err := loop.Peek(up.fd, one[:])
 	if up.cell == noTLS || err != nil {
+		if n > 0 {
+			up.dialer.Surplus()
+		}
 		return err == unix.EAGAIN
 	}
 	for buf := make([]byte, 2*answerPiece); ; { // the loop's is in use
 		switch in, err := u.recv(up, buf); {
 		case err == unix.EAGAIN:
 			return true
-		case err != nil || len(in) > 0:
+		case err != nil:
+			return false
+		case len(in) > 0:
+			up.dialer.Surplus()
 			return false
 		}
 	}

@@ -58,7 +58,7 @@ func dialerTo(t *testing.T, serve func(net.Conn)) *dial.Dialer {
 			go serve(c)
 		}
 	}()
-	return dial.New(dial.Spec{Network: "tcp", Address: backend.Addr().String(), Timeout: wstest.Guard}, new(atomic.Int64))
+	return dial.New(dial.Spec{Network: "tcp", Address: backend.Addr().String(), Timeout: wstest.Guard}, new(atomic.Int64), nil)
 }
 
 // answering sends a whole answer with so many bytes, of which it has announced more, and then

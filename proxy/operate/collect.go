@@ -17,7 +17,7 @@ type collector struct {
 	open, opened                      *prometheus.Desc // route
 	messages, frames, controls, bytes *prometheus.Desc // route, from
 	inFlight                          *prometheus.Desc
-	spliced, records                  *prometheus.Desc
+	spliced, records, badRecords      *prometheus.Desc
 	state, sessions, requests         *prometheus.Desc // backend, endpoint
 	queue                             *prometheus.Desc // backend
 	loopConns, loopTurns, loopBusy    *prometheus.Desc // loop
@@ -31,19 +31,20 @@ func (o *Operator) Collector(label func(string) string) prometheus.Collector {
 	}
 	return &collector{
 		Operator: o, label: label,
-		open:     desc("sluice_sessions_open", "WebSocket sessions that are open.", "route"),
-		opened:   desc("sluice_sessions_opened_total", "WebSocket sessions that have begun.", "route"),
-		messages: desc("sluice_session_messages_total", "Data messages in sessions, by the side that sent them; of sessions that are open too.", "route", "from"),
-		frames:   desc("sluice_session_frames_total", "Data frames in sessions.", "route", "from"),
-		controls: desc("sluice_session_control_frames_total", "Ping, pong and Close frames in sessions, without the answers to Close frames of the gateway.", "route", "from"),
-		bytes:    desc("sluice_session_bytes_total", "Payload of data frames in sessions, in bytes, as it is on the wire.", "route", "from"),
-		inFlight: desc("sluice_requests_in_flight", "HTTP requests in work, WebSocket handshakes among them."),
-		spliced:  desc("sluice_spliced_bytes_total", "Payload of sessions that went from socket to socket by splice(2), in bytes."),
-		records:  desc("sluice_tls_records_taken_over_total", "TLS connections of sessions whose records the event loops have taken over from crypto/tls."),
-		state:    desc("sluice_endpoint_state", "1 for the state that an endpoint is in, 0 for the others.", "backend", "endpoint", "state"),
-		sessions: desc("sluice_endpoint_sessions", "Sessions that an endpoint has.", "backend", "endpoint"),
-		requests: desc("sluice_endpoint_requests", "HTTP requests that an endpoint works on.", "backend", "endpoint"),
-		queue:    desc("sluice_backend_queue_length", "Requests and sessions that wait for an endpoint.", "backend"),
+		open:       desc("sluice_sessions_open", "WebSocket sessions that are open.", "route"),
+		opened:     desc("sluice_sessions_opened_total", "WebSocket sessions that have begun.", "route"),
+		messages:   desc("sluice_session_messages_total", "Data messages in sessions, by the side that sent them; of sessions that are open too.", "route", "from"),
+		frames:     desc("sluice_session_frames_total", "Data frames in sessions.", "route", "from"),
+		controls:   desc("sluice_session_control_frames_total", "Ping, pong and Close frames in sessions, without the answers to Close frames of the gateway.", "route", "from"),
+		bytes:      desc("sluice_session_bytes_total", "Payload of data frames in sessions, in bytes, as it is on the wire.", "route", "from"),
+		inFlight:   desc("sluice_requests_in_flight", "HTTP requests in work, WebSocket handshakes among them."),
+		spliced:    desc("sluice_spliced_bytes_total", "Payload of sessions that went from socket to socket by splice(2), in bytes."),
+		records:    desc("sluice_tls_records_taken_over_total", "TLS connections of sessions whose records the event loops have taken over from crypto/tls."),
+		badRecords: desc("sluice_tls_bad_records_total", "TLS records on the event loops that were not authentic: bad_record_mac."),
+		state:      desc("sluice_endpoint_state", "1 for the state that an endpoint is in, 0 for the others.", "backend", "endpoint", "state"),
+		sessions:   desc("sluice_endpoint_sessions", "Sessions that an endpoint has.", "backend", "endpoint"),
+		requests:   desc("sluice_endpoint_requests", "HTTP requests that an endpoint works on.", "backend", "endpoint"),
+		queue:      desc("sluice_backend_queue_length", "Requests and sessions that wait for an endpoint.", "backend"),
 
 		loopConns: desc("sluice_loop_connections", "Connections that an event loop has; a session is one.", "loop"),
 		loopTurns: desc("sluice_loop_turns_total", "How often an event loop had something to do.", "loop"),
@@ -56,7 +57,7 @@ func (o *Operator) Collector(label func(string) string) prometheus.Collector {
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range [...]*prometheus.Desc{
-		c.open, c.opened, c.messages, c.frames, c.controls, c.bytes, c.inFlight, c.spliced, c.records, c.state, c.sessions, c.requests, c.queue,
+		c.open, c.opened, c.messages, c.frames, c.controls, c.bytes, c.inFlight, c.spliced, c.records, c.badRecords, c.state, c.sessions, c.requests, c.queue,
 		c.loopConns, c.loopTurns, c.loopBusy, c.expiry,
 	} {
 		to <- d
@@ -76,6 +77,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	spliced, records := c.server.Engine().Counters()
 	counter(c.spliced, float64(spliced))
 	counter(c.records, float64(records))
+	counter(c.badRecords, float64(c.Operator.badRecords()))
 	c.collectBackends(gauge)
 	for _, l := range c.Loops() {
 		number := strconv.Itoa(l.Number)

@@ -19,4 +19,12 @@ func (o *Operator) Loops() (all []admin.Loop) {
 	return all
 }
 
+// badRecords returns how many TLS records on the event loops were not authentic.
+func (o *Operator) badRecords() (n uint64) {
+	for _, l := range o.server.Engine().Loops() {
+		n += l.BadRecords.Load()
+	}
+	return n
+}
+
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -66,7 +66,7 @@ func (b *Backend) Waited(d time.Duration) {
 }
 
 // Endpoint is the metrics of one endpoint. Its methods do nothing on nil.
-type Endpoint struct{ served, failed, unreached, ejections prometheus.Counter }
+type Endpoint struct{ served, failed, unreached, ejections, surplus prometheus.Counter }
 
 // Endpoint returns the metrics of the endpoint of a name: the same ones each time.
 func (m *Metrics) Endpoint(backend, name string) *Endpoint {
@@ -88,6 +88,7 @@ func (m *Metrics) Endpoint(backend, name string) *Endpoint {
 	e := &Endpoint{
 		served: m.tries.WithLabelValues(key[0], key[1], "served"), failed: m.tries.WithLabelValues(key[0], key[1], "failed"),
 		unreached: m.tries.WithLabelValues(key[0], key[1], "unreached"), ejections: m.ejections.WithLabelValues(key[0], key[1]),
+		surplus: m.surplus.WithLabelValues(key[0], key[1]),
 	}
 	m.endpoints[key] = e
 	return e
@@ -118,5 +119,12 @@ func (e *Endpoint) Unreached() {
 func (e *Endpoint) Ejected() {
 	if e != nil {
 		e.ejections.Inc()
+	}
+}
+
+// Surplus counts bytes of the endpoint, as many as came at once, that answer no request.
+func (e *Endpoint) Surplus() {
+	if e != nil {
+		e.surplus.Inc()
 	}
 }

@@ -44,6 +44,7 @@ type Metrics struct {
 	limits           *prometheus.CounterVec   // route, limit
 	tries            *prometheus.CounterVec   // backend, endpoint, result
 	ejections        *prometheus.CounterVec   // backend, endpoint
+	surplus          *prometheus.CounterVec   // backend, endpoint
 	retries          *prometheus.CounterVec   // backend
 	servedSeconds    *prometheus.HistogramVec // backend
 	queueSeconds     *prometheus.HistogramVec // backend
@@ -79,6 +80,7 @@ func New(version string) *Metrics {
 	m.limits = m.counters("sluice_limits_hit_total", "Requests and handshakes that a limit has refused.", "route", "limit")
 	m.tries = m.counters("sluice_endpoint_tries_total", "Requests and handshakes that went to an endpoint: served, failed, or unreached when not a byte could be sent.", "backend", "endpoint", "result")
 	m.ejections = m.counters("sluice_endpoint_ejections_total", "How often an endpoint was ejected.", "backend", "endpoint")
+	m.surplus = m.counters("sluice_endpoint_surplus_answers_total", "Connections that were closed because the endpoint had sent more than the answer to each request.", "backend", "endpoint")
 	m.retries = m.counters("sluice_backend_retries_total", "Requests and handshakes that went to another endpoint after one had failed.", "backend")
 	m.servedSeconds = m.histograms("sluice_backend_duration_seconds", "How long an endpoint took for what it has served: a request to the end of its answer, a handshake to its 101, connecting included.", latencies(), "backend")
 	m.queueSeconds = m.histograms("sluice_backend_queue_duration_seconds", "How long requests and sessions waited for an endpoint, until they had one or gave up.", latencies(), "backend")

@@ -65,6 +65,7 @@ type Dialer struct {
 	tlsRequests   *tls.Config   // the same
 	tlsStreams    *tls.Config   // the same
 	open          *atomic.Int64 // connections to the endpoint
+	surplus       func()        // counts answers to no request; may be nil
 	transport     *http.Transport
 	streams       *streamConns // nil unless spec.Streams
 	direct        Direct
@@ -87,9 +88,9 @@ const (
 
 // New returns a dialer that connects to nothing yet. It counts in open the
 // connections that it keeps; the caller counts those of [Dialer.Dial] there,
-// because their end is not known here.
-func New(spec Spec, open *atomic.Int64) *Dialer {
-	d := &Dialer{spec: spec, open: open, keepAlive: spec.KeepAlive.withDefaults(), fallbackDelay: fallbackDelay}
+// because their end is not known here. Surplus is what [Dialer.Surplus] calls; it may be nil.
+func New(spec Spec, open *atomic.Int64, surplus func()) *Dialer {
+	d := &Dialer{spec: spec, open: open, surplus: surplus, keepAlive: spec.KeepAlive.withDefaults(), fallbackDelay: fallbackDelay}
 	d.closed, d.close = context.WithCancel(context.Background())
 	if c := spec.TLS; c != nil {
 		d.tlsSession = c.Clone()

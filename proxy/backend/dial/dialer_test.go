@@ -28,7 +28,7 @@ func newDialer(t testing.TB, s Spec) *Dialer {
 	s.Backend, s.Endpoint = "app", "e1"
 	s.Authority = cmp.Or(s.Authority, s.Address)
 	s.Timeout = cmp.Or(s.Timeout, 5*time.Second)
-	d := New(s, new(atomic.Int64))
+	d := New(s, new(atomic.Int64), nil)
 	t.Cleanup(d.Close)
 	return d
 }

@@ -36,7 +36,7 @@ func TestNoPort(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var open atomic.Int64
 			open.Store(tt.open)
-			if got := limit.ShortageOf(New(Spec{}, &open).failure(t.Context(), tt.err)); got != tt.want {
+			if got := limit.ShortageOf(New(Spec{}, &open, nil).failure(t.Context(), tt.err)); got != tt.want {
 				t.Errorf("ShortageOf = %v; want %v", got, tt.want)
 			}
 		})

@@ -78,6 +78,14 @@ func (d *Dialer) Detached(ctx context.Context) (s Socket, err error) {
 // Connecting counts a connection that an event loop opens; Release uncounts it when it is closed.
 func (d *Dialer) Connecting() { d.open.Add(1) }
 
+// Surplus counts that the endpoint has sent more than answers to its requests, so that the connection
+// cannot be used again.
+func (d *Dialer) Surplus() {
+	if d.surplus != nil {
+		d.surplus()
+	}
+}
+
 // Failure returns the error of a connection that failed with err, if that is none yet.
 func (d *Dialer) Failure(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {

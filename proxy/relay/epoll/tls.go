@@ -36,6 +36,7 @@ func (l *loopSessions) unseal(h handle, from core.Side, buf []byte, plaintext in
 		r, err := state.Open(ciphers, in, l.Now())
 		switch {
 		case err != nil:
+			l.CountBadRecord(err)
 			l.keepPartialRecord(h, from, nil, true)
 			var alert *record.AlertError
 			if errors.As(err, &alert) && !alert.Remote {
