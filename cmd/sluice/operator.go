@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,6 +131,20 @@ func withWho(e *zerolog.Event, w admin.Who) *zerolog.Event {
 		return e.Str("address", w.Address).Str("token", w.Token)
 	}
 	return e.Int("uid", w.UID).Int("pid", w.PID)
+}
+
+// located returns err with the whole names of files: an operator who reads it may be in another
+// directory than the gateway.
+func located(err error) error {
+	problems, ok := errors.AsType[config.Problems](err)
+	if !ok {
+		return err
+	}
+	problems = slices.Clone(problems)
+	for i := range problems {
+		problems[i].File = absolute(problems[i].File)
+	}
+	return problems
 }
 
 // mistakes returns why a configuration was refused, one sentence each.

@@ -244,6 +244,7 @@ func (p *process) reload() (admin.Reload, error) {
 	r := admin.Reload{Time: began, Millis: float64(took.Microseconds()) / 1000, OK: err == nil}
 	p.metrics.ReloadSeconds.Set(took.Seconds())
 	if err != nil {
+		err = located(err)
 		r.Mistakes = mistakes(err)
 		p.metrics.Reloads.WithLabelValues("refused").Inc()
 		p.metrics.ReloadOK.Set(0)

@@ -93,7 +93,7 @@ func NewServer(g Gateway, errors *log.Logger) *Server {
 	return s
 }
 
-// Addresses returns where operators are served, by kind: unix, tcp and health.
+// Addresses returns where operators are served, by kind: unix, tcp, health and metrics.
 func (s *Server) Addresses() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +36,7 @@ func (s *Server) sessions(c *call) (any, error) {
 		first = s.firstSessions(f, order, limit)
 	}
 	c.w.Header().Set("Content-Type", jsonType)
-	list := sessionList{w: c.w}
+	list := sessionList{w: c.w, control: http.NewResponseController(c.w), end: time.Now().Add(listTimeout)}
 	if sorted {
 		for i := range first {
 			if list.add(&first[i]) != nil {
@@ -77,15 +78,19 @@ func (s *Server) firstSessions(f *filter, order func(a, b *Session) int, limit i
 // sessionList writes a list of sessions as JSON while it comes into being, so that one of any length
 // needs little memory.
 type sessionList struct {
-	w   io.Writer
-	n   int    // sessions that were added
-	buf []byte // that is not written yet
+	w       io.Writer
+	control *http.ResponseController
+	end     time.Time // of all writing
+	n       int       // sessions that were added
+	buf     []byte    // that is not written yet
 
 	opened, last timeText
 }
 
-// listBuffer is how many bytes of a list are written at once.
-const listBuffer = 32 << 10
+const (
+	listBuffer  = 32 << 10         // bytes of a list that are written at once: each piece has writeTimeout
+	listTimeout = 10 * time.Minute // for all pieces
+)
 
 // add adds a session.
 func (l *sessionList) add(s *Session) (err error) {
@@ -95,9 +100,20 @@ func (l *sessionList) add(s *Session) (err error) {
 		l.buf = append(l.buf, ",\n"...)
 	}
 	if l.buf = s.appendJSON(l.buf, &l.opened, &l.last); len(l.buf) >= listBuffer {
-		_, err = l.w.Write(l.buf)
-		l.buf = l.buf[:0]
+		err = l.write()
 	}
+	return err
+}
+
+// write writes what was added.
+func (l *sessionList) write() error {
+	until := time.Now().Add(writeTimeout)
+	if until.After(l.end) {
+		until = l.end
+	}
+	_ = l.control.SetWriteDeadline(until) // fails only where there are no deadlines
+	_, err := l.w.Write(l.buf)
+	l.buf = l.buf[:0]
 	return err
 }
 
@@ -106,7 +122,8 @@ func (l *sessionList) close() {
 	if l.n == 0 {
 		l.buf = append(l.buf, '[')
 	}
-	l.w.Write(append(l.buf, "]\n"...))
+	l.buf = append(l.buf, "]\n"...)
+	_ = l.write() // there is nobody else to tell
 }
 
 // appendJSON appends the session as encoding/json would write it, at a fraction of the cost: lists

@@ -111,6 +111,8 @@ func killCommand(places []string) *cobra.Command {
 		}
 		_, _, err := ask(c, &r, "DELETE", path, values, func(w io.Writer, e *admin.Ended) {
 			switch {
+			case e.Sessions == 0:
+				fmt.Fprintln(w, "no open session matches: sluice sessions lists them, sluice routes and sluice backends what they may be of")
 			case e.DryRun:
 				fmt.Fprintf(w, "would end %s\n", show.Plural(e.Sessions, "session"))
 			case spread != "":
