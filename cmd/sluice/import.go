@@ -101,7 +101,7 @@ type sourceFiles struct {
 func (s *sourceFiles) read(name string) (importer.File, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return importer.File{}, err
+		return importer.File{}, unreadable(name, err)
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil {
@@ -109,7 +109,7 @@ func (s *sourceFiles) read(name string) (importer.File, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(f, importer.MaxSize+1))
 	if err != nil {
-		return importer.File{}, err
+		return importer.File{}, unreadable(name, err)
 	}
 	if s.size += len(text); s.size > importer.MaxSize {
 		return importer.File{}, fmt.Errorf("%s: the files are more than %d MiB", name, importer.MaxSize>>20)
@@ -119,6 +119,14 @@ func (s *sourceFiles) read(name string) (importer.File, error) {
 		return importer.File{}, fmt.Errorf("%s: it is not text in UTF-8", name)
 	}
 	return importer.File{Name: name, Text: string(text)}, nil
+}
+
+// unreadable says that a file cannot be read, without the function that an error of package os names.
+func unreadable(name string, err error) error {
+	if pathError := new(fs.PathError); errors.As(err, &pathError) {
+		err = pathError.Err
+	}
+	return fmt.Errorf("%s cannot be read: %w", name, err)
 }
 
 // include returns the files that a pattern stands for. A name without a wildcard has to be there.
@@ -133,7 +141,7 @@ func (s *sourceFiles) include(pattern string) (files []importer.File, _ error) {
 		return nil, err
 	}
 	if len(names) == 0 && !strings.ContainsAny(pattern, "*?[") {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+		names = []string{path}
 	}
 	if len(names) > most {
 		return nil, fmt.Errorf("more than %d files", most)

@@ -39,6 +39,8 @@ func TestImportSaysWhatItDidNotCarry(t *testing.T) {
 		{[]string{"wrong.conf"}, "", "", "wrong.conf:1: server has no } at its end"},
 		{[]string{"what"}, "", "", "what: it is not clear what it is for: say --from nginx, caddy, haproxy or traefik"},
 		{[]string{"--from", "apache", "what"}, "", "", "--from apache: it is nginx, caddy, haproxy or traefik"},
+		{[]string{"nope.conf"}, "", "", "nope.conf cannot be read: no such file or directory"},
+		{[]string{"--from", "nginx", "."}, "", "", ". cannot be read: is a directory"},
 		{nil, "", "", "import takes at least one file"},
 	} {
 		stdout, said, err := runImport(tt.args...)

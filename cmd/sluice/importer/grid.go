@@ -166,7 +166,7 @@ func widen(rules []*Rule, suffix string, replaced func(Paths) bool) (all []*Rule
 			all = append(all, r.At(same...))
 		}
 		wide := *r
-		wide.Paths, wide.origin = more, nil
+		wide.Paths, wide.origin, wide.Action = more, nil, Action{} // what it does is for the paths that it had
 		wide.Notes = append(slices.Clip(r.Notes), Note{Kind: Refused, Pos: r.Pos, Why: whyMixed})
 		all = append(all, &wide)
 	}
@@ -233,6 +233,7 @@ func decideCell(c cell, rules []*Rule) (d decision) {
 // refused returns the rule for paths that it has to refuse.
 func (r *Rule) refused(why string) *Rule {
 	other := r.At(r.Paths...)
+	other.Action = Action{}
 	other.Notes = append(slices.Clip(r.Notes), Note{Kind: Refused, Pos: r.Pos, Why: why})
 	return other
 }

@@ -87,6 +87,8 @@ type Plan struct {
 
 	// MergesSlashes says that the source takes // in a path for /.
 	MergesSlashes bool
+
+	dropped []*Backend // that the check does not take
 }
 
 // A Listener is an address to listen on, and its keys.

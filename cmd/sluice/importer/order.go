@@ -33,12 +33,11 @@ var errTooMuch = errors.New("the rules make too many routes: import the hosts on
 // place turns rules of which the first one decides into routes of which the most specific one does.
 // For each host that a rule names it makes the cells that rules have there, finds the rules that take
 // each cell, in order, and leaves out the cells that a wider one stands for.
-func (p *Plan) place() ([]placed, error) {
-	g := &grid{kept: map[string][]decision{}, whole: map[string]bool{}}
-	var all []placed
+func (p *Plan) place() (all []placed, g *grid, _ error) {
+	g = &grid{kept: map[string][]decision{}, whole: map[string]bool{}}
 	for _, host := range p.hosts() {
 		if err := g.decide(host, p.Rules, p.MergesSlashes); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		var here []placed
 		for _, d := range g.kept[host] {
@@ -49,10 +48,10 @@ func (p *Plan) place() ([]placed, error) {
 			return cmp.Or(strings.Compare(a.rule.Pos.File, b.rule.Pos.File), cmp.Compare(a.rule.Pos.Line, b.rule.Pos.Line))
 		})
 		if all = append(all, here...); len(all) > MaxRoutes {
-			return nil, errTooMuch
+			return nil, nil, errTooMuch
 		}
 	}
-	return all, nil
+	return all, g, nil
 }
 
 // hosts returns the patterns of hosts that rules have, those that contain others first.

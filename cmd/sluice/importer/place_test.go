@@ -97,7 +97,7 @@ func (p *Plan) first(q request) *Rule {
 // table returns the routes that the rules of a plan become.
 func (p *Plan) table(t *testing.T) *route.Table[placed] {
 	t.Helper()
-	all, err := p.place()
+	all, _, err := p.place()
 	if err == nil {
 		all, err = needed(all)
 	}

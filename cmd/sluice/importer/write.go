@@ -31,7 +31,7 @@ func Write(p *Plan) (*Result, error) {
 	p.refuse()
 	var refused error
 	for range tries {
-		routes, err := p.place()
+		routes, g, err := p.place()
 		if err == nil {
 			routes, err = needed(routes)
 		}
@@ -43,6 +43,7 @@ func Write(p *Plan) (*Result, error) {
 		}
 		w := &writer{plan: p, said: map[Note]bool{}, result: &Result{}}
 		w.routes = w.group(routes)
+		w.hidden, w.more = g.hidden(p.Rules)
 		w.result.Routes = len(w.routes)
 		w.write()
 		_, err = config.Parse("imported", w.result.Text, config.Options{
@@ -78,8 +79,7 @@ func (p *Plan) refuse() {
 
 // leadsTo reports whether the rule sends requests to a backend.
 func (r *Rule) leadsTo(backend string) bool {
-	return r.Action.Backend == backend || slices.ContainsFunc(r.Action.Split, func(part Part) bool { return part.Backend == backend }) ||
-		r.Action.Keys.Get("mirror") == backend
+	return slices.Contains(r.Action.backends(), backend)
 }
 
 // inRoute reports whether a route writes the address of the backend in place of its name.
@@ -129,11 +129,11 @@ func (w *writer) settle(err error) (again bool, _ error) {
 // dropBackend removes a backend that cannot be, and refuses what leads there.
 func (p *Plan) dropBackend(i int, why string) {
 	name := p.Backends[i].Name
+	p.dropped = append(p.dropped, p.Backends[i])
 	p.Backends = slices.Delete(p.Backends, i, i+1)
 	for _, r := range p.Rules {
 		if r.leadsTo(name) {
 			r.Note(Refused, r.Pos, "backend "+name, "sluice does not take this backend: "+why)
-			r.Action = Action{}
 		}
 	}
 }
@@ -141,6 +141,8 @@ func (p *Plan) dropBackend(i int, why string) {
 type writer struct {
 	plan   *Plan
 	routes []entry
+	hidden []placed // what routes stand for that answer 403
+	more   bool     // there is more of it
 	lines  []string
 	said   map[Note]bool
 	result *Result
@@ -153,6 +155,9 @@ func (w *writer) line(format string, args ...any) {
 func (w *writer) write() {
 	w.line("# Imported from %s by sluice import; docs/import.md says what is carried over, and how.", w.plan.From)
 	w.line("# Read the comments, then: sluice check --config FILE")
+	if len(w.hidden) > 0 {
+		w.line("# Routes of the source that others, which answer 403, leave no place for are at its end, as comments.")
+	}
 	for _, note := range w.plan.Notes {
 		w.line("")
 		w.note("", note)
@@ -168,23 +173,20 @@ func (w *writer) write() {
 		w.line("")
 		w.lines = append(w.lines, Map{e}.lines("")...)
 	}
-	if named := slices.DeleteFunc(slices.Clone(w.plan.Backends), (*Backend).inRoute); len(named) > 0 {
-		w.line("\nbackends:")
-		for _, b := range named {
-			w.notes("  ", b.Notes)
-			w.line("  %s:", quote(b.Name))
-			w.lines = append(w.lines, b.Keys.lines("    ")...)
-		}
-	}
+	w.backends()
 	w.line("\nroutes:")
 	written := map[*Rule]bool{}
 	for i, r := range w.routes {
 		if i > 0 {
 			w.line("")
 		}
+		if r.answers403() && r.why != whySlash {
+			w.result.Refused++
+		}
 		w.route(r, written[r.rule.source()])
 		written[r.rule.source()] = true
 	}
+	w.writeHidden()
 	w.result.Text = []byte(strings.Join(w.lines, "\n") + "\n")
 }
 
@@ -228,9 +230,6 @@ func dedent(text string) string {
 // route writes one route. What its rule has to say is said once.
 func (w *writer) route(r entry, again bool) {
 	const indent = "  "
-	if r.answers403() && r.why != whySlash {
-		w.result.Refused++
-	}
 	switch {
 	case again && (len(r.rule.Notes) > 0 || r.why != ""):
 		w.lines = append(w.lines, comment(indent, fmt.Sprintf("%s: as above", r.rule.Pos))...)
@@ -249,7 +248,7 @@ func (w *writer) route(r entry, again bool) {
 		return
 	}
 	w.item(append(keys, Entry{"respond", Map{{"status", 403}}}))
-	if instead := w.action(r.placed); r.why == "" && !r.rule.harmlessAction() && instead != nil {
+	if instead := w.action(r.placed); (r.why == "" || r.why == whyBehind) && !r.rule.harmlessAction() && instead != nil {
 		w.lines = append(w.lines, indent+"  # without what is refused:")
 		for _, line := range instead.lines("") {
 			w.lines = append(w.lines, comment(indent+"  ", line)...)

@@ -67,7 +67,10 @@ func (w *walker) run(r match.Requests, p *proxy, all []step, then func(match.Req
 			continue
 		}
 		rest := all[i+1:]
+		shut := false // requests that may meet the condition are refused, and maybe others with them
 		whole := match.Take(r, m, func(part match.Requests) {
+			part = s.because(part, r)
+			shut = shut || part.Refused() && !r.Refused()
 			switch {
 			case !s.modifies():
 				w.answer(part, p, s, all, then)
@@ -78,16 +81,25 @@ func (w *walker) run(r match.Requests, p *proxy, all []step, then func(match.Req
 			}
 		}, func(others match.Requests) {
 			if others.Refused() && !r.Refused() {
-				w.refuse(others, s)
+				shut = true
+				w.refuse(s.because(others, r), s)
 				return
 			}
 			w.run(others, p, rest, then)
 		})
-		if whole {
+		if whole && !shut { // else the rules of what follows come behind those that are refused, and say what the source does
 			return
 		}
 	}
 	then(r)
+}
+
+// because returns requests with a note about the step, if its condition is why they are refused.
+func (s step) because(part, of match.Requests) match.Requests {
+	if !part.Refused() || of.Refused() || slices.ContainsFunc(part.Notes, func(n importer.Note) bool { return n.Kind == importer.Refused && n.Pos == s.Pos }) {
+		return part
+	}
+	return part.Note(importer.Refused, s.Pos, s.Text, "sluice cannot tell which requests meet its condition")
 }
 
 // refuse adds a rule for requests of which nothing more is known.

@@ -189,6 +189,7 @@ type location struct {
 	// Of a regular expression, once they are asked for.
 	known, lower expression.Pattern // with every spelling that it matches, and with those in lower case alone
 	rules        []*importer.Rule
+	told         bool // that a location around it answers 403 in its place
 }
 
 // read reads the locations in the block of l.
@@ -315,7 +316,11 @@ func (h *handler) expression(re *location, later []*location, prefix *location, 
 	more = append(append(more, also...), rest...)
 	switch {
 	case own.Refused():
-		more = nil // they answer 403 already
+		if len(more) > 0 && !re.told {
+			re.told = true
+			own.Note(importer.Lost, re.d.Pos, re.d.Text, "the location around it answers 403, and so do the paths that this one may match")
+		}
+		more = nil
 	case dotFiles(re.regex) && last.Guard && !last.Refused() && own.Action.Files != nil:
 		// sluice serves no other files with a dot, and what leads to a backend may have one.
 		exact, more = inside(wellKnown(re.regex), prefix)

@@ -216,7 +216,11 @@ func (c *config) run(at int, s state) {
 	}
 	r := c.routers[at]
 	rest := func(s state) { c.run(at+1, s) }
-	if !match.Take(s, r.match, func(s state) { c.pass(r, 0, r.shutOut(s)) }, rest) {
+	shut := false // the router may take fewer than those that are refused
+	if !match.Take(s, r.match, func(part state) {
+		shut = shut || part.Refused() && !s.Refused()
+		c.pass(r, 0, r.shutOut(part))
+	}, rest) || shut {
 		rest(s)
 	}
 }

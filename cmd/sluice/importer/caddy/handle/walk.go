@@ -185,10 +185,22 @@ func (w *walk) run(b *block, at int, s state, then func(state)) {
 		}
 		w.do(st, s, next)
 	}
-	if !match.Take(s, st.when, do, next) {
+	shut := false // the directive may be about fewer than those that are refused
+	if !match.Take(s, st.when, func(part state) {
+		if part.Refused() && !s.Refused() {
+			shut = shut || slices.Contains(answers, st.Name)
+			if len(st.Block) == 0 {
+				part = part.note(importer.Refused, st.Directive, "sluice cannot tell which requests meet its condition")
+			}
+		}
+		do(part)
+	}, next) || shut {
 		next(s)
 	}
 }
+
+// answers are directives behind which requests go no further.
+var answers = []string{"respond", "error", "abort", "redir"}
 
 // decoration are directives without which nothing is less strict.
 var decoration = []string{"header", "encode", "push", "tracing", "log_append", "skip_log", "log_skip", "log_name", "log_level", "map", "vars"}
