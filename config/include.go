@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"sluice/config/decode"
+	"sluice/internal/glob"
 )
 
 // including says how a file takes in others.
@@ -31,7 +32,7 @@ func (k *checker) find(pattern string, at Pos) (all []decode.File, err error) {
 	}
 	names := []string{filepath.Join(dir, name)}
 	if strings.ContainsAny(pattern, "*?[") {
-		switch names, err = k.glob(filepath.Join(literally(dir), name)); {
+		switch names, err = k.glob(filepath.Join(glob.Literally(dir), name)); {
 		case errors.Is(err, filepath.ErrBadPattern):
 			return nil, errors.New("is not a pattern of file names, as in conf.d/*.yaml: a '[' needs a ']'")
 		case err != nil:
@@ -60,54 +61,6 @@ func wholePath(name string) string {
 		return path
 	}
 	return name
-}
-
-// glob is [filepath.Glob], but says so if a directory cannot be read: what is in it would be missing.
-func glob(pattern string) (names []string, err error) {
-	if names, err = filepath.Glob(pattern); err != nil {
-		return nil, err
-	}
-	dirs := []string{filepath.Dir(pattern)}
-	if isPattern(dirs[0]) {
-		if dirs, err = glob(dirs[0]); err != nil {
-			return nil, err
-		}
-	}
-	for _, dir := range dirs {
-		if err := isReadable(dir); err != nil {
-			return nil, err
-		}
-	}
-	return names, nil
-}
-
-// isPattern reports whether a name stands for others than itself.
-func isPattern(name string) bool {
-	return strings.ContainsAny(name, "*?[") || filepath.Separator != '\\' && strings.Contains(name, `\`)
-}
-
-// isReadable returns why the names in a directory cannot be read. It is nil for what is no directory.
-func isReadable(dir string) error {
-	info, err := os.Stat(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && !info.IsDir():
-		return nil
-	case err != nil:
-		return err
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// literally returns a pattern that only the name of a directory matches.
-func literally(dir string) string {
-	if filepath.Separator == '\\' {
-		return dir // patterns have no escape there
-	}
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(dir)
 }
 
 // isLeft reports whether a file is hidden, or a copy that an editor or a package manager has left.

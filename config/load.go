@@ -19,6 +19,7 @@ import (
 	"sluice/config/layout"
 	"sluice/config/report"
 	"sluice/config/schema"
+	"sluice/internal/glob"
 )
 
 // Pos is the position of an element in its file; zero when it is in none.
@@ -124,7 +125,7 @@ func newChecker(r *report.Report, c *Config, o Options) *checker {
 		k.readFile = os.ReadFile
 	}
 	if k.glob == nil {
-		k.glob = glob
+		k.glob = glob.Names
 	}
 	return k
 }

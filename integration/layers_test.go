@@ -17,7 +17,7 @@ import (
 // permission that is not used is removed.
 var layers = map[string][]string{
 	"cmd/sluice": {
-		"sluice/cmd/sluice/demo", "sluice/cmd/sluice/files", "sluice/cmd/sluice/importer", "sluice/cmd/sluice/importer/caddy", "sluice/cmd/sluice/importer/haproxy", "sluice/cmd/sluice/importer/nginx", "sluice/cmd/sluice/importer/traefik", "sluice/cmd/sluice/remote", "sluice/cmd/sluice/remote/show", "sluice/config", "sluice/internal/activation", "sluice/internal/admin", "sluice/internal/atomicfile", "sluice/internal/httpsyntax", "sluice/internal/telemetry", "sluice/internal/telemetry/metrics",
+		"sluice/cmd/sluice/demo", "sluice/cmd/sluice/files", "sluice/cmd/sluice/importer", "sluice/cmd/sluice/importer/caddy", "sluice/cmd/sluice/importer/haproxy", "sluice/cmd/sluice/importer/nginx", "sluice/cmd/sluice/importer/traefik", "sluice/cmd/sluice/remote", "sluice/cmd/sluice/remote/show", "sluice/config", "sluice/internal/activation", "sluice/internal/admin", "sluice/internal/atomicfile", "sluice/internal/glob", "sluice/internal/httpsyntax", "sluice/internal/telemetry", "sluice/internal/telemetry/metrics",
 		"sluice/proxy", "sluice/proxy/explain", "sluice/proxy/operate", "sluice/tlsconf/certfile",
 		"github.com/rs/zerolog", "github.com/spf13/cobra",
 	},
@@ -92,7 +92,7 @@ var layers = map[string][]string{
 	"proxy/backend":  {"sluice/internal/limit", "sluice/internal/telemetry/metrics", "sluice/proxy/backend/balance", "sluice/proxy/backend/dial", "sluice/proxy/backend/dns"},
 	"config": {
 		"sluice/config/decode", "sluice/config/layout", "sluice/config/report", "sluice/config/schema", "sluice/config/spelling", "sluice/config/units",
-		"sluice/internal/fieldname", "sluice/internal/httpsyntax", "gopkg.in/yaml.v3",
+		"sluice/internal/fieldname", "sluice/internal/glob", "sluice/internal/httpsyntax", "gopkg.in/yaml.v3",
 	},
 	"config/decode":   {"sluice/config/report", "sluice/config/schema", "gopkg.in/yaml.v3"},
 	"config/layout":   {"sluice/config/decode", "sluice/config/report", "gopkg.in/yaml.v3"},
@@ -136,6 +136,7 @@ var layers = map[string][]string{
 	"internal/atomicfile":      {},
 	"internal/frame":           {"sluice/internal/limit", "github.com/gobwas/ws"},
 	"internal/fieldname":       {"sluice/internal/header"},
+	"internal/glob":            {},
 	"internal/h1":              {"sluice/internal/header"},
 	"internal/header":          {"sluice/internal/httpsyntax"},
 	"internal/hop":             {"sluice/internal/header"},

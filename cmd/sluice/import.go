@@ -15,6 +15,7 @@ import (
 
 	"sluice/cmd/sluice/importer"
 	"sluice/internal/atomicfile"
+	"sluice/internal/glob"
 )
 
 // errIncomplete is returned where something of a source was not carried over, which was said already.
@@ -64,8 +65,8 @@ func importCommand() *cobra.Command {
 	return c
 }
 
-// importFiles reads the files and returns what they become, and the permissions of a file for that: whoever may
-// not read the source may not read its secrets there.
+// importFiles reads the files and returns what they become, and the permissions of a file for that: what
+// only some users may read in the source, only they may read there.
 func importFiles(names []string, from string) (*importer.Result, fs.FileMode, error) {
 	in := &sourceFiles{dir: filepath.Dir(names[0]), mode: 0o644}
 	source := importer.Source{Include: in.include}
@@ -132,16 +133,19 @@ func unreadable(name string, err error) error {
 // include returns the files that a pattern stands for. A name without a wildcard has to be there.
 func (s *sourceFiles) include(pattern string) (files []importer.File, _ error) {
 	const most = 500
-	path := pattern
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(s.dir, path)
+	dir := s.dir
+	if filepath.IsAbs(pattern) {
+		dir = ""
 	}
-	names, err := filepath.Glob(path)
+	names, err := glob.Names(filepath.Join(glob.Literally(dir), pattern))
+	if pathError := new(fs.PathError); errors.As(err, &pathError) {
+		return nil, unreadable(pathError.Path, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if len(names) == 0 && !strings.ContainsAny(pattern, "*?[") {
-		names = []string{path}
+		names = []string{filepath.Join(dir, pattern)}
 	}
 	if len(names) > most {
 		return nil, fmt.Errorf("more than %d files", most)
@@ -166,7 +170,7 @@ func writeImported(output string, text []byte, mode fs.FileMode, force bool) err
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	case force:
-		return atomicfile.Rewrite(output, text)
+		return atomicfile.Rewrite(output, text, mode)
 	}
 	return fmt.Errorf("%s is there already: say --force to replace it", output)
 }

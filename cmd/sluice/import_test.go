@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -81,7 +82,40 @@ func TestImportWritesAFile(t *testing.T) {
 	if text, err := os.ReadFile("b.yaml"); err != nil || !bytes.Contains(text, []byte("status: 204")) {
 		t.Errorf("with --force: %q, %v", text, err)
 	}
+	if info, err := os.Stat("b.yaml"); err != nil || info.Mode().Perm()&0o077 != 0 {
+		t.Errorf("%v, %v: with --force a file for others has what only the owner of the source may read", info.Mode(), err)
+	}
 	if _, _, err := runImport("missing.conf"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a source that is missing: %v", err)
+	}
+}
+
+// What a pattern names is found in directories of every name. A directory that cannot be read may have
+// rules in it: nothing is written without them.
+func TestImportMissesNoInclude(t *testing.T) {
+	for _, dir := range []string{"plain", "x[1]", "star*"} {
+		t.Chdir(t.TempDir())
+		for name, text := range map[string]string{
+			"nginx.conf":     "http { include conf.d/*.conf; server { listen 8080; location / { proxy_pass http://127.0.0.1:9000; } } }",
+			"conf.d/a.conf":  "deny all;",
+			"conf.d/b/c.txt": "",
+		} {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if out, _, err := runImport(filepath.Join(dir, "nginx.conf")); err != nil || !strings.Contains(out, "status: 403") || strings.Contains(out, "\n    backend:") {
+			t.Errorf("%s: %v\n%s", dir, err, out)
+		}
+		if os.Getuid() <= 0 {
+			continue // root may read everything, and Windows has no such mode
+		}
+		if err := os.Chmod(filepath.Join(dir, "conf.d"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if out, _, err := runImport(filepath.Join(dir, "nginx.conf")); !errors.Is(err, os.ErrPermission) || out != "" {
+			t.Errorf("%s that cannot be read: %v\n%s", dir, err, out)
+		}
+		_ = os.Chmod(filepath.Join(dir, "conf.d"), 0o755) // to be removed
 	}
 }

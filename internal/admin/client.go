@@ -100,9 +100,6 @@ func findSocket(w Where, getenv func(string) string) (*Client, error) {
 	return nil, errors.New(message)
 }
 
-// systemDir is the runtime directory that only root can make. The gateway's user may own it.
-const systemDir = "/run/sluice"
-
 // distrust returns why another user may have put sockets into a directory, or "": a command must not
 // believe them, or give them its token.
 func distrust(dir string) string {

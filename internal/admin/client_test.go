@@ -34,9 +34,17 @@ func run(t *testing.T, dir, config string) *fakeGateway {
 	return g
 }
 
-func TestFindBySocket(t *testing.T) {
-	dir := t.TempDir()
+// findNoOthers hides the gateways that run on this machine.
+func findNoOthers(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
+	before := systemDir
+	systemDir = t.TempDir()
+	t.Cleanup(func() { systemDir = before })
+}
+
+func TestFindBySocket(t *testing.T) {
+	findNoOthers(t)
+	dir := t.TempDir()
 	env := environment("RUNTIME_DIRECTORY", dir)
 	find := func(w Where) (string, error) {
 		c, err := Find(w, env)
@@ -108,10 +116,7 @@ func TestFindBySocket(t *testing.T) {
 
 // The only gateway that runs is meant where nothing is said.
 func TestFindTheOnlyOne(t *testing.T) {
-	if all, _ := filepath.Glob("/run/sluice/*.sock"); len(all) > 0 {
-		t.Skipf("gateways run on this machine: %q", all)
-	}
-	t.Setenv("TMPDIR", t.TempDir())
+	findNoOthers(t)
 	dir := t.TempDir()
 	run(t, dir, "/c/a.yaml")
 	c, err := Find(Where{Defaults: []string{"/etc/sluice/sluice.yaml"}}, environment("RUNTIME_DIRECTORY", dir))

@@ -43,6 +43,9 @@ func SocketName(config string) string {
 	return base[:min(len(base), 24)] + "-" + hex.EncodeToString(sum[:4]) + ".sock"
 }
 
+// systemDir is the runtime directory that only root can make. The gateway's user may own it.
+var systemDir = "/run/sluice" // tests have another
+
 // RuntimeDir returns the directory for the socket of a gateway: RUNTIME_DIRECTORY, which systemd
 // sets, else /run/sluice for root, else sluice in XDG_RUNTIME_DIR, else a directory of the user in
 // that for temporary files.
@@ -52,7 +55,7 @@ func RuntimeDir(getenv func(string) string) string {
 	case own != "":
 		return own
 	case os.Geteuid() == 0:
-		return "/run/sluice"
+		return systemDir
 	case user != "":
 		return filepath.Join(user, "sluice")
 	}
@@ -62,7 +65,7 @@ func RuntimeDir(getenv func(string) string) string {
 // runtimeDirs returns the directories in which the commands of this user may find a socket.
 func runtimeDirs(getenv func(string) string) []string {
 	all := []string{RuntimeDir(getenv)}
-	for _, dir := range []string{"/run/sluice", filepath.Join(os.TempDir(), "sluice-"+strconv.Itoa(os.Geteuid()))} {
+	for _, dir := range []string{systemDir, filepath.Join(os.TempDir(), "sluice-"+strconv.Itoa(os.Geteuid()))} {
 		if dir != all[0] {
 			all = append(all, dir)
 		}

@@ -16,10 +16,11 @@ func Replace(file string, data []byte, mode os.FileMode) error {
 	return replace(file, data, mode, nil)
 }
 
-// Rewrite is Replace for a file that exists and keeps its mode, owner and group.
+// Rewrite is Replace for a file that exists and keeps its owner, its group and those of its
+// permissions that are among most.
 // A symbolic link stays one: what it leads to is written. What is no regular file,
 // or has more than one name, is refused.
-func Rewrite(file string, data []byte) error {
+func Rewrite(file string, data []byte, most os.FileMode) error {
 	file, err := filepath.EvalSymlinks(file)
 	if err != nil {
 		return err
@@ -37,7 +38,7 @@ func Rewrite(file string, data []byte) error {
 		if err := keepOwner(draft, info); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
-		return draft.Chmod(info.Mode().Perm()) // last: a change of owners takes rights away
+		return draft.Chmod(info.Mode().Perm() & most) // last: a change of owners takes rights away
 	})
 }
 

@@ -40,7 +40,7 @@ func TestRewriteKeepsModeAndLinks(t *testing.T) {
 	if err := errors.Join(os.Chmod(file, 0o664), os.Symlink("f", link)); err != nil { // whatever the umask is
 		t.Fatal(err)
 	}
-	if err := Rewrite(link, []byte("second")); err != nil {
+	if err := Rewrite(link, []byte("second"), 0o777); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(file); err != nil || string(got) != "second" {
@@ -55,7 +55,7 @@ func TestRewriteKeepsModeAndLinks(t *testing.T) {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
 		t.Errorf("the directory holds %v, %v; want the file and the link", entries, err)
 	}
-	if err := Rewrite(filepath.Join(dir, "missing"), nil); !errors.Is(err, fs.ErrNotExist) {
+	if err := Rewrite(filepath.Join(dir, "missing"), nil, 0o777); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Rewrite of a file that does not exist = %v", err)
 	}
 }

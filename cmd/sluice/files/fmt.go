@@ -85,7 +85,7 @@ func layOut(in io.Reader, out io.Writer, names []string, check, diff bool) error
 		case name == "-":
 			_, err = out.Write(form)
 		case !same:
-			if err = atomicfile.Rewrite(name, form); err == nil {
+			if err = atomicfile.Rewrite(name, form, 0o777); err == nil {
 				fmt.Fprintln(out, name)
 			}
 		}

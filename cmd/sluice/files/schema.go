@@ -94,5 +94,5 @@ func writeSchema(file string) error {
 	if json.Unmarshal(config.Schema(), &now) != nil || json.Unmarshal(text, &before) != nil || before.Title != now.Title {
 		return fmt.Errorf("%s exists and is no schema of a configuration: remove it, or name another file", file)
 	}
-	return atomicfile.Rewrite(file, config.Schema())
+	return atomicfile.Rewrite(file, config.Schema(), 0o777)
 }
