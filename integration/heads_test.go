@@ -122,3 +122,23 @@ func TestGetWithContentOverHTTP2(t *testing.T) {
 		t.Errorf("%v, %v; want the content at the backend", o, err)
 	}
 }
+
+// A client whose request is none fills no log with warnings, whatever status it gets.
+func TestMalformedRequestsAreNoWarnings(t *testing.T) {
+	t.Parallel()
+	if httpEngine() != "loops" {
+		t.Skip("net/http answers, and there is no record")
+	}
+	g := start(t, "routes: [{ respond: 200 }]")
+	for request, status := range map[string]int{
+		"POST /gzip HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n": http.StatusNotImplemented,
+		"GET /3 HTTP/3.0\r\nHost: a.test\r\n\r\n":                                             http.StatusHTTPVersionNotSupported,
+	} {
+		if r, _ := wstest.Ask(t, g.http, request); r.StatusCode != status {
+			t.Errorf("%q is answered with %s; want %d", request, r.Status, status)
+		}
+		if level := g.request(strings.Fields(request)[1]).text("level"); level != "info" {
+			t.Errorf("the record of %q has the level %s; want info", request, level)
+		}
+	}
+}

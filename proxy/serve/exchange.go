@@ -56,6 +56,7 @@ type exchange struct {
 	counted      bool   // the listener's rate has counted the request
 	unlogged     bool   // no record is written
 	shortage     bool   // it failed by a shortage, which is logged elsewhere
+	malformed    bool   // it was no request: that is never a failure of the gateway's own
 	limitHit     string // the limit that has refused it, by its key; "" for none
 	record       telemetry.Request
 	about        telemetry.Exchange // of the record
@@ -191,7 +192,7 @@ func (x *exchange) log() {
 	if x.trace.Sampled() {
 		x.endTrace()
 	}
-	failed := x.selfAnswered && x.record.Status >= 500 && !x.shortage
+	failed := x.selfAnswered && x.record.Status >= 500 && !x.shortage && !x.malformed
 	level := x.server.accessLevel(x.snap)
 	if failed {
 		level = zerolog.WarnLevel

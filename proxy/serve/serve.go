@@ -87,7 +87,7 @@ func (s *Server) Wait() {
 // Refuse answers what came to l over c and is no request. R has what could be read of it.
 func (s *Server) Refuse(ctx context.Context, l *listen.Listener, c *clientio.Conn, w http.ResponseWriter, r message.Request, why *h1.Refusal) {
 	s.newExchange(l, c, r).serve(w, func(x *exchange) {
-		x.out.CloseAfter = true
+		x.out.CloseAfter, x.malformed = true, true
 		x.fail(why.Status, why.Reason, nil)
 	})
 }
