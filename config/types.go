@@ -223,7 +223,7 @@ type Files struct {
 	Root     string `yaml:"root" short:"" required:"true" doc:"The directory."`
 	Index    string `yaml:"index" default:"index.html" doc:"Name of the file served for a directory."`
 	Fallback string `yaml:"fallback" doc:"File below 'root', served where none matches; for single-page applications."`
-	Browse   bool   `yaml:"browse" doc:"Lists the files of a directory that has no 'index', as a page: what is served, 5,000 entries at most."`
+	Browse   bool   `yaml:"browse" doc:"Lists the files of a directory that has no 'index', as a page: what is served, 1,000 entries at most."`
 }
 
 // WebSocket is the policy of a route for handshakes and sessions.

@@ -31,6 +31,7 @@ type Files struct {
 	root     *os.Root
 	index    string
 	fallback string
+	slots    chan struct{} // [listingSlots]
 }
 
 // NewFiles opens the directory root. Index is the name of the file that is served for a directory;
@@ -46,7 +47,7 @@ func NewFiles(root, index, fallback string) (*Files, error) {
 	if err != nil {
 		return nil, fmt.Errorf("files %s: %w", root, cause(err))
 	}
-	return &Files{root: dir, index: index, fallback: fallback}, nil
+	return &Files{root: dir, index: index, fallback: fallback, slots: listingSlots}, nil
 }
 
 // cause returns err without the name of the file, which the message around it has.
@@ -73,14 +74,19 @@ func (f *Files) Serve(w http.ResponseWriter, r *message.Request, id, name string
 	}
 	file, err := f.lookup(name)
 	if errors.Is(err, errNeedsSlash) {
-		if public := httpsyntax.Escape(r.Path, inPath); !strings.HasSuffix(public, "/") {
-			redirect(w, http.StatusMovedPermanently, withQuery(local(public)+"/", r.RawQuery))
+		if addSlash(w, r) {
 			return
 		}
-		file, err = f.lookup(name + "/") // the route cut the slash off
+		name += "/" // the route cut it off
+		file, err = f.lookup(name)
 	}
-	if f.Browse && strings.HasSuffix(name, "/") && noIndex(err) && f.list(w, r, name) == nil {
-		return
+	if f.Browse && strings.HasSuffix(name, "/") && noIndex(err) {
+		switch failed := f.list(w, r, name); {
+		case failed == nil:
+			return
+		case unavailable(failed):
+			err = failed
+		}
 	}
 	if err != nil && f.fallback != "" && !errors.Is(err, errHidden) && !errors.Is(err, errNotKnown) && !unavailable(err) {
 		file, err = f.open(f.fallback)
@@ -90,10 +96,20 @@ func (f *Files) Serve(w http.ResponseWriter, r *message.Request, id, name string
 		defer file.Close()
 		send(w, r, file)
 	case unavailable(err):
+		w.Header().Set("Retry-After", "5")
 		f.Pages.Error(w, r, http.StatusServiceUnavailable, id, "The file cannot be read at the moment.")
 	default:
 		f.Pages.Error(w, r, http.StatusNotFound, id, "There is no such file.")
 	}
+}
+
+// addSlash redirects r to its path with a final slash, unless it has one. It reports whether it has.
+func addSlash(w http.ResponseWriter, r *message.Request) bool {
+	if strings.HasSuffix(r.Path, "/") {
+		return false
+	}
+	redirect(w, http.StatusMovedPermanently, withQuery(local(httpsyntax.Escape(r.Path, inPath))+"/", r.RawQuery))
+	return true
 }
 
 var (
@@ -108,7 +124,7 @@ func noIndex(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.I
 
 // unavailable reports whether err is a failure of the machine, not of the file.
 func unavailable(err error) bool {
-	for _, cause := range []error{fs.ErrClosed, syscall.EMFILE, syscall.ENFILE, syscall.EIO, syscall.ENOMEM} {
+	for _, cause := range []error{errBusy, fs.ErrClosed, syscall.EMFILE, syscall.ENFILE, syscall.EIO, syscall.ENOMEM} {
 		if errors.Is(err, cause) {
 			return true
 		}

@@ -2,7 +2,10 @@ package answer
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"html"
 	"html/template"
 	"io"
 	"io/fs"
@@ -11,6 +14,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,25 +23,27 @@ import (
 	"sluice/internal/message"
 )
 
-// maxListed is the most entries of a directory that a page lists.
-const maxListed = 5000
+const (
+	// maxListed is the most entries of a directory that a page lists.
+	maxListed = 1000
+
+	// listingWait is how long a request waits for a slot of [listingSlots].
+	listingWait = time.Second
+)
+
+// listingSlots bounds the pages that the process makes at once, whatever directories they are of: a
+// short request makes a long page. They use half of the processors at most.
+var listingSlots = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+
+// errBusy is returned where no slot was free in time.
+var errBusy = errors.New("too many directories are being listed")
 
 // listing is the page of a directory.
 type listing struct {
-	Path    string // as the client asked for it, without escapes
-	Below   bool   // it is not the top
-	Entries []listed
-	More    bool // there are more than [maxListed]
-}
-
-// listed is an entry of a directory.
-type listed struct {
-	Name     string // of a directory with a slash
-	Link     string // to it, from the page
-	Size     string
-	Machine  string // when it was changed, for programs
-	Changed  string // and for people, in UTC
-	isFolder bool
+	Path string        // as the client asked for it, without escapes
+	Up   bool          // the page of the directory above is one level up for the client too
+	Rows template.HTML // one for each entry
+	More bool          // there are more than [maxListed]
 }
 
 var listingPage = template.Must(template.New("listing").Parse(`<!doctype html>
@@ -47,12 +53,11 @@ var listingPage = template.Must(template.New("listing").Parse(`<!doctype html>
 <style>body{font-family:system-ui,sans-serif;margin:2rem}table{border-collapse:collapse}th{text-align:left}th,td{padding:.2rem 2rem .2rem 0}.n{text-align:right}</style>
 <main>
 <h1>Files in {{.Path}}</h1>
-{{if .Below}}<p><a href="../">One level up</a></p>
-{{end}}{{if .Entries}}<table>
+{{if .Up}}<p><a href="../">One level up</a></p>
+{{end}}{{if .Rows}}<table>
 <thead><tr><th scope="col">Name</th><th scope="col" class="n">Size</th><th scope="col">Changed (UTC)</th></tr></thead>
 <tbody>
-{{range .Entries}}<tr><td><a href="{{.Link}}">{{.Name}}</a></td><td class="n">{{.Size}}</td><td><time datetime="{{.Machine}}">{{.Changed}}</time></td></tr>
-{{end}}</tbody>
+{{.Rows}}</tbody>
 </table>
 {{else}}<p>There are no files here.</p>
 {{end}}{{if .More}}<p>There are more: only some are listed.</p>
@@ -63,8 +68,9 @@ var listingPage = template.Must(template.New("listing").Parse(`<!doctype html>
 // listingPolicy lets the page have its style, and nothing else.
 const listingPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
-// list answers r with the page of the directory at an escaped path. Its entries are those that Serve
-// serves, but for ".well-known". If it fails nothing is written.
+// list answers r with the page of the directory at an escaped path, or with a redirect that adds a
+// final slash to the path of the client, as the links of the page start there. Its entries are those
+// that Serve serves, but for ".well-known". If it fails nothing is written.
 func (f *Files) list(w http.ResponseWriter, r *message.Request, escaped string) error {
 	name, directory, err := decode(escaped)
 	if err != nil {
@@ -73,92 +79,152 @@ func (f *Files) list(w http.ResponseWriter, r *message.Request, escaped string) 
 	if !directory {
 		return errNotFile
 	}
-	entries, more, err := f.entries(name)
+	dir, err := f.openDirectory(name)
 	if err != nil {
 		return err
 	}
-	public, err := url.PathUnescape(r.Path)
-	if err != nil {
-		public = r.Path
+	defer dir.Close()
+	if addSlash(w, r) {
+		return nil
 	}
-	var page bytes.Buffer
-	if err := listingPage.Execute(&page, listing{public, name != ".", entries, more}); err != nil {
-		return err
+	var page []byte
+	if r.Method != http.MethodHead {
+		if page, err = f.page(r, dir, name); err != nil {
+			return err
+		}
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", listingPolicy)
 	h.Set("Cache-Control", "no-cache")
-	h.Set("Content-Length", strconv.Itoa(page.Len()))
-	w.WriteHeader(http.StatusOK)
-	if r.Method != http.MethodHead {
-		w.Write(page.Bytes())
+	if page != nil { // for HEAD it would have to be made first (RFC 9110, section 9.3.2)
+		h.Set("Content-Length", strconv.Itoa(len(page)))
 	}
+	w.WriteHeader(http.StatusOK)
+	w.Write(page)
 	return nil
 }
 
-// entries returns what a directory has, directories first.
-func (f *Files) entries(name string) (all []listed, more bool, err error) {
+// openDirectory opens the directory with a name. The caller closes it.
+func (f *Files) openDirectory(name string) (*os.Root, error) {
 	target, found, err := follow(f.root, name)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if !found.IsDir() {
-		return nil, false, errNotFile
+		return nil, errNotFile
 	}
-	dir, err := f.root.Open(filepath.FromSlash(target))
+	dir, err := f.root.OpenRoot(filepath.FromSlash(target))
+	if err != nil {
+		return nil, err
+	}
+	info, err := dir.Stat(".")
+	if err == nil && !os.SameFile(info, found) { // it was replaced meanwhile, perhaps by a link to what is hidden
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		dir.Close()
+		return nil, err
+	}
+	return dir, nil
+}
+
+// page returns the page for r of the directory with a name. It waits for a slot, for [listingWait] at
+// most, and returns errBusy if it gets none.
+func (f *Files) page(r *message.Request, dir *os.Root, name string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), listingWait)
+	defer cancel()
+	select {
+	case f.slots <- struct{}{}:
+		defer func() { <-f.slots }()
+	case <-ctx.Done():
+		return nil, errBusy
+	}
+	entries, more, err := f.entries(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	public, err := url.PathUnescape(r.Path)
+	if err != nil {
+		public = r.Path
+	}
+	// A route may serve the directory under another name: what is above it is not above the page then.
+	up := name != "." && path.Base(name) == path.Base(public)
+	var page bytes.Buffer
+	err = listingPage.Execute(&page, listing{public, up, rows(entries), more})
+	return page.Bytes(), err
+}
+
+// entry is a file or a directory that is listed.
+type entry struct {
+	name string
+	fs.FileInfo
+}
+
+// entries returns what the directory with a name has, directories first.
+func (f *Files) entries(dir *os.Root, name string) (all []entry, more bool, err error) {
+	names, more, err := readNames(dir)
 	if err != nil {
 		return nil, false, err
 	}
-	defer dir.Close()
-	names, err := readNames(dir)
-	if err != nil {
-		return nil, false, err
-	}
-	if more = len(names) > maxListed; more {
-		names = names[:maxListed]
-	}
-	for _, entry := range names {
-		if _, err := filepath.Localize(entry); err != nil || entry[0] == '.' {
+	for _, base := range names {
+		if _, err := filepath.Localize(base); err != nil || base[0] == '.' {
 			continue // what decode refuses
 		}
-		_, info, err := follow(f.root, path.Join(name, entry))
+		info, err := dir.Lstat(base)
+		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			_, info, err = follow(f.root, path.Join(name, base)) // as a request for it would
+		}
 		if err != nil || !info.IsDir() && !info.Mode().IsRegular() {
 			continue // gone by now, a link that leads out, or what is never served
 		}
-		all = append(all, newListed(entry, info))
+		all = append(all, entry{base, info})
 	}
-	slices.SortFunc(all, func(a, b listed) int {
-		if a.isFolder != b.isFolder {
-			if a.isFolder {
+	slices.SortFunc(all, func(a, b entry) int {
+		if a.IsDir() != b.IsDir() {
+			if a.IsDir() {
 				return -1
 			}
 			return 1
 		}
-		return strings.Compare(a.Name, b.Name)
+		return strings.Compare(a.name, b.name)
 	})
 	return all, more, nil
 }
 
-// readNames reads the names of a directory, one more than [maxListed] at most.
-func readNames(dir *os.File) ([]string, error) {
-	names, err := dir.Readdirnames(maxListed + 1)
-	if err == io.EOF {
-		err = nil
+// readNames reads the names in a directory, [maxListed] at most, and reports whether there are more.
+func readNames(dir *os.Root) (names []string, more bool, err error) {
+	file, err := dir.Open(".")
+	if err != nil {
+		return nil, false, err
 	}
-	return names, err
+	defer file.Close()
+	names, err = file.Readdirnames(maxListed + 1)
+	if err != nil && err != io.EOF {
+		return nil, false, err
+	}
+	if len(names) > maxListed {
+		return names[:maxListed], true, nil
+	}
+	return names, false, nil
 }
 
-func newListed(name string, info fs.FileInfo) listed {
-	changed := info.ModTime().UTC()
-	e := listed{
-		Name: name, Link: "./" + url.PathEscape(name), Size: sizeText(info.Size()), isFolder: info.IsDir(),
-		Machine: changed.Format(time.RFC3339), Changed: changed.Format("2006-01-02 15:04"),
+// rows returns the rows of a table. A template would need several times as long for them.
+func rows(all []entry) template.HTML {
+	var b strings.Builder
+	for _, e := range all {
+		name, size := e.name, ""
+		link := "./" + url.PathEscape(name)
+		if e.IsDir() {
+			name, link = name+"/", link+"/"
+		} else {
+			size = sizeText(e.Size())
+		}
+		changed := e.ModTime().UTC()
+		fmt.Fprintf(&b, `<tr><td><a href="%s">%s</a></td><td class="n">%s</td><td><time datetime="%s">%s</time></td></tr>`+"\n",
+			html.EscapeString(link), html.EscapeString(name), size, changed.Format(time.RFC3339), changed.Format("2006-01-02 15:04"))
 	}
-	if e.isFolder {
-		e.Name, e.Link, e.Size = e.Name+"/", e.Link+"/", ""
-	}
-	return e
+	return template.HTML(b.String())
 }
 
 // sizeText writes a number of bytes for people.

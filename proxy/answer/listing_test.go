@@ -1,10 +1,12 @@
 package answer
 
 import (
+	"context"
 	"fmt"
 	"html"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func browsing(t *testing.T, root, fallback string) *Files {
@@ -128,6 +132,157 @@ func TestListingOfHostileNames(t *testing.T) {
 	}
 }
 
+// The links of a page start at the path of the client, not at the name that the route has made of it.
+func TestListingOfRewrittenPaths(t *testing.T) {
+	f := browsing(t, tree(t), "app.html")
+	tests := []struct {
+		name, public, path string
+		want               []string // links; nil where the answer is no list
+		to                 string   // Location
+		body               string
+	}{
+		{name: "the client names no slash", public: "/lf", path: "/empty/", to: "/lf/?a=1"},
+		{name: "neither does the file", public: "/lf", path: "/empty", to: "/lf/?a=1"},
+		{name: "the route cuts the slash off", public: "/lf/", path: "/empty", want: []string{"./x.txt"}},
+		{name: "the directory has another name", public: "/lf/", path: "/empty/", want: []string{"./x.txt"}},
+		{name: "at the top", public: "/", path: "/releases/1/", want: []string{"./index.htm"}},
+		{name: "below a stripped prefix", public: "/site/empty/", path: "/empty/", want: []string{"../", "./x.txt"}},
+		{name: "escaped in another way", public: "/site/%65mpty/", path: "/empty/", want: []string{"../", "./x.txt"}},
+		{name: "an index without a slash", public: "/lf", path: "/docs/", body: "docs index"},
+		{name: "no directory, but a fallback", public: "/lf", path: "/nothing/", body: "the app"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			u := publicURL(tt.public)
+			u.RawQuery = "a=1"
+			w := httptest.NewRecorder()
+			f.Serve(w, asMessage(&http.Request{Method: "GET", URL: u, Header: http.Header{}}), "", tt.path)
+			body := w.Body.String()
+			if to := w.Header().Get("Location"); to != tt.to || !slices.Equal(links(body), tt.want) || tt.body != "" && body != tt.body {
+				t.Errorf("Serve(%q) for %q = %d, Location %q, links %q, want %q, %q and %q\n%s",
+					tt.path, tt.public, w.Code, to, links(body), tt.to, tt.want, tt.body, body)
+			}
+		})
+	}
+}
+
+// The top of a stripped prefix has nothing above it, whatever the client calls it.
+func TestListingOfTheTopOfAStrippedPrefix(t *testing.T) {
+	f := newFiles(t, tree(t), "", "")
+	f.Browse = true
+	w := httptest.NewRecorder()
+	f.Serve(w, asMessage(&http.Request{Method: "GET", URL: publicURL("/site/"), Header: http.Header{}}), "", "/")
+	if all := links(w.Body.String()); len(all) == 0 || slices.Contains(all, "../") {
+		t.Errorf("the links are %q, want some and none upwards", all)
+	}
+}
+
+// What is listed is what is served, through links too. Only ".well-known" is served and not listed.
+func TestListingAgreesWithWhatIsServed(t *testing.T) {
+	root := tree(t)
+	f := newFiles(t, root, "", "")
+	f.Browse = true
+	var walk func(at string, depth int)
+	walk = func(at string, depth int) {
+		all := links(get(f, at).Body.String())
+		there, err := os.ReadDir(filepath.Join(root, filepath.FromSlash(at)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range there {
+			link := "./" + url.PathEscape(e.Name())
+			file, directory := slices.Contains(all, link), slices.Contains(all, link+"/")
+			status := get(f, at+link[2:]).Code
+			if file != (status == 200) || directory != (status == 301) {
+				if e.Name() != wellKnown {
+					t.Errorf("%s%s: listed as a file: %t, as a directory: %t, but served with status %d", at, e.Name(), file, directory, status)
+				}
+			}
+			if directory && depth > 0 {
+				walk(at+e.Name()+"/", depth-1)
+			}
+		}
+	}
+	walk("/", 3)
+}
+
+// A listing that finds no slot waits for one, for a time, while all else is answered.
+func TestListingsWaitForASlot(t *testing.T) {
+	root := tree(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := browsing(t, root, "app.html")
+		f.slots = make(chan struct{}, 1)
+		f.slots <- struct{}{}
+		serve := func(method, name string) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			f.Serve(w, asMessage((&http.Request{Method: method, URL: publicURL(name), Header: http.Header{}}).WithContext(t.Context())), "", name)
+			return w
+		}
+		began := time.Now()
+		for _, tt := range []struct{ method, path string }{{"HEAD", "/empty/"}, {"GET", "/a.txt"}, {"GET", "/docs/"}} {
+			if w := serve(tt.method, tt.path); w.Code != 200 || time.Since(began) > 0 {
+				t.Errorf("%s %s: status %d after %v, want 200 at once", tt.method, tt.path, w.Code, time.Since(began))
+			}
+		}
+		if w := serve("GET", "/empty/"); w.Code != 503 || w.Header().Get("Retry-After") == "" || time.Since(began) != listingWait {
+			t.Errorf("status %d with %v after %v, want 503 with Retry-After after %v", w.Code, w.Header(), time.Since(began), listingWait)
+		}
+		go func() {
+			time.Sleep(listingWait / 2)
+			<-f.slots
+		}()
+		for range 2 { // the slot comes back
+			if w := serve("GET", "/empty/"); w.Code != 200 || len(links(w.Body.String())) != 2 {
+				t.Errorf("status %d, want 200 and the list\n%s", w.Code, w.Body)
+			}
+		}
+	})
+}
+
+// A client that leaves waits no longer.
+func TestListingEndsItsWaitWithItsClient(t *testing.T) {
+	root := tree(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := browsing(t, root, "")
+		f.slots = make(chan struct{})
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		began := time.Now()
+		w := httptest.NewRecorder()
+		f.Serve(w, asMessage((&http.Request{Method: "GET", URL: publicURL("/empty/"), Header: http.Header{}}).WithContext(ctx)), "", "/empty/")
+		if w.Code != 503 || time.Since(began) != 0 {
+			t.Errorf("status %d after %v, want 503 at once", w.Code, time.Since(began))
+		}
+	})
+}
+
+// An entry costs the same at any depth, as the directory is found once. HEAD costs nothing for each.
+func TestListingAllocates(t *testing.T) {
+	const entries, perEntry = 100, 20
+	root := t.TempDir()
+	deep := strings.Repeat("/d", 20) + "/"
+	if err := os.MkdirAll(filepath.Join(root, filepath.FromSlash(deep)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range entries {
+		if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(deep), fmt.Sprint(i)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := browsing(t, root, "")
+	allocations := func(method string) int {
+		r := asMessage(&http.Request{Method: method, URL: publicURL(deep), Header: http.Header{}})
+		return int(testing.AllocsPerRun(5, func() { f.Serve(httptest.NewRecorder(), r, "", deep) }))
+	}
+	head := allocations("HEAD")
+	if each := (allocations("GET") - head) / entries; each > perEntry {
+		t.Errorf("GET allocates %d times for each entry, want %d at most", each, perEntry)
+	}
+	if head > 10*entries {
+		t.Errorf("HEAD allocates %d times", head)
+	}
+}
+
 func TestListingIsBounded(t *testing.T) {
 	root := t.TempDir()
 	for i := range maxListed + 1 {
@@ -159,8 +314,8 @@ func TestListingForHEAD(t *testing.T) {
 	f := browsing(t, tree(t), "")
 	w := httptest.NewRecorder()
 	f.Serve(w, asMessage(&http.Request{Method: "HEAD", URL: publicURL("/empty/"), Header: http.Header{}}), "id", "/empty/")
-	if w.Code != 200 || w.Body.Len() > 0 || w.Header().Get("Content-Length") == "" {
-		t.Errorf("status %d, Content-Length %q, body %q; want 200, some, none", w.Code, w.Header().Get("Content-Length"), w.Body)
+	if w.Code != 200 || w.Body.Len() > 0 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" || w.Header().Get("Content-Length") != "" {
+		t.Errorf("status %d with %v and %q, want 200, HTML of a length that is not known, and no body", w.Code, w.Header(), w.Body)
 	}
 }
 
@@ -169,5 +324,25 @@ func TestSizesForPeople(t *testing.T) {
 		if got := sizeText(n); got != want {
 			t.Errorf("%d bytes are %q, want %q", n, got, want)
 		}
+	}
+}
+
+func BenchmarkListing(b *testing.B) {
+	root := b.TempDir()
+	for i := range 6000 {
+		if err := os.WriteFile(filepath.Join(root, fmt.Sprintf("file-%d.txt", i)), nil, 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	f := newFiles(b, root, "index.html", "")
+	f.Browse = true
+	for _, method := range []string{"GET", "HEAD"} {
+		b.Run(method, func(b *testing.B) {
+			r := asMessage(&http.Request{Method: method, URL: publicURL("/"), Header: http.Header{}})
+			b.ReportAllocs()
+			for b.Loop() {
+				f.Serve(httptest.NewRecorder(), r, "", "/")
+			}
+		})
 	}
 }
