@@ -89,6 +89,23 @@ func TestSocketsOfTheServiceManager(t *testing.T) {
 	}
 }
 
+// Only a socket that an address overlaps keeps others from listening there.
+func TestAnotherProgramHasThePortOfASocketOfTheServiceManager(t *testing.T) {
+	t.Parallel()
+	tcp, file := passed(t, "tcp", "127.0.0.1:0")
+	_, port, _ := net.SplitHostPort(tcp.Addr().String())
+	other, err := net.Listen("tcp", "127.0.0.2:"+port)
+	if err != nil {
+		t.Skip(err) // that address is the machine's on Linux alone, and the port may be in use
+	}
+	defer other.Close()
+	g := activate(t, onAddress(t, other.Addr().String(), "routes: [{ path: /*, respond: 204 }]"), file)
+	want := "address " + other.Addr().String() + " is in use: another program listens there"
+	if code := g.exit(); code != 1 || !strings.Contains(g.stderr.String(), want) {
+		t.Errorf("exit code %d, want 1 and %q\n%s", code, want, &g.stderr)
+	}
+}
+
 // A socket's mode is for its unit to say.
 func TestModeOfASocketOfTheServiceManager(t *testing.T) {
 	t.Parallel()

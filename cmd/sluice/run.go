@@ -92,6 +92,10 @@ func (p *process) Write(line []byte) (int, error) {
 // run starts a gateway, calls ready (which may be nil) when it listens, with the addresses of the
 // admin interface by kind, and serves until a signal comes or ctx ends.
 func run(ctx context.Context, load func() (*config.Config, error), ready func(proxy.Change, map[string]string)) error {
+	sockets, err := activation.Inherit()
+	if err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	hup := make(chan os.Signal, 1)
@@ -101,14 +105,10 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	notifyStatus(usr1)
 	defer signal.Stop(usr1)
 
-	limit, of := setMemoryLimit(os.DirFS("/")) // first: other parts read the limit once
+	limit, of := setMemoryLimit(os.DirFS("/")) // before other parts, which read the limit once
 	defer runtime.KeepAlive(reservedHeap(debug.SetMemoryLimit(-1)))
 	sink := telemetry.NewSink(os.Stdout)
 	defer sink.Close()
-	sockets, err := activation.Inherit()
-	if err != nil {
-		return err
-	}
 	p := newProcess(load, sink, sockets)
 	cfg, err := load()
 	if err != nil {

@@ -17,12 +17,12 @@ type socket struct {
 	file    *os.File
 	name    string // of the unit that has it, or what the unit says
 	address net.Addr
-	ipv6    bool // it takes connections of IPv6 alone
+	whole   bool // it takes connections to all addresses that the machine can have
 }
 
 // Listen returns a listener on the socket that has exactly this address, as [net.Listen]
-// would: a port without a host is that of all addresses. It returns nil, and no error, if
-// there is none. The caller owns the listener; closing it does not close the socket, and
+// would: a port without a host is that of all addresses, which is [::] for IPv4 too, or
+// 0.0.0.0 where the kernel has no IPv6. It returns nil, and no error, if there is none. The caller owns the listener; closing it does not close the socket, and
 // leaves the file of a unix socket where it is.
 func (s *Sockets) Listen(network, address string) (net.Listener, error) {
 	if s == nil {
@@ -36,22 +36,16 @@ func (s *Sockets) Listen(network, address string) (net.Listener, error) {
 	return nil, nil
 }
 
-// Blocking returns the address of a socket that keeps others from listening on a TCP
-// address, or "".
-func (s *Sockets) Blocking(address string) string {
+// Addresses returns the address of each socket.
+func (s *Sockets) Addresses() []net.Addr {
 	if s == nil {
-		return ""
+		return nil
 	}
-	wanted, err := net.ResolveTCPAddr("tcp", address)
-	if err != nil {
-		return ""
-	}
+	var all []net.Addr
 	for _, p := range s.all {
-		if have, ok := p.address.(*net.TCPAddr); ok && have.Port == wanted.Port {
-			return have.String()
-		}
+		all = append(all, p.address)
 	}
-	return ""
+	return all
 }
 
 // Unused returns a description of each socket whose address none of these is. They are
@@ -86,8 +80,11 @@ func (p *socket) is(network, address string) bool {
 		if err != nil || wanted.Port != have.Port || wanted.Zone != have.Zone {
 			return false
 		}
-		if wanted.IP == nil || wanted.IP.Equal(net.IPv6unspecified) { // of both families
-			return have.IP.Equal(net.IPv6unspecified) && !p.ipv6
+		switch {
+		case wanted.IP == nil:
+			return p.whole
+		case wanted.IP.Equal(net.IPv6unspecified): // of both families
+			return p.whole && wanted.IP.Equal(have.IP)
 		}
 		return wanted.IP.Equal(have.IP)
 	}

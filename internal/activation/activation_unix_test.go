@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("ACTIVATED") == "" {
 		os.Exit(m.Run())
 	}
+	if os.Getenv("WITHOUT_IPV6") != "" {
+		restartWithoutIPv6()
+	}
 	s, err := Inherit()
 	fmt.Println("error:", err)
 	fmt.Println("variables:", os.Getenv("LISTEN_PID")+os.Getenv("LISTEN_FDS")+os.Getenv("LISTEN_FDNAMES"))
@@ -63,7 +66,8 @@ func activate(t *testing.T, setting string, files []*os.File, addresses ...strin
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
-const told = "export LISTEN_PID=$$ LISTEN_FDS=%d LISTEN_FDNAMES=%s;"
+// passing sets the variables for a number of sockets with names.
+const passing = "export LISTEN_PID=$$ LISTEN_FDS=%d LISTEN_FDNAMES=%s;"
 
 // file returns a socket as a file, and closes what it was.
 func file(t *testing.T, l interface {
@@ -107,11 +111,11 @@ func TestSocketsArePassed(t *testing.T) {
 	dial(t, "tcp", tcp.Addr().String())
 	dial(t, "tcp", "127.0.0.1:"+port)
 	dial(t, "unix", path)
-	out := activate(t, fmt.Sprintf(told, 3, "web.socket::local"), []*os.File{file(t, tcp), file(t, all), file(t, local)},
+	out := activate(t, fmt.Sprintf(passing, 3, "web.socket::local"), []*os.File{file(t, tcp), file(t, all), file(t, local)},
 		"tcp "+tcp.Addr().String(), "tcp :"+port, "unix "+path, "tcp 127.0.0.1:"+port, "tcp :"+other, "unix "+path+"2")
 	want := []string{
 		"error: <nil>", "variables: ",
-		fmt.Sprintf("socket: %s (web.socket)", tcp.Addr()), fmt.Sprintf("socket: [::]:%s (unknown)", port), fmt.Sprintf("socket: %s (local)", path),
+		fmt.Sprintf("socket: %s (web.socket)", tcp.Addr()), fmt.Sprintf("socket: %s (unknown)", all.Addr()), fmt.Sprintf("socket: %s (local)", path),
 		"accepted: " + tcp.Addr().String(), "accepted: :" + port, "accepted: " + path,
 		"none: 127.0.0.1:" + port, "none: :" + other, "none: " + path + "2",
 	}
@@ -146,9 +150,9 @@ func TestWhatIsNotPassed(t *testing.T) {
 		{"no number of sockets", "export LISTEN_PID=$$ LISTEN_FDS=x;", file(t, tcp), `LISTEN_FDS of the service manager is "x": want the number of sockets`},
 		{"too many", "export LISTEN_PID=$$ LISTEN_FDS=1025;", file(t, tcp), `LISTEN_FDS of the service manager is "1025"`},
 		{"fewer than zero", "export LISTEN_PID=$$ LISTEN_FDS=-1;", file(t, tcp), `LISTEN_FDS of the service manager is "-1"`},
-		{"a file", fmt.Sprintf(told, 1, "x.socket"), plain, "descriptor 3 (x.socket) of the service manager: it is no socket"},
-		{"packets", fmt.Sprintf(told, 1, ""), file(t, packets.(*net.UDPConn)), "descriptor 3 (unknown) of the service manager: it is no socket that listens for streams"},
-		{"a connection", fmt.Sprintf(told, 1, "x"), file(t, client.(*net.TCPConn)), "it is no socket that listens for streams: the socket unit needs ListenStream= and Accept=no"},
+		{"a file", fmt.Sprintf(passing, 1, "x.socket"), plain, "descriptor 3 (x.socket) of the service manager: it is no socket"},
+		{"packets", fmt.Sprintf(passing, 1, ""), file(t, packets.(*net.UDPConn)), "descriptor 3 (unknown) of the service manager: it is no socket that listens for streams"},
+		{"a connection", fmt.Sprintf(passing, 1, "x"), file(t, client.(*net.TCPConn)), "it is no socket that listens for streams: the socket unit needs ListenStream= and Accept=no"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -165,7 +169,7 @@ func TestNoSockets(t *testing.T) {
 	if l, err := none.Listen("tcp", ":80"); l != nil || err != nil {
 		t.Errorf("it listens: %v, %v", l, err)
 	}
-	if none.Blocking(":80") != "" || none.Unused(nil) != nil {
+	if none.Addresses() != nil || none.Unused(nil) != nil {
 		t.Error("it has sockets")
 	}
 }

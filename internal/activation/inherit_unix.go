@@ -24,21 +24,22 @@ var variables = [...]string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}
 
 // Inherit takes over the sockets that the environment tells of, and removes what tells of
 // them. It returns nil if there are none for this process. It must be called once, before
-// anything else has opened a descriptor.
+// the process starts another one, which would get the sockets too. What the process has
+// opened before has other descriptors: those of the sockets are in use from its beginning.
 func Inherit() (*Sockets, error) {
-	var told [len(variables)]string
+	var values [len(variables)]string
 	for i, name := range variables {
-		told[i] = os.Getenv(name)
+		values[i] = os.Getenv(name)
 		os.Unsetenv(name)
 	}
-	if pid, err := strconv.Atoi(told[0]); err != nil || pid != os.Getpid() {
+	if pid, err := strconv.Atoi(values[0]); err != nil || pid != os.Getpid() {
 		return nil, nil
 	}
-	count, err := strconv.Atoi(told[1])
+	count, err := strconv.Atoi(values[1])
 	if err != nil || count < 0 || count > mostDescriptors {
-		return nil, fmt.Errorf("LISTEN_FDS of the service manager is %q: want the number of sockets, at most %d", told[1], mostDescriptors)
+		return nil, fmt.Errorf("LISTEN_FDS of the service manager is %q: want the number of sockets, at most %d", values[1], mostDescriptors)
 	}
-	names := strings.Split(told[2], ":")
+	names := strings.Split(values[2], ":")
 	s := &Sockets{}
 	for i := range count {
 		p := socket{name: "unknown"}
@@ -68,13 +69,38 @@ func (p *socket) inherit(descriptor int) error {
 		return err
 	}
 	defer l.Close()
-	switch p.address = l.Addr(); p.address.(type) {
+	p.address = l.Addr()
+	switch address := p.address.(type) {
 	case *net.TCPAddr:
-		only, err := unix.GetsockoptInt(descriptor, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
-		p.ipv6 = err == nil && only != 0 // of IPv4 it is an error
+		p.whole = isWhole(descriptor, address.IP)
 		return nil
 	case *net.UnixAddr:
 		return nil
 	}
 	return fmt.Errorf("%s is no address that a listener can have", p.address)
+}
+
+// isWhole reports whether a TCP socket on an IP takes connections to all addresses that the
+// machine can have: one of IPv6 that takes those of IPv4 too, or one of IPv4 where the
+// kernel has no IPv6.
+func isWhole(descriptor int, ip net.IP) bool {
+	switch {
+	case ip.Equal(net.IPv6unspecified):
+		only, err := unix.GetsockoptInt(descriptor, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
+		return err == nil && only == 0
+	case ip.Equal(net.IPv4zero):
+		return !hasIPv6()
+	}
+	return false
+}
+
+// hasIPv6 reports whether the kernel has IPv6: if it was started with ipv6.disable=1, it
+// makes no sockets of that family, and package net listens on 0.0.0.0. A failure to make one
+// for another reason proves nothing.
+func hasIPv6() bool {
+	s, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.Close(s)
+	}
+	return !errors.Is(err, unix.EAFNOSUPPORT)
 }

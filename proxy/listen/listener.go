@@ -268,14 +268,29 @@ func (l *Listener) handshakeConfig(h *tls.ClientHelloInfo) (*tls.Config, error) 
 
 // listenError says why an address could not be listened on.
 func (s *Set) listenError(address string, err error) error {
-	blocking := s.env.Passed.Blocking(address)
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE) && blocking != "":
-		return fmt.Errorf("address %s is in use: the service manager has opened %s; write that here, or %s in the socket unit", address, blocking, address)
 	case errors.Is(err, syscall.EADDRINUSE):
+		if blocking := s.passedOn(address); blocking != "" {
+			return fmt.Errorf("address %s is in use: the service manager has opened %s; write that here, or %s in the socket unit", address, blocking, address)
+		}
 		return fmt.Errorf("address %s is in use: another program listens there", address)
 	case errors.Is(err, syscall.EACCES) && !strings.HasPrefix(address, "unix:"):
 		return fmt.Errorf("no permission to listen on %s: ports below 1024 need the CAP_NET_BIND_SERVICE capability", address)
 	}
 	return fmt.Errorf("cannot listen on %s: %w", address, err)
+}
+
+// passedOn returns the address of the socket of [Env.Passed] that keeps others from listening on a TCP
+// address, or "".
+func (s *Set) passedOn(address string) string {
+	wanted, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return ""
+	}
+	for _, have := range s.env.Passed.Addresses() {
+		if have.Network() == "tcp" && overlap(have.String(), wanted.String()) {
+			return have.String()
+		}
+	}
+	return ""
 }
