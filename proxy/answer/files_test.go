@@ -422,7 +422,7 @@ func TestClosedFilesAreUnavailable(t *testing.T) {
 	}
 }
 
-// FuzzFiles: no path shows a byte of a hidden file or of a file outside the root.
+// FuzzFiles: no path shows a byte of a hidden file or of a file outside the root, or lists a hidden name.
 func FuzzFiles(f *testing.F) {
 	for _, seed := range []string{
 		"/", "/a.txt", "/docs/", "/.env", "/%2eenv", "/../secret.txt", "/..%2fsecret.txt", "/up/secret.txt", "/git/config",
@@ -431,10 +431,11 @@ func FuzzFiles(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	files := newFiles(f, tree(f), "index.html", "app.html")
+	files := newFiles(f, tree(f), "", "app.html")
+	files.Browse = true
 	f.Fuzz(func(t *testing.T, name string) {
-		if w := get(files, name); strings.Contains(w.Body.String(), secret) {
-			t.Fatalf("Serve(%q) shows a secret", name)
+		if w := get(files, name); strings.Contains(w.Body.String(), secret) || strings.Contains(w.Body.String(), `href="./.`) {
+			t.Fatalf("Serve(%q) shows a secret\n%s", name, w.Body)
 		} else if to := w.Header().Get("Location"); strings.HasPrefix(to, "//") {
 			t.Fatalf("Serve(%q) redirects to %q", name, to)
 		}
