@@ -195,7 +195,7 @@ func describe(w io.Writer, cfg *config.Config, q *explain.Question, e *explain.A
 	}
 	sayInForce(say, cfg, r, "websocket")
 	if e.Refused != "" {
-		say("refused", e.Refused)
+		say("refused", fmt.Sprintf("%d %s: %s", e.Status, http.StatusText(e.Status), e.Refused))
 	}
 }
 

@@ -186,6 +186,10 @@ func sayImported(w io.Writer, r *importer.Result) error {
 		fmt.Fprintf(w, "carried over: %s\n", count(r.Routes, "route"))
 		return nil
 	}
-	fmt.Fprintf(w, "%s, of which %d answer 403 because of rules that sluice cannot follow\n", count(r.Routes, "route"), r.Refused)
+	answer := "answer"
+	if r.Refused == 1 {
+		answer = "answers"
+	}
+	fmt.Fprintf(w, "%s, of which %d %s 403 because of rules that sluice cannot follow\n", count(r.Routes, "route"), r.Refused, answer)
 	return errIncomplete
 }

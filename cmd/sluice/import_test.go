@@ -35,7 +35,7 @@ func TestImportSaysWhatItDidNotCarry(t *testing.T) {
 		err          string
 	}{
 		{[]string{"all.conf"}, "status: 204", "carried over: 1 route\n", ""},
-		{[]string{"part.conf"}, "respond: { status: 403 }", "part.conf:1: auth_basic on;: sluice does not ask for passwords\n1 route, of which 1 answer 403", errIncomplete.Error()},
+		{[]string{"part.conf"}, "respond: { status: 403 }", "part.conf:1: auth_basic on;: sluice does not ask for passwords\n1 route, of which 1 answers 403", errIncomplete.Error()},
 		{[]string{"include.conf"}, "respond: { status: 403 }", "part.conf:1: auth_basic on;", errIncomplete.Error()},
 		{[]string{"wrong.conf"}, "", "", "wrong.conf:1: server has no } at its end"},
 		{[]string{"what"}, "", "", "what: it is not clear what it is for: say --from nginx, caddy, haproxy or traefik"},

@@ -26,7 +26,7 @@ type Question struct {
 type Answer struct {
 	Steps  []Step        // in order of precedence
 	Route  *config.Route // nil when no route takes it
-	Status int           // what it is answered with then, or 0
+	Status int           // what it is answered with then, or where it is refused; else 0
 	Path   string        // what the backend or the files see
 	// Refused is why the route's policy lets no such handshake through; "" when
 	// it does, or the request is none.
@@ -77,7 +77,7 @@ func Ask(cfg *config.Config, q Question) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Refused = refused(policy, q)
+	e.Status, e.Refused = refused(policy, q)
 	return e, nil
 }
 
@@ -87,15 +87,15 @@ func (q *Question) message() *message.Request {
 	}
 }
 
-// refused returns why a policy lets no such handshake through, or "".
-func refused(p upgrade.Policy, q Question) string {
+// refused returns with which status and why a policy lets no such handshake through, or "".
+func refused(p upgrade.Policy, q Question) (status int, reason string) {
 	hello := &upgrade.Request{Origin: q.Header.Get("Origin")}
 	if len(p.Subprotocols) > 0 {
 		hello.Protocols = p.Subprotocols[:1] // the subprotocols that the client would offer are not in q
 	}
 	site := upgrade.Site{Host: q.URL.Host, Secure: q.URL.Scheme == "wss" || q.URL.Scheme == "https"}
 	if refusal := p.Apply(hello, site); refusal != nil {
-		return refusal.Reason
+		return refusal.Status, refusal.Reason
 	}
-	return ""
+	return 0, ""
 }

@@ -39,7 +39,7 @@ routes:
 		{name: "stripped", url: "http://a.test/ws/x%2Fy", route: "socket", path: "/x%2Fy"},
 		{name: "no path", url: "http://a.test", route: "home", path: "/"},
 		{name: "allowed origin", url: "wss://a.test/ws/", websocket: true, origin: "https://a.test", route: "socket", path: "/"},
-		{name: "foreign origin", url: "wss://a.test/ws/", websocket: true, origin: "https://b.test", route: "socket", path: "/", refused: "origin"},
+		{name: "foreign origin", url: "wss://a.test/ws/", websocket: true, origin: "https://b.test", route: "socket", path: "/", status: 403, refused: "origin"},
 		{name: "not found", url: "http://b.test/", status: 404},
 		{name: "method", url: "http://b.test/post", status: 405},
 		{name: "upgrade", url: "http://b.test/only", status: 426},
