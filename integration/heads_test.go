@@ -132,7 +132,7 @@ func TestMalformedRequestsAreNoWarnings(t *testing.T) {
 	g := start(t, "routes: [{ respond: 200 }]")
 	for request, status := range map[string]int{
 		"POST /gzip HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n": http.StatusNotImplemented,
-		"GET /3 HTTP/3.0\r\nHost: a.test\r\n\r\n":                                             http.StatusHTTPVersionNotSupported,
+		"GET /3 HTTP/3.0\r\nHost: a.test\r\n\r\n":                                         http.StatusHTTPVersionNotSupported,
 	} {
 		if r, _ := wstest.Ask(t, g.http, request); r.StatusCode != status {
 			t.Errorf("%q is answered with %s; want %d", request, r.Status, status)
