@@ -24,6 +24,9 @@ SOAK_SCHEME   ?= ws
 # Of make many: how many at once.
 MANY_SESSIONS ?= 20000
 
+# Of make early: how many uploads of each kind.
+EARLY_ANSWERS ?= 100
+
 # Of make mix: how long, and how many clients at once.
 MIX_TIME    ?= 10m
 MIX_CLIENTS ?= 64
@@ -37,7 +40,7 @@ PARALLEL := 4
 # What of the integration tests "make test" runs on the portable engine too.
 PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
-.PHONY: build manual install install-documents uninstall release packages test-packages images demo test test-short test-portable test-records-go test-http-go testssl chaos soak many mix lint fuzz fuzz-differential bench microbench schema clean help
+.PHONY: build manual install install-documents uninstall release packages test-packages images demo test test-short test-portable test-records-go test-http-go testssl chaos soak many early mix lint fuzz fuzz-differential bench microbench schema clean help
 .PHONY: run-tests run-budgets run-portable show-coverage
 .NOTPARALLEL: # the parts of make test load the machine, and each other
 
@@ -154,6 +157,10 @@ soak: ## SOAK_SESSIONS (5000) come and go in every way for SOAK_TIME (10m), over
 
 many: ## operators list and end MANY_SESSIONS (20000), or as many as the descriptors allow
 	MANY_SESSIONS=$(MANY_SESSIONS) go test -v -count=1 -timeout=30m -run='^TestManySessions$$' ./integration
+
+early: ## EARLY_ANSWERS (100) uploads of each kind that are answered before they have come
+	CGO_ENABLED=1 EARLY_ANSWERS=$(EARLY_ANSWERS) \
+		go test -race -v -count=1 -timeout=0 -run='^TestEarlyAnswersOnTheLoops$$' ./integration
 
 mix: ## requests of all kinds on the loops for MIX_TIME (10m), of MIX_CLIENTS (64), in chaos
 	CGO_ENABLED=1 MIX_TIME=$(MIX_TIME) MIX_CLIENTS=$(MIX_CLIENTS) \

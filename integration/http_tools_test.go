@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +40,36 @@ func TestNghttp(t *testing.T) {
 		}
 	}
 }
+
+// wrk is another client of HTTP/1.1. It tells of socket errors and of other answers than 2xx and 3xx
+// only where there are some.
+func TestWrk(t *testing.T) {
+	t.Parallel()
+	needCommands(t, "wrk")
+	g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %q }]", server(t, "node", testdata("http_server.mjs"))))
+	for name, args := range map[string][]string{
+		"GET":            {g.http.URL("/down?bytes=1000")},
+		"GET over TLS":   {g.https.URL("/down?bytes=1000")},
+		"large":          {g.http.URL("/down?bytes=300000")},
+		"POST":           {"--script=" + testdata("post.lua"), g.http.URL("/up")},
+		"POST over TLS":  {"--script=" + testdata("post.lua"), g.https.URL("/up")},
+		"new every time": {"--header=Connection: close", g.http.URL("/down?bytes=1000")},
+	} {
+		args = append([]string{"--threads=2", "--connections=20", "--duration=1s", "--timeout=2m"}, args...)
+		for requests := 0; requests == 0 && !t.Failed(); { // a machine that stands still may leave it no time for one
+			out := tool(t, "wrk", args...)
+			if match := wrkRequests.FindStringSubmatch(out); match != nil {
+				requests, _ = strconv.Atoi(match[1]) // digits
+			}
+			if !wrkRequests.MatchString(out) || strings.Contains(out, "Socket errors") || strings.Contains(out, "Non-2xx") {
+				t.Errorf("%s: wrk wrote\n%s", name, out)
+			}
+		}
+	}
+}
+
+// wrkRequests is what wrk says about how many requests were answered.
+var wrkRequests = regexp.MustCompile(`(?m)^ *(\d+) requests in `)
 
 func TestPythonBackends(t *testing.T) {
 	t.Parallel()

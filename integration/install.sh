@@ -22,6 +22,7 @@ need websockify command -v websockify
 need curl command -v curl
 need nghttp2-client command -v h2load
 need slowhttptest command -v slowhttptest
+need wrk command -v wrk
 need pebble command -v pebble
 need testssl.sh command -v testssl
 need openssl command -v openssl

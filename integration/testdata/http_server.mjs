@@ -15,7 +15,7 @@ const server = createServer(async (request, response) => {
   const parameter = (name) => Number(url.searchParams.get(name));
   switch (url.pathname) {
     case '/down':
-      await pipeline(bytes(parameter('bytes')), response);
+      await pipeline(bytes(parameter('bytes')), response).catch(() => {}); // the client has left
       break;
     case '/events':
       response.writeHead(200, { 'Content-Type': 'text/event-stream' });
