@@ -74,17 +74,18 @@ type Direction struct {
 	ForwardedPing uint32 // mark of the last ping that went on; the caller sets it to 0
 	OwedPong      uint32 // mark of a ping that the sender has to answer, set by the caller; 0 once it has
 
-	left           int64 // bytes of the current data frame's payload that are still to come
-	size           int64 // bytes of payload of the current message's frames, the current one included
-	messagesFullAt int64 // the moment at which the bucket Limits.MessageRate is full again
-	bytesFullAt    int64 // the moment at which the bucket Limits.ByteRate is full again
-	until          int64 // nothing goes on before this moment
-	masked         bool  // frames come from the client (RFC 6455, section 5.1)
-	deflate        bool  // permessage-deflate was negotiated (RFC 7692)
-	fin            bool  // the current data frame is its message's last
-	inside         bool  // a data frame is under way
-	fragmented     bool  // a message is under way, between or inside its frames
-	over           bool  // a Close frame or a violation was seen
+	left           int64     // bytes of the current data frame's payload that are still to come
+	size           int64     // bytes of payload of the current message's frames, the current one included
+	messagesFullAt int64     // the moment at which the bucket Limits.MessageRate is full again
+	bytesFullAt    int64     // the moment at which the bucket Limits.ByteRate is full again
+	until          int64     // nothing goes on before this moment
+	untilFor       Violation // the rate that until is for
+	masked         bool      // frames come from the client (RFC 6455, section 5.1)
+	deflate        bool      // permessage-deflate was negotiated (RFC 7692)
+	fin            bool      // the current data frame is its message's last
+	inside         bool      // a data frame is under way
+	fragmented     bool      // a message is under way, between or inside its frames
+	over           bool      // a Close frame or a violation was seen
 }
 
 // FromClient returns the direction from a client to a backend.
@@ -105,6 +106,16 @@ func (d *Direction) Left() int64 { return d.left }
 // rate.
 func (d *Direction) Until() int64 { return d.until }
 
+// UntilFor returns the rate that the moment of Until is for: MessageRate or ByteRate.
+func (d *Direction) UntilFor() Violation { return d.untilFor }
+
+// waitUntil sets the moment for a rate, unless it is set to a later one.
+func (d *Direction) waitUntil(when int64, rate Violation) {
+	if when > d.until {
+		d.until, d.untilFor = when, rate
+	}
+}
+
 // ResetRates forgets what the sender has used of its rates, because they have changed.
 func (d *Direction) ResetRates() { d.messagesFullAt, d.bytesFullAt, d.until = 0, 0, 0 }
 
@@ -122,7 +133,7 @@ func (d *Direction) Next(in []byte, l *Limits, now int64) Verdict {
 	v := d.walk(in, l, now)
 	switch {
 	case !l.EndOverRate: // until is set also when Take is 0: the side may still be over its rate
-		d.until = max(d.until, l.ByteRate.Spend(&d.bytesFullAt, int64(v.Take), now))
+		d.waitUntil(l.ByteRate.Spend(&d.bytesFullAt, int64(v.Take), now), ByteRate)
 	case v.Take == 0:
 	case l.ByteRate.Take(&d.bytesFullAt, int64(v.Take), now) != 0:
 		*d = before
@@ -297,7 +308,8 @@ func (d *Direction) Passed(n int64, l *Limits, now int64) (excess bool) {
 	case l.EndOverRate:
 		return l.ByteRate.Take(&d.bytesFullAt, n, now) != 0
 	default:
-		d.until = l.ByteRate.Spend(&d.bytesFullAt, n, now)
+		d.until = 0
+		d.waitUntil(l.ByteRate.Spend(&d.bytesFullAt, n, now), ByteRate)
 	}
 	return false
 }

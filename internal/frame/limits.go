@@ -39,7 +39,7 @@ func (d *Direction) admit(h *header, l *Limits, now int64) (do Action, limit Vio
 	case l.EndOverRate:
 		return Excess, MessageRate
 	}
-	d.until = when
+	d.waitUntil(when, MessageRate)
 	return Hold, None
 }
 

@@ -94,7 +94,7 @@ func walkUnderLimits(t *testing.T, d *Direction, l *Limits, stream []byte, piece
 
 // settled returns d as it is at a moment, without until.
 func settled(d Direction, now int64) Direction {
-	d.bytesFullAt, d.messagesFullAt, d.until = max(d.bytesFullAt, now), max(d.messagesFullAt, now), 0
+	d.bytesFullAt, d.messagesFullAt, d.until, d.untilFor = max(d.bytesFullAt, now), max(d.messagesFullAt, now), 0, None
 	return d
 }
 

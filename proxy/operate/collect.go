@@ -16,6 +16,7 @@ type collector struct {
 
 	open, opened                      *prometheus.Desc // route
 	messages, frames, controls, bytes *prometheus.Desc // route, from
+	waits                             *prometheus.Desc // route, from, limit
 	inFlight                          *prometheus.Desc
 	spliced, records, badRecords      *prometheus.Desc
 	state, sessions, requests         *prometheus.Desc // backend, endpoint
@@ -37,6 +38,7 @@ func (o *Operator) Collector(label func(string) string) prometheus.Collector {
 		frames:     desc("sluice_session_frames_total", "Data frames in sessions.", "route", "from"),
 		controls:   desc("sluice_session_control_frames_total", "Ping, pong and Close frames in sessions, without the answers to Close frames of the gateway.", "route", "from"),
 		bytes:      desc("sluice_session_bytes_total", "Payload of data frames in sessions, in bytes, as it is on the wire.", "route", "from"),
+		waits:      desc("sluice_session_waits_total", "How often a side of a session was read more slowly, because it was over a rate whose on_excess is delay.", "route", "from", "limit"),
 		inFlight:   desc("sluice_requests_in_flight", "HTTP requests in work, WebSocket handshakes among them."),
 		spliced:    desc("sluice_spliced_bytes_total", "Payload of sessions that went from socket to socket by splice(2), in bytes."),
 		records:    desc("sluice_tls_records_taken_over_total", "TLS connections of sessions whose records the event loops have taken over from crypto/tls."),
@@ -57,7 +59,7 @@ func (o *Operator) Collector(label func(string) string) prometheus.Collector {
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range [...]*prometheus.Desc{
-		c.open, c.opened, c.messages, c.frames, c.controls, c.bytes, c.inFlight, c.spliced, c.records, c.badRecords, c.state, c.sessions, c.requests, c.queue,
+		c.open, c.opened, c.messages, c.frames, c.controls, c.bytes, c.waits, c.inFlight, c.spliced, c.records, c.badRecords, c.state, c.sessions, c.requests, c.queue,
 		c.loopConns, c.loopTurns, c.loopBusy, c.expiry,
 	} {
 		to <- d
@@ -194,6 +196,11 @@ func (c *collector) collectRoutes(gauge, counter func(*prometheus.Desc, float64,
 			counter(c.frames, float64(of.Frames), label, from)
 			counter(c.controls, float64(of.Controls), label, from)
 			counter(c.bytes, float64(of.Bytes), label, from)
+		}
+		for side, w := range s.Waits {
+			from := relay.Side(side).String()
+			counter(c.waits, float64(w.Messages), label, from, "message_rate")
+			counter(c.waits, float64(w.Bytes), label, from, "byte_rate")
 		}
 	}
 }

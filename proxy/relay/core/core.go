@@ -158,6 +158,9 @@ func (c Core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 		}
 	}
 	v := x.dir.Next(in, c.limits(from), now)
+	if x.dir.Until() > now {
+		c.part.wait(from, x.dir.UntilFor())
+	}
 	if v.Take > 0 { // else the same bytes may come again
 		x.noteRead(now)
 	}
@@ -273,7 +276,11 @@ func (c Core) PayloadForwarded(from Side, n, now int64) {
 		t.payloadForwarded(from, n)
 	}
 	before := x.dir.Counts
-	over := x.dir.Passed(n, c.limits(from), now)
+	limits := c.limits(from)
+	over := x.dir.Passed(n, limits, now)
+	if limits != nil && x.dir.Until() > now {
+		c.part.wait(from, x.dir.UntilFor())
+	}
 	c.part.count(from, &before, &x.dir.Counts)
 	if over {
 		c.overLimit(from, frame.ByteRate)

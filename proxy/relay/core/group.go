@@ -20,6 +20,13 @@ type Group struct {
 type Totals struct {
 	Sessions                uint64 // that have begun
 	FromClient, FromBackend frame.Counts
+	Waits                   [2]Waits // by Side
+}
+
+// Waits is how often a side was read more slowly because it was over a rate.
+type Waits struct {
+	Messages uint64 // over the rate of messages
+	Bytes    uint64 // over that of bytes
 }
 
 // Add adds o to t.
@@ -27,6 +34,10 @@ func (t *Totals) Add(o *Totals) {
 	t.Sessions += o.Sessions
 	t.FromClient.Add(&o.FromClient)
 	t.FromBackend.Add(&o.FromBackend)
+	for side, w := range o.Waits {
+		t.Waits[side].Messages += w.Messages
+		t.Waits[side].Bytes += w.Bytes
+	}
 }
 
 // A Part is the sessions of a group that one loop has, or one goroutine at a time: whoever has
@@ -46,6 +57,15 @@ func (p *Part) count(from Side, before, after *frame.Counts) {
 		to = &p.FromBackend
 	}
 	to.AddDifference(before, after)
+}
+
+// wait counts that a side has to wait for a rate.
+func (p *Part) wait(from Side, rate frame.Violation) {
+	if w := &p.Waits[from]; rate == frame.MessageRate {
+		w.Messages++
+	} else {
+		w.Bytes++
+	}
 }
 
 // Rules are the limits of a group's sessions. Without any, the zero value, sessions only

@@ -228,6 +228,9 @@ func TestCoreDelays(t *testing.T) {
 			if wrong := p.brokenPromise(); wrong != "" {
 				t.Error(wrong)
 			}
+			if w := p.part.Waits[Client]; (w.Messages > 0) != strings.Contains(tt.name, "messages") || (w.Bytes > 0) != strings.Contains(tt.name, "bytes") || p.part.Waits[Backend] != (Waits{}) {
+				t.Errorf("the waits are %+v, and %+v of the backend, which was not slow", w, p.part.Waits[Backend])
+			}
 			if took := int((p.now + 5e8) / 1e9); took != tt.took {
 				t.Errorf("it took %d s; want %d", took, tt.took)
 			}
