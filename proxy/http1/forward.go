@@ -196,6 +196,7 @@ func (l *loopConns) clientLeft(c *conn, err error) {
 	f := c.forward
 	if f.up != nil {
 		l.upstreams.drop(f.up)
+		f.left()
 	}
 	if f.status == 0 || f.joins {
 		f.x.Abandon()

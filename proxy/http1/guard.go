@@ -23,6 +23,9 @@ func (l *loopConns) guard(c *conn) {
 		if f.up != nil {
 			l.upstreams.drop(f.up)
 		}
+		if f.blocked() { // in the middle of a record
+			l.wipe(&c.records)
+		}
 		l.dropPipe(f)
 		c.forward = nil
 	}
@@ -31,6 +34,19 @@ func (l *loopConns) guard(c *conn) {
 	}
 	if p, r, ok := l.slots.At(c.slot); ok && p.phase != servingPhase && p.phase != closingPhase {
 		l.close(p, r)
+	}
+}
+
+// guardIdle is guard for an endpoint's connection that is idle.
+func (u *upstreams) guardIdle(up *upstream) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	up.server.options.Panicked(cause, debug.Stack())
+	if !up.slot.Retired() {
+		u.forget(up)
+		u.close(up)
 	}
 }
 

@@ -38,7 +38,8 @@ type upstream struct {
 	slot   *upstreamSlot
 	dialer *dial.Dialer
 	fd     int32
-	conn   *conn // the client's whose request it has; nil while it is idle
+	conn   *conn   // the client's whose request it has; nil while it is idle
+	server *Server // of its last request; nil before that was answered
 
 	connecting bool
 	requests   int                // that it has carried to their end
@@ -183,6 +184,7 @@ func (u *upstreams) Ready(id loop.SlotID, _ uint8, events uint32) {
 	}
 	up := r.up
 	if up.conn == nil {
+		defer u.guardIdle(up)
 		if events&^unix.EPOLLOUT != 0 && !u.quiet(up) {
 			u.forget(up)
 			u.close(up)
@@ -282,7 +284,7 @@ func (u *upstreams) read(up *upstream) {
 // release takes a connection back whose request is answered. Clean says that nothing came
 // after the answer.
 func (u *upstreams) release(up *upstream, clean bool) {
-	up.conn, up.kept = nil, nil
+	up.conn, up.server, up.kept = nil, up.conn.server, nil
 	up.requests++
 	if !clean || up.closes || up.ended || len(up.partial) > 0 || len(up.out) > 0 || u.Stopping() {
 		u.close(up)
@@ -329,6 +331,7 @@ func (u *upstreams) Due(id loop.SlotID) {
 	if !ok || r.up.conn != nil { // its timer is set again when it is idle
 		return
 	}
+	defer u.guardIdle(r.up)
 	if when := p.since + int64(r.up.dialer.KeepAlive().Timeout); when > u.Now() {
 		u.SetTimer(&p.Entry, when)
 		return
