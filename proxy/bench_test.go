@@ -28,27 +28,44 @@ type forwarded struct {
 // in its configuration.
 func newForwarded(tb testing.TB, engine string, size int, more ...string) *forwarded {
 	tb.Helper()
+	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))
+	address := startForwarding(tb, engine, "{}", func(c net.Conn) { answerAll(c, answer) }, more...)
+	f := &forwarded{request: []byte("GET /x HTTP/1.1\r\nHost: a.test\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"), answer: make([]byte, 4096+size)}
+	var err error
+	if f.client, err = net.Dial("tcp", address); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { f.client.Close() })
+	f.length = -1
+	f.once(tb, size)
+	return f
+}
+
+// startForwarding starts a backend that does serve with each connection, and a gateway before it, with
+// more sections in its configuration and that of its tls. It returns the gateway's address.
+func startForwarding(tb testing.TB, engine, tls string, serve func(net.Conn), more ...string) (address string) {
+	tb.Helper()
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { backend.Close() })
-	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))
 	go func() {
 		for {
 			c, err := backend.Accept()
 			if err != nil {
 				return
 			}
-			go answerAll(c, answer)
+			go serve(c)
 		}
 	}()
 	cfg, err := config.Parse("bench.yaml", fmt.Appendf(nil, `
 http: {engine: %s}
-listeners: [{address: "127.0.0.1:0"}]
+listeners: [{address: "127.0.0.1:0", tls: %t}]
+tls: %s
 log: {access: false}
 routes: [{path: /*, backend: "%s"}]
-%s`, engine, backend.Addr(), strings.Join(more, "\n")), config.Options{})
+%s`, engine, tls != "{}", tls, backend.Addr(), strings.Join(more, "\n")), config.Options{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -58,14 +75,7 @@ routes: [{path: /*, backend: "%s"}]
 		tb.Fatal(err)
 	}
 	go g.Run(tb.Context())
-	f := &forwarded{request: []byte("GET /x HTTP/1.1\r\nHost: a.test\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"), answer: make([]byte, 4096+size)}
-	if f.client, err = net.Dial("tcp", change.Listeners[0].Address); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { f.client.Close() })
-	f.length = -1
-	f.once(tb, size)
-	return f
+	return change.Listeners[0].Address
 }
 
 // answerAll answers every request that comes, each of which has no body and comes at once.
