@@ -37,16 +37,12 @@ func (l *loopConns) guard(c *conn) {
 	}
 }
 
-// guardIdle is guard for an endpoint's connection that is idle.
+// guardIdle is deferred in a look at an endpoint's connection that is idle. After a panic there is
+// something wrong with it, and it is closed like one on which something has come.
 func (u *upstreams) guardIdle(up *upstream) {
-	cause := recover()
-	if cause == nil {
-		return
-	}
-	up.server.options.Panicked(cause, debug.Stack())
-	if !up.slot.Retired() {
-		u.forget(up)
-		u.close(up)
+	if cause := recover(); cause != nil {
+		up.server.options.Panicked(cause, debug.Stack())
+		u.clients.wipe(&up.records) // nothing is sealed with them any more
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"sluice/internal/record"
 	"sluice/internal/wire"
 	"sluice/internal/wstest"
+	"sluice/proxy/backend/dial"
 	"sluice/proxy/clientio"
 )
 
@@ -152,28 +153,41 @@ func TestAPanicInTheConnectionEndsOneConnection(t *testing.T) {
 	}
 }
 
-// A panic in a step of an endpoint's connection that is idle ends that connection.
+// A panic in a look at an endpoint's connection that is idle ends that connection.
 func TestAPanicInAnIdleConnectionEndsIt(t *testing.T) {
-	g := newGuarded(t)
-	c := g.connect(t)
-	g.l.Call(func() { debug.SetPanicOnFault(true) })
-	io.WriteString(c, plainRequest)
-	endpoint := await(t, "the request", g.asked)
-	io.WriteString(endpoint, "HTTP/1.1 204 No Content\r\n\r\n")
-	if _, err := io.ReadFull(c, make([]byte, len("HTTP/1.1 204 No Content\r\n\r\n"))); err != nil {
-		t.Fatal(err)
-	}
-	g.l.Call(func() {
-		g.l.upstreams.slots.Each(func(_ *upstreamSlot, r *upstreamRefs) {
-			if r.up.conn != nil {
-				t.Error("the endpoint's connection is not idle")
+	const answer = "HTTP/1.1 204 No Content\r\n\r\n"
+	for name, look := range map[string]func(l *loopConns, d *dial.Dialer){
+		"something comes":       func(*loopConns, *dial.Dialer) {},
+		"a request is to go on": func(l *loopConns, d *dial.Dialer) { l.upstreams.reuse(d) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGuarded(t)
+			c := g.connect(t)
+			g.l.Call(func() { debug.SetPanicOnFault(true) })
+			io.WriteString(c, plainRequest)
+			endpoint := await(t, "the request", g.asked)
+			io.WriteString(endpoint, answer)
+			if _, err := io.ReadFull(c, make([]byte, len(answer))); err != nil {
+				t.Fatal(err)
 			}
-			r.up.records = g.l.takeRecords(newState(), nil)
-			g.repair = frozen(g.l, r.up.cell)
+			g.l.Call(func() {
+				var idle *upstream
+				g.l.upstreams.slots.Each(func(_ *upstreamSlot, r *upstreamRefs) { idle = r.up })
+				if idle == nil || idle.conn != nil {
+					t.Error("the endpoint's connection is not idle")
+					return
+				}
+				idle.records = g.l.takeRecords(newState(), nil)
+				g.repair = frozen(g.l, idle.cell)
+				io.WriteString(endpoint, seal(t, "what nothing has asked for")[0])
+				for err := error(unix.EAGAIN); err == unix.EAGAIN; {
+					_, err = loop.Peek(idle.fd, make([]byte, 1))
+				}
+				look(g.l, g.dialer)
+			})
+			await(t, "a panic", g.panics)
+			c.Close()
+			g.goesOn()
 		})
-	})
-	io.WriteString(endpoint, seal(t, "what nothing has asked for")[0])
-	await(t, "a panic", g.panics)
-	c.Close()
-	g.goesOn()
+	}
 }

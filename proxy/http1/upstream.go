@@ -81,7 +81,8 @@ func (u *upstreams) take(d *dial.Dialer, fresh bool) (*upstream, error) {
 
 // quiet reports whether nothing has come on an idle connection: what has would be taken for
 // the answer to the next request. With TLS, session tickets may come at any time.
-func (u *upstreams) quiet(up *upstream) bool {
+func (u *upstreams) quiet(up *upstream) (quiet bool) {
+	defer u.guardIdle(up)
 	var one [1]byte
 	n, err := loop.Peek(up.fd, one[:])
 	if up.cell == noTLS || err != nil {
@@ -184,7 +185,6 @@ func (u *upstreams) Ready(id loop.SlotID, _ uint8, events uint32) {
 	}
 	up := r.up
 	if up.conn == nil {
-		defer u.guardIdle(up)
 		if events&^unix.EPOLLOUT != 0 && !u.quiet(up) {
 			u.forget(up)
 			u.close(up)
@@ -331,7 +331,6 @@ func (u *upstreams) Due(id loop.SlotID) {
 	if !ok || r.up.conn != nil { // its timer is set again when it is idle
 		return
 	}
-	defer u.guardIdle(r.up)
 	if when := p.since + int64(r.up.dialer.KeepAlive().Timeout); when > u.Now() {
 		u.SetTimer(&p.Entry, when)
 		return
