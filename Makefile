@@ -24,6 +24,9 @@ SOAK_SCHEME   ?= ws
 # Of make many: how many at once.
 MANY_SESSIONS ?= 20000
 
+# Of make slow: how many idle clients; a fifth as many have half a head, a fiftieth upload.
+SLOW_CLIENTS ?= 10000
+
 # Of make early: how many uploads of each kind.
 EARLY_ANSWERS ?= 100
 
@@ -40,7 +43,7 @@ PARALLEL := 4
 # What of the integration tests "make test" runs on the portable engine too.
 PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
-.PHONY: build manual install install-documents uninstall release packages test-packages images demo test test-short test-portable test-records-go test-http-go testssl chaos soak many early mix lint fuzz fuzz-differential bench microbench schema clean help
+.PHONY: build manual install install-documents uninstall release packages test-packages images demo test test-short test-portable test-records-go test-http-go testssl chaos soak many slow early mix lint fuzz fuzz-differential bench microbench schema clean help
 .PHONY: run-tests run-budgets run-portable show-coverage
 .NOTPARALLEL: # the parts of make test load the machine, and each other
 
@@ -161,6 +164,9 @@ many: ## operators list and end MANY_SESSIONS (20000), or as many as the descrip
 early: ## EARLY_ANSWERS (100) uploads of each kind that are answered before they have come
 	CGO_ENABLED=1 EARLY_ANSWERS=$(EARLY_ANSWERS) \
 		go test -race -v -count=1 -timeout=0 -run='^TestEarlyAnswersOnTheLoops$$' ./integration
+
+slow: ## SLOW_CLIENTS (10000) idle clients, half heads and slow uploads; others are served meanwhile
+	SLOW_CLIENTS=$(SLOW_CLIENTS) go test -v -count=1 -timeout=0 -run='^TestManySlowClients$$' ./integration
 
 mix: ## requests of all kinds on the loops for MIX_TIME (10m), of MIX_CLIENTS (64), in chaos
 	CGO_ENABLED=1 MIX_TIME=$(MIX_TIME) MIX_CLIENTS=$(MIX_CLIENTS) \

@@ -59,12 +59,18 @@ func listenSockets() int {
 }
 
 // settled reports whether the gateway has only what it had before and what it keeps for the
-// next sessions: two descriptors of each event loop, and 64 pipes with two each.
+// next sessions.
 func (v view) settled(before view) bool {
+	return v.released(before) &&
+		v.threads <= before.threads+32 &&
+		v.resident <= before.resident+generous(32<<20)
+}
+
+// released is settled for descriptors: of those that are kept each event loop has two, and 64 pipes
+// with two each.
+func (v view) released(before view) bool {
 	loops := runtime.NumCPU()
 	return v.sockets == listenSockets() &&
 		v.pipes <= before.pipes+2*64*loops &&
-		v.others <= before.others+2*loops &&
-		v.threads <= before.threads+32 &&
-		v.resident <= before.resident+generous(32<<20)
+		v.others <= before.others+2*loops
 }
