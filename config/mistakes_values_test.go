@@ -72,7 +72,7 @@ func TestMistakesInHostsPathsAndAddresses(t *testing.T) {
 `, `
 2:13: routes[0].path: "/ws, /chat" has a ',': write several as a list, as in [/ws, /chat/*]
 3:13: routes[1].host: "a.test, b.test" has a ',': write several as a list, as in [a.example.com, b.example.com]
-4:26: routes[2].backend: "a:1, b:2" has a ',': write several as a list, in 'backends' as in app: [10.0.0.1:80, 10.0.0.2:80]`},
+4:26: routes[2].backend: "a:1, b:2" has a ',': write several as a list, as in [10.0.0.1:80, 10.0.0.2:80]`},
 		{"a port as a backend", `routes: [{ backend: 3000 }]
 `, `
 1:21: routes[0].backend: "3000" is only a port: write the host too, as in 127.0.0.1:3000`},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -17,8 +18,14 @@ import (
 // counted: one side has lost count there.
 func TestSurplusAnswersAreCounted(t *testing.T) {
 	t.Parallel()
+	if runtime.GOOS != "linux" || portable() {
+		t.Skip("there are no loops, and net/http counts nothing")
+	}
 	const first, second = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond"
 	for _, scheme := range []string{"http", "https"} {
+		if scheme == "https" && tlsRecords() == "go" {
+			continue // net/http asks endpoints over TLS then
+		}
 		for _, later := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, later: %t", scheme, later), func(t *testing.T) {
 				t.Parallel()

@@ -65,8 +65,8 @@ func importCommand() *cobra.Command {
 	return c
 }
 
-// importFiles reads the files and returns what they become, and the permissions of a file for that: what
-// only some users may read in the source, only they may read there.
+// importFiles reads the files and returns what they become, and the permissions of a file for that: it may
+// have secrets of the source in it, and has no permissions that the source has not.
 func importFiles(names []string, from string) (*importer.Result, fs.FileMode, error) {
 	in := &sourceFiles{dir: filepath.Dir(names[0]), mode: 0o644}
 	source := importer.Source{Include: in.include}

@@ -30,7 +30,7 @@ func Address(text string) (network, address, wrong string) {
 			return "", "", "is only a port: write host:port"
 		}
 		if strings.Contains(text, ",") {
-			return "", "", "has a ',': write several as a list, in 'backends' as in app: [10.0.0.1:80, 10.0.0.2:80]"
+			return "", "", "has a ',': write several as a list, as in [10.0.0.1:80, 10.0.0.2:80]"
 		}
 		if strings.Count(text, ":") > 1 {
 			return "", "", "is not host:port; an IPv6 address needs brackets, as in [::1]:8080"

@@ -22,8 +22,9 @@ type socket struct {
 
 // Listen returns a listener on the socket that has exactly this address, as [net.Listen]
 // would: a port without a host is that of all addresses, which is [::] for IPv4 too, or
-// 0.0.0.0 where the kernel has no IPv6. It returns nil, and no error, if there is none. The caller owns the listener; closing it does not close the socket, and
-// leaves the file of a unix socket where it is.
+// 0.0.0.0 where the kernel has no IPv6. It returns nil, and no error, if there is none. The caller
+// owns the listener; closing it does not close the socket, and leaves the file of a unix socket where
+// it is.
 func (s *Sockets) Listen(network, address string) (net.Listener, error) {
 	if s == nil {
 		return nil, nil

@@ -27,6 +27,8 @@ type Where struct {
 	TokenFile string   // for TCP; "" means the environment variable SLUICE_ADMIN_TOKEN
 	CACert    string   // PEM file of authorities for https; "" means those of the system
 	Cert, Key string   // PEM files of a client certificate, which stands for a token; both or none
+
+	dirs []string // in which sockets are looked for; nil means those of the environment
 }
 
 // Client asks the admin interface of one gateway.
@@ -64,7 +66,11 @@ func findSocket(w Where, getenv func(string) string) (*Client, error) {
 		configs = []string{w.Config}
 	}
 	var dirs, looked, others []string
-	for _, dir := range runtimeDirs(getenv) {
+	places := w.dirs
+	if places == nil {
+		places = runtimeDirs(getenv)
+	}
+	for _, dir := range places {
 		if why := distrust(dir); why != "" {
 			looked = append(looked, dir+" (passed over: "+why+")")
 			continue

@@ -34,20 +34,11 @@ func run(t *testing.T, dir, config string) *fakeGateway {
 	return g
 }
 
-// findNoOthers hides the gateways that run on this machine.
-func findNoOthers(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
-	before := systemDir
-	systemDir = t.TempDir()
-	t.Cleanup(func() { systemDir = before })
-}
-
 func TestFindBySocket(t *testing.T) {
-	findNoOthers(t)
 	dir := t.TempDir()
-	env := environment("RUNTIME_DIRECTORY", dir)
 	find := func(w Where) (string, error) {
-		c, err := Find(w, env)
+		w.dirs = []string{dir} // gateways may run on this machine
+		c, err := Find(w, environment())
 		if err != nil {
 			return "", err
 		}
@@ -116,10 +107,9 @@ func TestFindBySocket(t *testing.T) {
 
 // The only gateway that runs is meant where nothing is said.
 func TestFindTheOnlyOne(t *testing.T) {
-	findNoOthers(t)
 	dir := t.TempDir()
 	run(t, dir, "/c/a.yaml")
-	c, err := Find(Where{Defaults: []string{"/etc/sluice/sluice.yaml"}}, environment("RUNTIME_DIRECTORY", dir))
+	c, err := Find(Where{Defaults: []string{"/etc/sluice/sluice.yaml"}, dirs: []string{dir}}, environment())
 	if err != nil || c.Where() != filepath.Join(dir, SocketName("/c/a.yaml")) {
 		t.Errorf("%v, %v", c, err)
 	}

@@ -44,7 +44,7 @@ func SocketName(config string) string {
 }
 
 // systemDir is the runtime directory that only root can make. The gateway's user may own it.
-var systemDir = "/run/sluice" // tests have another
+const systemDir = "/run/sluice"
 
 // RuntimeDir returns the directory for the socket of a gateway: RUNTIME_DIRECTORY, which systemd
 // sets, else /run/sluice for root, else sluice in XDG_RUNTIME_DIR, else a directory of the user in

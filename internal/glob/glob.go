@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Names is [filepath.Glob], but fails if a directory cannot be read: names of it would be missing.
+// Names is [filepath.Glob], but fails if a directory in which a pattern has to be looked for cannot be
+// read: names of it would be missing.
 func Names(pattern string) (names []string, err error) {
 	if names, err = filepath.Glob(pattern); err != nil {
 		return nil, err
@@ -19,6 +20,9 @@ func Names(pattern string) (names []string, err error) {
 		if dirs, err = Names(dirs[0]); err != nil {
 			return nil, err
 		}
+	}
+	if !isPattern(filepath.Base(pattern)) {
+		return names, nil // a directory need not be listed for a name of it
 	}
 	for _, dir := range dirs {
 		if err := isReadable(dir); err != nil {

@@ -31,7 +31,7 @@ type Files struct {
 	root     *os.Root
 	index    string
 	fallback string
-	slots    chan struct{} // [listingSlots]
+	slots    chan struct{} // [listingSlots] of the pages that are made at once
 }
 
 // NewFiles opens the directory root. Index is the name of the file that is served for a directory;
@@ -47,7 +47,7 @@ func NewFiles(root, index, fallback string) (*Files, error) {
 	if err != nil {
 		return nil, fmt.Errorf("files %s: %w", root, cause(err))
 	}
-	return &Files{root: dir, index: index, fallback: fallback, slots: listingSlots}, nil
+	return &Files{root: dir, index: index, fallback: fallback, slots: make(chan struct{}, listingSlots())}, nil
 }
 
 // cause returns err without the name of the file, which the message around it has.

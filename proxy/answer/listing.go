@@ -27,13 +27,13 @@ const (
 	// maxListed is the most entries of a directory that a page lists.
 	maxListed = 1000
 
-	// listingWait is how long a request waits for a slot of [listingSlots].
+	// listingWait is how long a request waits for one of [listingSlots].
 	listingWait = time.Second
 )
 
-// listingSlots bounds the pages that the process makes at once, whatever directories they are of: a
-// short request makes a long page. They use half of the processors at most.
-var listingSlots = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+// listingSlots returns how many pages of a tree are made at once: a short request makes a long page.
+// They use half of the processors at most.
+func listingSlots() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
 // errBusy is returned where no slot was free in time.
 var errBusy = errors.New("too many directories are being listed")
@@ -174,6 +174,9 @@ func (f *Files) entries(dir *os.Root, name string) (all []entry, more bool, err 
 		info, err := dir.Lstat(base)
 		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			_, info, err = follow(f.root, path.Join(name, base)) // as a request for it would
+		}
+		if unavailable(err) {
+			return nil, false, err
 		}
 		if err != nil || !info.IsDir() && !info.Mode().IsRegular() {
 			continue // gone by now, a link that leads out, or what is never served

@@ -157,10 +157,9 @@ func (c Core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 			in = in[:left]
 		}
 	}
+	waited := x.dir.Until() > now
 	v := x.dir.Next(in, c.limits(from), now)
-	if x.dir.Until() > now {
-		c.part.wait(from, x.dir.UntilFor())
-	}
+	c.noteWait(from, waited, now)
 	if v.Take > 0 { // else the same bytes may come again
 		x.noteRead(now)
 	}
@@ -191,6 +190,13 @@ func (c Core) feed(from Side, in []byte, now int64) (out []byte, used int) {
 		}
 	}
 	return out, v.Take
+}
+
+// noteWait counts a wait of a side for a rate that begins now: it did not wait before.
+func (c Core) noteWait(from Side, waited bool, now int64) {
+	if dir := &c.sides[from].dir; !waited && dir.Until() > now {
+		c.part.wait(from, dir.UntilFor())
+	}
 }
 
 // ResetRates forgets what the sides have used of their rates.
@@ -276,11 +282,9 @@ func (c Core) PayloadForwarded(from Side, n, now int64) {
 		t.payloadForwarded(from, n)
 	}
 	before := x.dir.Counts
-	limits := c.limits(from)
-	over := x.dir.Passed(n, limits, now)
-	if limits != nil && x.dir.Until() > now {
-		c.part.wait(from, x.dir.UntilFor())
-	}
+	waited := x.dir.Until() > now
+	over := x.dir.Passed(n, c.limits(from), now)
+	c.noteWait(from, waited, now)
 	c.part.count(from, &before, &x.dir.Counts)
 	if over {
 		c.overLimit(from, frame.ByteRate)
