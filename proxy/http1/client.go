@@ -31,10 +31,10 @@ func (l *loopConns) toClient(c *conn, b []byte, more bool) bool {
 		b = b[n:]
 	}
 	if len(b) > 0 {
-		if len(f.out) == 0 {
+		first := len(f.out) == 0
+		if f.out = append(f.out, b...); first { // a panic from here on must know that a record may be half sent
 			l.awaitClient(c)
 		}
-		f.out = append(f.out, b...)
 		p, _, _ := l.slots.At(c.slot)
 		l.setTimer(p, c)
 	}
