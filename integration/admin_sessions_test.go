@@ -270,6 +270,9 @@ routes:
 	}
 	kept.Send(wstest.Text("still here"))
 	keptBackend.Expect(wstest.Text("still here"))
+	if got := g.operate(t, "kill", "--route", "mnay"); got != "no open session matches: 'sluice sessions' lists them\n" {
+		t.Errorf("a route that there is not: %q", got)
+	}
 	r := g.wait("operator", nil)
 	if expect(t, r, record{"action": "end sessions", "sessions": n}); !strings.Contains(r.text("target"), "route=many") {
 		t.Errorf("target %q", r.text("target"))

@@ -98,6 +98,7 @@ func killCommand(places []string) *cobra.Command {
 			}
 			path = admin.Path("sessions", args[0])
 		}
+		filtered := len(values) > 0
 		for name, value := range how() {
 			values[name] = value
 		}
@@ -111,8 +112,8 @@ func killCommand(places []string) *cobra.Command {
 		}
 		_, _, err := ask(c, &r, "DELETE", path, values, func(w io.Writer, e *admin.Ended) {
 			switch {
-			case e.Sessions == 0:
-				fmt.Fprintln(w, "no open session matches: sluice sessions lists them, sluice routes and sluice backends what they may be of")
+			case e.Sessions == 0 && filtered: // a name may be misspelt
+				fmt.Fprintln(w, "no open session matches: 'sluice sessions' lists them")
 			case e.DryRun:
 				fmt.Fprintf(w, "would end %s\n", show.Plural(e.Sessions, "session"))
 			case spread != "":
