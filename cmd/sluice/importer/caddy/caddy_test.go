@@ -175,6 +175,42 @@ func TestWhatKeepsClientsOutIsNeverLost(t *testing.T) {
 	})
 }
 
+// What comes behind a condition that is not known, and what it decides about, is in the comments.
+func TestWhatIsShutIsTold(t *testing.T) {
+	const office = "@office remote_ip 10.0.0.0/8; @far not remote_ip 10.0.0.0/8; "
+	all := map[string]string{"/*": "403"}
+	importertest.Check(t, Read, "Caddyfile", []importertest.Want{
+		{
+			Name: "behind a condition, where everything is refused already", Text: site("basic_auth {; u $2a$14$x; }; " + office + "respond @office 403; reverse_proxy a:1"),
+			Routes: all, Told: []string{"without what is refused:;backend: a:1"},
+		},
+		{
+			Name: "handle", Text: site(office + "handle @office {; reverse_proxy a:1; }; handle {; reverse_proxy b:1; }"),
+			Routes: all, Told: []string{"without what is refused:;backend: a:1", "- path: /*;backend: b:1"},
+		},
+		{
+			Name: "not", Text: site(office + "handle @far {; reverse_proxy a:1; }; handle {; reverse_proxy b:1; }"),
+			Routes: all, Told: []string{"without what is refused:;backend: a:1", "- path: /*;backend: b:1"},
+		},
+		{
+			Name: "not, and a refusal", Text: site(office + "respond @far 403; reverse_proxy a:1"),
+			Routes: all, Told: []string{"- path: /*;backend: a:1"},
+		},
+		{
+			Name: "route", Text: site(office + "route @office {; reverse_proxy a:1; }; respond 404"),
+			Routes: all, Told: []string{"without what is refused:;backend: a:1", "- path: /*;respond: { status: 404 }"},
+		},
+		{
+			Name: "a backend", Text: site(office + "reverse_proxy @office a:1; reverse_proxy b:1"),
+			Routes: all, Told: []string{"without what is refused:;backend: a:1", "- path: /*;backend: b:1"},
+		},
+		{
+			Name: "files", Text: site(office + "root * /srv; file_server @office; file_server browse"),
+			Routes: all, Told: []string{"without what is refused:;files: { root: /srv, index: index.html }", "- path: /*;files: { root: /srv, index: index.html, browse: true }"},
+		},
+	})
+}
+
 func TestAMatcherTakesNoMoreAndNoLessThanInCaddy(t *testing.T) {
 	importertest.Check(t, Read, "Caddyfile", []importertest.Want{
 		{

@@ -217,15 +217,13 @@ func (w *walker) path(r match.Requests, s step, then func(match.Requests)) {
 	if itself && prefix != "" && !strings.HasSuffix(prefix, "/") {
 		below.Paths = append(below.Paths, importer.Exactly(prefix))
 	}
-	if !match.Take(r, below, func(part match.Requests) {
+	match.Split(r, below, func(part match.Requests) {
 		if changed, can := part.Replace(prefix, with); can {
 			then(changed)
 		} else {
 			then(refused)
 		}
-	}, then) {
-		then(r)
-	}
+	}, then)
 }
 
 // begin reports whether all paths begin with a text.

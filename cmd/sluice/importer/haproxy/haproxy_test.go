@@ -253,6 +253,55 @@ func TestWhatKeepsClientsOutIsNeverLost(t *testing.T) {
 	})
 }
 
+// What comes behind a condition that is not known, and what it decides about, is in the comments.
+func TestWhatIsShutIsTold(t *testing.T) {
+	const reject = "tcp-request connection reject if { src 192.0.2.0/24 }; "
+	importertest.Check(t, Read, "haproxy.cfg", []importertest.Want{
+		{
+			Name:   "behind a condition, where everything is refused already",
+			Text:   web(reject + "use_backend b if { src 10.0.0.0/8 }; default_backend a"),
+			Routes: map[string]string{"/*": "403"},
+			Told:   []string{"without what is refused:;backend: b:1", "without what is refused:;backend: a:1"},
+		},
+		{
+			Name:   "behind a change of a header, where everything is refused already",
+			Text:   web(reject + "http-request set-header X-A b; default_backend a"),
+			Routes: map[string]string{"/*": "403"},
+			Told:   []string{"backend: a:1;request:;set_headers: { X-A: b }"},
+		},
+		{
+			Name:   "behind a header that was changed",
+			Text:   web(reject + "http-request set-header X-Tier %[src,map(x)]; use_backend b if { hdr(X-Tier) gold }; default_backend a"),
+			Routes: map[string]string{"/*": "403"},
+			Told:   []string{"backend: b:1", "backend: a:1"},
+		},
+		{
+			Name:   "not",
+			Text:   web("use_backend b if !{ src 10.0.0.0/8 }; default_backend a"),
+			Routes: map[string]string{"/*": "403"},
+			Told:   []string{"without what is refused:;backend: b:1", "- path: /*;backend: a:1"},
+		},
+		{
+			Name:   "unless",
+			Text:   web("use_backend b unless { src 10.0.0.0/8 }; default_backend a"),
+			Routes: map[string]string{"/*": "403"},
+			Told:   []string{"without what is refused:;backend: b:1", "- path: /*;backend: a:1"},
+		},
+		{
+			Name:   "a path and not an address",
+			Text:   web("use_backend b if { path_beg /x/ } !{ src 10.0.0.0/8 }; default_backend a"),
+			Routes: map[string]string{"/*": "a:1", "/x/*": "403"},
+			Told:   []string{"without what is refused:;backend: b:1"},
+		},
+		{
+			Name:   "the rules of a backend for what is refused",
+			Text:   web(reject+"default_backend c", "backend c; http-request deny if { path_beg /x/ }; http-request set-path /y%[path]; server s c:1"),
+			Routes: map[string]string{"/*": "403", "/x/*": "403"},
+			Told:   []string{"without what is refused:;backend: c:1;rewrite: /y/*"},
+		},
+	})
+}
+
 func TestServersAreVerifiedAsTheySay(t *testing.T) {
 	result := importertest.Import(t, Read, "haproxy.cfg", web("default_backend c", "backend c; default-server ssl verify none; server s c:1 verify required ca-file /ca.pem"))
 	if text := string(result.Text); strings.Contains(text, "insecure") || !strings.Contains(text, "tls: { ca: /ca.pem }") {

@@ -67,44 +67,44 @@ func (w *walker) run(r match.Requests, p *proxy, all []step, then func(match.Req
 			continue
 		}
 		rest := all[i+1:]
-		shut := false // requests that may meet the condition are refused, and maybe others with them
-		whole := match.Take(r, m, func(part match.Requests) {
-			part = s.because(part, r)
-			shut = shut || part.Refused() && !r.Refused()
-			switch {
-			case !s.modifies():
+		known := true // which requests meet the condition
+		doubt := func(part match.Requests) {
+			known = false
+			if part = s.because(part); s.modifies() {
+				w.rules.Add(part, importer.Rule{Pos: s.Pos})
+			} else {
 				w.answer(part, p, s, all, then)
-			case part.Refused():
-				w.refuse(part, s)
-			default:
-				w.change(part, s, func(changed match.Requests) { w.run(changed, p, rest, then) })
 			}
-		}, func(others match.Requests) {
-			if others.Refused() && !r.Refused() {
-				shut = true
-				w.refuse(s.because(others, r), s)
+		}
+		whole := match.Take(r, m, func(part match.Requests, sure bool) {
+			switch {
+			case !sure:
+				doubt(part)
+			case s.modifies():
+				w.change(part, s, func(changed match.Requests) { w.run(changed, p, rest, then) })
+			default:
+				w.answer(part, p, s, all, then)
+			}
+		}, func(others match.Requests, sure bool) {
+			if !sure {
+				doubt(others)
 				return
 			}
 			w.run(others, p, rest, then)
 		})
-		if whole && !shut { // else the rules of what follows come behind those that are refused, and say what the source does
+		if whole && known { // else the rules of what follows come behind those that are refused, and say what the source does
 			return
 		}
 	}
 	then(r)
 }
 
-// because returns requests with a note about the step, if its condition is why they are refused.
-func (s step) because(part, of match.Requests) match.Requests {
-	if !part.Refused() || of.Refused() || slices.ContainsFunc(part.Notes, func(n importer.Note) bool { return n.Kind == importer.Refused && n.Pos == s.Pos }) {
+// because returns requests that are refused for the condition of the step, with a note that says so.
+func (s step) because(part match.Requests) match.Requests {
+	if slices.ContainsFunc(part.Notes, func(n importer.Note) bool { return n.Kind == importer.Refused && n.Pos == s.Pos }) {
 		return part
 	}
 	return part.Note(importer.Refused, s.Pos, s.Text, "sluice cannot tell which requests meet its condition")
-}
-
-// refuse adds a rule for requests of which nothing more is known.
-func (w *walker) refuse(r match.Requests, s step) {
-	w.rules.Add(r, importer.Rule{Pos: s.Pos})
 }
 
 // guards reports whether a step keeps clients from something.
@@ -170,10 +170,6 @@ func (w *walker) use(r match.Requests, s step) {
 		return
 	case p == nil:
 		w.rules.Add(r.Note(importer.Refused, s.Pos, s.Text, "there is no backend "+name+" in mode http"), importer.Rule{Pos: s.Pos})
-		return
-	}
-	if r.Refused() { // all its rules would say the same
-		w.serve(r, p)
 		return
 	}
 	steps := slices.Concat(p.steps.requests, p.steps.redirects)

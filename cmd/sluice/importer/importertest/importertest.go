@@ -76,6 +76,8 @@ func Import(t *testing.T, read Read, name, text string) *importer.Result {
 type Want struct {
 	Name, Text string
 	Routes     map[string]string // what a route does, by methods, protocol, host and path with a space between: each host with each path
+	Told       []string          // parts of the comments, whose lines are without their marks and have a ; between them
+	Untold     []string          // none of these is such a part
 	Complete   bool
 }
 
@@ -94,6 +96,17 @@ func Check(t *testing.T, read Read, file string, tests []Want) {
 			for match, action := range got {
 				if _, ok := tt.Routes[match]; !ok {
 					t.Errorf("there is a route %q more: %q", match, action)
+				}
+			}
+			comments := told(result.Text)
+			for _, want := range tt.Told {
+				if !strings.Contains(comments, want) {
+					t.Errorf("%q is not told", want)
+				}
+			}
+			for _, never := range tt.Untold {
+				if strings.Contains(comments, never) {
+					t.Errorf("%q is told", never)
 				}
 			}
 			if result.Complete() != tt.Complete {

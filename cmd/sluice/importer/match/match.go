@@ -48,38 +48,40 @@ func (m *Matcher) IsUnknown() bool {
 // A State is a set of requests, mostly [Requests] and what else a reader knows of them.
 type State[S any] interface {
 	// Meet returns the part of the set that a matcher takes, which is none of All, Any, Not, Anything and
-	// Nothing; whether that is the whole set, and whether it is anything. Of Unknown it returns those that
-	// it may take, refused.
-	Meet(m *Matcher) (part S, whole, some bool)
+	// Nothing; whether that is the whole set, and whether it is anything. It is not sure where it cannot tell
+	// which requests the matcher takes, as of Unknown. Then the part has those that it may take, refused.
+	Meet(m *Matcher) (part S, whole, some, sure bool)
 }
 
 // Take calls yes for the requests of s that a matcher takes and, where those that it does not take have to
 // be decided before these, no for them. It reports whether all requests of s are decided by that. If not,
-// what the caller decides after it is for the rest.
-func Take[S State[S]](s S, m *Matcher, yes, no func(S)) (whole bool) {
+// what the caller decides after it is for the rest. Either function learns whether it is sure that the matcher
+// takes the requests, or does not. Where it is not, they are refused, and may get the other answer in the source.
+func Take[S State[S]](s S, m *Matcher, yes, no func(part S, sure bool)) (whole bool) {
 	if m == nil {
-		yes(s)
+		yes(s, true)
 		return true
 	}
 	switch m.Kind {
 	case Anything:
-		yes(s)
+		yes(s, true)
 		return true
 	case Nothing:
 		return false
 	case Not:
 		if !Take(s, m.Of[0], no, yes) {
-			yes(s)
+			yes(s, true)
 		}
 		return true
 	case All:
 		if len(m.Of) == 0 {
-			yes(s)
+			yes(s, true)
 			return true
 		}
 		rest := true
-		first := Take(s, m.Of[0], func(s S) {
-			rest = Take(s, &Matcher{Kind: All, Of: m.Of[1:]}, yes, no) && rest
+		first := Take(s, m.Of[0], func(s S, sure bool) {
+			others := &Matcher{Kind: All, Of: m.Of[1:]}
+			rest = Take(s, others, func(s S, also bool) { yes(s, sure && also) }, no) && rest
 		}, no)
 		return first && rest
 	case Any:
@@ -87,16 +89,23 @@ func Take[S State[S]](s S, m *Matcher, yes, no func(S)) (whole bool) {
 			return false
 		}
 		others := &Matcher{Kind: Any, Of: m.Of[1:]}
-		first := Take(s, m.Of[0], yes, func(s S) {
-			if !Take(s, others, yes, no) {
-				no(s)
+		first := Take(s, m.Of[0], yes, func(s S, sure bool) {
+			if !Take(s, others, yes, func(s S, also bool) { no(s, sure && also) }) {
+				no(s, sure)
 			}
 		})
 		return first || Take(s, others, yes, no)
 	}
-	part, whole, some := s.Meet(m)
+	part, whole, some, sure := s.Meet(m)
 	if some {
-		yes(part)
+		yes(part, sure)
 	}
 	return whole
+}
+
+// Split calls in for the requests of s that a matcher takes, and then out for the others.
+func Split[S State[S]](s S, m *Matcher, in, out func(S)) {
+	if !Take(s, m, func(s S, _ bool) { in(s) }, func(s S, _ bool) { out(s) }) {
+		out(s)
+	}
 }

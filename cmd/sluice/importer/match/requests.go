@@ -62,14 +62,13 @@ func (r Requests) Add(value string, keys ...string) Requests {
 }
 
 // Meet is that of [State].
-func (r Requests) Meet(m *Matcher) (part Requests, whole, some bool) {
-	part = r
+func (r Requests) Meet(m *Matcher) (part Requests, whole, some, sure bool) {
+	part, sure = r, true
 	unclear := ""
 	const conditions = "sluice cannot tell which requests this is about: it has no such conditions"
 	switch m.Kind {
 	case Path:
-		var exact bool
-		if part, whole, some, exact = r.meetPaths(m.Paths); !exact {
+		if part, whole, some, sure = r.meetPaths(m.Paths); !sure {
 			part = part.Note(importer.Refused, m.Pos, m.Text, conditions)
 		}
 	case Unknown:
@@ -79,7 +78,7 @@ func (r Requests) Meet(m *Matcher) (part Requests, whole, some bool) {
 			part.Hosts, allHosts = meetHosts(r.Hosts, m.Words)
 			whole, some = whole && allHosts, len(part.Hosts) > 0
 		}
-		part = part.Note(importer.Refused, m.Pos, m.Text, conditions)
+		part, sure = part.Note(importer.Refused, m.Pos, m.Text, conditions), false
 	case Host:
 		if r.changes("Host") {
 			unclear = afterChange
@@ -102,11 +101,11 @@ func (r Requests) Meet(m *Matcher) (part Requests, whole, some bool) {
 		part.Protocol = "websocket"
 	}
 	if unclear != "" {
-		return r.Note(importer.Refused, m.Pos, m.Text, unclear), true, true
+		return r.Note(importer.Refused, m.Pos, m.Text, unclear), true, true, false
 	}
 	part.Narrowed = r.Narrowed || !whole
 	part.FoldCase = r.FoldCase || !whole && m.FoldCase
-	return part, whole, some
+	return part, whole, some, sure
 }
 
 const afterChange = "the header has been changed before, and sluice asks for what the client sent"

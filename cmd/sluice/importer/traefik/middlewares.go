@@ -119,9 +119,7 @@ func (c *config) strip(m *document.Node, prefixes []*document.Node, s state, nex
 		}
 		stripped := func(s state) { next(replace(s, m, prefix, "")) }
 		rest := func(s state) { c.strip(m, prefixes[1:], s, next) }
-		if !match.Take(s, below(prefix), stripped, rest) {
-			rest(s)
-		}
+		match.Split(s, below(prefix), stripped, rest)
 	}
 }
 
@@ -134,9 +132,7 @@ func below(path string) *match.Matcher {
 func (c *config) replaced(m *document.Node, prefix, with string, s state, next func(state)) {
 	do := func(s state) { next(replace(s, m, prefix, with)) }
 	paths := &match.Matcher{Kind: match.Path, Paths: []importer.Paths{importer.Beginning(prefix + "/")}}
-	if !match.Take(s, paths, do, next) {
-		next(s)
-	}
+	match.Split(s, paths, do, next)
 }
 
 // prefixExpression reads an expression that replaces the beginning of a path: ^/a/(.*) by /b/$1.
@@ -184,9 +180,7 @@ func (c *config) redirectRegex(r *router, m, n *document.Node, s state, next fun
 		return
 	}
 	host := &match.Matcher{Kind: match.Host, Words: []string{strings.ReplaceAll(h[1], `\`, "")}, Pos: m.Pos}
-	if !match.Take(s, host, func(s state) { c.redirect(r, s, to, n.Bool("permanent")) }, next) {
-		next(s)
-	}
+	match.Split(s, host, func(s state) { c.redirect(r, s, to, n.Bool("permanent")) }, next)
 }
 
 // headers carries changes to headers, of requests and of answers.

@@ -172,10 +172,10 @@ type state struct {
 }
 
 // Meet is that of [match.State].
-func (s state) Meet(m *match.Matcher) (part state, whole, some bool) {
+func (s state) Meet(m *match.Matcher) (part state, whole, some, sure bool) {
 	part = s
-	part.Requests, whole, some = s.Requests.Meet(m)
-	return part, whole, some
+	part.Requests, whole, some, sure = s.Requests.Meet(m)
+	return part, whole, some, sure
 }
 
 func (s state) note(kind importer.Kind, n *document.Node, why string) state {
@@ -216,11 +216,18 @@ func (c *config) run(at int, s state) {
 	}
 	r := c.routers[at]
 	rest := func(s state) { c.run(at+1, s) }
-	shut := false // the router may take fewer than those that are refused
-	if !match.Take(s, r.match, func(part state) {
-		shut = shut || part.Refused() && !s.Refused()
+	known := true // which requests the router takes; else the others are told of behind those that are refused
+	pass := func(part state, sure bool) {
+		known = known && sure
 		c.pass(r, 0, r.shutOut(part))
-	}, rest) || shut {
+	}
+	if !match.Take(s, r.match, pass, func(others state, sure bool) {
+		if !sure {
+			pass(others, false)
+			return
+		}
+		rest(others)
+	}) || !known {
 		rest(s)
 	}
 }

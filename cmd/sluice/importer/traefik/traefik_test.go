@@ -34,6 +34,24 @@ func dynamic(routers, more string) string {
 	return b.String()
 }
 
+// What comes behind a rule that is not known, and what it decides about, is in the comments.
+func TestWhatIsShutIsTold(t *testing.T) {
+	importertest.Check(t, Read, "traefik.yml", []importertest.Want{
+		{
+			Name:   "two addresses, one of them not",
+			Text:   dynamic("x: !ClientIP(`10.0.0.0/8`) -> a\ny: ClientIP(`10.1.0.0/8`) -> b\nz: PathPrefix(`/`) -> a", ""),
+			Routes: map[string]string{"/*": "403"},
+			Told:   []string{"without what is refused:;backend: a:1", "without what is refused:;backend: b:1", "- path: /*;backend: a:1"},
+		},
+		{
+			Name:   "a path and not an address",
+			Text:   dynamic("x: PathPrefix(`/x/`) && !ClientIP(`10.0.0.0/8`) -> b\nz: PathPrefix(`/`) -> a", ""),
+			Routes: map[string]string{"/*": "a:1", "/x/*": "403", "//*": "403"},
+			Told:   []string{"without what is refused:;backend: b:1"},
+		},
+	})
+}
+
 func TestRulesKeepTheirOrder(t *testing.T) {
 	importertest.Check(t, Read, "traefik.yml", []importertest.Want{
 		{

@@ -171,9 +171,7 @@ func (w *walk) uri(st *step, s state, next func(state)) {
 	prefix := "/" + strings.Trim(args[1], "/")
 	strip := func(s state) { next(s.replace(st.Directive, prefix, "")) }
 	below := []importer.Paths{importer.Exactly(prefix), importer.Beginning(prefix + "/")}
-	if !match.Take(s, &match.Matcher{Kind: match.Path, Paths: below, FoldCase: true}, strip, next) {
-		next(s)
-	}
+	match.Split(s, &match.Matcher{Kind: match.Path, Paths: below, FoldCase: true}, strip, next)
 }
 
 // redirect carries a redir.

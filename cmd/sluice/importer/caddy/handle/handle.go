@@ -84,7 +84,7 @@ func (c *Config) Rules(site Site) error {
 	if site.Path != "" {
 		address = paths(&caddyfile.Directive{Name: "path", Pos: site.Pos, Text: site.Path}, []string{site.Path})
 	}
-	match.Take(s, address, func(s state) { w.run(steps, 0, s, w.end) }, w.end)
+	match.Take(s, address, func(s state, _ bool) { w.run(steps, 0, s, w.end) }, func(s state, _ bool) { w.end(s) })
 	return w.err
 }
 

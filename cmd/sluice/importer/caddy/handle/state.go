@@ -65,22 +65,22 @@ func (s state) replace(d *caddyfile.Directive, prefix, with string) state {
 
 // Meet is that of [match.State]. Behind a try_files the path may be that of the last file, and sluice does
 // not look for files before it chooses a route.
-func (s state) Meet(m *match.Matcher) (part state, whole, some bool) {
+func (s state) Meet(m *match.Matcher) (part state, whole, some, sure bool) {
 	const why = "Caddy looks for files before it asks which path this is"
 	part = s
 	if made := s.With + s.Fixed; m.FoldCase && made != "" && m.Paths != nil && strings.ContainsFunc(made+texts(m.Paths), unicode.IsUpper) {
 		part.Requests = s.Note(importer.Refused, m.Pos, m.Text, "Caddy ignores the case of the path that has been made here, sluice does not")
-		return part, true, true
+		return part, true, true, false
 	}
 	missing := s.missing()
 	if missing != "" && match.Among(importer.Exactly(missing), m.Paths) {
-		return s.refuse(s.fallback, why), true, true
+		return s.refuse(s.fallback, why), true, true, false
 	}
-	part.Requests, whole, some = s.Requests.Meet(m)
+	part.Requests, whole, some, sure = s.Requests.Meet(m)
 	if missing != "" && len(m.Paths) > 0 {
-		part, whole = part.refuse(s.fallback, why), false
+		part, whole, sure = part.refuse(s.fallback, why), false, false
 	}
-	return part, whole, some
+	return part, whole, some, sure
 }
 
 // texts returns what is written in paths.

@@ -185,22 +185,41 @@ func (w *walk) run(b *block, at int, s state, then func(state)) {
 		}
 		w.do(st, s, next)
 	}
-	shut := false // the directive may be about fewer than those that are refused
-	if !match.Take(s, st.when, func(part state) {
-		if part.Refused() && !s.Refused() {
-			shut = shut || slices.Contains(answers, st.Name)
-			if len(st.Block) == 0 {
-				part = part.note(importer.Refused, st.Directive, "sluice cannot tell which requests meet its condition")
-			}
+	known := true // which requests the directive is about
+	doubt := func(part state) {
+		known = false
+		if len(st.Block) == 0 {
+			part = part.note(importer.Refused, st.Directive, "sluice cannot tell which requests meet its condition")
 		}
 		do(part)
-	}, next) || shut {
+	}
+	whole := match.Take(s, st.when, func(part state, sure bool) {
+		if !sure {
+			doubt(part)
+			return
+		}
+		do(part)
+	}, func(others state, sure bool) {
+		if !sure {
+			doubt(others)
+			return
+		}
+		next(others)
+	})
+	// What follows comes behind the requests that are refused, and says what the source does with those that the
+	// directive is not about.
+	if !whole || !known && (exclusive || st.answers()) {
 		next(s)
 	}
 }
 
+// answers reports whether requests may go no further than a step.
+func (s *step) answers() bool {
+	return slices.Contains(answers, s.Name) || s.inner != nil && slices.ContainsFunc(s.inner.steps, (*step).answers)
+}
+
 // answers are directives behind which requests go no further.
-var answers = []string{"respond", "error", "abort", "redir"}
+var answers = []string{"respond", "error", "abort", "redir", "reverse_proxy", "file_server", "php_fastcgi", "metrics", "acme_server"}
 
 // decoration are directives without which nothing is less strict.
 var decoration = []string{"header", "encode", "push", "tracing", "log_append", "skip_log", "log_skip", "log_name", "log_level", "map", "vars"}
