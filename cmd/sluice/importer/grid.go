@@ -11,6 +11,7 @@ type grid struct {
 	kept  map[string][]decision
 	whole map[string]bool // hosts for which the rules of wider hosts were all looked at
 	work  int
+	asked int // decisions that were looked at to find those about a cell
 }
 
 // decide finds the decisions for the cells of a host, and keeps those that no wider cell stands for. Where
@@ -166,7 +167,7 @@ func widen(rules []*Rule, suffix string, replaced func(Paths) bool) (all []*Rule
 			all = append(all, r.At(same...))
 		}
 		wide := *r
-		wide.Paths, wide.origin, wide.Action = more, nil, Action{} // what it does is for the paths that it had
+		wide.Paths, wide.origin, wide.Action, wide.Unsure = more, nil, Action{}, true // what it does is for the paths that it had
 		wide.Notes = append(slices.Clip(r.Notes), Note{Kind: Refused, Pos: r.Pos, Why: whyMixed})
 		all = append(all, &wide)
 	}
@@ -233,7 +234,7 @@ func decideCell(c cell, rules []*Rule) (d decision) {
 // refused returns the rule for paths that it has to refuse.
 func (r *Rule) refused(why string) *Rule {
 	other := r.At(r.Paths...)
-	other.Action = Action{}
+	other.Action, other.Unsure = Action{}, true
 	other.Notes = append(slices.Clip(r.Notes), Note{Kind: Refused, Pos: r.Pos, Why: why})
 	return other
 }
@@ -267,10 +268,12 @@ func (r *Rule) takes(c cell) (all, part bool, why string) {
 // it, else the same for wider hosts.
 func (g *grid) resolve(host string, c cell) decision {
 	for {
+		g.asked += len(g.kept[host])
 		best := around(g.kept[host], c)
 		if len(best.rules) > 0 || host == "" || !g.whole[host] {
 			return best
 		}
+		g.asked += len(g.kept)
 		host = g.wider(host)
 	}
 }

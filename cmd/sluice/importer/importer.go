@@ -156,6 +156,8 @@ type Rule struct {
 
 	FoldCase bool // its paths ignore case
 	Guard    bool // it keeps requests from something: it must not take fewer than in the source
+	Unsure   bool // of those that it takes here, the source may leave some to later rules
+	Aside    bool // a refused rule before it has all its requests: it is told of, and no route
 
 	origin *Rule // that it is a copy of, for other paths
 }
@@ -205,6 +207,19 @@ type Action struct {
 	Prefix, With string
 
 	Keys Map // of the route besides: request, response, websocket, timeouts, ...
+}
+
+// backends returns the names of those that an action sends requests to.
+func (a Action) backends() (names []string) {
+	for _, part := range append([]Part{{Backend: a.Backend}}, a.Split...) {
+		if part.Backend != "" {
+			names = append(names, part.Backend)
+		}
+	}
+	if name, ok := a.Keys.Get("mirror").(string); ok {
+		names = append(names, name)
+	}
+	return names
 }
 
 // A Part is a backend of several, by weight.

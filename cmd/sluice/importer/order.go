@@ -35,8 +35,9 @@ var errTooMuch = errors.New("the rules make too many routes: import the hosts on
 // each cell, in order, and leaves out the cells that a wider one stands for.
 func (p *Plan) place() (all []placed, g *grid, _ error) {
 	g = &grid{kept: map[string][]decision{}, whole: map[string]bool{}}
+	rules := slices.DeleteFunc(slices.Clone(p.Rules), func(r *Rule) bool { return r.Aside })
 	for _, host := range p.hosts() {
-		if err := g.decide(host, p.Rules, p.MergesSlashes); err != nil {
+		if err := g.decide(host, rules, p.MergesSlashes); err != nil {
 			return nil, nil, err
 		}
 		var here []placed

@@ -41,15 +41,12 @@ func Write(p *Plan) (*Result, error) {
 		if len(routes) == 0 {
 			return nil, errors.New("there is nothing in it that sluice could serve: no host, no path, no backend")
 		}
-		w := &writer{plan: p, said: map[Note]bool{}, result: &Result{}}
+		w := newWriter(p)
 		w.routes = w.group(routes)
-		w.hidden, w.more = g.hidden(p.Rules)
 		w.result.Routes = len(w.routes)
 		w.write()
-		_, err = config.Parse("imported", w.result.Text, config.Options{
-			Getenv: func(string) (string, bool) { return "", false },
-		})
-		if err == nil {
+		if err = w.check(); err == nil {
+			w.tell(g.hidden(p.Rules))
 			return w.result, nil
 		}
 		if again, err := w.settle(err); !again {
@@ -58,6 +55,12 @@ func Write(p *Plan) (*Result, error) {
 		refused = err
 	}
 	return nil, fmt.Errorf("sluice does not take it, and what is wrong cannot be left out: %w", refused)
+}
+
+// check checks what is written.
+func (w *writer) check() error {
+	_, err := config.Parse("imported", w.text(), config.Options{Getenv: func(string) (string, bool) { return "", false }})
+	return err
 }
 
 // refuse refuses what leads to backends that cannot be as in the source.
@@ -139,14 +142,21 @@ func (p *Plan) dropBackend(i int, why string) {
 }
 
 type writer struct {
-	plan   *Plan
-	routes []entry
-	hidden []placed // what routes stand for that answer 403
-	more   bool     // there is more of it
-	lines  []string
-	said   map[Note]bool
-	result *Result
+	plan     *Plan
+	routes   []entry
+	lines    []string
+	backends int // behind which lines those are that are used
+	used     map[string]bool
+	said     map[Note]bool
+	result   *Result
 }
+
+func newWriter(p *Plan) *writer {
+	return &writer{plan: p, used: map[string]bool{}, said: map[Note]bool{}, result: &Result{}}
+}
+
+// text returns what is written.
+func (w *writer) text() []byte { return []byte(strings.Join(w.lines, "\n") + "\n") }
 
 func (w *writer) line(format string, args ...any) {
 	w.lines = append(w.lines, fmt.Sprintf(format, args...))
@@ -155,15 +165,13 @@ func (w *writer) line(format string, args ...any) {
 func (w *writer) write() {
 	w.line("# Imported from %s by sluice import; docs/import.md says what is carried over, and how.", w.plan.From)
 	w.line("# Read the comments, then: sluice check --config FILE")
-	if len(w.hidden) > 0 {
-		w.line("# Routes of the source that others, which answer 403, leave no place for are at its end, as comments.")
-	}
 	for _, note := range w.plan.Notes {
 		w.line("")
 		w.note("", note)
 	}
 	if len(w.plan.Listeners) > 0 {
-		w.line("\nlisteners:")
+		w.line("")
+		w.line("listeners:")
 		for _, l := range w.plan.Listeners {
 			w.notes("  ", l.Notes)
 			w.item(append(Map{{"address", l.Address}}, l.Keys...))
@@ -173,8 +181,9 @@ func (w *writer) write() {
 		w.line("")
 		w.lines = append(w.lines, Map{e}.lines("")...)
 	}
-	w.backends()
-	w.line("\nroutes:")
+	w.writeBackends()
+	w.line("")
+	w.line("routes:")
 	written := map[*Rule]bool{}
 	for i, r := range w.routes {
 		if i > 0 {
@@ -186,8 +195,37 @@ func (w *writer) write() {
 		w.route(r, written[r.rule.source()])
 		written[r.rule.source()] = true
 	}
-	w.writeHidden()
-	w.result.Text = []byte(strings.Join(w.lines, "\n") + "\n")
+}
+
+// writeBackends writes the backends that routes use and that have a name.
+func (w *writer) writeBackends() {
+	for _, e := range w.routes {
+		if !e.answers403() {
+			for _, name := range e.rule.Action.backends() {
+				w.used[name] = true
+			}
+		}
+	}
+	title := true
+	for _, b := range w.plan.Backends {
+		if !w.used[b.Name] || b.inRoute() {
+			continue
+		}
+		if title {
+			w.line("")
+			w.line("backends:")
+			title = false
+		}
+		w.backend(b)
+	}
+	w.backends = len(w.lines)
+}
+
+// backend writes a backend.
+func (w *writer) backend(b *Backend) {
+	w.notes("  ", b.Notes)
+	w.line("  %s:", quote(b.Name))
+	w.lines = append(w.lines, b.Keys.lines("    ")...)
 }
 
 func (w *writer) notes(indent string, notes []Note) {

@@ -54,6 +54,7 @@ func Golden(t *testing.T, read Read, pattern string) {
 				t.Fatalf("sluice does not take %s: %v", golden, err)
 			}
 			checkTable(t, cfg)
+			checkTold(t, want)
 		})
 	}
 }
@@ -109,6 +110,7 @@ func Check(t *testing.T, read Read, file string, tests []Want) {
 					t.Errorf("%q is told", never)
 				}
 			}
+			checkTold(t, result.Text)
 			if result.Complete() != tt.Complete {
 				t.Errorf("Complete() = %v, want %v; notes: %v", result.Complete(), tt.Complete, result.Notes)
 			}
@@ -207,6 +209,7 @@ func Law(t *testing.T, read Read, file, text string) {
 		t.Fatalf("of %q becomes what sluice does not take: %v\n%s", text, err, first)
 	}
 	checkTable(t, cfg)
+	checkTold(t, first)
 }
 
 // checkTable checks that the table of routes can be made: no route hides or contradicts another.

@@ -20,6 +20,7 @@ type Requests struct {
 	Protocol string
 	Narrowed bool // a matcher has taken some away
 	FoldCase bool // one whose paths ignore case has
+	Unsure   bool // one took them of which it cannot be told which requests it takes
 
 	// The path has With in place of Prefix, which all paths begin with. Both end in no slash.
 	Prefix, With string
@@ -39,6 +40,13 @@ func (r Requests) Note(kind importer.Kind, pos importer.Pos, text, why string) R
 	if n := (importer.Note{Kind: kind, Pos: pos, Text: text, Why: why}); !slices.Contains(r.Notes, n) {
 		r.Notes = append(slices.Clip(r.Notes), n)
 	}
+	return r
+}
+
+// Doubt returns the requests refused: some of them may belong to what comes behind them.
+func (r Requests) Doubt(pos importer.Pos, text, why string) Requests {
+	r = r.Note(importer.Refused, pos, text, why)
+	r.Unsure = true
 	return r
 }
 
@@ -69,7 +77,7 @@ func (r Requests) Meet(m *Matcher) (part Requests, whole, some, sure bool) {
 	switch m.Kind {
 	case Path:
 		if part, whole, some, sure = r.meetPaths(m.Paths); !sure {
-			part = part.Note(importer.Refused, m.Pos, m.Text, conditions)
+			part = part.Doubt(m.Pos, m.Text, conditions)
 		}
 	case Unknown:
 		part, whole, some, _ = r.meetPaths(m.Paths)
@@ -78,7 +86,7 @@ func (r Requests) Meet(m *Matcher) (part Requests, whole, some, sure bool) {
 			part.Hosts, allHosts = meetHosts(r.Hosts, m.Words)
 			whole, some = whole && allHosts, len(part.Hosts) > 0
 		}
-		part, sure = part.Note(importer.Refused, m.Pos, m.Text, conditions), false
+		part, sure = part.Doubt(m.Pos, m.Text, conditions), false
 	case Host:
 		if r.changes("Host") {
 			unclear = afterChange
@@ -101,7 +109,7 @@ func (r Requests) Meet(m *Matcher) (part Requests, whole, some, sure bool) {
 		part.Protocol = "websocket"
 	}
 	if unclear != "" {
-		return r.Note(importer.Refused, m.Pos, m.Text, unclear), true, true, false
+		return r.Doubt(m.Pos, m.Text, unclear), true, true, false
 	}
 	part.Narrowed = r.Narrowed || !whole
 	part.FoldCase = r.FoldCase || !whole && m.FoldCase
@@ -270,7 +278,7 @@ func (a *Rules) Add(r Requests, like importer.Rule) {
 		act.Prefix, act.With = r.Prefix, r.With
 	}
 	rule.Hosts, rule.Methods, rule.Headers, rule.Query, rule.Protocol = r.Hosts, r.Methods, r.Headers, r.Query, r.Protocol
-	rule.FoldCase = r.FoldCase
+	rule.FoldCase, rule.Unsure = r.FoldCase, r.Unsure
 	if spelled, ok := spellings(r.Paths); ok && r.FoldCase && (rule.Guard || r.Refused()) {
 		r.Paths, rule.FoldCase = spelled, false
 	}
@@ -318,6 +326,6 @@ func describe(r *importer.Rule) string {
 	for _, n := range r.Notes {
 		notes.WriteString(n.Pos.String() + n.Why)
 	}
-	return fmt.Sprintf("%v %q %q %q %q %q %q %v %v %q %q %v %s %v %v", r.Pos, r.Hosts, r.Methods, r.Headers, r.Query, r.Protocol,
-		r.Action.Backend, r.Action.Split, answer, r.Action.Prefix, r.Action.With, r.Action.Keys, notes.String(), r.FoldCase, r.Guard)
+	return fmt.Sprintf("%v %q %q %q %q %q %q %v %v %q %q %v %s %v %v %v", r.Pos, r.Hosts, r.Methods, r.Headers, r.Query, r.Protocol,
+		r.Action.Backend, r.Action.Split, answer, r.Action.Prefix, r.Action.With, r.Action.Keys, notes.String(), r.FoldCase, r.Guard, r.Unsure)
 }

@@ -341,6 +341,7 @@ func (h *handler) expression(re *location, later []*location, prefix *location, 
 	for _, r := range re.rules {
 		if len(more) > 0 {
 			refused := r.At(more...)
+			refused.Unsure = true
 			refused.Notes = append(slices.Clip(r.Notes), importer.Note{
 				Kind: importer.Refused, Pos: re.d.Pos, Text: re.d.Text,
 				Why: "sluice has no regular expressions, so the paths that this one may match answer 403",

@@ -34,10 +34,17 @@ type router struct {
 	middlewares []*document.Node // their names
 	options     []string         // of TLS, their names
 	shut        []importer.Note  // why it answers 403
+	unsure      bool             // it may leave some requests to the routers behind it
 }
 
 func (r *router) refuse(n *document.Node, why string) {
 	r.shut = append(r.shut, importer.Note{Kind: importer.Refused, Pos: n.Pos, Text: n.Text(), Why: why})
+}
+
+// doubt refuses what a router takes, and maybe leaves to others.
+func (r *router) doubt(n *document.Node, why string) {
+	r.refuse(n, why)
+	r.unsure = true
 }
 
 // entryPoints reads what Traefik listens on. Without its own file it is what most have.
@@ -114,7 +121,7 @@ func (c *config) readRouters() (err error) {
 		}
 		n.Each(func(key string, value *document.Node) {
 			if !slices.Contains(routerKeys, strings.ToLower(key)) {
-				r.refuse(value, "sluice does not know "+key)
+				r.doubt(value, "sluice does not know "+key)
 			}
 		})
 		if err = c.listensOf(r); err != nil {
@@ -244,7 +251,7 @@ func (c *config) listeners() {
 		}
 		why := "router " + r.name + " listens on " + strings.Join(at, ", ") + " alone, and with sluice a route holds on every listener: give it a file and a process of its own"
 		if !elsewhere {
-			r.refuse(r.n, why)
+			r.doubt(r.n, why)
 			return false
 		}
 		c.lost(r.n, why)

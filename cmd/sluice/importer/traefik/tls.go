@@ -165,5 +165,6 @@ func (r *router) shutOut(s state) state {
 	for _, n := range r.shut {
 		s.Requests = s.Note(n.Kind, n.Pos, n.Text, n.Why)
 	}
+	s.Unsure = s.Unsure || r.unsure
 	return s
 }

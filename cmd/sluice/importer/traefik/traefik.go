@@ -218,7 +218,7 @@ func (c *config) run(at int, s state) {
 	rest := func(s state) { c.run(at+1, s) }
 	known := true // which requests the router takes; else the others are told of behind those that are refused
 	pass := func(part state, sure bool) {
-		known = known && sure
+		known = known && sure && !r.unsure
 		c.pass(r, 0, r.shutOut(part))
 	}
 	if !match.Take(s, r.match, pass, func(others state, sure bool) {

@@ -69,16 +69,17 @@ func (s state) Meet(m *match.Matcher) (part state, whole, some, sure bool) {
 	const why = "Caddy looks for files before it asks which path this is"
 	part = s
 	if made := s.With + s.Fixed; m.FoldCase && made != "" && m.Paths != nil && strings.ContainsFunc(made+texts(m.Paths), unicode.IsUpper) {
-		part.Requests = s.Note(importer.Refused, m.Pos, m.Text, "Caddy ignores the case of the path that has been made here, sluice does not")
+		part.Requests = s.Doubt(m.Pos, m.Text, "Caddy ignores the case of the path that has been made here, sluice does not")
 		return part, true, true, false
 	}
 	missing := s.missing()
 	if missing != "" && match.Among(importer.Exactly(missing), m.Paths) {
-		return s.refuse(s.fallback, why), true, true, false
+		part.Requests = s.Doubt(s.fallback.Pos, s.fallback.Text, why)
+		return part, true, true, false
 	}
 	part.Requests, whole, some, sure = s.Requests.Meet(m)
 	if missing != "" && len(m.Paths) > 0 {
-		part, whole, sure = part.refuse(s.fallback, why), false, false
+		part.Requests, whole, sure = part.Doubt(s.fallback.Pos, s.fallback.Text, why), false, false
 	}
 	return part, whole, some, sure
 }

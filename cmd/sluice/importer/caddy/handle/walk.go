@@ -207,8 +207,8 @@ func (w *walk) run(b *block, at int, s state, then func(state)) {
 		next(others)
 	})
 	// What follows comes behind the requests that are refused, and says what the source does with those that the
-	// directive is not about.
-	if !whole || !known && (exclusive || st.answers()) {
+	// directive is not about. Where it follows as well on the way of some of them, once is enough.
+	if !whole || !known && (exclusive || st.answers() && (st.inner == nil || !s.Unsure)) {
 		next(s)
 	}
 }
