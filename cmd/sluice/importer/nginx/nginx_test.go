@@ -347,6 +347,56 @@ func TestTrustedProxies(t *testing.T) {
 	}
 }
 
+// What a refused rule shuts is in the comments, and nothing that the source does not do.
+func TestWhatIsShutIsTold(t *testing.T) {
+	importertest.Check(t, Read, "nginx.conf", []importertest.Want{
+		{
+			Name:   "behind a rewrite of the server",
+			Text:   block(`rewrite ^/old(.*) /new$1 last; location /x/ { deny all; } location / { proxy_pass http://a:1; }`),
+			Routes: map[string]string{"/*": "403"},
+			Told:   []string{"- path: /*;backend: a:1", "- path: /x/*;respond: { status: 403 }"},
+		},
+		{
+			Name:   "behind a rewrite, and a return",
+			Text:   block(`rewrite ^/ok(.*) /in$1 last; return 403; location /in/ { proxy_pass http://a:1; }`),
+			Routes: map[string]string{"/*": "403"},
+			Told:   []string{"without what is refused:;backend: a:1"},
+			Untold: []string{"- path: /in/*;backend: a:1"},
+		},
+		{
+			Name:   "a server on a listener of its own",
+			Text:   block(`location / { proxy_pass http://a:1; }`) + block(`server_name b.test; location / { proxy_pass http://b:1; }`) + `server { listen 9000; server_name c.test; location /x/ { deny all; } location / { proxy_pass http://c:1; } }`,
+			Routes: map[string]string{"/*": "a:1", "b.test /*": "b:1", "c.test /*": "403"},
+			Told:   []string{"- host: c.test;path: /*;backend: c:1", "- host: c.test;path: /x/*;respond: { status: 403 }"},
+		},
+		{
+			Name:   "a listener within another one",
+			Text:   block(`location / { proxy_pass http://a:1; }`) + `server { listen 10.0.0.1:8080; server_name b.test; location / { proxy_pass http://b:1; } }`,
+			Routes: map[string]string{"/*": "403", "b.test /*": "403"},
+			Told:   []string{"- path: /*;backend: a:1", "- host: b.test;path: /*;backend: b:1"},
+		},
+		{
+			Name:   "an expression for names",
+			Text:   "server { listen 8080 default_server; location / { proxy_pass http://a:1; } }" + block(`server_name ~^u\d+\.test$; location / { proxy_pass http://b:1; }`),
+			Routes: map[string]string{"/*": "403"},
+			Told:   []string{"without what is refused:;backend: b:1", "- path: /*;backend: a:1"},
+			Untold: []string{"- path: /*;backend: b:1"},
+		},
+		{
+			Name:   "a path that a password guards, in another location too",
+			Text:   block(`location = /a { auth_basic x; proxy_pass http://a:1; } location /a { proxy_pass http://b:1; } location / { proxy_pass http://c:1; }`),
+			Routes: map[string]string{"/*": "c:1", "/a": "403", "/a/*": "b:1", "//*": "403"},
+			Untold: []string{"- path: /a;backend: b:1"},
+		},
+		{
+			Name:   "expressions where the whole server asks for a password",
+			Text:   block(`auth_basic x; location ~ /\.ht { deny all; } location ~ ^/u/[0-9]+/x$ { proxy_pass http://u:1; } location /s/ { proxy_pass http://s:1; } location / { proxy_pass http://a:1; }`),
+			Routes: map[string]string{"/*": "403", "/s/*": "403", "/s": "-> /s/"},
+			Told:   []string{"without what is refused:;backend: a:1", "without what is refused:;backend: s:1", "without what is refused:;backend: u:1", "deny all;"},
+		},
+	})
+}
+
 func TestProxyPassReplacesPaths(t *testing.T) {
 	importertest.Check(t, Read, "nginx.conf", []importertest.Want{
 		{Name: "no URI", Complete: true, Text: block(`location / { return 404; } location ^~ /x { proxy_pass http://a:1; }`), Routes: map[string]string{"/*": "404", "/x": "a:1", "/x/*": "a:1"}},

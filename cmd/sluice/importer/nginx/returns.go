@@ -13,19 +13,30 @@ import (
 )
 
 // beforeLocations carries what a server does before it looks for a location: return, and the rewrites
-// and ifs that are redirects. whole says that no location is ever asked.
-func (h *handler) beforeLocations() (r *importer.Rule, whole bool) {
-	for _, d := range h.server.d.Block {
+// and ifs that are redirects. end is the directive that answers all requests which come to it, or nil. A rewrite that
+// is refused may lead to a location before it.
+func (h *handler) beforeLocations() (rules []*importer.Rule, end *syntax.Directive) {
+	block := h.server.d.Block
+	last := func(r *importer.Rule, d *syntax.Directive) ([]*importer.Rule, *syntax.Directive) {
+		r.Unsure = len(rules) > 0
+		return append(rules, r), d
+	}
+	for _, d := range block {
 		switch d.Name {
 		case "return":
-			return h.returned(d, h.server.d.Block, importer.Beginning("/"), h.server.scope), true
+			return last(h.returned(d, block, importer.Beginning("/"), h.server.scope), d)
 		case "rewrite":
 			r := &importer.Rule{Pos: d.Pos}
-			if !h.redirectByRewrite(r, d) {
+			carried := h.redirectByRewrite(r, d)
+			if !carried {
 				r.Note(importer.Refused, d.Pos, d.Text, "sluice has no regular expressions")
 			}
-			h.notBefore(r, d, h.server.d.Block)
-			return r, true
+			h.notBefore(r, d, block)
+			if carried {
+				return last(r, d)
+			}
+			r.Unsure = true
+			rules = append(rules, r)
 		case "if":
 			host, ok := ifHost(d)
 			if !ok || len(d.Block) != 1 || d.Block[0].Name != "return" {
@@ -35,19 +46,19 @@ func (h *handler) beforeLocations() (r *importer.Rule, whole bool) {
 			switch {
 			case len(h.hosts) == 1 && h.hosts[0] == host:
 				r := h.returned(d.Block[0], d.Block, importer.Beginning("/"), h.server.scope)
-				h.notBefore(r, d, h.server.d.Block)
-				return r, true
+				h.notBefore(r, d, block)
+				return last(r, d)
 			case slices.Contains(h.hosts, host) || h.hosts == nil || importer.HostContains(h.hosts[0], host):
 				// The rule stands before those of the server, for its host alone.
 				of := &handler{config: h.config, server: h.server, hosts: []string{host}, passed: h.passed}
 				r := of.returned(d.Block[0], d.Block, importer.Beginning("/"), h.server.scope)
-				of.notBefore(r, d, h.server.d.Block)
+				of.notBefore(r, d, block)
 				r.Hosts = []string{host}
 				h.config.plan.Rules = append(h.config.plan.Rules, r)
 			}
 		}
 	}
-	return nil, false
+	return rules, nil
 }
 
 // notBefore refuses an answer if an if or a rewrite of the same block stands before the directive that gives it.

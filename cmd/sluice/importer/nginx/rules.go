@@ -138,23 +138,33 @@ func (c *config) noCounterpart(s *server) {
 			c.lost(d, "the name "+name+" has no counterpart: its hosts get what the default server answers")
 			continue
 		}
-		r := &importer.Rule{Pos: s.d.Pos}
+		r := &importer.Rule{Pos: s.d.Pos, Unsure: true}
 		r.Note(importer.Refused, d.Pos, d.Text, "the name "+name+" has no counterpart, so all hosts without a route of their own answer 403: name the hosts one by one")
 		c.plan.Rules = append(c.plan.Rules, r)
 	}
+	if !s.shutsUnnamed() {
+		return
+	}
+	first := len(c.plan.Rules)
+	c.emit(s, nil)
+	for _, r := range c.plan.Rules[first:] {
+		d := s.scope.Own("server_name")[0]
+		r.Note(importer.Refused, d.Pos, d.Text, "without its hosts this would be for those of other servers too")
+		r.Unsure = true
+	}
 }
 
-// emit makes the rules of a server for some hosts; nil is any.
+// emit makes the rules of a server for some hosts; nil is any. Behind a rule that refuses all of its requests come
+// those that say what the server does.
 func (c *config) emit(s *server, hosts []string) {
 	add := func(r *importer.Rule) {
 		r.Hosts = hosts
 		c.plan.Rules = append(c.plan.Rules, r)
 	}
 	if s.isolated != "" {
-		r := &importer.Rule{Pos: s.d.Pos}
+		r := &importer.Rule{Pos: s.d.Pos, Unsure: true}
 		r.Note(importer.Refused, s.d.Pos, s.d.Text, s.isolated)
 		add(r)
-		return
 	}
 	if d := s.scope.Get("ssl_reject_handshake"); d != nil && d.Arg(0) == "on" {
 		r := &importer.Rule{Pos: d.Pos, Guard: true, Action: importer.Action{Respond: &importer.Respond{Status: 403}}}
@@ -163,13 +173,17 @@ func (c *config) emit(s *server, hosts []string) {
 		return
 	}
 	h := &handler{config: c, server: s, hosts: hosts, named: map[string]*location{}, fallbacks: map[*importer.Files]string{}}
-	if r, whole := h.beforeLocations(); r != nil {
+	before, end := h.beforeLocations()
+	for _, r := range before {
 		add(r)
-		if whole {
-			return
-		}
+	}
+	if end != nil && len(before) == 1 {
+		return
 	}
 	for _, r := range h.locations() {
+		if end != nil {
+			r.Note(importer.Refused, end.Pos, end.Text, "a rewrite alone may lead past this")
+		}
 		add(r)
 	}
 }
@@ -189,7 +203,6 @@ type location struct {
 	// Of a regular expression, once they are asked for.
 	known, lower expression.Pattern // with every spelling that it matches, and with those in lower case alone
 	rules        []*importer.Rule
-	told         bool // that a location around it answers 403 in its place
 }
 
 // read reads the locations in the block of l.
@@ -262,10 +275,20 @@ func (h *handler) visit(l *location, around []*location) (rules []*importer.Rule
 		return rules // which has all requests
 	}
 	own := h.rule(l)
+	var aside []*importer.Rule
 	for i, re := range regexes {
-		rules = append(rules, h.expression(re, regexes[i+1:], l, own[len(own)-1])...)
+		for _, r := range h.expression(re, regexes[i+1:], l, own[len(own)-1]) {
+			if r.Aside {
+				aside = append(aside, r)
+			} else {
+				rules = append(rules, r)
+			}
+		}
 	}
-	return append(rules, own...)
+	for _, r := range own {
+		r.Unsure = r.Unsure || len(aside) > 0
+	}
+	return slices.Concat(rules, own, aside)
 }
 
 // addSlash adds the rule by which nginx leads from /x to a location /x/ that leads to a backend.
@@ -302,7 +325,8 @@ func (h *handler) readExpression(re *location) {
 	}
 }
 
-// expression makes the rules of a regular expression where it comes before others and a prefix.
+// expression makes the rules of a regular expression where it comes before others and a prefix. If the prefix is
+// refused anyway, those for paths that it may match and may not are no routes.
 func (h *handler) expression(re *location, later []*location, prefix *location, own *importer.Rule) (rules []*importer.Rule) {
 	h.readExpression(re)
 	known, last := re.known, re.rules[len(re.rules)-1]
@@ -313,15 +337,8 @@ func (h *handler) expression(re *location, later []*location, prefix *location, 
 	}
 	exact, more := inside(known.Exact, prefix)
 	also, rest := inside(known.More, prefix)
-	more = append(append(more, also...), rest...)
-	switch {
-	case own.Refused():
-		if len(more) > 0 && !re.told {
-			re.told = true
-			own.Note(importer.Lost, re.d.Pos, re.d.Text, "the location around it answers 403, and so do the paths that this one may match")
-		}
-		more = nil
-	case dotFiles(re.regex) && last.Guard && !last.Refused() && own.Action.Files != nil:
+	more = slices.Concat(more, also, rest)
+	if dotFiles(re.regex) && last.Guard && !last.Refused() && own.Action.Files != nil && !own.Refused() {
 		// sluice serves no other files with a dot, and what leads to a backend may have one.
 		exact, more = inside(wellKnown(re.regex), prefix)
 		for _, other := range later {
@@ -341,7 +358,7 @@ func (h *handler) expression(re *location, later []*location, prefix *location, 
 	for _, r := range re.rules {
 		if len(more) > 0 {
 			refused := r.At(more...)
-			refused.Unsure = true
+			refused.Unsure, refused.Aside = true, own.Refused()
 			refused.Notes = append(slices.Clip(r.Notes), importer.Note{
 				Kind: importer.Refused, Pos: re.d.Pos, Text: re.d.Text,
 				Why: "sluice has no regular expressions, so the paths that this one may match answer 403",
