@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // An entry is one route of the file: what is done with each of its hosts and paths is the same.
@@ -83,13 +85,13 @@ func compareCells(a, b cell) int {
 func (w *writer) key(r placed) string {
 	action := w.action(r)
 	if r.why != "" {
-		action = Map{{"rule", fmt.Sprintf("%p", r.rule.source())}}
+		action = mapping.Map{{Key: "rule", Value: fmt.Sprintf("%p", r.rule.source())}}
 	}
-	return fmt.Sprintln(r.why, r.rule.Notes) + strings.Join(append(r.rule.asks().lines(""), action.lines("")...), "\n")
+	return fmt.Sprintln(r.why, r.rule.Notes) + strings.Join(append(r.rule.asks().Lines(""), action.Lines("")...), "\n")
 }
 
 // matchers returns the keys that say what the route takes.
-func (e entry) matchers() (m Map) {
+func (e entry) matchers() (m mapping.Map) {
 	if e.hosts[0] != "" {
 		m.Set(oneOrAll(e.hosts), "host")
 	}
@@ -109,7 +111,7 @@ func oneOrAll(list []string) any {
 }
 
 // asks returns the keys that say what the rule asks for besides host and path.
-func (r *Rule) asks() (m Map) {
+func (r *Rule) asks() (m mapping.Map) {
 	if r.Protocol != "" {
 		m.Set(r.Protocol, "protocol")
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // shutPlan is a plan in which a rule for /admin, which sluice cannot follow, shuts what is around it.
@@ -60,7 +62,7 @@ func TestNothingIsHiddenWhereNothingIsRefused(t *testing.T) {
 func TestABackendThatTheCheckDoesNotTakeIsThereAsAComment(t *testing.T) {
 	p := shutPlan()
 	p.Backend("open").Keys.Set([]string{"open:99999"}, "endpoints")
-	p.Backend("open").Keys.Set(Amount("5s"), "connect_timeout")
+	p.Backend("open").Keys.Set(mapping.Amount("5s"), "connect_timeout")
 	result, err := Write(p)
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +163,7 @@ func TestPathsWithTwoSlashesHideNothing(t *testing.T) {
 func TestARouteThatIsACommentIsChecked(t *testing.T) {
 	p := shutPlan()
 	p.Backend("pages").Keys.Set([]string{"pages:99999"}, "endpoints")
-	p.Backend("pages").Keys.Set(Amount("5s"), "connect_timeout")
+	p.Backend("pages").Keys.Set(mapping.Amount("5s"), "connect_timeout")
 	result, err := Write(p)
 	if err != nil {
 		t.Fatal(err)

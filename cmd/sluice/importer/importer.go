@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // Bounds of what is read and written. A source beyond them is refused.
@@ -70,16 +72,16 @@ func (n Note) String() string {
 		text += " ..."
 	}
 	if text == "" {
-		return fmt.Sprintf("%s: %s", n.Pos, clean(n.Why))
+		return fmt.Sprintf("%s: %s", n.Pos, mapping.Clean(n.Why))
 	}
-	return fmt.Sprintf("%s: %s: %s", n.Pos, clean(text), clean(n.Why))
+	return fmt.Sprintf("%s: %s: %s", n.Pos, mapping.Clean(text), mapping.Clean(n.Why))
 }
 
 // A Plan is a configuration of sluice as a reader makes it. Keys, in all parts, are those of the
 // configuration file.
 type Plan struct {
-	From      string // what the source was for, as in nginx
-	Keys      Map    // top-level sections besides the following
+	From      string      // what the source was for, as in nginx
+	Keys      mapping.Map // top-level sections besides the following
 	Listeners []Listener
 	Backends  []*Backend
 	Rules     []*Rule // in the order of the source: the first that takes a request decides
@@ -94,14 +96,14 @@ type Plan struct {
 // A Listener is an address to listen on, and its keys.
 type Listener struct {
 	Address string
-	Keys    Map
+	Keys    mapping.Map
 	Notes   []Note
 }
 
 // A Backend is a named group of endpoints, and its keys.
 type Backend struct {
 	Name  string
-	Keys  Map
+	Keys  mapping.Map
 	Notes []Note
 }
 
@@ -206,7 +208,7 @@ type Action struct {
 	// Prefix, a beginning of the path, is replaced by With on the way to a backend or to files.
 	Prefix, With string
 
-	Keys Map // of the route besides: request, response, websocket, timeouts, ...
+	Keys mapping.Map // of the route besides: request, response, websocket, timeouts, ...
 }
 
 // backends returns the names of those that an action sends requests to.

@@ -4,6 +4,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // A Listen is an address of a source to listen on, with TLS or without.
@@ -46,7 +48,7 @@ func SharedListens(sites [][]Listen) (best []Listen) {
 }
 
 // Listen adds a listener, unless one is there that has its connections.
-func (p *Plan) Listen(address string, keys Map) {
+func (p *Plan) Listen(address string, keys mapping.Map) {
 	_, port, err := net.SplitHostPort(address)
 	if slices.ContainsFunc(p.Listeners, func(l Listener) bool {
 		host, otherPort, otherErr := net.SplitHostPort(l.Address)

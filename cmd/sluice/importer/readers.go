@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // Headers of a connection or a handshake, and those that sluice itself tells backends.
@@ -28,7 +30,7 @@ func GatewayHeader(name string) bool {
 
 // MaxConnections bounds what an endpoint has at once. Sources count requests and sessions together and
 // sluice counts them apart, so each gets a half. It returns whether there are two halves.
-func MaxConnections(endpoint *Map, n int) bool {
+func MaxConnections(endpoint *mapping.Map, n int) bool {
 	n = min(n, 10_000_000)
 	endpoint.Set(max(n-n/2, 1), "max_requests")
 	endpoint.Set(max(n/2, 1), "max_sessions")

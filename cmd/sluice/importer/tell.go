@@ -3,6 +3,8 @@ package importer
 import (
 	"fmt"
 	"slices"
+
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // Bounds in bytes.
@@ -73,7 +75,7 @@ func (t *telling) unused(w *writer) []string {
 
 // hidden returns lines with the routes of the source that have no place in the file.
 func (t *telling) hidden(left []placed, more bool) []string {
-	t.lines = append([]string{""}, comment("  ", "What follows is in the source too, and gets 403 by a route above because of what is refused there. To use it,\n"+
+	t.lines = append([]string{""}, mapping.Comment("  ", "What follows is in the source too, and gets 403 by a route above because of what is refused there. To use it,\n"+
 		"remove the # before its lines, and before those of its backend at the top, then change that route, or remove\n"+
 		"it where both are for the same paths.\n"+
 		"What answers 403 here keeps clients out: use it before you use a route for more paths.")...)
@@ -81,7 +83,7 @@ func (t *telling) hidden(left []placed, more bool) []string {
 	for _, rules := range bySource(left) {
 		for _, e := range t.group(rules) {
 			// A reader may make several rules of one part of its source.
-			text := fmt.Sprintln(e.rule.Pos, t.key(e.placed), e.matchers().lines(""))
+			text := fmt.Sprintln(e.rule.Pos, t.key(e.placed), e.matchers().Lines(""))
 			if said[text] || t.room < 0 {
 				continue
 			}
@@ -90,7 +92,7 @@ func (t *telling) hidden(left []placed, more bool) []string {
 			t.line("")
 			if !t.commented(func() {
 				if len(e.rule.Notes) == 0 {
-					t.lines = append(t.lines, comment("  ", e.rule.Pos.String())...)
+					t.lines = append(t.lines, mapping.Comment("  ", e.rule.Pos.String())...)
 				}
 				t.route(e, written[e.rule])
 			}) {
@@ -101,7 +103,7 @@ func (t *telling) hidden(left []placed, more bool) []string {
 	}
 	if more || t.room < 0 {
 		t.line("")
-		t.lines = append(t.lines, comment("  ", "The source has more of them: import its hosts one by one.")...)
+		t.lines = append(t.lines, mapping.Comment("  ", "The source has more of them: import its hosts one by one.")...)
 	}
 	return t.lines
 }

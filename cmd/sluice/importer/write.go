@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sluice/cmd/sluice/importer/mapping"
 	"sluice/config"
 )
 
@@ -174,12 +175,12 @@ func (w *writer) write() {
 		w.line("listeners:")
 		for _, l := range w.plan.Listeners {
 			w.notes("  ", l.Notes)
-			w.item(append(Map{{"address", l.Address}}, l.Keys...))
+			w.item(append(mapping.Map{{Key: "address", Value: l.Address}}, l.Keys...))
 		}
 	}
 	for _, e := range w.plan.Keys {
 		w.line("")
-		w.lines = append(w.lines, Map{e}.lines("")...)
+		w.lines = append(w.lines, mapping.Map{e}.Lines("")...)
 	}
 	w.writeBackends()
 	w.line("")
@@ -224,8 +225,8 @@ func (w *writer) writeBackends() {
 // backend writes a backend.
 func (w *writer) backend(b *Backend) {
 	w.notes("  ", b.Notes)
-	w.line("  %s:", quote(b.Name))
-	w.lines = append(w.lines, b.Keys.lines("    ")...)
+	w.line("  %s:", mapping.Quote(b.Name))
+	w.lines = append(w.lines, b.Keys.Lines("    ")...)
 }
 
 func (w *writer) notes(indent string, notes []Note) {
@@ -237,17 +238,17 @@ func (w *writer) notes(indent string, notes []Note) {
 // note writes a note, in full where it comes first.
 func (w *writer) note(indent string, n Note) {
 	if w.said[n] {
-		w.lines = append(w.lines, comment(indent, fmt.Sprintf("%s: as above", n.Pos))...)
+		w.lines = append(w.lines, mapping.Comment(indent, fmt.Sprintf("%s: as above", n.Pos))...)
 		return
 	}
 	w.said[n] = true
 	w.result.Notes = append(w.result.Notes, n)
 	if n.Text == "" {
-		w.lines = append(w.lines, comment(indent, n.String())...)
+		w.lines = append(w.lines, mapping.Comment(indent, n.String())...)
 		return
 	}
-	w.lines = append(w.lines, comment(indent, fmt.Sprintf("%s: %s", n.Pos, dedent(n.Text)))...)
-	w.lines = append(w.lines, comment(indent, "  "+n.Why)...)
+	w.lines = append(w.lines, mapping.Comment(indent, fmt.Sprintf("%s: %s", n.Pos, dedent(n.Text)))...)
+	w.lines = append(w.lines, mapping.Comment(indent, "  "+n.Why)...)
 }
 
 // dedent removes the indentation that all lines but the first share.
@@ -270,7 +271,7 @@ func (w *writer) route(r entry, again bool) {
 	const indent = "  "
 	switch {
 	case again && (len(r.rule.Notes) > 0 || r.why != ""):
-		w.lines = append(w.lines, comment(indent, fmt.Sprintf("%s: as above", r.rule.Pos))...)
+		w.lines = append(w.lines, mapping.Comment(indent, fmt.Sprintf("%s: as above", r.rule.Pos))...)
 	case !again:
 		w.notes(indent, r.rule.Notes)
 	}
@@ -285,32 +286,32 @@ func (w *writer) route(r entry, again bool) {
 		w.item(append(keys, w.action(r.placed)...))
 		return
 	}
-	w.item(append(keys, Entry{"respond", Map{{"status", 403}}}))
+	w.item(append(keys, mapping.Entry{Key: "respond", Value: mapping.Map{{Key: "status", Value: 403}}}))
 	if instead := w.action(r.placed); (r.why == "" || r.why == whyBehind) && !r.rule.harmlessAction() && instead != nil {
 		w.lines = append(w.lines, indent+"  # without what is refused:")
-		for _, line := range instead.lines("") {
-			w.lines = append(w.lines, comment(indent+"  ", line)...)
+		for _, line := range instead.Lines("") {
+			w.lines = append(w.lines, mapping.Comment(indent+"  ", line)...)
 		}
 	}
 }
 
 // item writes a mapping as an item of a list.
-func (w *writer) item(m Map) {
-	lines := m.lines("    ")
+func (w *writer) item(m mapping.Map) {
+	lines := m.Lines("    ")
 	lines[0] = "  - " + strings.TrimPrefix(lines[0], "    ")
 	w.lines = append(w.lines, lines...)
 }
 
 // action returns the keys that say what the route does, or nil if that is nothing.
-func (w *writer) action(r placed) (m Map) {
+func (w *writer) action(r placed) (m mapping.Map) {
 	a := r.rule.Action
 	switch {
 	case a.Backend != "":
 		m.Set(w.plan.reference(a.Backend), "backend")
 	case len(a.Split) > 0:
-		var parts []Map
+		var parts []mapping.Map
 		for _, part := range a.Split {
-			parts = append(parts, Map{{"backend", w.plan.reference(part.Backend)}, {"weight", part.Weight}})
+			parts = append(parts, mapping.Map{{Key: "backend", Value: w.plan.reference(part.Backend)}, {Key: "weight", Value: part.Weight}})
 		}
 		m.Set(parts, "split")
 	case a.Redirect != nil:
@@ -318,7 +319,7 @@ func (w *writer) action(r placed) (m Map) {
 		if a.Redirect.Keep {
 			to = strings.TrimSuffix(to, "/") + changed(r.cell, a.Prefix, a.With)
 		}
-		m.Set(Map{{"to", to}, {"status", cmp.Or(a.Redirect.Status, 302)}}, "redirect")
+		m.Set(mapping.Map{{Key: "to", Value: to}, {Key: "status", Value: cmp.Or(a.Redirect.Status, 302)}}, "redirect")
 	case a.Respond != nil:
 		m.Set(a.Respond.Status, "respond", "status")
 		if a.Respond.Body != "" && a.Respond.Status != 204 && a.Respond.Status != 304 {
@@ -356,7 +357,7 @@ func (w *writer) action(r placed) (m Map) {
 }
 
 // change writes what happens to the path.
-func (r placed) change(m *Map, a Action) {
+func (r placed) change(m *mapping.Map, a Action) {
 	prefix := strings.TrimSuffix(a.Prefix, "/")
 	switch {
 	case a.Prefix == a.With:

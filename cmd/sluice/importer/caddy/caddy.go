@@ -11,6 +11,7 @@ import (
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/caddy/caddyfile"
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // config is a configuration while it is read.
@@ -60,7 +61,7 @@ func (c *config) options() {
 		switch d.Name {
 		case "grace_period":
 			if t, ok := caddyfile.Duration(d.Arg(0)); ok {
-				c.plan.Keys.Set(importer.Duration(t, 0, 24*time.Hour), "shutdown_timeout")
+				c.plan.Keys.Set(mapping.Duration(t, 0, 24*time.Hour), "shutdown_timeout")
 			}
 		case "debug":
 			c.plan.Keys.Set("debug", "log", "level")
@@ -94,16 +95,16 @@ func (c *config) servers(d *caddyfile.Directive) {
 				d, ok := caddyfile.Duration(t.Arg(0))
 				switch {
 				case ok && t.Name == "read_header":
-					each(importer.Duration(d, time.Millisecond, 10*time.Minute), "timeouts", "header")
+					each(mapping.Duration(d, time.Millisecond, 10*time.Minute), "timeouts", "header")
 				case ok && t.Name == "idle":
-					each(importer.Duration(d, time.Millisecond, 24*time.Hour), "timeouts", "idle")
+					each(mapping.Duration(d, time.Millisecond, 24*time.Hour), "timeouts", "idle")
 				default:
 					c.lost(t, "sluice bounds how slowly bodies may come and go: 'min_body_rate'")
 				}
 			}
 		case "max_header_size":
 			if n, ok := caddyfile.Size(o.Arg(0)); ok {
-				each(importer.Size(min(max(n, 4<<10), 16<<20)), "max_header_bytes")
+				each(mapping.Size(min(max(n, 4<<10), 16<<20)), "max_header_bytes")
 			}
 		case "listener_wrappers":
 			for _, wrapper := range o.Block {

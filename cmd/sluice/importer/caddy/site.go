@@ -11,6 +11,7 @@ import (
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/caddy/caddyfile"
 	"sluice/cmd/sluice/importer/caddy/handle"
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // A unit is one host of a site, with the paths and listeners that its addresses give it.
@@ -156,7 +157,7 @@ func (c *config) listeners() {
 		c.main = c.units[0].listens
 	}
 	for _, l := range c.main {
-		var keys importer.Map
+		var keys mapping.Map
 		if l.TLS {
 			keys.Set(true, "tls")
 		}
@@ -192,7 +193,7 @@ func (c *config) listeners() {
 		return false
 	})
 	for _, address := range redirects {
-		c.plan.Listen(address, importer.Map{{Key: "redirect_https", Value: true}})
+		c.plan.Listen(address, mapping.Map{{Key: "redirect_https", Value: true}})
 	}
 	for _, u := range c.units {
 		for _, l := range u.listens {

@@ -7,6 +7,7 @@ import (
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/caddy/caddyfile"
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // certificates carries where the certificates of the sites come from, and what is asked of clients.
@@ -15,7 +16,7 @@ func (c *config) certificates() {
 		return
 	}
 	keys := &c.plan.Keys
-	var pairs []importer.Map
+	var pairs []mapping.Map
 	var asked []*unit
 	public := false
 	for _, u := range c.units {
@@ -81,7 +82,7 @@ func (c *config) acme() {
 			return
 		}
 		if keys.Get("tls", "acme") == true {
-			keys.Set(importer.Map{}, "tls", "acme")
+			keys.Set(mapping.Map{}, "tls", "acme")
 		}
 		keys.Set(value, append([]string{"tls", "acme"}, names...)...)
 	}
@@ -99,12 +100,12 @@ func (c *config) acme() {
 }
 
 // siteTLS carries one tls directive. It returns whether it names a certificate in a file.
-func (c *config) siteTLS(u *unit, d *caddyfile.Directive, pairs *[]importer.Map) (own bool) {
+func (c *config) siteTLS(u *unit, d *caddyfile.Directive, pairs *[]mapping.Map) (own bool) {
 	keys := &c.plan.Keys
 	switch {
 	case len(d.Args) == 2:
-		pair := importer.Map{{Key: "cert", Value: c.absolute(d.Arg(0))}, {Key: "key", Value: c.absolute(d.Arg(1))}}
-		if !slices.ContainsFunc(*pairs, func(p importer.Map) bool { return p.Get("cert") == pair.Get("cert") }) {
+		pair := mapping.Map{{Key: "cert", Value: c.absolute(d.Arg(0))}, {Key: "key", Value: c.absolute(d.Arg(1))}}
+		if !slices.ContainsFunc(*pairs, func(p mapping.Map) bool { return p.Get("cert") == pair.Get("cert") }) {
 			*pairs = append(*pairs, pair)
 		}
 		own = true
@@ -112,7 +113,7 @@ func (c *config) siteTLS(u *unit, d *caddyfile.Directive, pairs *[]importer.Map)
 		c.acme()
 		if keys.Get("tls", "acme", "email") == nil {
 			if keys.Get("tls", "acme") == true {
-				keys.Set(importer.Map{}, "tls", "acme")
+				keys.Set(mapping.Map{}, "tls", "acme")
 			}
 			keys.Set(d.Arg(0), "tls", "acme", "email")
 		}

@@ -10,6 +10,7 @@ import (
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/haproxy/section"
+	"sluice/cmd/sluice/importer/mapping"
 	"sluice/cmd/sluice/importer/match"
 )
 
@@ -127,10 +128,10 @@ func format(text string) (value string, ok bool) {
 			name, known = variables[text[at[0]:at[1]]]
 		}
 		ok = ok && known
-		b.WriteString(importer.Literal(text[last:at[0]]) + name)
+		b.WriteString(mapping.Literal(text[last:at[0]]) + name)
 		last = at[1]
 	}
-	return b.String() + importer.Literal(text[last:]), ok
+	return b.String() + mapping.Literal(text[last:]), ok
 }
 
 // isGateways reports whether a step is about a header by which sluice itself tells backends who asks, and how.
@@ -164,8 +165,8 @@ func header(r match.Requests, of string, s step) match.Requests {
 		}
 		return r.Note(kind, s.Pos, s.Text, "sluice removes headers by their whole name")
 	case s.verb == "del-header":
-		if set, _ := r.Keys.Get(of, "set_headers").(importer.Map); set.Get(name) != nil {
-			r = r.Set(slices.DeleteFunc(set.Clone(), func(e importer.Entry) bool { return e.Key == name }), of, "set_headers")
+		if set, _ := r.Keys.Get(of, "set_headers").(mapping.Map); set.Get(name) != nil {
+			r = r.Set(slices.DeleteFunc(set.Clone(), func(e mapping.Entry) bool { return e.Key == name }), of, "set_headers")
 		}
 		if strings.EqualFold(name, "Host") {
 			return r
@@ -260,8 +261,8 @@ func (w *walker) timeouts(r match.Requests, p *proxy) match.Requests {
 	var line section.Line
 	server, ok := duration(p.value("timeout", "server"))
 	if ok {
-		r = r.Set(importer.Duration(server, time.Millisecond, 24*time.Hour), "timeouts", "response")
-		r = r.Set(importer.Duration(server, time.Millisecond, 7*24*time.Hour), "timeouts", "idle")
+		r = r.Set(mapping.Duration(server, time.Millisecond, 24*time.Hour), "timeouts", "response")
+		r = r.Set(mapping.Duration(server, time.Millisecond, 7*24*time.Hour), "timeouts", "idle")
 		line, _ = p.get("timeout", "server")
 	}
 	tunnel, isSet := duration(p.value("timeout", "tunnel"))
@@ -270,7 +271,7 @@ func (w *walker) timeouts(r match.Requests, p *proxy) match.Requests {
 	} else if tunnel = server; !ok {
 		return r
 	}
-	r = r.Set(importer.Duration(tunnel, time.Millisecond, 30*24*time.Hour), "websocket", "idle_timeout")
+	r = r.Set(mapping.Duration(tunnel, time.Millisecond, 30*24*time.Hour), "websocket", "idle_timeout")
 	if !w.noted["idle"] {
 		w.noted["idle"] = true
 		w.plan.Note(importer.Remark, line.Pos, line.Text, "sluice does not count pings as traffic: where clients do nothing but ping, raise websocket.idle_timeout or set ping_interval in its place")

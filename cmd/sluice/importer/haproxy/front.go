@@ -10,6 +10,7 @@ import (
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/haproxy/section"
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // A bind is one address that a proxy listens on.
@@ -239,7 +240,7 @@ func (c *config) mostConnections(front *proxy, n int) int {
 }
 
 // listenerKeys returns the keys of a listener.
-func (c *config) listenerKeys(front *proxy, b bind, most int) (keys importer.Map) {
+func (c *config) listenerKeys(front *proxy, b bind, most int) (keys mapping.Map) {
 	if slices.Contains(b.Words, "accept-proxy") {
 		keys.Set(true, "proxy_protocol")
 		if c.plan.Keys.Get("trusted_proxies") == nil {
@@ -248,10 +249,10 @@ func (c *config) listenerKeys(front *proxy, b bind, most int) (keys importer.Map
 		}
 	}
 	if t, ok := duration(front.value("timeout", "http-request")); ok {
-		keys.Set(importer.Duration(t, time.Millisecond, 10*time.Minute), "timeouts", "header")
+		keys.Set(mapping.Duration(t, time.Millisecond, 10*time.Minute), "timeouts", "header")
 	}
 	if t, ok := duration(front.value("timeout", "http-keep-alive")); ok {
-		keys.Set(importer.Duration(t, time.Millisecond, 24*time.Hour), "timeouts", "idle")
+		keys.Set(mapping.Duration(t, time.Millisecond, 24*time.Hour), "timeouts", "idle")
 	}
 	if n, err := strconv.Atoi(b.After("maxconn")); err == nil && n > 0 && (most == 0 || n < most) {
 		most = min(n, 1_000_000)
@@ -267,7 +268,7 @@ func (c *config) listenerKeys(front *proxy, b bind, most int) (keys importer.Map
 
 // certificates reads the certificates of the binds, and what is asked of clients.
 func (c *config) certificates(content []bind) {
-	var pairs []importer.Map
+	var pairs []mapping.Map
 	var asked []bind
 	version := strings.Contains(c.globally("ssl-default-bind-options").Text, "ssl-min-ver TLSv1.3")
 	secure := slices.DeleteFunc(slices.Clone(content), func(b bind) bool { return !b.tls })
@@ -284,8 +285,8 @@ func (c *config) certificates(content []bind) {
 				c.lost(b.Line, "sluice takes each certificate of a directory by its name: write one of 'tls.certificates' for each file of "+file)
 				continue
 			}
-			pair := importer.Map{{Key: "cert", Value: file}, {Key: "key", Value: file}}
-			if !slices.ContainsFunc(pairs, func(p importer.Map) bool { return p.Get("cert") == file }) {
+			pair := mapping.Map{{Key: "cert", Value: file}, {Key: "key", Value: file}}
+			if !slices.ContainsFunc(pairs, func(p mapping.Map) bool { return p.Get("cert") == file }) {
 				pairs = append(pairs, pair)
 			}
 		}

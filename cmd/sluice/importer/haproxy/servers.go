@@ -10,6 +10,7 @@ import (
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/haproxy/section"
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // hasServers reports whether a proxy has servers.
@@ -48,11 +49,11 @@ type servers struct {
 	*config
 	*proxy
 	common    []string // options of default-server
-	endpoints []importer.Map
-	own       importer.Map // keys of the backend that servers ask for
+	endpoints []mapping.Map
+	own       mapping.Map // keys of the backend that servers ask for
 	notes     []importer.Note
 
-	tls     *importer.Map // how those with TLS are spoken to; nil if there is none
+	tls     *mapping.Map // how those with TLS are spoken to; nil if there is none
 	checked bool
 	queued  bool // a server has a bound
 }
@@ -75,8 +76,8 @@ func (s *servers) add(l section.Line, address string, own []string) error {
 	if address == "" {
 		return l.Pos.Errorf("%s takes a name and an address", l.Words[0])
 	}
-	e := importer.Map{{Key: "address", Value: ""}}
-	var tls importer.Map
+	e := mapping.Map{{Key: "address", Value: ""}}
+	var tls mapping.Map
 	ssl, h2, insecure := false, false, false
 	words := slices.Concat(s.common, own)
 	for i := 0; i < len(words); i++ {
@@ -107,11 +108,11 @@ func (s *servers) add(l section.Line, address string, own []string) error {
 			s.checked = true
 			next = false
 		case word == "inter" && isTime:
-			s.own.Set(importer.Duration(t, 100*time.Millisecond, time.Hour), "health", "interval")
+			s.own.Set(mapping.Duration(t, 100*time.Millisecond, time.Hour), "health", "interval")
 		case (word == "rise" || word == "fall") && err == nil && n > 0:
 			s.own.Set(min(n, 100), "health", word)
 		case word == "slowstart" && isTime:
-			s.own.Set(importer.Duration(t, time.Second, time.Hour), "slow_start")
+			s.own.Set(mapping.Duration(t, time.Second, time.Hour), "slow_start")
 		case word == "ssl" || word == "no-ssl":
 			ssl, next = word == "ssl", false
 		case word == "verify":
@@ -169,7 +170,7 @@ func (s *servers) add(l section.Line, address string, own []string) error {
 }
 
 // file carries a file of TLS to servers.
-func (s *servers) file(tls *importer.Map, word, name string) {
+func (s *servers) file(tls *mapping.Map, word, name string) {
 	base := map[string]string{"ca-file": "ca-base", "crt": "crt-base"}[word]
 	if dir := s.globally(base).Word(1); dir != "" && !strings.HasPrefix(name, "/") {
 		name = dir + "/" + name
@@ -207,7 +208,7 @@ func endpoint(address string, ssl, h2 bool) (string, bool) {
 }
 
 // keys returns the keys of the backend.
-func (s *servers) keys() (keys importer.Map) {
+func (s *servers) keys() (keys mapping.Map) {
 	if address, ok := s.endpoints[0].Get("address").(string); ok && len(s.endpoints) == 1 && len(s.endpoints[0]) == 1 {
 		keys.Set([]string{address}, "endpoints")
 	} else {
@@ -215,17 +216,17 @@ func (s *servers) keys() (keys importer.Map) {
 		s.balance(&keys)
 	}
 	if l, ok := s.get("cookie"); ok && slices.Contains(l.Words, "insert") {
-		keys.Set(importer.Map{{Key: "cookie", Value: l.Word(1)}}, "sticky")
+		keys.Set(mapping.Map{{Key: "cookie", Value: l.Word(1)}}, "sticky")
 	} else if ok {
 		s.note(importer.Lost, l, "sluice sets a cookie of its own: 'sticky'")
 	}
-	health, _ := s.own.Get("health").(importer.Map)
-	s.own = slices.DeleteFunc(s.own, func(e importer.Entry) bool { return e.Key == "health" })
+	health, _ := s.own.Get("health").(mapping.Map)
+	s.own = slices.DeleteFunc(s.own, func(e mapping.Entry) bool { return e.Key == "health" })
 	if s.checked {
 		keys.Set(append(s.health(), health...), "health")
 	}
 	if t, ok := duration(s.value("timeout", "connect")); ok {
-		keys.Set(importer.Duration(t, time.Millisecond, 10*time.Minute), "connect_timeout")
+		keys.Set(mapping.Duration(t, time.Millisecond, 10*time.Minute), "connect_timeout")
 	}
 	if n, err := strconv.Atoi(s.value("retries")); err == nil && n >= 0 {
 		keys.Set(min(n+1, 20), "retry")
@@ -235,9 +236,9 @@ func (s *servers) keys() (keys importer.Map) {
 		if !ok {
 			wait, ok = duration(s.value("timeout", "connect"))
 		}
-		queue := importer.Map{{Key: "length", Value: 10_000}}
+		queue := mapping.Map{{Key: "length", Value: 10_000}}
 		if ok {
-			queue.Set(importer.Duration(wait, time.Millisecond, 10*time.Minute), "timeout")
+			queue.Set(mapping.Duration(wait, time.Millisecond, 10*time.Minute), "timeout")
 		}
 		keys.Set(queue, "queue")
 	}
@@ -248,7 +249,7 @@ func (s *servers) keys() (keys importer.Map) {
 }
 
 // balance carries how a server is chosen.
-func (s *servers) balance(keys *importer.Map) {
+func (s *servers) balance(keys *mapping.Map) {
 	l, _ := s.get("balance")
 	algorithm, argument, _ := strings.Cut(strings.TrimSuffix(l.Word(1), ")"), "(")
 	if argument == "" {
@@ -282,12 +283,12 @@ func (s *servers) balance(keys *importer.Map) {
 }
 
 // health carries how servers are checked.
-func (s *servers) health() (keys importer.Map) {
+func (s *servers) health() (keys mapping.Map) {
 	l, on := s.option("httpchk")
 	if !on {
 		keys.Set("tcp", "check")
 		if t, ok := duration(s.value("timeout", "check")); ok {
-			keys.Set(importer.Duration(t, time.Millisecond, 10*time.Minute), "timeout")
+			keys.Set(mapping.Duration(t, time.Millisecond, 10*time.Minute), "timeout")
 		}
 		return keys
 	}
@@ -298,7 +299,7 @@ func (s *servers) health() (keys importer.Map) {
 			path = word
 		}
 	}
-	var headers importer.Map
+	var headers mapping.Map
 	status := []string{"200", "201", "202", "203", "204", "205", "206", "301", "302", "303", "304", "307", "308"}
 	body := ""
 	for _, l := range s.Lines {
@@ -333,13 +334,13 @@ func (s *servers) health() (keys importer.Map) {
 		}
 	}
 	if status != nil {
-		keys.Set(importer.Amount("["+strings.Join(status, ", ")+"]"), "status")
+		keys.Set(mapping.Amount("["+strings.Join(status, ", ")+"]"), "status")
 	}
 	if body != "" {
 		keys.Set(body, "body")
 	}
 	if t, ok := duration(s.value("timeout", "check")); ok {
-		keys.Set(importer.Duration(t, time.Millisecond, 10*time.Minute), "timeout")
+		keys.Set(mapping.Duration(t, time.Millisecond, 10*time.Minute), "timeout")
 	}
 	return keys
 }

@@ -7,6 +7,7 @@ import (
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/expression"
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // Requests is a set of requests, and what has been done to them on their way. It is a value: what changes
@@ -26,7 +27,7 @@ type Requests struct {
 	Prefix, With string
 	Fixed        string // the path is this one
 
-	Keys  importer.Map // of the route
+	Keys  mapping.Map // of the route
 	Notes []importer.Note
 }
 
@@ -120,9 +121,9 @@ const afterChange = "the header has been changed before, and sluice asks for wha
 
 // changes reports whether a header of the requests is not that of the client by now.
 func (r Requests) changes(name string) bool {
-	set, _ := r.Keys.Get("request", "set_headers").(importer.Map)
+	set, _ := r.Keys.Get("request", "set_headers").(mapping.Map)
 	removed, _ := r.Keys.Get("request", "remove_headers").([]string)
-	return slices.ContainsFunc(set, func(e importer.Entry) bool { return strings.EqualFold(e.Key, name) }) ||
+	return slices.ContainsFunc(set, func(e mapping.Entry) bool { return strings.EqualFold(e.Key, name) }) ||
 		slices.ContainsFunc(removed, func(other string) bool { return strings.EqualFold(other, name) })
 }
 

@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"sluice/cmd/sluice/importer"
+	"sluice/cmd/sluice/importer/mapping"
 	"sluice/cmd/sluice/importer/nginx/syntax"
 	"sluice/cmd/sluice/importer/nginx/vocabulary"
 )
 
 // clientLimits carries limit_req and limit_conn over to a listener, if all its servers have the same
 // ones for the whole server, and they count by the client's address.
-func (c *config) clientLimits(first *server, address string, keys *importer.Map) {
+func (c *config) clientLimits(first *server, address string, keys *mapping.Map) {
 	for _, name := range []string{"limit_req", "limit_conn"} {
 		limits := first.scope.All(name)
 		if len(limits) != 1 {
@@ -49,7 +50,7 @@ func hasInLocation(d *syntax.Directive, name string) bool {
 var rate = regexp.MustCompile(`^rate=([0-9]{1,6})r/([sm])$`)
 
 // limit writes one limit; false if there is no counterpart.
-func (c *config) limit(name string, d *syntax.Directive, keys *importer.Map) bool {
+func (c *config) limit(name string, d *syntax.Directive, keys *mapping.Map) bool {
 	var zone *syntax.Directive
 	options := map[string]string{}
 	for _, arg := range d.Args {
@@ -90,7 +91,7 @@ func (c *config) limit(name string, d *syntax.Directive, keys *importer.Map) boo
 				burst += n
 			}
 		}
-		keys.Set(importer.Amount(m[1]+"/"+m[2]), "request_rate")
+		keys.Set(mapping.Amount(m[1]+"/"+m[2]), "request_rate")
 		keys.Set(burst, "request_burst")
 		return true
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/cmd/sluice/importer"
+	"sluice/cmd/sluice/importer/mapping"
 	"sluice/cmd/sluice/importer/nginx/syntax"
 	"sluice/cmd/sluice/importer/nginx/vocabulary"
 )
@@ -134,7 +135,7 @@ func (h *handler) proxied(r *importer.Rule, s *syntax.Scope, pass *syntax.Direct
 		h.requestHeader(r, d, authority)
 	}
 	if !host && authority != "" && pass.Name == "proxy_pass" {
-		keys.Set(importer.Literal(authority), "request", "set_headers", "Host")
+		keys.Set(mapping.Literal(authority), "request", "set_headers", "Host")
 	}
 	for _, d := range s.All("proxy_hide_header") {
 		if removable(d.Arg(0)) {
@@ -143,9 +144,9 @@ func (h *handler) proxied(r *importer.Rule, s *syntax.Scope, pass *syntax.Direct
 	}
 	if d := s.Get("proxy_read_timeout"); d != nil {
 		if t, ok := vocabulary.Duration(d.Arg(0)); ok && t > 0 {
-			keys.Set(importer.Duration(t, time.Millisecond, 24*time.Hour), "timeouts", "response")
-			keys.Set(importer.Duration(t, time.Millisecond, 7*24*time.Hour), "timeouts", "idle")
-			keys.Set(importer.Duration(t, time.Millisecond, 30*24*time.Hour), "websocket", "idle_timeout")
+			keys.Set(mapping.Duration(t, time.Millisecond, 24*time.Hour), "timeouts", "response")
+			keys.Set(mapping.Duration(t, time.Millisecond, 7*24*time.Hour), "timeouts", "idle")
+			keys.Set(mapping.Duration(t, time.Millisecond, 30*24*time.Hour), "websocket", "idle_timeout")
 			if !h.config.noted["idle_timeout"] {
 				h.config.noted["idle_timeout"] = true
 				r.Note(importer.Remark, d.Pos, d.Text, "sluice does not count pings as traffic: where clients do nothing but ping, raise websocket.idle_timeout or set ping_interval in its place")
@@ -161,7 +162,7 @@ func (h *handler) proxied(r *importer.Rule, s *syntax.Scope, pass *syntax.Direct
 		}
 	}
 	if body > 0 {
-		keys.Set(importer.Size(body), "max_body_size")
+		keys.Set(mapping.Size(body), "max_body_size")
 	}
 	h.mirror(r, s)
 	h.response(r, s)
@@ -179,7 +180,7 @@ func (h *handler) requestHeader(r *importer.Rule, d *syntax.Directive, authority
 		switch d.Arg(1) {
 		case "$host", "$http_host", "${host}":
 		case "$proxy_host":
-			keys.Set(importer.Literal(authority), "request", "set_headers", "Host")
+			keys.Set(mapping.Literal(authority), "request", "set_headers", "Host")
 		default:
 			if ok && value != "" {
 				keys.Set(value, "request", "set_headers", "Host")
@@ -257,7 +258,7 @@ func (h *handler) expires(r *importer.Rule, d *syntax.Directive) {
 	}
 }
 
-func (h *handler) compress(keys *importer.Map, s *syntax.Scope) {
+func (h *handler) compress(keys *mapping.Map, s *syntax.Scope) {
 	keys.Set([]string{"gzip"}, "compress", "encodings")
 	types := []string{"text/html"}
 	if d := s.Get("gzip_types"); d != nil {
@@ -275,7 +276,7 @@ func (h *handler) compress(keys *importer.Map, s *syntax.Scope) {
 		keys.Set(types, "compress", "types")
 	}
 	if n, ok := vocabulary.Size(s.Value("gzip_min_length")); ok {
-		keys.Set(importer.Size(n), "compress", "min_size")
+		keys.Set(mapping.Size(n), "compress", "min_size")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"sluice/cmd/sluice/importer"
+	"sluice/cmd/sluice/importer/mapping"
 	"sluice/cmd/sluice/importer/nginx/syntax"
 	"sluice/cmd/sluice/importer/nginx/vocabulary"
 )
@@ -243,7 +244,7 @@ func (c *config) mainListeners() (best []string) {
 
 // listeners adds the listeners and returns the addresses of those that redirect to https.
 func (c *config) listeners(main []string) (redirected []string) {
-	add := func(address string, keys importer.Map) {
+	add := func(address string, keys mapping.Map) {
 		host, port, _ := strings.Cut(address, "]:")
 		if host == "[::" {
 			address = ":" + port
@@ -256,7 +257,7 @@ func (c *config) listeners(main []string) (redirected []string) {
 	}
 	var plain []string
 	for _, address := range main {
-		var keys importer.Map
+		var keys mapping.Map
 		for _, s := range c.blocks {
 			l, ok := s.listensOn(address)
 			if ok && l.tls {
@@ -286,7 +287,7 @@ func (c *config) listeners(main []string) (redirected []string) {
 		}
 	}
 	for _, address := range plain {
-		var keys importer.Map
+		var keys mapping.Map
 		keys.Set(true, "redirect_https")
 		c.listenerKeys(&keys, address)
 		add(address, keys)
@@ -304,17 +305,17 @@ func (c *config) trustSomebody(d *syntax.Directive) {
 }
 
 // listenerKeys sets what the default server of an address says about its connections, and returns that.
-func (c *config) listenerKeys(keys *importer.Map, address string) (first *server) {
+func (c *config) listenerKeys(keys *mapping.Map, address string) (first *server) {
 	for _, s := range c.blocks {
 		if l, ok := s.listensOn(address); ok && (first == nil || l.first) {
 			first = s
 		}
 	}
 	if t, ok := vocabulary.Duration(first.scope.Value("client_header_timeout")); ok && t > 0 {
-		keys.Set(importer.Duration(t, 1e6, 600e9), "timeouts", "header")
+		keys.Set(mapping.Duration(t, 1e6, 600e9), "timeouts", "header")
 	}
 	if t, ok := vocabulary.Duration(first.scope.Value("keepalive_timeout")); ok && t > 0 {
-		keys.Set(importer.Duration(t, 1e6, 24*3600e9), "timeouts", "idle")
+		keys.Set(mapping.Duration(t, 1e6, 24*3600e9), "timeouts", "idle")
 	}
 	return first
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"sluice/cmd/sluice/importer"
+	"sluice/cmd/sluice/importer/mapping"
 	"sluice/cmd/sluice/importer/nginx/vocabulary"
 )
 
@@ -22,7 +22,7 @@ func (c *config) certificates(main []string) {
 		}
 		return cmp.Compare(first(a), first(b))
 	})
-	var pairs []importer.Map
+	var pairs []mapping.Map
 	var asked []*server
 	var others int
 	for _, s := range servers {
@@ -35,11 +35,11 @@ func (c *config) certificates(main []string) {
 			if i < len(keys) {
 				key = keys[i].Arg(0)
 			}
-			pair := importer.Map{{Key: "cert", Value: c.absolute(d.Arg(0))}, {Key: "key", Value: c.absolute(key)}}
+			pair := mapping.Map{{Key: "cert", Value: c.absolute(d.Arg(0))}, {Key: "key", Value: c.absolute(key)}}
 			switch {
 			case vocabulary.HasVariable(d.Arg(0)) || strings.HasPrefix(d.Arg(0), "data:") || strings.HasPrefix(key, "engine:"):
 				c.lost(d, "sluice reads certificates and keys from files")
-			case !slices.ContainsFunc(pairs, func(p importer.Map) bool { return p.Get("cert") == pair.Get("cert") }):
+			case !slices.ContainsFunc(pairs, func(p mapping.Map) bool { return p.Get("cert") == pair.Get("cert") }):
 				pairs = append(pairs, pair)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/cmd/sluice/importer"
+	"sluice/cmd/sluice/importer/mapping"
 	"sluice/cmd/sluice/importer/nginx/syntax"
 	"sluice/cmd/sluice/importer/nginx/vocabulary"
 )
@@ -20,7 +21,7 @@ type upstream struct {
 
 // backend returns the name of the backend for an upstream as a scope speaks to it.
 func (c *config) backend(u upstream, s *syntax.Scope) (string, error) {
-	var keys importer.Map
+	var keys mapping.Map
 	var notes []importer.Note
 	note := func(kind importer.Kind, d *syntax.Directive, why string) {
 		notes = append(notes, importer.Note{Kind: kind, Pos: d.Pos, Text: d.Text, Why: why})
@@ -33,7 +34,7 @@ func (c *config) backend(u upstream, s *syntax.Scope) (string, error) {
 	}
 	if d := s.Get("proxy_connect_timeout"); d != nil {
 		if t, ok := vocabulary.Duration(d.Arg(0)); ok {
-			keys.Set(importer.Duration(t, time.Millisecond, 10*time.Minute), "connect_timeout")
+			keys.Set(mapping.Duration(t, time.Millisecond, 10*time.Minute), "connect_timeout")
 		}
 	}
 	if tries, err := strconv.Atoi(s.Value("proxy_next_upstream_tries")); err == nil && tries > 0 {
@@ -80,13 +81,13 @@ func (c *config) endpoint(u upstream, address string) string {
 }
 
 // servers reads an upstream block.
-func (c *config) servers(u upstream, block *syntax.Directive, keys *importer.Map, note func(importer.Kind, *syntax.Directive, string)) error {
-	var endpoints []importer.Map
+func (c *config) servers(u upstream, block *syntax.Directive, keys *mapping.Map, note func(importer.Kind, *syntax.Directive, string)) error {
+	var endpoints []mapping.Map
 	balance := "round_robin"
 	for _, d := range block.Block {
 		switch d.Name {
 		case "server":
-			e := importer.Map{{Key: "address", Value: c.endpoint(u, d.Arg(0))}}
+			e := mapping.Map{{Key: "address", Value: c.endpoint(u, d.Arg(0))}}
 			for _, arg := range d.Args[min(1, len(d.Args)):] {
 				if strings.HasPrefix(arg, "max_conns=") {
 					if n, err := strconv.Atoi(arg[len("max_conns="):]); err != nil || n < 0 || n > 0 && !importer.MaxConnections(&e, n) {
@@ -116,7 +117,7 @@ func (c *config) servers(u upstream, block *syntax.Directive, keys *importer.Map
 		case "sticky":
 			keys.Set(true, "sticky")
 			if d.Arg(0) == "cookie" && d.Arg(1) != "" {
-				keys.Set(importer.Map{{Key: "cookie", Value: d.Arg(1)}}, "sticky")
+				keys.Set(mapping.Map{{Key: "cookie", Value: d.Arg(1)}}, "sticky")
 			}
 		case "keepalive":
 			if n, err := strconv.Atoi(d.Arg(0)); err == nil && n > 0 {
@@ -124,7 +125,7 @@ func (c *config) servers(u upstream, block *syntax.Directive, keys *importer.Map
 			}
 		case "keepalive_timeout":
 			if t, ok := vocabulary.Duration(d.Arg(0)); ok && t > 0 {
-				keys.Set(importer.Duration(t, time.Millisecond, 24*time.Hour), "keepalive", "timeout")
+				keys.Set(mapping.Duration(t, time.Millisecond, 24*time.Hour), "keepalive", "timeout")
 			}
 		case "keepalive_requests":
 			if n, err := strconv.Atoi(d.Arg(0)); err == nil && n > 0 {
@@ -138,31 +139,31 @@ func (c *config) servers(u upstream, block *syntax.Directive, keys *importer.Map
 	if len(endpoints) == 0 {
 		return block.Pos.Errorf("upstream %s has no server", block.Arg(0))
 	}
-	*keys = append(importer.Map{{Key: "endpoints", Value: endpoints}, {Key: "balance", Value: balance}}, *keys...)
+	*keys = append(mapping.Map{{Key: "endpoints", Value: endpoints}, {Key: "balance", Value: balance}}, *keys...)
 	return nil
 }
 
 // serverOption reads an option of a server. It returns why it cannot be carried over, or "".
-func serverOption(option string, e, keys *importer.Map) (why string) {
+func serverOption(option string, e, keys *mapping.Map) (why string) {
 	name, value, _ := strings.Cut(option, "=")
 	n, err := strconv.Atoi(value)
 	switch {
 	case name == "weight" && err == nil && n > 0:
 		e.Set(min(n, 1000), "weight")
 	case name == "max_fails" && err == nil && n == 0:
-		keys.Set(importer.Amount("off"), "passive")
+		keys.Set(mapping.Amount("off"), "passive")
 	case name == "max_fails" && err == nil:
-		if keys.Get("passive") != importer.Amount("off") {
+		if keys.Get("passive") != mapping.Amount("off") {
 			keys.Set(min(n, 10_000), "passive", "failures")
 		}
 	case name == "fail_timeout":
-		if t, ok := vocabulary.Duration(value); ok && t > 0 && keys.Get("passive") != importer.Amount("off") {
-			keys.Set(importer.Duration(t, 100*time.Millisecond, 5*time.Minute), "passive", "eject")
-			keys.Set(importer.Duration(t, time.Second, time.Hour), "passive", "window")
+		if t, ok := vocabulary.Duration(value); ok && t > 0 && keys.Get("passive") != mapping.Amount("off") {
+			keys.Set(mapping.Duration(t, 100*time.Millisecond, 5*time.Minute), "passive", "eject")
+			keys.Set(mapping.Duration(t, time.Second, time.Hour), "passive", "window")
 		}
 	case name == "slow_start":
 		if t, ok := vocabulary.Duration(value); ok && t > 0 {
-			keys.Set(importer.Duration(t, time.Second, time.Hour), "slow_start")
+			keys.Set(mapping.Duration(t, time.Second, time.Hour), "slow_start")
 		}
 	case option == "backup":
 		e.Set(true, "backup")
@@ -192,7 +193,7 @@ func hashBy(key string) (by string, ok bool) {
 }
 
 // backendTLS reads how endpoints are spoken to over TLS.
-func (c *config) backendTLS(s *syntax.Scope, keys *importer.Map, note func(importer.Kind, *syntax.Directive, string)) {
+func (c *config) backendTLS(s *syntax.Scope, keys *mapping.Map, note func(importer.Kind, *syntax.Directive, string)) {
 	for _, name := range []struct{ nginx, key string }{
 		{"proxy_ssl_trusted_certificate", "ca"}, {"proxy_ssl_certificate", "cert"}, {"proxy_ssl_certificate_key", "key"},
 	} {

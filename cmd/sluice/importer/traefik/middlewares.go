@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sluice/cmd/sluice/importer"
+	"sluice/cmd/sluice/importer/mapping"
 	"sluice/cmd/sluice/importer/match"
 	"sluice/cmd/sluice/importer/traefik/document"
 )
@@ -211,7 +212,7 @@ func headers(s state, m, n *document.Node, secure bool) state {
 				"contentsecuritypolicyreportonly": "Content-Security-Policy-Report-Only", "permissionspolicy": "Permissions-Policy", "custombrowserxssvalue": "X-XSS-Protection",
 			}[strings.ToLower(key)]
 			if value.Value != "" {
-				s = s.set(importer.Literal(value.Value), "response", "set_headers", name)
+				s = s.set(mapping.Literal(value.Value), "response", "set_headers", name)
 			}
 		case "stsseconds":
 			age, ok := n.Int(key)
@@ -254,7 +255,7 @@ func cors(s state, n *document.Node) state {
 	if len(origins) == 0 {
 		return s
 	}
-	policy := importer.Map{{Key: "origins", Value: origins}}
+	policy := mapping.Map{{Key: "origins", Value: origins}}
 	methods := slices.DeleteFunc(n.Strings("accessControlAllowMethods"), func(m string) bool {
 		return m == "GET" || m == "HEAD" || m == "POST" || m == "OPTIONS"
 	})
@@ -274,7 +275,7 @@ func cors(s state, n *document.Node) state {
 		policy.Set(true, "credentials")
 	}
 	if age, ok := n.Int("accessControlMaxAge"); ok && age > 0 {
-		policy.Set(importer.Amount(strconv.Itoa(min(age, 86400))+"s"), "max_age")
+		policy.Set(mapping.Amount(strconv.Itoa(min(age, 86400))+"s"), "max_age")
 	}
 	return s.set(policy, "cors")
 }
@@ -291,7 +292,7 @@ func customHeaders(s state, n *document.Node, side string) state {
 			s = s.add(name, side, "remove_headers")
 		case strings.EqualFold(name, "Host") && side == "response":
 		case value.Value != "":
-			s = s.set(importer.Literal(value.Value), side, "set_headers", name)
+			s = s.set(mapping.Literal(value.Value), side, "set_headers", name)
 		}
 	})
 	return s
@@ -299,7 +300,7 @@ func customHeaders(s state, n *document.Node, side string) state {
 
 // compress carries the compression of answers.
 func compress(s state, m, n *document.Node) state {
-	keys := importer.Map{}
+	keys := mapping.Map{}
 	encodings := n.Strings("encodings")
 	known := slices.DeleteFunc(slices.Clone(encodings), func(e string) bool { return e != "gzip" && e != "zstd" })
 	switch {
@@ -310,7 +311,7 @@ func compress(s state, m, n *document.Node) state {
 	}
 	keys.Set(known, "encodings")
 	if least, ok := n.Int("minResponseBodyBytes"); ok && least > 0 {
-		keys.Set(importer.Size(int64(least)), "min_size")
+		keys.Set(mapping.Size(int64(least)), "min_size")
 	}
 	if types := n.Strings("includedContentTypes"); len(types) > 0 {
 		keys.Set(types, "types")
@@ -330,7 +331,7 @@ func buffering(s state, m, n *document.Node) state {
 				s = s.refuse(value, "not a size")
 			} else if most > 0 && (s.maxBody == 0 || most < s.maxBody) { // all that are met hold
 				s.maxBody = most
-				s = s.set(importer.Size(most), "max_body_size")
+				s = s.set(mapping.Size(most), "max_body_size")
 			}
 		case "memrequestbodybytes", "memresponsebodybytes":
 		default:

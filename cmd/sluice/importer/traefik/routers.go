@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/cmd/sluice/importer"
+	"sluice/cmd/sluice/importer/mapping"
 	"sluice/cmd/sluice/importer/match"
 	"sluice/cmd/sluice/importer/traefik/document"
 )
@@ -221,7 +222,7 @@ func (c *config) listeners() {
 	}
 	c.main = importer.SharedListens(sites)
 	for _, l := range c.main {
-		var keys importer.Map
+		var keys mapping.Map
 		if l.TLS {
 			keys.Set(true, "tls")
 		}
@@ -264,7 +265,7 @@ func (c *config) listeners() {
 	}
 	if c.secure() {
 		for _, address := range plain {
-			c.plan.Listen(address, importer.Map{{Key: "redirect_https", Value: true}})
+			c.plan.Listen(address, mapping.Map{{Key: "redirect_https", Value: true}})
 		}
 	}
 }
@@ -280,7 +281,7 @@ func (c *config) plain() bool {
 }
 
 // listenerKeys carries the options of an entry point.
-func (c *config) listenerKeys(keys *importer.Map, l importer.Listen) {
+func (c *config) listenerKeys(keys *mapping.Map, l importer.Listen) {
 	i := slices.IndexFunc(c.entries, func(e *entryPoint) bool { return e.address == l.Address })
 	n := c.entries[i].n
 	if p := n.Get("proxyProtocol"); p != nil {
@@ -293,10 +294,10 @@ func (c *config) listenerKeys(keys *importer.Map, l importer.Listen) {
 		c.trust(f)
 	}
 	if t, ok := duration(n.String("transport", "respondingTimeouts", "readTimeout")); ok {
-		keys.Set(importer.Duration(t, time.Millisecond, 10*time.Minute), "timeouts", "header")
+		keys.Set(mapping.Duration(t, time.Millisecond, 10*time.Minute), "timeouts", "header")
 	}
 	if t, ok := duration(n.String("transport", "respondingTimeouts", "idleTimeout")); ok {
-		keys.Set(importer.Duration(t, time.Millisecond, 24*time.Hour), "timeouts", "idle")
+		keys.Set(mapping.Duration(t, time.Millisecond, 24*time.Hour), "timeouts", "idle")
 	}
 	if max, ok := n.Int("http2", "maxConcurrentStreams"); ok && l.TLS && max > 0 {
 		keys.Set(min(max, 10_000), "max_streams")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/cmd/sluice/importer"
+	"sluice/cmd/sluice/importer/mapping"
 	"sluice/cmd/sluice/importer/traefik/document"
 )
 
@@ -112,7 +113,7 @@ func (c *config) mirroring(r *router, n *document.Node, s state) {
 
 // balanced returns the backend of a loadBalancer, and what it makes of requests.
 func (c *config) balanced(name string, n *document.Node, s state) (string, state) {
-	var keys importer.Map
+	var keys mapping.Map
 	var notes []importer.Note
 	note := func(kind importer.Kind, at *document.Node, why string) {
 		notes = append(notes, importer.Note{Kind: kind, Pos: at.Pos, Text: at.Text(), Why: why})
@@ -131,7 +132,7 @@ func (c *config) balanced(name string, n *document.Node, s state) (string, state
 		if u.Scheme != "http" {
 			address = u.Scheme + "://" + u.Host
 		}
-		e := importer.Map{{Key: "address", Value: address}}
+		e := mapping.Map{{Key: "address", Value: address}}
 		if weight, ok := server.Int("weight"); ok && weight > 0 {
 			e.Set(min(weight, 1000), "weight")
 		}
@@ -151,7 +152,7 @@ func (c *config) balanced(name string, n *document.Node, s state) (string, state
 	}
 	if n.String("passHostHeader") == "false" {
 		if len(hosts) == 1 {
-			s = s.set(importer.Literal(hosts[0]), "request", "set_headers", "Host")
+			s = s.set(mapping.Literal(hosts[0]), "request", "set_headers", "Host")
 		} else {
 			s = s.refuse(n, "sluice sends the host that the client asks for, or one for all endpoints")
 		}
@@ -167,21 +168,21 @@ func (c *config) balanced(name string, n *document.Node, s state) (string, state
 }
 
 // addEndpoint adds an endpoint: plain addresses while none has anything else.
-func addEndpoint(keys *importer.Map, e importer.Map) {
-	all, isMaps := keys.Get("endpoints").([]importer.Map)
+func addEndpoint(keys *mapping.Map, e mapping.Map) {
+	all, isMaps := keys.Get("endpoints").([]mapping.Map)
 	addresses, _ := keys.Get("endpoints").([]string)
 	if len(e) == 1 && !isMaps {
 		keys.Set(append(addresses, e.Get("address").(string)), "endpoints")
 		return
 	}
 	for _, address := range addresses {
-		all = append(all, importer.Map{{Key: "address", Value: address}})
+		all = append(all, mapping.Map{{Key: "address", Value: address}})
 	}
 	keys.Set(append(all, e), "endpoints")
 }
 
 // balance carries how a server is picked, and how it is judged by how it serves.
-func (c *config) balance(n *document.Node, keys *importer.Map, note func(importer.Kind, *document.Node, string)) {
+func (c *config) balance(n *document.Node, keys *mapping.Map, note func(importer.Kind, *document.Node, string)) {
 	if len(n.Get("servers").Items()) > 1 {
 		strategy := strings.ToLower(n.String("strategy"))
 		balance, ok := map[string]string{"": "round_robin", "wrr": "round_robin", "p2c": "random_two", "hrw": "hash", "leasttime": "least_connections"}[strategy]
@@ -192,12 +193,12 @@ func (c *config) balance(n *document.Node, keys *importer.Map, note func(importe
 		keys.Set(balance, "balance")
 	}
 	if cookie := n.Get("sticky", "cookie"); cookie != nil {
-		sticky := importer.Map{}
+		sticky := mapping.Map{}
 		if name := cookie.String("name"); name != "" {
 			sticky.Set(name, "cookie")
 		}
 		if age, ok := cookie.Int("maxAge"); ok && age > 0 {
-			sticky.Set(importer.Duration(time.Duration(min(age, 86_400_000))*time.Second, time.Second, 1000*24*time.Hour), "max_age")
+			sticky.Set(mapping.Duration(time.Duration(min(age, 86_400_000))*time.Second, time.Second, 1000*24*time.Hour), "max_age")
 		}
 		if site := strings.ToLower(cookie.String("sameSite")); site == "strict" || site == "none" && c.secure() {
 			sticky.Set(site, "same_site")
@@ -212,13 +213,13 @@ func (c *config) balance(n *document.Node, keys *importer.Map, note func(importe
 			keys.Set(min(fails, 10_000), "passive", "failures")
 		}
 		if t, ok := duration(p.String("failureWindow")); ok {
-			keys.Set(importer.Duration(t, time.Second, time.Hour), "passive", "window")
+			keys.Set(mapping.Duration(t, time.Second, time.Hour), "passive", "window")
 		}
 	}
 }
 
 // health carries the health check of servers.
-func health(n *document.Node, keys *importer.Map, note func(importer.Kind, *document.Node, string)) {
+func health(n *document.Node, keys *mapping.Map, note func(importer.Kind, *document.Node, string)) {
 	if n == nil {
 		return
 	}
@@ -232,11 +233,11 @@ func health(n *document.Node, keys *importer.Map, note func(importer.Kind, *docu
 			keys.Set(value.Value, "health", "host")
 		case "interval":
 			if isTime {
-				keys.Set(importer.Duration(t, 100*time.Millisecond, time.Hour), "health", "interval")
+				keys.Set(mapping.Duration(t, 100*time.Millisecond, time.Hour), "health", "interval")
 			}
 		case "timeout":
 			if isTime {
-				keys.Set(importer.Duration(t, time.Millisecond, 10*time.Minute), "health", "timeout")
+				keys.Set(mapping.Duration(t, time.Millisecond, 10*time.Minute), "health", "timeout")
 			}
 		case "headers":
 			value.Each(func(name string, v *document.Node) {
@@ -246,7 +247,7 @@ func health(n *document.Node, keys *importer.Map, note func(importer.Kind, *docu
 			})
 		case "status":
 			if status, ok := value.Int(); ok && status >= 200 && status <= 599 {
-				keys.Set(importer.Amount(fmt.Sprintf("[%d]", status)), "health", "status")
+				keys.Set(mapping.Amount(fmt.Sprintf("[%d]", status)), "health", "status")
 			}
 		case "followredirects", "unhealthyinterval", "mode":
 			if strings.EqualFold(value.Value, "grpc") {
@@ -259,7 +260,7 @@ func health(n *document.Node, keys *importer.Map, note func(importer.Kind, *docu
 }
 
 // transport carries how servers are spoken to.
-func (c *config) transport(name string, by *document.Node, keys *importer.Map, note func(importer.Kind, *document.Node, string), s state) state {
+func (c *config) transport(name string, by *document.Node, keys *mapping.Map, note func(importer.Kind, *document.Node, string), s state) state {
 	n := c.root.Get("serversTransport")
 	if name != "" && local(name) != "default" {
 		if n = c.root.Get("http", "serversTransports", local(name)); n == nil {
@@ -295,13 +296,13 @@ func (c *config) transport(name string, by *document.Node, keys *importer.Map, n
 			}
 		case "forwardingtimeouts":
 			if t, ok := duration(value.String("dialTimeout")); ok {
-				keys.Set(importer.Duration(t, time.Millisecond, 10*time.Minute), "connect_timeout")
+				keys.Set(mapping.Duration(t, time.Millisecond, 10*time.Minute), "connect_timeout")
 			}
 			if t, ok := duration(value.String("idleConnTimeout")); ok {
-				keys.Set(importer.Duration(t, time.Millisecond, 24*time.Hour), "keepalive", "timeout")
+				keys.Set(mapping.Duration(t, time.Millisecond, 24*time.Hour), "keepalive", "timeout")
 			}
 			if t, ok := duration(value.String("responseHeaderTimeout")); ok {
-				s = s.set(importer.Duration(t, time.Millisecond, 24*time.Hour), "timeouts", "response")
+				s = s.set(mapping.Duration(t, time.Millisecond, 24*time.Hour), "timeouts", "response")
 			}
 		case "disablehttp2":
 		default:

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"sluice/cmd/sluice/importer"
+	"sluice/cmd/sluice/importer/mapping"
 	"sluice/cmd/sluice/importer/traefik/document"
 )
 
@@ -14,14 +15,14 @@ func (c *config) certificates() {
 		return
 	}
 	keys := &c.plan.Keys
-	var pairs []importer.Map
+	var pairs []mapping.Map
 	add := func(n *document.Node) {
 		cert, key := n.String("certFile"), n.String("keyFile")
 		if cert == "" || key == "" || strings.Contains(cert, "\n") || strings.Contains(key, "\n") {
 			return
 		}
-		pair := importer.Map{{Key: "cert", Value: c.absolute(cert)}, {Key: "key", Value: c.absolute(key)}}
-		if !slices.ContainsFunc(pairs, func(p importer.Map) bool { return p.Get("cert") == pair.Get("cert") }) {
+		pair := mapping.Map{{Key: "cert", Value: c.absolute(cert)}, {Key: "key", Value: c.absolute(key)}}
+		if !slices.ContainsFunc(pairs, func(p mapping.Map) bool { return p.Get("cert") == pair.Get("cert") }) {
 			pairs = append(pairs, pair)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"sluice/cmd/sluice/importer"
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 var hostPattern = regexp.MustCompile(`^(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
@@ -74,9 +74,9 @@ func Size(text string) (n int64, ok bool) {
 }
 
 // Amount writes a number of bytes, in powers of 1000 where it is one.
-func Amount(n int64) importer.Amount {
+func Amount(n int64) mapping.Amount {
 	if n > 0 && n%1e6 == 0 {
-		return importer.Amount(strconv.FormatInt(n/1e6, 10) + "MB")
+		return mapping.Amount(strconv.FormatInt(n/1e6, 10) + "MB")
 	}
-	return importer.Size(n)
+	return mapping.Size(n)
 }

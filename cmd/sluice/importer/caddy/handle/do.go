@@ -8,6 +8,7 @@ import (
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/caddy/caddyfile"
+	"sluice/cmd/sluice/importer/mapping"
 	"sluice/cmd/sluice/importer/match"
 )
 
@@ -100,14 +101,14 @@ func requestBody(s state, d *caddyfile.Directive) state {
 // encode carries the compression of answers.
 func encode(s state, d *caddyfile.Directive, encodings []string) state {
 	encodings = slices.Clone(encodings)
-	keys := importer.Map{}
+	keys := mapping.Map{}
 	for _, o := range d.Block {
 		switch o.Name {
 		case "gzip", "zstd", "br":
 			encodings = append(encodings, o.Name)
 		case "minimum_length":
 			if n, ok := caddyfile.Size(o.Arg(0)); ok {
-				keys.Set(importer.Size(n), "min_size")
+				keys.Set(mapping.Size(n), "min_size")
 			}
 		case "match":
 			types := caddyfile.All(o.Block, "header")
@@ -138,7 +139,7 @@ func encode(s state, d *caddyfile.Directive, encodings []string) state {
 	slices.Sort(known)
 	known = slices.Compact(known)
 	slices.Reverse(known) // zstd is preferred, as in Caddy
-	return s.set(append(importer.Map{{Key: "encodings", Value: known}}, keys...), "compress")
+	return s.set(append(mapping.Map{{Key: "encodings", Value: known}}, keys...), "compress")
 }
 
 // rewrite carries a rewrite to one path, or of the beginning of all.

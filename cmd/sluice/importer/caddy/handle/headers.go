@@ -5,6 +5,7 @@ import (
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/caddy/caddyfile"
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // A headerOp is one change to headers, as header, request_header, header_up and header_down say it.
@@ -118,7 +119,7 @@ func (w *walk) hostHeader(s state, op headerOp, hosts []string) state {
 	value, ok := headerValue(op.value)
 	switch {
 	case upstream && len(hosts) == 1:
-		return s.set(importer.Literal(hosts[0]), "request", "set_headers", "Host")
+		return s.set(mapping.Literal(hosts[0]), "request", "set_headers", "Host")
 	case value == "{host}" && op.sign == 0:
 		return s
 	case op.sign != 0 || !ok || value == "":

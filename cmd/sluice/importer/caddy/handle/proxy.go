@@ -11,6 +11,7 @@ import (
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/caddy/caddyfile"
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // An upstream is a reverse_proxy while it is read: its backend, and what it does with requests.
@@ -20,8 +21,8 @@ type upstream struct {
 	addresses []string // of endpoints
 	tls       bool
 	h2c       *caddyfile.Directive // HTTP/2 in the clear is spoken, as this says
-	keys      importer.Map         // of the backend, besides the endpoints
-	endpoint  importer.Map         // of each endpoint, besides its address
+	keys      mapping.Map          // of the backend, besides the endpoints
+	endpoint  mapping.Map          // of each endpoint, besides its address
 	weights   []int
 	primary   bool // the endpoints after the first are in reserve
 	health    bool
@@ -58,7 +59,7 @@ func (w *walk) proxy(st *step, s state) {
 	}
 	if u.tls && !hasHost(d) {
 		if len(hosts) == 1 {
-			s = s.set(importer.Literal(hosts[0]), "request", "set_headers", "Host")
+			s = s.set(mapping.Literal(hosts[0]), "request", "set_headers", "Host")
 		}
 		s = s.note(importer.Remark, d, "over https Caddy sends the name of the backend as Host since version 2.11, before the one that the client asks for")
 	}
@@ -102,12 +103,12 @@ func (u *upstream) option(s state, o *caddyfile.Directive) state {
 		}
 	case "lb_try_duration":
 		if t, ok := caddyfile.Duration(o.Arg(0)); ok {
-			u.keys.Set(importer.Duration(t, time.Millisecond, 10*time.Minute), "retry", "timeout")
+			u.keys.Set(mapping.Duration(t, time.Millisecond, 10*time.Minute), "retry", "timeout")
 		}
 	case "flush_interval", "request_buffers", "response_buffers", "stream_buffer_size", "lb_try_interval", "verbose_logs", "proxy_status_name", "stream_close_delay", "header_up":
 	case "stream_timeout":
 		if t, ok := caddyfile.Duration(o.Arg(0)); ok {
-			return s.set(importer.Duration(t, time.Millisecond, 365*24*time.Hour), "websocket", "max_lifetime")
+			return s.set(mapping.Duration(t, time.Millisecond, 365*24*time.Hour), "websocket", "max_lifetime")
 		}
 	case "trusted_proxies":
 		return s.note(importer.Lost, o, "'trusted_proxies' of sluice is for all routes: list them there if they stand in front of all")
@@ -225,9 +226,9 @@ func (u *upstream) policy(d *caddyfile.Directive) {
 			u.weights = append(u.weights, min(n, 1000))
 		}
 	case "cookie":
-		u.keys.Set(importer.Map{{Key: "cookie", Value: d.Arg(1)}}, "sticky")
+		u.keys.Set(mapping.Map{{Key: "cookie", Value: d.Arg(1)}}, "sticky")
 		if d.Arg(1) == "" {
-			u.keys.Set(importer.Map{{Key: "cookie", Value: "lb"}}, "sticky")
+			u.keys.Set(mapping.Map{{Key: "cookie", Value: "lb"}}, "sticky")
 		}
 	case "first":
 		u.primary = true
@@ -258,11 +259,11 @@ func (u *upstream) check(d *caddyfile.Directive) {
 		u.keys.Set(d.Arg(0), "health", "path")
 	case "health_interval":
 		if isTime {
-			u.keys.Set(importer.Duration(t, 100*time.Millisecond, time.Hour), "health", "interval")
+			u.keys.Set(mapping.Duration(t, 100*time.Millisecond, time.Hour), "health", "interval")
 		}
 	case "health_timeout":
 		if isTime {
-			u.keys.Set(importer.Duration(t, time.Millisecond, 10*time.Minute), "health", "timeout")
+			u.keys.Set(mapping.Duration(t, time.Millisecond, 10*time.Minute), "health", "timeout")
 		}
 	case "health_passes", "health_fails":
 		if key := map[string]string{"health_passes": "rise", "health_fails": "fall"}[d.Name]; notNumber == nil && n > 0 {
@@ -279,7 +280,7 @@ func (u *upstream) check(d *caddyfile.Directive) {
 		}
 	case "health_status":
 		if code.MatchString(d.Arg(0)) {
-			u.keys.Set(importer.Amount("["+d.Arg(0)+"]"), "health", "status")
+			u.keys.Set(mapping.Amount("["+d.Arg(0)+"]"), "health", "status")
 			return
 		}
 		if d.Arg(0) != "2xx" {
@@ -301,8 +302,8 @@ func (u *upstream) passive(d *caddyfile.Directive) bool {
 	switch d.Name {
 	case "fail_duration":
 		if t, ok := caddyfile.Duration(d.Arg(0)); ok {
-			u.keys.Set(importer.Duration(t, 100*time.Millisecond, 5*time.Minute), "passive", "eject")
-			u.keys.Set(importer.Duration(t, time.Second, time.Hour), "passive", "window")
+			u.keys.Set(mapping.Duration(t, 100*time.Millisecond, 5*time.Minute), "passive", "eject")
+			u.keys.Set(mapping.Duration(t, time.Second, time.Hour), "passive", "window")
 		}
 	case "max_fails":
 		if n, err := strconv.Atoi(d.Arg(0)); err == nil && n > 0 {
@@ -314,7 +315,7 @@ func (u *upstream) passive(d *caddyfile.Directive) bool {
 			return true
 		}
 		statuses := slices.Compact(slices.Sorted(slices.Values(d.Args)))
-		u.keys.Set(importer.Amount("["+strings.Join(statuses, ", ")+"]"), "passive", "statuses")
+		u.keys.Set(mapping.Amount("["+strings.Join(statuses, ", ")+"]"), "passive", "statuses")
 	default:
 		return false
 	}
@@ -324,7 +325,7 @@ func (u *upstream) passive(d *caddyfile.Directive) bool {
 // backend returns the name of the backend.
 func (u *upstream) backend() string {
 	c := u.w.config
-	var endpoints []importer.Map
+	var endpoints []mapping.Map
 	for i, address := range u.addresses {
 		switch {
 		case !u.tls && u.h2c == nil || strings.Contains(address, "://"):
@@ -335,7 +336,7 @@ func (u *upstream) backend() string {
 		default:
 			address = "h2c://" + address
 		}
-		e := importer.Map{{Key: "address", Value: address}}
+		e := mapping.Map{{Key: "address", Value: address}}
 		if i < len(u.weights) {
 			e.Set(max(u.weights[i], 1), "weight")
 			if u.weights[i] == 0 {
@@ -347,7 +348,7 @@ func (u *upstream) backend() string {
 		}
 		endpoints = append(endpoints, append(e, u.endpoint...))
 	}
-	keys := importer.Map{{Key: "endpoints", Value: endpoints}}
+	keys := mapping.Map{{Key: "endpoints", Value: endpoints}}
 	if len(u.endpoint) == 0 && len(u.weights) == 0 && (!u.primary || len(endpoints) == 1) {
 		var addresses []string
 		for _, e := range endpoints {
@@ -358,7 +359,7 @@ func (u *upstream) backend() string {
 	if balance := u.keys.Get("balance"); balance == nil && len(endpoints) > 1 && u.keys.Get("sticky") == nil && !u.primary {
 		keys.Set("random_two", "balance") // Caddy's default is random
 	} else if len(endpoints) == 1 {
-		u.keys = slices.DeleteFunc(slices.Clone(u.keys), func(e importer.Entry) bool { return e.Key == "balance" || e.Key == "hash_by" })
+		u.keys = slices.DeleteFunc(slices.Clone(u.keys), func(e mapping.Entry) bool { return e.Key == "balance" || e.Key == "hash_by" })
 	}
 	keys = append(keys, u.keys...)
 	signature := fmt.Sprint(keys, u.notes)

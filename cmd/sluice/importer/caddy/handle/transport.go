@@ -7,6 +7,7 @@ import (
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/caddy/caddyfile"
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // transport carries how endpoints are spoken to.
@@ -43,17 +44,17 @@ func (u *upstream) transport(s state, d *caddyfile.Directive) state {
 			u.tls = true
 		case "dial_timeout":
 			if isTime {
-				u.keys.Set(importer.Duration(t, time.Millisecond, 10*time.Minute), "connect_timeout")
+				u.keys.Set(mapping.Duration(t, time.Millisecond, 10*time.Minute), "connect_timeout")
 			}
 		case "response_header_timeout":
 			if isTime {
-				s = s.set(importer.Duration(t, time.Millisecond, 24*time.Hour), "timeouts", "response")
+				s = s.set(mapping.Duration(t, time.Millisecond, 24*time.Hour), "timeouts", "response")
 			}
 		case "keepalive":
 			if o.Arg(0) == "off" {
-				u.keys.Set(importer.Amount("off"), "keepalive", "idle")
+				u.keys.Set(mapping.Amount("off"), "keepalive", "idle")
 			} else if isTime {
-				u.keys.Set(importer.Duration(t, time.Millisecond, 24*time.Hour), "keepalive", "timeout")
+				u.keys.Set(mapping.Duration(t, time.Millisecond, 24*time.Hour), "keepalive", "timeout")
 			}
 		case "keepalive_idle_conns_per_host":
 			if n, err := strconv.Atoi(o.Arg(0)); err == nil && n > 0 {

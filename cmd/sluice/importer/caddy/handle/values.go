@@ -7,6 +7,7 @@ import (
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/caddy/caddyfile"
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 var code = regexp.MustCompile(`^[1-9][0-9][0-9]$`)
@@ -27,13 +28,13 @@ func headerValue(text string) (value string, ok bool) {
 	var b strings.Builder
 	last := 0
 	for _, at := range caddyfile.Placeholder.FindAllStringIndex(text, -1) {
-		b.WriteString(importer.Literal(text[last:at[0]]))
+		b.WriteString(mapping.Literal(text[last:at[0]]))
 		name, known := names[text[at[0]+1:at[1]-1]]
 		ok = ok && known
 		b.WriteString("{" + name + "}")
 		last = at[1]
 	}
-	return b.String() + importer.Literal(text[last:]), ok
+	return b.String() + mapping.Literal(text[last:]), ok
 }
 
 // target reads where a redir leads.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"sluice/cmd/sluice/importer"
+	"sluice/cmd/sluice/importer/mapping"
 )
 
 // Duration reads a time of nginx: 60, 60s, 1h30m, 100ms.
@@ -76,13 +76,13 @@ func HeaderValue(text string) (value string, ok bool) {
 	var b strings.Builder
 	last := 0
 	for _, at := range variable.FindAllStringIndex(text, -1) {
-		b.WriteString(importer.Literal(text[last:at[0]]))
+		b.WriteString(mapping.Literal(text[last:at[0]]))
 		name, known := names["$"+strings.Trim(text[at[0]+1:at[1]], "{}")]
 		ok = ok && known
 		b.WriteString(name)
 		last = at[1]
 	}
-	return b.String() + importer.Literal(text[last:]), ok
+	return b.String() + mapping.Literal(text[last:]), ok
 }
 
 // HasVariable reports whether a text has a variable of nginx.

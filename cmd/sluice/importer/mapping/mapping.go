@@ -1,4 +1,5 @@
-package importer
+// Package mapping is parts of a configuration file: mappings in order, values, comments, and how each is written as YAML.
+package mapping
 
 import (
 	"fmt"
@@ -106,8 +107,8 @@ var (
 	reserved = regexp.MustCompile(`(?i)^(true|false|yes|no|on|off|y|n|null)$`)
 )
 
-// quote writes a text as a YAML scalar that is this text for the configuration.
-func quote(s string) string {
+// Quote writes a text as a YAML scalar that is this text for the configuration.
+func Quote(s string) string {
 	s = strings.ReplaceAll(s, "${", "$${")
 	if plain.MatchString(s) && !reserved.MatchString(s) {
 		return s
@@ -119,37 +120,37 @@ func quote(s string) string {
 func inline(v any) string {
 	switch v := v.(type) {
 	case string:
-		return quote(v)
+		return Quote(v)
 	case Amount:
 		return string(v)
 	case []string:
 		var all []string
 		for _, s := range v {
-			all = append(all, quote(s))
+			all = append(all, Quote(s))
 		}
 		return "[" + strings.Join(all, ", ") + "]"
 	case Map:
 		var all []string
 		for _, e := range v {
-			all = append(all, quote(e.Key)+": "+inline(e.Value))
+			all = append(all, Quote(e.Key)+": "+inline(e.Value))
 		}
 		return "{ " + strings.Join(all, ", ") + " }"
 	}
 	return fmt.Sprint(v) // int, bool
 }
 
-// lines writes a mapping as a block, each line behind indent.
-func (m Map) lines(indent string) (lines []string) {
+// Lines writes a mapping as a block, each line behind indent.
+func (m Map) Lines(indent string) (lines []string) {
 	const width = 110
 	for _, e := range m {
-		at := indent + quote(e.Key) + ":"
+		at := indent + Quote(e.Key) + ":"
 		switch v := e.Value.(type) {
 		case Map:
 			if one := inline(v); len(at)+len(one) < width && !v.nested() {
 				lines = append(lines, at+" "+one)
 				continue
 			}
-			lines = append(append(lines, at), v.lines(indent+"  ")...)
+			lines = append(append(lines, at), v.Lines(indent+"  ")...)
 		case []Map:
 			lines = append(lines, at)
 			for _, item := range v {
@@ -162,7 +163,7 @@ func (m Map) lines(indent string) (lines []string) {
 			}
 			lines = append(lines, at)
 			for _, s := range v {
-				lines = append(lines, indent+"  - "+quote(s))
+				lines = append(lines, indent+"  - "+Quote(s))
 			}
 		default:
 			lines = append(lines, at+" "+inline(v))
@@ -182,14 +183,14 @@ func (m Map) nested() bool {
 	})
 }
 
-// comment writes text as a comment, each line behind indent.
-func comment(indent, text string) (lines []string) {
+// Comment writes text as a comment, each line behind indent.
+func Comment(indent, text string) (lines []string) {
 	const most, long = 24, 200
 	for i, line := range strings.Split(strings.TrimRight(text, " \t\r\n"), "\n") {
 		if i == most {
 			return append(lines, indent+"# ...")
 		}
-		line = strings.TrimRight(clean(line), " ")
+		line = strings.TrimRight(Clean(line), " ")
 		if len(line) > long {
 			line = strings.ToValidUTF8(line[:long], "") + " ..."
 		}
@@ -198,8 +199,8 @@ func comment(indent, text string) (lines []string) {
 	return lines
 }
 
-// clean replaces what does not belong in a line of text.
-func clean(s string) string {
+// Clean replaces what does not belong in a line of text.
+func Clean(s string) string {
 	return strings.Map(func(c rune) rune {
 		switch {
 		case c == '\t':
