@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"sluice/internal/wstest"
 )
@@ -127,11 +126,11 @@ func foreignProxy(t *testing.T, address, program string, args ...string) {
 		_ = cmd.Process.Kill()
 		<-ended
 	})
-	for deadline := time.Now().Add(wstest.Guard); ; time.Sleep(5 * time.Millisecond) {
+	eventually(t, program+" listens on "+address, func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			c.Close()
-			return
+			return true
 		}
 		select {
 		case err := <-ended:
@@ -139,10 +138,8 @@ func foreignProxy(t *testing.T, address, program string, args ...string) {
 			t.Fatalf("%s ended: %v\n%s", program, err, &output)
 		default:
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not listen on %s", program, address)
-		}
-	}
+		return false
+	})
 }
 
 // installedByBench skips a test if a program that bench/install.sh installs is not there.
