@@ -39,6 +39,13 @@ func TestProblemsOfTheDocument(t *testing.T) {
 	})
 }
 
+// U+FFFD, which decoders put in the place of what they cannot read, is a character as others are.
+func TestCharactersThatYAMLAllows(t *testing.T) {
+	if _, err := Parse("f", []byte(ok+"# \ufffd \ue000 \U0010ffff\n"), Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestProblemsOfForm(t *testing.T) {
 	expectProblems(t, []problems{
 		{"unknown key with a suggestion", ok + "lgo: {}", []string{`2:1: lgo: unknown key "lgo", did you mean "log"?`}},

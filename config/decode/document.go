@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -33,7 +32,7 @@ func Document(r *report.Report, file string, text []byte) (root *yaml.Node, ok b
 		r.FailAt(in(report.Start()), "", "the file is larger than %d bytes, the most that is read", MaxSize)
 		return nil, false
 	}
-	if at := strings.IndexFunc(string(text), unreadable); at >= 0 {
+	if at := unreadable(text); at >= 0 {
 		r.FailAt(in(position(text, at)), "", "the file is not plain UTF-8 text: found byte 0x%02x; save it as UTF-8", text[at])
 		return nil, false
 	}
@@ -64,10 +63,18 @@ func Document(r *report.Report, file string, text []byte) (root *yaml.Node, ok b
 	return root, true
 }
 
-// unreadable reports whether YAML forbids c (YAML 1.2, section 5.1).
-func unreadable(c rune) bool {
-	control := c < ' ' && c != '\t' && c != '\n' && c != '\r' || c >= 0x7f && c < 0xa0 && c != 0x85
-	return control || c == utf8.RuneError || c == 0xfffe || c == 0xffff
+// unreadable returns the offset of the first byte that is not UTF-8 or begins a character that YAML forbids
+// (YAML 1.2, section 5.1), or -1.
+func unreadable(text []byte) int {
+	for at := 0; at < len(text); {
+		c, size := utf8.DecodeRune(text[at:])
+		control := c < ' ' && c != '\t' && c != '\n' && c != '\r' || c >= 0x7f && c < 0xa0 && c != 0x85
+		if control || c == utf8.RuneError && size == 1 || c == 0xfffe || c == 0xffff {
+			return at
+		}
+		at += size
+	}
+	return -1
 }
 
 // position returns the position of text[offset]. Columns count characters.
