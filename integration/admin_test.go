@@ -260,7 +260,7 @@ func TestAdminAnswersWhenTheGatewayIsFull(t *testing.T) {
 			for range 60 { // who has no token takes nothing from operators
 				wstest.Dial(t, wstest.Target{Address: metrics})
 			}
-			for range 5 {
+			for range 25 { // more often than there are descriptors for operators
 				g.operate(t, "status", "--ready")
 				if r, body := wstest.Ask(t, wstest.Target{Address: tcp}, get("/readyz")); r.StatusCode != 200 {
 					t.Errorf("/readyz: %d %s", r.StatusCode, body)

@@ -133,7 +133,7 @@ var layers = map[string][]string{
 	"internal/telemetry/metrics":   {"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors", "github.com/prometheus/client_golang/prometheus/promhttp"},
 
 	"internal/activation":      {"golang.org/x/sys/unix"},
-	"internal/admin":           {"golang.org/x/sys/unix"},
+	"internal/admin":           {"sluice/internal/limit", "golang.org/x/sys/unix"},
 	"internal/atomicfile":      {},
 	"internal/frame":           {"sluice/internal/limit", "github.com/gobwas/ws"},
 	"internal/fieldname":       {"sluice/internal/header"},

@@ -100,7 +100,6 @@ func (c *Change) Commit() {
 	for at, l := range s.open {
 		kind := c.kinds[at]
 		l.kind.Store(&kind)
-		s.reserves[kind].fill()
 	}
 	for _, l := range c.opened {
 		go func() {

@@ -2,28 +2,32 @@ package admin
 
 import (
 	"crypto/tls"
-	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
+
+	"sluice/internal/limit"
 )
+
+// mostOfLast is how many connections of one listener may have descriptors that clients leave to operators
+// ([limit.Margin]). There are enough for one more on each listener, which the oldest one is closed for.
+const mostOfLast = 4
 
 // limited is a listener with at most so many connections open at once. Where there are more, it
 // closes the oldest one that works on no request which was let in, so that those who may do nothing
 // keep no operator out.
 type limited struct {
 	net.Listener
-	most    int
-	secure  func() *tls.Config // of connections; nil means no TLS
-	reserve func() *reserve    // for when the process may open no more descriptors; nil has none
+	most   int
+	secure func() *tls.Config // of connections; nil means no TLS
 
 	mu    sync.Mutex
 	conns []*limitedConn // the oldest first
 }
 
 func limitConns(l net.Listener, most int) *limited {
-	return &limited{Listener: l, most: most, secure: func() *tls.Config { return nil }, reserve: func() *reserve { return nil }}
+	return &limited{Listener: l, most: most, secure: func() *tls.Config { return nil }}
 }
 
 // limitedConn is a connection of a limited listener.
@@ -31,21 +35,17 @@ type limitedConn struct {
 	net.Conn
 	listener *limited
 	secure   *tls.Config  // what it was accepted with; nil means no TLS
+	last     bool         // its descriptor is one of the last
 	requests atomic.Int32 // that it works on and that were let in
 }
 
 // Accept implements [net.Listener].
 func (l *limited) Accept() (net.Conn, error) {
 	on, err := l.Listener.Accept()
-	if r := l.reserve(); errors.Is(err, syscall.EMFILE) && r.spend() {
-		if on, err = l.Listener.Accept(); err != nil {
-			r.fill() // somebody else was faster; there is another try soon
-		}
-	}
 	if err != nil {
 		return nil, err
 	}
-	c := &limitedConn{Conn: on, listener: l, secure: l.secure()}
+	c := &limitedConn{Conn: on, listener: l, secure: l.secure(), last: limit.Margin(on) <= 0}
 	if oldest := l.add(c); oldest != nil {
 		oldest.Close()
 	}
@@ -60,13 +60,18 @@ func (l *limited) add(c *limitedConn) (oldest *limitedConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns = append(l.conns, c)
-	if len(l.conns) <= l.most {
+	last := 0
+	for _, o := range l.conns {
+		if o.last {
+			last++
+		}
+	}
+	tooMany := func(o *limitedConn) bool { return len(l.conns) > l.most || o.last && last > mostOfLast }
+	if !tooMany(c) {
 		return nil
 	}
-	for _, o := range l.conns {
-		if o.requests.Load() == 0 {
-			return o
-		}
+	if i := slices.IndexFunc(l.conns, func(o *limitedConn) bool { return tooMany(o) && o.requests.Load() == 0 }); i >= 0 {
+		return l.conns[i]
 	}
 	return c
 }
@@ -75,16 +80,9 @@ func (l *limited) add(c *limitedConn) (oldest *limitedConn) {
 func (c *limitedConn) Close() error {
 	l := c.listener
 	l.mu.Lock()
-	for i, o := range l.conns {
-		if o == c {
-			l.conns = append(l.conns[:i], l.conns[i+1:]...)
-			break
-		}
-	}
+	l.conns = slices.DeleteFunc(l.conns, func(o *limitedConn) bool { return o == c })
 	l.mu.Unlock()
-	err := c.Conn.Close()
-	l.reserve().fill()
-	return err
+	return c.Conn.Close()
 }
 
 // limitedOf returns the connection below TLS, where there is TLS.

@@ -33,12 +33,11 @@ type Options struct {
 
 // Server serves operators. Listeners that stay the same are kept when the options change.
 type Server struct {
-	gateway  Gateway
-	access   atomic.Pointer[access]
-	routes   map[string]*http.ServeMux // by kind of a listener
-	errors   *log.Logger
-	reserves map[string]*reserve // of descriptors, by kind of a listener: none takes those of another
-	scrapes  chan struct{}       // has a value for each scrape over the listener for metrics
+	gateway Gateway
+	access  atomic.Pointer[access]
+	routes  map[string]*http.ServeMux // by kind of a listener
+	errors  *log.Logger
+	scrapes chan struct{} // has a value for each scrape over the listener for metrics
 
 	openPaths map[string]bool // that ask for no token
 
@@ -86,9 +85,8 @@ func NewServer(g Gateway, errors *log.Logger) *Server {
 		s.openPaths[e.path] = e.open
 	}
 	s.routes = make(map[string]*http.ServeMux)
-	s.reserves = make(map[string]*reserve)
 	for _, kind := range []string{kindUnix, kindTCP, kindHealth, kindMetrics} {
-		s.routes[kind], s.reserves[kind] = newRoutes(s, kind), new(reserve)
+		s.routes[kind] = newRoutes(s, kind)
 	}
 	return s
 }
@@ -115,9 +113,6 @@ func (s *Server) Close() {
 	for at, l := range s.open {
 		l.close()
 		delete(s.open, at)
-	}
-	for _, r := range s.reserves {
-		r.drop()
 	}
 }
 
@@ -147,7 +142,6 @@ func (s *Server) newListener(on net.Listener) *listener {
 	l := &listener{done: make(chan struct{})}
 	l.streams.Store(newStreamGroup())
 	conns := limitConns(on, maxConns)
-	conns.reserve = func() *reserve { return s.reserves[*l.kind.Load()] }
 	conns.secure = func() *tls.Config {
 		if *l.kind.Load() == kindTCP {
 			return s.access.Load().tls

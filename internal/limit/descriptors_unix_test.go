@@ -3,7 +3,9 @@
 package limit
 
 import (
+	"net"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -130,5 +132,41 @@ func TestHeadroomCountsBetweenReadings(t *testing.T) {
 	}
 	if h.Acquire(later, 0); h.reading(later, 0).Exhausted != NoDescriptors {
 		t.Error("a released descriptor counted twice")
+	}
+}
+
+func TestMarginBeforeTheDescriptorsForOperators(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, tt := range []struct{ limit, forOperators int }{{1000, 20}, {200, 20}, {150, 15}} {
+		t.Run(strconv.Itoa(tt.limit), func(t *testing.T) {
+			limitDescriptors(t, uint64(tt.limit))
+			first := tt.limit - tt.forOperators
+			next := NextMargin()
+			if got := first - int(open(t, 1)[0].Fd()); got != next {
+				t.Errorf("the margin of what is opened is %d, NextMargin was %d", got, next)
+			}
+			if m := Margin(client); m <= 0 || m > first {
+				t.Errorf("Margin of a connection = %d", m)
+			}
+			for NextMargin() > 0 {
+				open(t, 1)
+			}
+			open(t, tt.forOperators)
+			if f, err := os.Open(os.DevNull); err == nil {
+				t.Errorf("there is more than %d, as %d", tt.forOperators, f.Fd())
+			}
+			if m := NextMargin(); m > 0 {
+				t.Errorf("NextMargin without a descriptor left = %d", m)
+			}
+		})
 	}
 }

@@ -35,6 +35,14 @@ func openRuntimePoller(t testing.TB) {
 // function that gives them back.
 func ExhaustDescriptors(t testing.TB) (free func()) {
 	t.Helper()
+	all, _ := TakeDescriptors(t, 0)
+	return all
+}
+
+// TakeDescriptors takes every descriptor that the process may still have, but for as many as given. It returns a
+// function that gives all back, and one that gives one back.
+func TakeDescriptors(t testing.TB, but int) (all, one func()) {
+	t.Helper()
 	var was syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
 		t.Fatal(err)
@@ -45,21 +53,30 @@ func ExhaustDescriptors(t testing.TB) (free func()) {
 		t.Fatal(err)
 	}
 	var taken []int
-	free = sync.OnceFunc(func() {
-		for _, fd := range taken {
-			syscall.Close(fd)
+	one = func() {
+		syscall.Close(taken[0])
+		taken = taken[1:]
+	}
+	all = sync.OnceFunc(func() {
+		for len(taken) > 0 {
+			one()
 		}
 		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was)
 	})
-	t.Cleanup(free)
+	t.Cleanup(all)
 	for {
 		fd, err := syscall.Dup(1)
 		if err != nil {
 			if !errors.Is(err, syscall.EMFILE) {
 				t.Fatal(err)
 			}
-			return free
+			break
 		}
 		taken = append(taken, fd)
 	}
+	for range but {
+		syscall.Close(taken[len(taken)-1])
+		taken = taken[:len(taken)-1]
+	}
+	return all, one
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,7 +17,13 @@ import (
 	"sluice/internal/wire"
 )
 
-const maxBackoff = time.Second // between accepts while descriptors are short
+const (
+	maxBackoff = time.Second // between accepts while descriptors are short
+	nearLast   = 64          // descriptors below those for operators from which on each accept looks first whether one is left
+)
+
+// errLastDescriptors is returned where only descriptors for operators are left.
+var errLastDescriptors = os.NewSyscallError("accept4", syscall.EMFILE)
 
 // Listener is an address that the gateway accepts on. It lives as long as the address
 // is configured. Its settings may change meanwhile.
@@ -30,6 +37,7 @@ type Listener struct {
 	settings atomic.Pointer[inForce]
 	tls      *tls.Config // calls handshakeConfig
 
+	margin   int           // of the connection accepted last, as limit.Margin has it; accept's
 	accepted chan net.Conn // received by Accept of the server that serves now
 	changed  chan struct{} // holds one element when the connection limit must be checked again
 	closed   chan struct{}
@@ -180,8 +188,25 @@ func (l *Listener) next() (net.Conn, error) {
 	}
 }
 
-// acceptOne accepts a connection, for the loops if they are to be used.
+// acceptOne accepts a connection, unless it would take one of the last descriptors. Where it finds out only when
+// it has accepted one, it closes that: further ones wait in the queue of the socket.
 func (l *Listener) acceptOne() (net.Conn, error) {
+	if l.margin < nearLast && limit.NextMargin() <= 0 {
+		return nil, errLastDescriptors
+	}
+	c, err := l.acceptRaw()
+	if err != nil {
+		return nil, err
+	}
+	if l.margin = limit.Margin(c); l.margin <= 0 {
+		c.Close()
+		return nil, errLastDescriptors
+	}
+	return c, nil
+}
+
+// acceptRaw accepts a connection, for the loops if they are to be used.
+func (l *Listener) acceptRaw() (net.Conn, error) {
 	if l.looped != nil && l.settings.Load().OnLoops {
 		return l.looped.Accept()
 	}

@@ -1,0 +1,14 @@
+//go:build !unix
+
+package limit
+
+import (
+	"math"
+	"net"
+)
+
+// Margin returns many: this system sets no limit.
+func Margin(net.Conn) int { return math.MaxInt }
+
+// NextMargin returns many, too.
+func NextMargin() int { return math.MaxInt }

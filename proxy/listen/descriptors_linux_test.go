@@ -1,0 +1,71 @@
+package listen
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"sluice/internal/limit"
+	"sluice/internal/telemetry"
+	"sluice/internal/wstest"
+)
+
+// Clients leave the last descriptors to operators. Those that come then wait in the queue of the socket.
+func TestTheLastDescriptorsAreNotForClients(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	logger := zerolog.Nop()
+	shortages := telemetry.NewShortages(func() *zerolog.Logger { return &logger })
+	defer shortages.Stop()
+	l := &Listener{set: NewSet(Env{Shortages: shortages}), name: "test", net: ln, closed: make(chan struct{})}
+	dial := func() net.Conn {
+		t.Helper()
+		c, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	first, waiting := dial(), dial()
+
+	all, one := wstest.TakeDescriptors(t, 20) // of 1024, as many as are for operators
+	defer all()
+	if m := limit.NextMargin(); m != 0 {
+		t.Fatalf("NextMargin with 20 descriptors left: %d; want 0", m)
+	}
+	l.margin = nearLast // as behind a connection with a lower number
+	if c, err := l.acceptOne(); !errors.Is(err, syscall.EMFILE) {
+		t.Fatalf("acceptOne with a descriptor for operators: %v, %v; want EMFILE", c, err)
+	}
+	if n, err := first.Read(make([]byte, 1)); err == nil {
+		t.Errorf("the client whose connection had such a descriptor reads %d bytes; want an end", n)
+	}
+	for range 3 {
+		if c, err := l.acceptOne(); !errors.Is(err, syscall.EMFILE) {
+			t.Fatalf("acceptOne: %v, %v; want EMFILE", c, err)
+		}
+	}
+	one()
+	c, err := l.next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if m := limit.Margin(c); m <= 0 {
+		t.Errorf("Margin of what was accepted: %d; want more than 0", m)
+	}
+	if _, err := c.Write([]byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(waiting, make([]byte, 1)); err != nil {
+		t.Errorf("the client that waited: %v", err)
+	}
+}
