@@ -5,14 +5,15 @@ import "strings"
 // Paths is a set of paths as sources describe them: one path, all that begin with a text, or those of
 // them that end in another.
 type Paths struct {
-	Text   string // unescaped; begins with a '/'. [Any] in it, between two '/', is every segment but the empty one
+	Text   string // unescaped, in UTF-8; begins with a '/'. [Any] in it, between two '/', is every segment but the empty one
 	Exact  bool   // that path; else all that begin so
 	Suffix string // and end so; it has no '/'. Neither with Exact nor with [Any]
 	Longer bool   // without the name that is Suffix alone, next to Text: /*.php has /a.php and not /.php
 }
 
-// Any is a segment of [Paths.Text] that stands for every segment but the empty one.
-const Any = "\x00"
+// Any is a segment of [Paths.Text] that stands for every segment but the empty one. It is no UTF-8, and so is in no
+// source.
+const Any = "\xff"
 
 // Exactly is the set of one path.
 func Exactly(path string) Paths { return Paths{Text: path, Exact: true} }
@@ -131,6 +132,9 @@ func (p Paths) upper() Paths {
 	p.Text, p.Suffix = strings.ToUpper(p.Text), strings.ToUpper(p.Suffix)
 	return p
 }
+
+// impossible reports whether no request that is served has any of the paths: sluice refuses a NUL.
+func (p Paths) impossible() bool { return strings.Contains(p.Text+p.Suffix, "\x00") }
 
 // A cell is a set of paths that a route can have: one path, all below one, or those of them with more than
 // a suffix at their end.

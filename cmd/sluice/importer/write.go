@@ -30,6 +30,7 @@ func (r *Result) Complete() bool {
 func Write(p *Plan) (*Result, error) {
 	const tries = 8
 	p.refuse()
+	p.leaveOut()
 	var refused error
 	for range tries {
 		routes, g, err := p.place()
@@ -79,6 +80,21 @@ func (p *Plan) refuse() {
 		}
 		b.Notes = slices.DeleteFunc(b.Notes, func(n Note) bool { return n.Kind == Refused })
 	}
+}
+
+// leaveOut removes the rules for nothing but paths that no request has.
+func (p *Plan) leaveOut() {
+	p.Rules = slices.DeleteFunc(p.Rules, func(r *Rule) bool {
+		if len(r.Paths) == 0 {
+			return false
+		}
+		if r.Paths = slices.DeleteFunc(slices.Clone(r.Paths), Paths.impossible); len(r.Paths) > 0 {
+			return false
+		}
+		p.Notes = append(p.Notes, r.Notes...)
+		p.Note(Remark, r.Pos, "", "this is for paths with a NUL in them, and sluice answers 400 to these")
+		return true
+	})
 }
 
 // leadsTo reports whether the rule sends requests to a backend.

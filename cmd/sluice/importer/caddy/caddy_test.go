@@ -422,6 +422,7 @@ func FuzzRead(f *testing.F) {
 		f.Add(string(text))
 	}
 	f.Add("(s) {\nheader {args[0]} \"a b\"\n{block}\n}\n:80, b.test:81 {\n@m {\nnot path /a* *.b\nheader !X\nquery a=b\n}\nimport s X {\nuri @m strip_prefix /a\n}\nrespond <<E\n  x\n  E 200\n}")
-	f.Add(":80 {\nx\x8d y\xf1\b\n}")
+	f.Add(":80 {\n@p h x\nhandle @p {\nreverse_proxy a:1\n}\nhandle {\nreverse_proxy b:1 {\nheader_up\ufffd X\n}\n}\n}")
+	f.Add(":80 {\nhandle /a\x00b {\nrespond 204\n}\nrespond 404\n}")
 	f.Fuzz(func(t *testing.T, text string) { importertest.Law(t, Read, "Caddyfile", text) })
 }

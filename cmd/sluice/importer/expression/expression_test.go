@@ -94,7 +94,7 @@ func samples() (all []string) {
 
 // FuzzRead: what an expression matches is in one of the sets, and it matches all that is in the exact ones.
 func FuzzRead(f *testing.F) {
-	for _, text := range []string{`^/(a|b)/`, `\.x$`, `^/a/[^/]+$`, `^/a.*a$`, `^/[0-9]+/a`, `^/a?b*[ab]+/.+x$`, `/a|b$`, `^/[^/]*/a`, `^/a/.+\.x$`, `(?i)^/A`} {
+	for _, text := range []string{`^/(a|b)/`, `\.x$`, `^/a/[^/]+$`, `^/a.*a$`, `^/[0-9]+/a`, `^/a?b*[ab]+/.+x$`, `/a|b$`, `^/[^/]*/a`, `^/a/.+\.x$`, `(?i)^/A`, "^/\x00", `^/[\x00a]/`, `^/[^/]+/\x{ff}`} {
 		f.Add(text, false)
 		f.Add(text, true)
 	}

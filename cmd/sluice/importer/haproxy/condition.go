@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/expression"
@@ -230,7 +231,7 @@ func (t test) path(value string) *match.Matcher {
 	if t.fold {
 		texts, few = expression.Spellings(plain)
 	}
-	if err != nil || !few || strings.Contains(strings.ToUpper(value), "%2F") { // which is no '/' for sluice either
+	if err != nil || !few || !utf8.ValidString(plain) || strings.Contains(strings.ToUpper(value), "%2F") { // which is no '/' for sluice either
 		return t.unknown(t.Line)
 	}
 	all := &match.Matcher{Kind: match.Any}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/mapping"
@@ -66,8 +67,8 @@ func (h *handler) proxy(r *importer.Rule, l *location, d *syntax.Directive) {
 	}
 	if replaces {
 		with, err := url.PathUnescape(uri)
-		if err != nil || strings.Contains(uri, "?") {
-			refuse("sluice does not add a query to a request")
+		if err != nil || !utf8.ValidString(with) || strings.Contains(uri, "?") {
+			refuse("sluice adds no query to a request, and no path that is not UTF-8")
 		}
 		if l.regex != "" {
 			refuse("nginx allows no path here")
