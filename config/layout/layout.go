@@ -29,7 +29,7 @@ func Format(file string, text []byte) ([]byte, error) {
 	root, ok := decode.Document(r, "", text)
 	if ok {
 		refuse(r, root)
-		refuseBreaks(r, text)
+		refuseCharacters(r, text)
 	}
 	if problems := r.Problems(); len(problems) > 0 {
 		return nil, problems
@@ -66,27 +66,45 @@ func refuse(r *report.Report, root *yaml.Node) {
 	refuseIn(r, root)
 }
 
+// maxKey is the longest key that is laid out, with its anchor, in bytes. As escapes it has at most the 1,024
+// characters that YAML allows (YAML 1.2, section 7.4).
+const maxKey = 250
+
 func refuseIn(r *report.Report, n *yaml.Node) {
 	if n.Style&yaml.TaggedStyle != 0 {
 		r.FailAt(position(n), "", "the tag %s means nothing here: remove it", report.Shorten(n.Tag))
 	}
 	for i, child := range n.Content {
-		if n.Kind == yaml.MappingNode && i%2 == 0 && (child.Kind != yaml.ScalarNode && child.Kind != yaml.AliasNode || isNothing(child)) {
-			r.FailAt(position(child), "", "a key must be a single value")
-			continue
+		if n.Kind == yaml.MappingNode && i%2 == 0 {
+			if child.Kind != yaml.ScalarNode && child.Kind != yaml.AliasNode || isNothing(child) {
+				r.FailAt(position(child), "", "a key must be a single value")
+				continue
+			}
+			if len(child.Value)+len(child.Anchor) > maxKey {
+				r.FailAt(position(child), "", "a key is longer than %d bytes", maxKey)
+				continue
+			}
 		}
 		refuseIn(r, child)
 	}
 }
 
-// refuseBreaks reports characters that end a line in YAML 1.1 and do not in YAML 1.2.
-func refuseBreaks(r *report.Report, text []byte) {
+// refuseCharacters reports characters that end a line in YAML 1.1 and do not in YAML 1.2, and byte order marks that
+// do not begin the file, which the parser passes over at the beginning of a line.
+func refuseCharacters(r *report.Report, text []byte) {
 	for i, line := range strings.Split(string(text), "\n") {
-		if at := strings.IndexAny(line, "\r\u0085\u2028\u2029"); at >= 0 {
-			c, _ := utf8.DecodeRuneInString(line[at:])
-			r.FailAt(report.Pos{Line: i + 1, Column: utf8.RuneCountInString(line[:at]) + 1}, "", "the character %U ends a line for some programs and not for others: write a line feed, or an escape in double quotes", c)
-			return
+		at := strings.IndexAny(line, "\r\u0085\u2028\u2029\ufeff")
+		if at < 0 {
+			continue
 		}
+		pos := report.Pos{Line: i + 1, Column: utf8.RuneCountInString(line[:at]) + 1}
+		switch c, _ := utf8.DecodeRuneInString(line[at:]); c {
+		case '\ufeff':
+			r.FailAt(pos, "", "a byte order mark stands here, which is seen nowhere: remove it, or write an escape in double quotes")
+		default:
+			r.FailAt(pos, "", "the character %U ends a line for some programs and not for others: write a line feed, or an escape in double quotes", c)
+		}
+		return
 	}
 }
 

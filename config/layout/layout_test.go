@@ -26,6 +26,7 @@ var layouts = []struct{ name, text, want string }{
 	{name: "empty line behind a dash", text: "a:\n  -\n\n    b: c\n  - d\n", want: "a:\n  - b: c\n  - d\n"},
 	{name: "blanks and tabs at ends", text: "a: 1 \t\n \t\nb: 2\t# c \t\n", want: "a: 1\n\nb: 2 # c\n"},
 	{name: "begin of a document", text: "# a\n---\nb: 1\n...\n# c\n", want: "# a\n---\nb: 1\n# c\n"},
+	{name: "two ends of a document", text: "a: 1\n...\n# b\n...\n", want: "a: 1\n# b\n"},
 	{name: "begin with a comment", text: "--- # a\nb: 1\n"},
 
 	// Indentation.
@@ -36,6 +37,9 @@ var layouts = []struct{ name, text, want string }{
 	{name: "value on a line of its own", text: "a:\n  b\nc:\n    'd'\n", want: "a: b\nc: d\n"},
 	{name: "text over lines", text: "a: b\n  c\n\n  d\ne: 'f\n  g'\nh: \"i\\\n  j\"\n", want: "a: \"b c\\nd\"\ne: f g\nh: ij\n"},
 	{name: "explicit key", text: "? a\n: 1\n? b\n", want: "a: 1\nb:\n"},
+	{name: "explicit key with nothing behind it, before one that begins with a colon", text: "? a\n::b: 1\n? c\n:: 2\n", want: "a:\n::b: 1\nc:\n\":\": 2\n"},
+	{name: "explicit key that would be a marker", text: "? --- a\n: 1\n? ... b\n: 2\n", want: "\"--- a\": 1\n\"... b\": 2\n"},
+	{name: "explicit keys as blocks", text: "? >\n a\n:\n  ? |2\n     b\n  : 1\n", want: "\"a\\n\":\n  \" b\\n\": 1\n"},
 	{name: "blanks at colons and dashes", text: "a :   1\nb:\n  -    c\n", want: "a: 1\nb:\n  - c\n"},
 
 	// Comments.
@@ -115,6 +119,9 @@ func TestFormatRefuses(t *testing.T) {
 		{name: "list as a key", text: "? [a]\n: 1\n", want: "f:1:3: a key must be a single value"},
 		{name: "directive", text: "%YAML 1.1\n---\na: 1\n", want: "f:1:1: what stands here is not understood: this file cannot be laid out"},
 		{name: "another line break", text: "a: 1\nb: \u2028\n", want: "f:2:4: the character U+2028 ends a line for some programs and not for others: write a line feed, or an escape in double quotes"},
+		{name: "long key", text: "? " + strings.Repeat("a", 251) + "\n: 1\n", want: "f:1:3: a key is longer than 250 bytes"},
+		{name: "byte order mark in the file", text: "a: 1\n\ufeffb: 2\n", want: "f:2:1: a byte order mark stands here, which is seen nowhere: remove it, or write an escape in double quotes"},
+		{name: "two byte order marks", text: "\ufeff\ufeffa: 1\n", want: "f:1:1: a byte order mark stands here, which is seen nowhere: remove it, or write an escape in double quotes"},
 		{name: "carriage return alone", text: "a: 1\rb: 2\n", want: "f:1:5: the character U+000D ends a line for some programs and not for others: write a line feed, or an escape in double quotes"},
 		{name: "not text", text: "a: \xff\n", want: "f:1:4: the file is not plain UTF-8 text: found byte 0xff; save it as UTF-8"},
 	}

@@ -137,7 +137,7 @@ func (s *scanner) indentAt(at int) (indent int) {
 // written returns a scalar on one line in the normal form.
 func written(n *yaml.Node) string {
 	switch {
-	case n.Style == 0 && !strings.Contains(n.Value, "\n") && !strings.HasSuffix(n.Value, ":") && n.Value != "-", n.Style != 0 && isPlain(n.Value):
+	case n.Style == 0 && !strings.Contains(n.Value, "\n") && !strings.HasSuffix(n.Value, ":") && n.Value != "-" && !isMarker(n.Value), n.Style != 0 && isPlain(n.Value):
 		return n.Value
 	case strings.ContainsAny(n.Value, `"\`) && strings.IndexFunc(n.Value, isHidden) < 0:
 		return "'" + strings.ReplaceAll(n.Value, "'", "''") + "'"
@@ -179,8 +179,13 @@ var plain = regexp.MustCompile(`^[\pL\pN/_.][\pL\pN/_.+@=()^;~%$*:-]*( [\pL\pN/_
 // more words for true and false than the parser, and numbers to the base of 60.
 var likeOther = regexp.MustCompile(`^((?i)y|n|yes|no|on|off|true|false|null|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)$`)
 
+// isMarker reports whether a text at the beginning of a line may separate documents.
+func isMarker(text string) bool {
+	return strings.HasPrefix(text, "---") || strings.HasPrefix(text, "...")
+}
+
 // isPlain reports whether a text needs no quotes.
 func isPlain(text string) bool {
-	return plain.MatchString(text) && !strings.Contains(text+" ", ": ") && !strings.HasPrefix(text, "...") &&
+	return plain.MatchString(text) && !strings.Contains(text+" ", ": ") && !isMarker(text) &&
 		!likeOther.MatchString(text) && (&yaml.Node{Kind: yaml.ScalarNode, Value: text}).ShortTag() == "!!str"
 }

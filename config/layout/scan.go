@@ -70,9 +70,8 @@ func scan(text string, root *yaml.Node) (*source, *mistake) {
 	if root != nil {
 		s.node(root, -1)
 	}
-	if s.space(); s.marker("...") {
+	for s.space(); s.marker("..."); s.space() {
 		s.at += len("...")
-		s.space()
 	}
 	if s.at < len(text) {
 		s.fail("what stands here is not understood")
@@ -225,7 +224,7 @@ func (s *scanner) node(n *yaml.Node, column int) {
 	default:
 		for i, child := range n.Content {
 			if i == 0 {
-				column = child.Column - 1
+				column = s.column(begin) // of the '?', if there is one
 			}
 			if s.node(child, column); i%2 == 1 && isNothing(child) {
 				s.colon()
@@ -238,9 +237,11 @@ func (s *scanner) node(n *yaml.Node, column int) {
 // isNothing reports whether n stands for a value that is not written at all.
 func isNothing(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Style == 0 && n.Value == "" }
 
-// colon passes the colon behind which nothing is written, unless that is left off too.
+// colon passes the colon behind which nothing is written, unless that is left off too and the colon is the beginning
+// of the next key.
 func (s *scanner) colon() {
-	if s.space(); s.peek() == ':' {
+	s.space()
+	if rest, found := strings.CutPrefix(s.text[s.at:], ":"); found && (rest == "" || strings.IndexByte(" \t\n", rest[0]) >= 0) {
 		s.at++
 	}
 }

@@ -26,6 +26,7 @@ func TestKey(t *testing.T) {
 		{"shorter", k, "a", value[1:], false},
 		{"longer", k, "a", value + "A", false},
 		{"empty", k, "a", "", false},
+		{"with line breaks", k, "a", value[:4] + strings.Repeat("\r\n", (signedSize-4)/2), false},
 		{"no base64", k, "a", strings.Repeat("*", signedSize), false},
 	}
 	for _, tt := range tests {

@@ -22,7 +22,7 @@ func Clusters(text string) iter.Seq2[string, int] {
 			var one string
 			var width int
 			one, text, width, state = uniseg.FirstGraphemeClusterInString(text, state)
-			if len(one) > MostCluster {
+			if len(one) > MostCluster || width > 2 { // a letter that takes cells may join the one before it
 				first, _ := utf8.DecodeRuneInString(one)
 				one = string(first)
 				width = uniseg.StringWidth(one)

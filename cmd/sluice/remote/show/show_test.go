@@ -60,7 +60,7 @@ func TestTextsAreWrapped(t *testing.T) {
 
 // A text takes as many cells as it says, and nothing in it can change a terminal.
 func FuzzCut(f *testing.F) {
-	for _, seed := range []string{"", "abc", "\x1b[2J", "会話室", "e\u0301", "👩\u200d👧", "\u0301", "\xff", "a\u009bb"} {
+	for _, seed := range []string{"", "abc", "\x1b[2J", "会話室", "e\u0301", "👩\u200d👧", "\u0301", "\xff", "a\u009bb", "\u9d64\ua9b5"} {
 		f.Add(seed, 3)
 	}
 	f.Fuzz(func(t *testing.T, text string, room int) {
