@@ -11,7 +11,8 @@ import (
 )
 
 // mostOfLast is how many connections of one listener may have descriptors that clients leave to operators
-// ([limit.Margin]). There are enough for one more on each listener, which the oldest one is closed for.
+// ([limit.Margin]). With a limit of 200 and more there are enough for one more on each listener, which the oldest
+// one is closed for.
 const mostOfLast = 4
 
 // limited is a listener with at most so many connections open at once. Where there are more, it

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,7 +22,7 @@ const (
 )
 
 // errLastDescriptors is returned where only descriptors for operators are left.
-var errLastDescriptors = os.NewSyscallError("accept4", syscall.EMFILE)
+var errLastDescriptors = fmt.Errorf("%w: the last ones are for operators", syscall.EMFILE)
 
 // Listener is an address that the gateway accepts on. It lives as long as the address
 // is configured. Its settings may change meanwhile.

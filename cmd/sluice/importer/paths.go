@@ -122,14 +122,20 @@ func (p Paths) meets(q Paths) bool {
 }
 
 // fold returns the set in lower case.
-func (p Paths) fold() Paths {
-	p.Text, p.Suffix = strings.ToLower(p.Text), strings.ToLower(p.Suffix)
-	return p
-}
+func (p Paths) fold() Paths { return p.mapped(strings.ToLower) }
 
 // upper returns the set in capitals.
-func (p Paths) upper() Paths {
-	p.Text, p.Suffix = strings.ToUpper(p.Text), strings.ToUpper(p.Suffix)
+func (p Paths) upper() Paths { return p.mapped(strings.ToUpper) }
+
+// mapped returns the set with other texts, and the same segments that are [Any].
+func (p Paths) mapped(text func(string) string) Paths {
+	segments := strings.Split(p.Text, "/")
+	for i, s := range segments {
+		if s != Any {
+			segments[i] = text(s)
+		}
+	}
+	p.Text, p.Suffix = strings.Join(segments, "/"), text(p.Suffix)
 	return p
 }
 

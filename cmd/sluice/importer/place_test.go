@@ -34,6 +34,16 @@ func randomPaths(r *rand.Rand) Paths {
 	return from[r.IntN(len(from))]
 }
 
+func TestAnySegmentHasNoCase(t *testing.T) {
+	p := Paths{Text: "/Ab/" + Any + "/\u00c9", Suffix: ".X"}
+	if got, want := p.fold(), (Paths{Text: "/ab/" + Any + "/\u00e9", Suffix: ".x"}); got != want {
+		t.Errorf("%v in lower case is %v, want %v", p, got, want)
+	}
+	if got, want := p.fold().upper(), (Paths{Text: "/AB/" + Any + "/\u00c9", Suffix: ".X"}); got != want {
+		t.Errorf("%v in capitals is %v, want %v", p, got, want)
+	}
+}
+
 // A request is what rules and routes are asked about.
 type request struct {
 	host, path, method, header string

@@ -98,6 +98,20 @@ func TestWhatKeepsClientsOutIsNeverLost(t *testing.T) {
 			Routes: map[string]string{"/*": "a:1", "/in/*": "403", "/In/*": "403", "/iN/*": "403", "/IN/*": "403", "//*": "403"},
 		},
 		{
+			Name: "a path with any segment in it: Caddy ignores its case",
+			Text: site("handle /n/*/x {; respond 403; }; handle /n/a/* {; reverse_proxy a:1; }"),
+			Routes: map[string]string{
+				"/n/a/*": "a:1", "/n/a/x": "403", "/n/a/X": "403", "/n/a/*x": "403", "/n/a/*X": "403", "/n/a//*": "403",
+				"/n/x": "403", "/n/X": "403", "/n/*x": "403", "/n/*X": "403", "/N/x": "403", "/N/X": "403", "/N/*x": "403", "/N/*X": "403",
+			},
+		},
+		{
+			Name: "paths that no request has, and one beside them", Complete: true,
+			Text:   site("@p path /a\x00b /c; respond @p 403; handle /d\x00 {; respond 403; }; reverse_proxy a:1"),
+			Routes: map[string]string{"/*": "a:1", "/c": "403", "/C": "403", "//*": "403"},
+			Told:   []string{"this is for paths with a NUL in them, and sluice answers 400 to these"},
+		},
+		{
 			Name:   "passwords for a path with too many spellings",
 			Text:   site("basic_auth /administration/* {; u $2a$14$x; }; reverse_proxy a:1; reverse_proxy /open/* b:1"),
 			Routes: map[string]string{"/*": "403", "/administration/*": "403", "/open/*": "b:1"},

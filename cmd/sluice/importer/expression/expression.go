@@ -6,6 +6,7 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"sluice/cmd/sluice/importer"
 )
@@ -206,18 +207,26 @@ func spellings(text string, foldCase, lower bool) (all [][]token, ok bool) {
 	return literals(texts), ok
 }
 
-// Spellings returns all texts that differ from one in case alone, if they are not too many.
+// Spellings returns all texts that differ from one in case alone, if they are not too many. It knows ASCII, and
+// [importer.Any].
 func Spellings(text string) (all []string, ok bool) {
 	all = []string{""}
-	for _, c := range strings.ToLower(text) {
-		capital := strings.ToUpper(string(c))
+	for i := range len(text) {
+		c := text[i : i+1]
+		if c[0] >= utf8.RuneSelf && c != importer.Any {
+			return nil, false
+		}
+		small, capital := c, c
+		if c != importer.Any {
+			small, capital = strings.ToLower(c), strings.ToUpper(c)
+		}
 		var longer []string
 		for _, t := range all {
-			if longer = append(longer, t+string(c)); capital != string(c) {
+			if longer = append(longer, t+small); capital != small {
 				longer = append(longer, t+capital)
 			}
 		}
-		if all = longer; len(all) > mostSequences || c >= 0x80 {
+		if all = longer; len(all) > mostSequences {
 			return nil, false
 		}
 	}

@@ -80,6 +80,24 @@ func TestReadIgnoresCase(t *testing.T) {
 	}
 }
 
+func TestSpellings(t *testing.T) {
+	tests := []struct {
+		text string
+		want []string
+	}{
+		{"", []string{""}},
+		{"/a1", []string{"/a1", "/A1"}},
+		{"/" + importer.Any + "/X", []string{"/" + importer.Any + "/x", "/" + importer.Any + "/X"}},
+		{"\u00e9", nil},
+		{"abcdefghi", nil},
+	}
+	for _, tt := range tests {
+		if got, ok := Spellings(tt.text); !slices.Equal(got, tt.want) || ok != (tt.want != nil) {
+			t.Errorf("Spellings(%q) = %q, %v; want %q", tt.text, got, ok, tt.want)
+		}
+	}
+}
+
 // samples are paths that the fuzzer looks at.
 func samples() (all []string) {
 	parts := []string{"", "a", "b", "ab", "A", "a.x", ".x", "1", "a1", "12"}

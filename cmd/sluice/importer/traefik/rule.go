@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"sluice/cmd/sluice/importer"
 	"sluice/cmd/sluice/importer/expression"
@@ -136,7 +137,7 @@ func (r *ruleReader) arguments() (args []string, _ error) {
 		r.at++
 		if quote == '"' {
 			unquoted, err := strconv.Unquote(`"` + text + `"`)
-			if err != nil {
+			if err != nil || !utf8.ValidString(unquoted) {
 				return nil, errors.New("a value in quotes that cannot be read")
 			}
 			text = unquoted

@@ -302,6 +302,7 @@ func TestMistakesHaveTheirPlace(t *testing.T) {
 		{"a priority", "traefik.yml", "http: {routers: {a: {rule: Path(`/a`), priority: high}}}", "traefik.yml:1: router a: priority \"high\" is no number"},
 		{"a rule", "traefik.yml", "http:\n  routers:\n    a:\n      rule: Host(`a`", "traefik.yml:4: rule Host(`a`: Host: a ) or a comma is expected"},
 		{"an operator", "traefik.yml", "http: {routers: {a: {rule: 'Path(`/a`) & Path(`/b`)'}}}", "traefik.yml:1: rule Path(`/a`) & Path(`/b`): it goes on with \"& Path(`/b`)\""},
+		{"a path that is not UTF-8", "traefik.yml", "http: {routers: {a: {rule: 'Path(\"/\\xff/b\")'}}}", "traefik.yml:1: rule Path(\"/\\xff/b\"): Path: a value in quotes that cannot be read"},
 		{"an entry point", "traefik.yml", "http: {routers: {a: {rule: 'Path(`/a`)', entryPoints: [x]}}}", "traefik.yml:1: router a: there is no entry point x: name the file that has it too"},
 		{"an address", "traefik.yml", "entryPoints: {x: {address: y}}\nhttp: {routers: {a: {rule: 'Path(`/a`)'}}}", "traefik.yml:1: entry point x: \"y\" is not an address to listen on"},
 	} {
