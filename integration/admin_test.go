@@ -241,6 +241,7 @@ func TestAdminAnswersWhenTheGatewayIsFull(t *testing.T) {
 	for name, limits := range map[string]struct{ descriptors, listener string }{
 		"connections":            {"1000", "{ address: '127.0.0.1:0', max_connections: 2 }"},
 		"descriptors by default": {"200", "'127.0.0.1:0'"},
+		"few descriptors":        {"100", "{ address: '127.0.0.1:0', max_connections: 100000, timeouts: { header: 10m } }"},
 		"descriptors":            {"200", "{ address: '127.0.0.1:0', max_connections: 100000, timeouts: { header: 10m } }"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -259,6 +260,7 @@ func TestAdminAnswersWhenTheGatewayIsFull(t *testing.T) {
 			}
 			for range 60 { // who has no token takes nothing from operators
 				wstest.Dial(t, wstest.Target{Address: metrics})
+				wstest.Dial(t, wstest.Target{Address: tcp})
 			}
 			for range 25 { // more often than there are descriptors for operators
 				g.operate(t, "status", "--ready")

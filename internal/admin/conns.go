@@ -10,25 +10,28 @@ import (
 	"sluice/internal/limit"
 )
 
-// mostOfLast is how many connections of one listener may have descriptors that clients leave to operators
-// ([limit.Margin]). With a limit of 200 and more there are enough for one more on each listener, which the oldest
-// one is closed for.
-const mostOfLast = 4
+// ways is how many listeners there are at most: one of each kind.
+const ways = 4
 
 // limited is a listener with at most so many connections open at once. Where there are more, it
 // closes the oldest one that works on no request which was let in, so that those who may do nothing
 // keep no operator out.
 type limited struct {
 	net.Listener
-	most   int
-	secure func() *tls.Config // of connections; nil means no TLS
+	most int
+	// mostLast is how many may have descriptors that clients leave to operators ([limit.Margin]). There are enough
+	// for one more on each listener, which the oldest one is closed for.
+	mostLast int
+	secure   func() *tls.Config // of connections; nil means no TLS
 
 	mu    sync.Mutex
 	conns []*limitedConn // the oldest first
 }
 
 func limitConns(l net.Listener, most int) *limited {
-	return &limited{Listener: l, most: most, secure: func() *tls.Config { return nil }}
+	return &limited{
+		Listener: l, most: most, mostLast: max(limit.ForOperators()/ways-1, 1), secure: func() *tls.Config { return nil },
+	}
 }
 
 // limitedConn is a connection of a limited listener.
@@ -67,7 +70,7 @@ func (l *limited) add(c *limitedConn) (oldest *limitedConn) {
 			last++
 		}
 	}
-	tooMany := func(o *limitedConn) bool { return len(l.conns) > l.most || o.last && last > mostOfLast }
+	tooMany := func(o *limitedConn) bool { return len(l.conns) > l.most || o.last && last > l.mostLast }
 	if !tooMany(c) {
 		return nil
 	}

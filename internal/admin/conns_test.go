@@ -23,7 +23,7 @@ func TestWhichConnectionGoesForANewOne(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := limitConns(nil, 7)
+			l := &limited{most: 7, mostLast: 4}
 			for i, kind := range tt.conns {
 				c := &limitedConn{listener: l, last: kind&last != 0}
 				c.requests.Store(int32(kind & busy))

@@ -7,6 +7,9 @@ import (
 	"net"
 )
 
+// ForOperators returns none: this system sets no limit.
+func ForOperators() int { return 0 }
+
 // Margin returns many: this system sets no limit.
 func Margin(net.Conn) int { return math.MaxInt }
 

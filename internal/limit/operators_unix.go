@@ -10,10 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forOperators is how many descriptors clients leave to operators: a tenth of the limit if that is less. They
-// are those of the highest numbers. As a new descriptor has the lowest number that is free (POSIX.1, section
+// ForOperators returns how many descriptors clients leave to operators: 20, or a tenth of the limit if that is less.
+// They are those of the highest numbers. As a new descriptor has the lowest number that is free (POSIX.1, section
 // 2.14), none is left for clients when a connection gets one of these.
-const forOperators = 20
+func ForOperators() int {
+	const enough = 20
+	most, ok := descriptorLimit()
+	if !ok {
+		return enough
+	}
+	return int(min(enough, most/10))
+}
 
 // Margin returns how many numbers there are from the descriptor of a connection to the first one that is for
 // operators: none or less for one of theirs, and many where the system sets no limit.
@@ -42,5 +49,5 @@ func marginOf(descriptor int) int {
 	if !ok {
 		return math.MaxInt
 	}
-	return int(most-min(forOperators, most/10)) - descriptor
+	return int(most) - ForOperators() - descriptor
 }

@@ -2,9 +2,25 @@ package importer
 
 import (
 	"fmt"
+	"slices"
 
 	"sluice/route"
 )
+
+// leaveOut removes the rules for nothing but paths that no request has.
+func (p *Plan) leaveOut() {
+	p.Rules = slices.DeleteFunc(p.Rules, func(r *Rule) bool {
+		if len(r.Paths) == 0 {
+			return false
+		}
+		if r.Paths = slices.DeleteFunc(slices.Clone(r.Paths), Paths.impossible); len(r.Paths) > 0 {
+			return false
+		}
+		p.Notes = append(p.Notes, r.Notes...)
+		p.Note(Remark, r.Pos, "", "this is for paths with a NUL in them, and sluice answers 400 to these")
+		return true
+	})
+}
 
 // needed leaves out routes whose requests others take, as the table of routes itself tells. It is an error
 // if that refuses two routes beside each other.

@@ -82,21 +82,6 @@ func (p *Plan) refuse() {
 	}
 }
 
-// leaveOut removes the rules for nothing but paths that no request has.
-func (p *Plan) leaveOut() {
-	p.Rules = slices.DeleteFunc(p.Rules, func(r *Rule) bool {
-		if len(r.Paths) == 0 {
-			return false
-		}
-		if r.Paths = slices.DeleteFunc(slices.Clone(r.Paths), Paths.impossible); len(r.Paths) > 0 {
-			return false
-		}
-		p.Notes = append(p.Notes, r.Notes...)
-		p.Note(Remark, r.Pos, "", "this is for paths with a NUL in them, and sluice answers 400 to these")
-		return true
-	})
-}
-
 // leadsTo reports whether the rule sends requests to a backend.
 func (r *Rule) leadsTo(backend string) bool {
 	return slices.Contains(r.Action.backends(), backend)

@@ -213,12 +213,12 @@ func Spellings(text string) (all []string, ok bool) {
 	all = []string{""}
 	for i := range len(text) {
 		c := text[i : i+1]
-		if c[0] >= utf8.RuneSelf && c != importer.Any {
+		small, capital := strings.ToLower(c), strings.ToUpper(c)
+		switch {
+		case c == importer.Any:
+			small, capital = c, c
+		case c[0] >= utf8.RuneSelf:
 			return nil, false
-		}
-		small, capital := c, c
-		if c != importer.Any {
-			small, capital = strings.ToLower(c), strings.ToUpper(c)
 		}
 		var longer []string
 		for _, t := range all {

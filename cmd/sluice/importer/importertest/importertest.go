@@ -179,8 +179,8 @@ func statusText(status int) string {
 	return string([]byte{byte('0' + status/100), byte('0' + status/10%10), byte('0' + status%10)})
 }
 
-// Law checks what holds for every text in UTF-8, which all sources are: it is refused with an error that names the file, or what it
-// becomes passes the check of the configuration and is the same each time.
+// Law checks what holds for every text in UTF-8, which all sources are: it is refused with an error that names the
+// file, or what it becomes passes the check of the configuration and is the same each time.
 func Law(t *testing.T, read Read, file, text string) {
 	t.Helper()
 	if !utf8.ValidString(text) {
