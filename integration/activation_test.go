@@ -54,7 +54,7 @@ func TestSocketsOfTheServiceManager(t *testing.T) {
 	config := onAddress(t, tcp.Addr().String(), "routes: [{ path: /ws, backend: "+b.Address+" }, { path: /*, respond: 204 }]")
 	config = strings.Replace(config, "listeners: [", fmt.Sprintf("listeners: [127.0.0.1:0, %q, ", "unix:"+path), 1)
 	g := activate(t, config, first, second)
-	g.wait("ready", nil)
+	g.started()
 	early.ReadHead()
 	early.Send(wstest.Text("early"))
 	early.Expect(wstest.Text("early"))

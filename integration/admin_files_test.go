@@ -22,7 +22,7 @@ func operatedByLink(t *testing.T, config string) *gateway {
 	g.relink(t, config)
 	running := launch(t, "run", "--config", g.config)
 	running.config = g.config
-	running.wait("ready", nil)
+	running.started()
 	return running
 }
 

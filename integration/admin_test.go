@@ -168,7 +168,7 @@ func TestTwoGateways(t *testing.T) {
 func TestASecondGatewayOfOneFile(t *testing.T) {
 	g := operated(t, "routes: [{ respond: {} }]")
 	second := launch(t, "run", "--config", g.config)
-	second.wait("ready", nil)
+	second.started()
 	r := second.wait("the Unix socket of the admin interface is missing or not as configured", nil)
 	if !strings.Contains(r.text("error"), "another gateway") || r.text("level") != "warn" {
 		t.Errorf("the second one says %s", r.text("text"))

@@ -290,7 +290,7 @@ func TestHealth(t *testing.T) {
 			t.Errorf("health of a gateway that does not run: exit code %d, %q; want 1 and why", code, output)
 		}
 		g := launch(t, "run", "--config", f)
-		g.wait("ready", nil)
+		g.started()
 		if output, code := sluice(t, "health", "--config", f); code != 0 {
 			t.Errorf("health of a gateway that runs: exit code %d, %q", code, output)
 		}
@@ -313,7 +313,7 @@ func TestHealthOfListenersThatRefuse(t *testing.T) {
 				t.Errorf("health of a gateway that does not run: exit code %d, %q; want 1 and why", code, output)
 			}
 			g := launch(t, "run", "--config", f)
-			g.wait("ready", nil)
+			g.started()
 			if output, code := sluice(t, "health", "--config", f); code != 0 {
 				t.Errorf("health of a gateway that runs: exit code %d, %q", code, output)
 			}
@@ -327,7 +327,7 @@ func TestHealthSurvivesMistakesInTheFile(t *testing.T) {
 	config := fmt.Sprintf("listeners: [%q]\nlog: { format: json }\nroutes: [{ respond: 204 }]\n", wstest.Reserve(t))
 	f := file(t, config)
 	g := launch(t, "run", "--config", f)
-	g.wait("ready", nil)
+	g.started()
 	write(t, f, config+"nonsense: true\n")
 	if output, code := sluice(t, "health", "--config", f); code != 0 {
 		t.Errorf("health with a mistake in the file: exit code %d, %q; want 0", code, output)

@@ -14,7 +14,7 @@ import (
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	g := launch(t, "demo", "--http", "127.0.0.1:0", "--https", "localhost:0", "--state-dir", t.TempDir())
-	g.wait("ready", nil)
+	g.started()
 	roots := x509.NewCertPool()
 	roots.AddCert(certificate(t, g.rootFile()))
 	secure := wstest.Target{Address: g.listener(true), TLS: &tls.Config{RootCAs: roots, ServerName: "localhost"}}

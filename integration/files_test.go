@@ -44,7 +44,7 @@ func TestTheConfigurationInTheWorkingDirectory(t *testing.T) {
 
 	t.Chdir(dir)
 	g := launch(t, "run")
-	if ready := g.wait("ready", nil); ready.text("config") != file {
+	if ready := g.started(); ready.text("config") != file {
 		t.Errorf("the gateway has taken %q; want %q", ready.text("config"), file)
 	}
 	if stdout, stderr, code := within(t, dir, "", "reload"); code != 0 {

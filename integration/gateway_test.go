@@ -172,8 +172,15 @@ func startFile(t testing.TB, config string) *gateway {
 	write(t, file, withEngine(withRecords(config)))
 	g := launch(t, "run", "--config", file)
 	g.config = file
-	g.wait("ready", nil)
+	g.started()
 	return g
+}
+
+// started waits until the gateway is ready, and returns the record that says so. With the race detector, beside other
+// tests, a start takes much longer than what else is waited for.
+func (g *gateway) started() record {
+	g.t.Helper()
+	return g.waitWithin(wstest.LongGuard, 0, "ready", nil)
 }
 
 // tlsRecords is who protects the TLS records of sessions where a test does not
@@ -366,7 +373,13 @@ func (g *gateway) wait(name string, match func(record) bool) record {
 
 func (g *gateway) waitFrom(first int, name string, match func(record) bool) record {
 	g.t.Helper()
-	guard := time.After(wstest.Guard)
+	return g.waitWithin(wstest.Guard, first, name, match)
+}
+
+// waitWithin waits for as long as it is told to.
+func (g *gateway) waitWithin(longest time.Duration, first int, name string, match func(record) bool) record {
+	g.t.Helper()
+	guard := time.After(longest)
 	for next := first; ; {
 		g.mu.Lock()
 		records, changed := g.records, g.changed
@@ -383,7 +396,7 @@ func (g *gateway) waitFrom(first int, name string, match func(record) bool) reco
 				g.t.Fatalf("the gateway ended without a matching %q in its log", name)
 			}
 		case <-guard:
-			g.t.Fatalf("no matching %q in the log after %v", name, wstest.Guard)
+			g.t.Fatalf("no matching %q in the log after %v", name, longest)
 		}
 	}
 }

@@ -235,6 +235,7 @@ routes:
 		if got := backend.last(t); got["Traceparent"] != nil || got["Tracestate"] != nil || got["Baggage"] != nil {
 			t.Errorf("the backend got %v", got)
 		}
+		g.await(`"/private"`) // it has ended, after its answer: what ends later is not traced
 		g.apply(off)
 		getOn(t, client, "/", "traceparent: what")
 		if got := backend.last(t); got.Get("Traceparent") != "what" {
