@@ -10,7 +10,7 @@ let count = 0;
 
 const pairs = (raw) => raw.flatMap((name, i) => (i % 2 ? [] : [[name, raw[i + 1]]]));
 
-const server = createServer(async (request, response) => {
+const server = createServer((request, response) => {
   if (request.url.startsWith('/.recorded/')) {
     const client = request.url.slice('/.recorded/'.length);
     response.end(JSON.stringify(client ? (journal.get(client) ?? []) : Object.fromEntries(journal)));
@@ -20,11 +20,14 @@ const server = createServer(async (request, response) => {
   const id = ++count; // of pipelined requests the bodies may come to their ends in another order
   const peer = request.socket.remoteAddress;
   const body = [];
-  try {
-    for await (const part of request) body.push(part);
-  } catch {
-    return; // cut
-  }
+  // In events: between the last byte of a request and its end there is no moment at which its connection could be cut.
+  // So whoever is recorded was recorded after all that came before it.
+  request.on('error', () => {}); // cut
+  request.on('data', (part) => body.push(part));
+  request.on('end', () => record(id, peer, body, request, response));
+});
+
+function record(id, peer, body, request, response) {
   const entry = {
     id,
     method: request.method,
@@ -39,7 +42,7 @@ const server = createServer(async (request, response) => {
   response.setHeader('X-Recorded', `${id} ${entry.method}`);
   if (id % 2) response.setHeader('Content-Length', Buffer.byteLength(text));
   response.end(text);
-});
+}
 // Node.js has a list of methods, and refuses all others: X-Refused says so.
 server.on('clientError', (error, socket) => {
   socket.resume();
