@@ -30,6 +30,10 @@ SLOW_CLIENTS ?= 10000
 # Of make early: how many uploads of each kind.
 EARLY_ANSWERS ?= 100
 
+# Of make reloads: how many, and under how many sessions.
+RELOADS         ?= 100
+RELOAD_SESSIONS ?= 2000
+
 # Of make mix: how long, and how many clients at once.
 MIX_TIME    ?= 10m
 MIX_CLIENTS ?= 64
@@ -43,7 +47,7 @@ PARALLEL := 4
 # What of the integration tests "make test" runs on the portable engine too.
 PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
-.PHONY: build manual install install-documents uninstall release packages test-packages images demo test test-short test-portable test-records-go test-http-go testssl chaos soak many slow early mix lint fuzz fuzz-differential bench microbench schema clean help
+.PHONY: build manual install install-documents uninstall release packages test-packages images demo test test-short test-portable test-records-go test-http-go testssl chaos soak many slow early reloads mix lint fuzz fuzz-differential bench microbench schema clean help
 .PHONY: run-tests run-budgets run-portable show-coverage
 .NOTPARALLEL: # the parts of make test load the machine, and each other
 
@@ -167,6 +171,9 @@ early: ## EARLY_ANSWERS (100) uploads of each kind that are answered before they
 
 slow: ## SLOW_CLIENTS (10000) idle clients, half heads and slow uploads; others are served meanwhile
 	SLOW_CLIENTS=$(SLOW_CLIENTS) go test -v -count=1 -timeout=0 -run='^TestManySlowClients$$' ./integration
+
+reloads: ## RELOADS (100) reloads under RELOAD_SESSIONS (2000) sessions: exactly those end that have to
+	SLUICE_RELOADS=$(RELOADS) SLUICE_RELOAD_SESSIONS=$(RELOAD_SESSIONS) go test -v -count=1 -timeout=0 -run='^TestManyReloads$$' ./integration
 
 mix: ## requests of all kinds on the loops for MIX_TIME (10m), of MIX_CLIENTS (64), in chaos
 	CGO_ENABLED=1 MIX_TIME=$(MIX_TIME) MIX_CLIENTS=$(MIX_CLIENTS) \

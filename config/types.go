@@ -34,10 +34,20 @@ type Config struct {
 	Admin           Admin         `yaml:"admin" also:"api,dashboard" doc:"The interface of operators."`
 	Tracing         *Tracing      `yaml:"tracing" also:"opentelemetry,otel,otlp,telemetry" doc:"Where spans of requests and sessions go."`
 	StateDir        string        `yaml:"state_dir" also:"data_dir,storage" doc:"Directory for what must outlive the process: the local CA of 'tls.self_signed', the certificates of 'tls.acme', session ticket keys, the key of cookies."`
-	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" also:"grace_period,drain_timeout" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
+	Shutdown        Shutdown      `yaml:"shutdown" doc:"How the gateway stops."`
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" not:"shutdown" min:"0s" max:"1d" also:"grace_period,drain_timeout" doc:"Short for 'shutdown: { timeout }', and excludes 'shutdown'."` // moved to Shutdown.Timeout
+	Watch           bool          `yaml:"watch" also:"auto_reload,hot_reload,reload" doc:"Reloads the configuration when a file changes that it was read from: this one, one of 'include', one that begins or ceases to match it, one that holds a secret."`
 
+	sources   []string               // see Sources
 	positions map[report.Path]Pos    // of what the file has; nil for a Config that is from no file
 	variables map[report.Path]string // what the file has with ${NAME} in it, as it is written there
+}
+
+// Shutdown is how the gateway stops after SIGTERM.
+type Shutdown struct {
+	Timeout time.Duration `yaml:"timeout" short:"" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end when the listeners have closed, before they are cut. It holds for a reload too: for requests of a listener that is gone or has other server settings, and for the time over which sessions whose route or endpoint is gone end; '0s' to '1d'."`
+	Spread  time.Duration `yaml:"spread" default:"0s" min:"0s" max:"1d" doc:"The time over which sessions end evenly, from the closing of the listeners on; at most 'timeout'. '0s': 1,000 sessions end in a second, or more where a third of 'timeout' is too short for that."`
+	Delay   time.Duration `yaml:"delay" default:"0s" min:"0s" max:"1h" doc:"How long the listeners stay open after SIGTERM, while readiness is red: the time that balancers need to notice; '0s' to '1h'."`
 }
 
 // HTTP is how HTTP is read and written.

@@ -125,7 +125,7 @@ type gateway struct {
 	http   wstest.Target
 	https  wstest.Target
 	ca     string // PEM file of the authority of its certificate
-	pid    int
+	pid    int    // of its last process
 
 	t      testing.TB
 	cmd    *exec.Cmd
@@ -225,7 +225,7 @@ func launch(t testing.TB, args ...string) *gateway {
 	return launchAs(t, exec.Command(executable, args...))
 }
 
-// launchAs starts a command that becomes the binary.
+// launchAs starts a command that becomes the binary, with the variables of the command besides its own.
 func launchAs(t testing.TB, cmd *exec.Cmd) *gateway {
 	t.Helper()
 	g := &gateway{
@@ -234,7 +234,7 @@ func launchAs(t testing.TB, cmd *exec.Cmd) *gateway {
 		exited:  make(chan struct{}),
 		changed: make(chan struct{}),
 	}
-	g.cmd.Env = environment()
+	g.cmd.Env = append(environment(), cmd.Env...)
 	g.cmd.Stderr = &g.stderr
 	out, err := g.cmd.StdoutPipe()
 	if err != nil {
@@ -307,7 +307,7 @@ func (g *gateway) exit() int {
 	select {
 	case <-g.exited:
 	case <-time.After(2 * wstest.Guard):
-		_ = g.cmd.Process.Kill()
+		_ = g.kill(syscall.SIGKILL)
 		<-g.exited
 		g.t.Errorf("the gateway still ran after %v and was killed", 2*wstest.Guard)
 	}
@@ -316,9 +316,18 @@ func (g *gateway) exit() int {
 
 func (g *gateway) signal(s os.Signal) {
 	g.t.Helper()
-	if err := g.cmd.Process.Signal(s); err != nil {
+	if err := g.kill(s); err != nil {
 		g.t.Error(err)
 	}
+}
+
+// kill sends a signal to the process that is the gateway now.
+func (g *gateway) kill(s os.Signal) error {
+	p, err := os.FindProcess(g.pid)
+	if err != nil {
+		return err
+	}
+	return p.Signal(s)
 }
 
 // reload replaces the configuration and returns the record of its outcome.

@@ -58,7 +58,7 @@ func start(t *testing.T, text string, prepare ...func(*Gateway)) (*running, stri
 	change := g.apply(text)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { g.Run(ctx); close(done) }()
+	go func() { g.Run(ctx, context.Background()); close(done) }()
 	g.stop = sync.OnceFunc(func() {
 		cancel()
 		select {
@@ -209,7 +209,7 @@ routes:
 	exchange1(t, a)
 	exchange1(t, b)
 
-	if c := g.apply(both); c.SessionsKept != 2 || c.SessionsEnded != 0 || c.Listeners[0].Address != address {
+	if c := g.apply(both); c.Sessions.Text != "kept 2 sessions; ending 0" || c.Listeners[0].Address != address {
 		t.Errorf("reload of the same file: %+v; want two sessions kept on %s", c, address)
 	}
 	changed := fmt.Sprintf(`
@@ -218,7 +218,7 @@ routes:
   - {path: /a, backend: "%s", websocket: {compression: strip}}
   - {path: /c, respond: 204}
 `, backend)
-	if c := g.apply(changed); c.SessionsKept != 1 || c.SessionsEnded != 1 {
+	if c := g.apply(changed); c.Sessions.Text != "kept 1 session; ending 1: route /b removed" {
 		t.Errorf("reload without /b: %+v; want one session kept, one ended", c)
 	}
 	if code := closeCode(t, b); code != 1012 {
@@ -228,7 +228,7 @@ routes:
 	exchange1(t, a)
 
 	other := echo(t)
-	if c := g.apply(strings.ReplaceAll(changed, backend, other)); c.SessionsEnded != 1 {
+	if c := g.apply(strings.ReplaceAll(changed, backend, other)); c.Sessions.Text != "kept 0 sessions; ending 1: backend "+backend+" removed" {
 		t.Errorf("reload with another endpoint: %+v; want one session ended", c)
 	}
 	if code := closeCode(t, a); code != 1012 {

@@ -57,6 +57,7 @@ func runDemo(ctx context.Context, out io.Writer, plain, secure, state string) er
 	served.Go(func() { err = demo.Serve(backend, ln, text) })
 	failed := run(ctx,
 		func() (*config.Config, error) { return config.Parse("demo", text, config.Options{}) },
+		false,
 		func(c proxy.Change, operators map[string]string) {
 			welcome(out, c)
 			if b := dashboard(out, operators["unix"]); b != nil {

@@ -37,6 +37,21 @@ func (o operator) Status() admin.Status {
 	return s
 }
 
+// summary returns the state of the gateway in one line, for the service manager to show.
+func (p *process) summary() string {
+	s := operator{p.gateway.Operator, p}.Status()
+	text := fmt.Sprintf("%s, sessions: %d", s.State, s.Sessions.Used)
+	r := s.LastReload
+	if r == nil {
+		return text
+	}
+	text += "; reload at " + r.Time.Format("2006-01-02 15:04:05 MST")
+	if !r.OK {
+		return fmt.Sprintf("%s refused, mistakes: %d (see the log)", text, len(r.Mistakes))
+	}
+	return text + ": " + r.Text
+}
+
 // Config implements [admin.Gateway].
 func (o operator) Config() map[string]any { return *o.shown.Load() }
 
@@ -64,7 +79,7 @@ func (o operator) Ready() (r admin.Ready) {
 }
 
 // History implements [admin.Gateway].
-func (o operator) History() admin.History { return o.history.list() }
+func (o operator) History() admin.History { return o.history.List() }
 
 // ready is Ready as a number.
 func (o operator) ready() float64 {
@@ -76,6 +91,9 @@ func (o operator) ready() float64 {
 
 // Reload implements [admin.Gateway].
 func (o operator) Reload() (admin.Reload, error) { return o.reload() }
+
+// Restart implements [admin.Gateway].
+func (o operator) Restart() (admin.Restart, error) { return o.restart() }
 
 // SetLogLevel implements [admin.Gateway].
 func (o operator) SetLogLevel(name string) error {

@@ -22,9 +22,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/cmd/sluice/files"
+	"sluice/cmd/sluice/history"
+	"sluice/cmd/sluice/succession"
+	"sluice/cmd/sluice/watch"
 	"sluice/config"
 	"sluice/internal/activation"
 	"sluice/internal/admin"
+	"sluice/internal/notify"
 	"sluice/internal/telemetry"
 	"sluice/internal/telemetry/metrics"
 	"sluice/proxy"
@@ -32,7 +36,8 @@ import (
 
 func runCommand() *cobra.Command {
 	var file files.Choice
-	return file.Add(&cobra.Command{
+	var watch bool
+	c := file.Add(&cobra.Command{
 		Use:     "run [FILE]",
 		Short:   "Run the gateway until SIGTERM; SIGHUP reloads the configuration, SIGUSR1 logs what goes on",
 		Args:    files.AtMostFile,
@@ -42,9 +47,11 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), func() (*config.Config, error) { return load(path) }, nil)
+			return run(c.Context(), func() (*config.Config, error) { return load(path) }, watch, nil)
 		},
 	})
+	c.Flags().BoolVar(&watch, "watch", false, "reload the configuration when it changes, whatever 'watch' in it says")
+	return c
 }
 
 // checkFIPS returns an error in a mode of Go's cryptography in which no WebSocket
@@ -61,10 +68,12 @@ type process struct {
 	gateway  *proxy.Gateway
 	admin    *admin.Server
 	metrics  *metrics.Metrics
+	manager  *notify.Manager // the service manager
 	sink     *telemetry.Sink
 	refusals *telemetry.Tally // of requests to the admin interface
-	history  history
+	history  history.History
 	load     func() (*config.Config, error)
+	files    watch.Watcher                  // that load reads
 	logger   atomic.Pointer[zerolog.Logger] // of the configuration in use
 	started  time.Time
 	serving  atomic.Bool // the listeners are open
@@ -78,6 +87,17 @@ type process struct {
 	announced        proxy.Change      // the last one
 	operatedAt       map[string]string // the last addresses of the admin interface that were logged
 	token, tokenFile string            // that was made; "" if none was
+	stopWatching     func()            // nil while the files are not watched
+
+	watchAlways bool            // whatever the configuration says
+	running     context.Context // ends with the process
+	end         func()          // ends it
+	background  sync.WaitGroup
+
+	program    string              // file of the program that runs
+	passed     *activation.Sockets // by a service manager
+	restarting sync.Mutex          // held while a new process takes over
+	succeeded  atomic.Bool         // a new process has taken over
 }
 
 func (p *process) log() *zerolog.Logger { return p.logger.Load() }
@@ -90,14 +110,21 @@ func (p *process) Write(line []byte) (int, error) {
 }
 
 // run starts a gateway, calls ready (which may be nil) when it listens, with the addresses of the
-// admin interface by kind, and serves until a signal comes or ctx ends.
-func run(ctx context.Context, load func() (*config.Config, error), ready func(proxy.Change, map[string]string)) error {
-	sockets, err := activation.Inherit()
+// admin interface by kind, and serves until a signal comes or ctx ends. With watchAlways it reloads the
+// configuration when its files change, whatever that says.
+func run(ctx context.Context, load func() (*config.Config, error), watchAlways bool, ready func(proxy.Change, map[string]string)) (err error) {
+	inherited, err := succession.Begin(ctx, func() error { return mistakesOf(load) })
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer func() { inherited.Fail(err) }()
+	now, cut := context.WithCancel(context.Background())
+	defer cut()
+	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	ends := make(chan os.Signal, 2)
+	signal.Notify(ends, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(ends)
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -109,8 +136,12 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	defer runtime.KeepAlive(reservedHeap(debug.SetMemoryLimit(-1)))
 	sink := telemetry.NewSink(os.Stdout)
 	defer sink.Close()
-	p := newProcess(load, sink, sockets)
-	cfg, err := load()
+	p := newProcess(load, sink, inherited)
+	p.manager = notify.FromEnvironment(func(err error) {
+		p.log().Warn().Err(err).Msg("the service manager cannot be told what the gateway does: it may end a gateway from which it hears nothing")
+	})
+	p.running, p.end, p.watchAlways = ctx, stop, watchAlways
+	cfg, err := p.read()
 	if err != nil {
 		return err
 	}
@@ -118,6 +149,9 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	change, err := p.apply(cfg)
 	p.applying.Unlock()
 	defer p.close()
+	if err == nil {
+		err = p.inherit(inherited.State)
+	}
 	if err != nil {
 		return err
 	}
@@ -128,19 +162,19 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 	}
 	p.serving.Store(true)
 	p.log().Info().Str("version", version).Str("config", absolute(cfg.File)).Msg("ready")
+	if !inherited.Continues() {
+		p.manager.Ready(p.summary())
+	}
 	if ready != nil {
 		ready(change, p.admin.Addresses())
 	}
 
-	var background sync.WaitGroup
-	background.Go(func() { collectAfterBursts(ctx) })
-	background.Go(func() { p.keepHistory(ctx) })
-	background.Go(func() {
+	p.background.Go(func() { collectAfterBursts(ctx) })
+	p.background.Go(func() { p.history.Keep(ctx, p.gateway.Routes, p.metrics.Totals) })
+	p.background.Go(func() {
 		for {
 			select {
 			case <-ctx.Done():
-				stop() // a second signal ends the process at once
-				p.log().Info().Msg("shutting down")
 				return
 			case <-hup:
 				p.reload()
@@ -149,15 +183,42 @@ func run(ctx context.Context, load func() (*config.Config, error), ready func(pr
 			}
 		}
 	})
-	p.gateway.Run(ctx)
-	background.Wait()
+	p.background.Go(func() { p.stopAtSignals(ctx, now, ends, stop, cut) })
+	untilDrained, drained := context.WithCancel(context.WithoutCancel(ctx))
+	p.background.Go(func() {
+		p.succeed(inherited)
+		p.manager.Run(untilDrained, p.gateway.AwaitLoops, p.summary)
+	})
+	p.gateway.Run(ctx, now)
+	cut()
+	drained()
+	p.background.Wait()
 	p.log().Info().Msg("stopped")
 	return nil
 }
 
+// stopAtSignals calls stop at the first signal, unless ctx has ended, and cut at the next one, unless now
+// has ended. Further ones do nothing.
+func (p *process) stopAtSignals(ctx, now context.Context, signals <-chan os.Signal, stop, cut func()) {
+	select {
+	case <-signals:
+		stop()
+	case <-ctx.Done():
+	}
+	p.log().Info().Msg("shutting down")
+	p.manager.Stopping("draining")
+	select {
+	case <-signals:
+		p.log().Info().Msg("second signal: what is left is cut")
+		cut()
+	case <-now.Done():
+	}
+}
+
 // newProcess returns a process without a configuration.
-func newProcess(load func() (*config.Config, error), sink *telemetry.Sink, sockets *activation.Sockets) *process {
-	p := &process{load: load, sink: sink, started: time.Now(), metrics: metrics.New(version)}
+func newProcess(load func() (*config.Config, error), sink *telemetry.Sink, inherited *succession.Inherited) *process {
+	p := &process{load: load, sink: sink, started: time.Now(), metrics: metrics.New(version), passed: inherited.Sockets}
+	p.program, _ = os.Executable() // now: its file may be replaced
 	p.metrics.CountFunc("sluice_log_records_dropped_total", "Log records that were dropped because the reader of the log is too slow.", sink.Dropped)
 	p.refusals = telemetry.NewTally(p.logRefusals)
 	p.gateway = proxy.New(func(c config.Log) zerolog.Logger {
@@ -165,10 +226,11 @@ func newProcess(load func() (*config.Config, error), sink *telemetry.Sink, socke
 		l := sink.Logger(format(c.Format))
 		p.logger.Store(&l)
 		return l
-	}, proxy.Options{Version: version, Metrics: p.metrics, Watched: sink.Watched, Sockets: sockets})
+	}, proxy.Options{Version: version, Metrics: p.metrics, Watched: sink.Watched, Sockets: inherited.Sockets, Clock: inherited.Clock, Inherited: inherited.Listeners})
 	o := operator{p.gateway.Operator, p}
 	p.metrics.GaugeFunc("sluice_ready", "1 while /readyz says that clients may be sent here, else 0.", o.ready)
 	p.admin = admin.NewServer(o, log.New(p, "", 0))
+	p.admin.Inherit(inherited.Admin)
 	return p
 }
 
@@ -177,7 +239,7 @@ func (p *process) close() {
 	p.admin.Close()
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	if p.tokenFile != "" {
+	if p.tokenFile != "" && !p.succeeded.Load() {
 		os.Remove(p.tokenFile)
 	}
 }
@@ -215,7 +277,36 @@ func (p *process) apply(cfg *config.Config) (change proxy.Change, err error) {
 	p.needsCertificates.Store(cfg.Admin.Ready.Certificates)
 	p.announce(change)
 	p.announceAdmin(interfaces.Warning)
+	p.watch(cfg.Watch || p.watchAlways)
 	return change, nil
+}
+
+// read reads the configuration. The watch of its files compares with what they had before.
+func (p *process) read() (cfg *config.Config, err error) {
+	p.files.Load(func() []string {
+		cfg, err = p.load()
+		return cfg.Sources()
+	})
+	return cfg, err
+}
+
+// watch begins or ceases to reload the configuration when its files change. The caller holds the lock.
+func (p *process) watch(on bool) {
+	switch {
+	case on && p.stopWatching == nil:
+		var ctx context.Context
+		ctx, p.stopWatching = context.WithCancel(p.running)
+		p.background.Go(func() {
+			p.files.Run(ctx, func() { p.reload() }, func(err error) {
+				p.log().Warn().Err(err).Msg("the files of the configuration are watched by polling")
+			})
+		})
+		p.log().Info().Msg("the files of the configuration are watched: a change is a reload")
+	case !on && p.stopWatching != nil:
+		p.stopWatching()
+		p.stopWatching = nil
+		p.log().Info().Msg("the files of the configuration are not watched any more")
+	}
 }
 
 // absolute returns the whole path of a file, where there is one.
@@ -234,8 +325,9 @@ func absolute(file string) string {
 func (p *process) reload() (admin.Reload, error) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
+	p.manager.Reloading()
 	began := time.Now()
-	cfg, err := p.load()
+	cfg, err := p.read()
 	var change proxy.Change
 	if err == nil {
 		change, err = p.apply(cfg)
@@ -250,11 +342,12 @@ func (p *process) reload() (admin.Reload, error) {
 		p.metrics.ReloadOK.Set(0)
 		p.log().Error().Err(err).Msg("configuration refused")
 	} else {
-		r.SessionsKept, r.SessionsEnded = change.SessionsKept, change.SessionsEnded
+		r.Report = change.Sessions
 		p.metrics.Reloads.WithLabelValues("ok").Inc()
-		p.log().Info().Int("sessions_kept", change.SessionsKept).Int("sessions_ended", change.SessionsEnded).Msg("configuration reloaded")
+		p.log().Info().Int("sessions_kept", r.Kept).Int("sessions_ended", r.Ended).Str("report", r.Text).Msg("configuration reloaded")
 	}
 	p.lastReload.Store(&r)
+	p.manager.Ready(p.summary())
 	return r, err
 }
 

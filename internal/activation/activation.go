@@ -37,6 +37,29 @@ func (s *Sockets) Listen(network, address string) (net.Listener, error) {
 	return nil, nil
 }
 
+// A Passed is a socket for another process of this program.
+type Passed struct {
+	Name       string // of the unit that has it
+	Descriptor int    // it stays open while the process lives
+}
+
+// All returns the sockets for another process, which gets them with Receive.
+func (s *Sockets) All() (all []Passed, err error) {
+	if s == nil {
+		return nil, nil
+	}
+	for _, p := range s.all {
+		c, err := p.file.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		if err := c.Control(func(fd uintptr) { all = append(all, Passed{p.name, int(fd)}) }); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
 // Addresses returns the address of each socket.
 func (s *Sockets) Addresses() []net.Addr {
 	if s == nil {

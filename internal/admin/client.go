@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -210,15 +211,29 @@ func (w *Where) tls() (*tls.Config, error) {
 // Where returns where the client asks, for people.
 func (c *Client) Where() string { return c.where }
 
-// Do sends a request without a body and decodes the answer into to, unless that is nil. The status
+// Do sends a request without a body and decodes the answer into to, as [Client.Send] does.
+func (c *Client) Do(ctx context.Context, method, path string, parameters url.Values, to any) (status int, err error) {
+	return c.Send(ctx, method, path, parameters, nil, to)
+}
+
+// Send sends a request and decodes the answer into to, unless that is nil. The body is JSON of
+// what is given, none for nil. The status
 // is 0 if there was no answer. What the interface refuses is an error that says what it said; an
 // answer of status 422 or 503 that has the form of to is decoded all the same.
-func (c *Client) Do(ctx context.Context, method, path string, parameters url.Values, to any) (status int, err error) {
+func (c *Client) Send(ctx context.Context, method, path string, parameters url.Values, body, to any) (status int, err error) {
 	target := c.base + path
 	if len(parameters) > 0 {
 		target += "?" + parameters.Encode()
 	}
-	r, err := http.NewRequestWithContext(ctx, method, target, nil)
+	var text io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return 0, err
+		}
+		text = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, target, text)
 	if err != nil {
 		return 0, err
 	}
@@ -230,15 +245,15 @@ func (c *Client) Do(ctx context.Context, method, path string, parameters url.Val
 		return 0, c.failed(err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
+	answer, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
 	if err != nil {
 		return res.StatusCode, c.failed(err)
 	}
 	var refused Failure
-	if res.StatusCode != http.StatusOK && json.Unmarshal(body, &refused) == nil && refused.Error != "" {
+	if res.StatusCode != http.StatusOK && json.Unmarshal(answer, &refused) == nil && refused.Error != "" {
 		return res.StatusCode, c.failed(errors.New(refused.Error))
 	}
-	if res.StatusCode == http.StatusBadRequest && strings.Contains(string(body), "HTTP request to an HTTPS server") {
+	if res.StatusCode == http.StatusBadRequest && strings.Contains(string(answer), "HTTP request to an HTTPS server") {
 		return res.StatusCode, c.failed(fmt.Errorf("it speaks TLS: write https://%s", strings.TrimPrefix(c.base, "http://")))
 	}
 	switch res.StatusCode {
@@ -250,7 +265,7 @@ func (c *Client) Do(ctx context.Context, method, path string, parameters url.Val
 		return res.StatusCode, c.failed(fmt.Errorf("the answer is %s", res.Status))
 	}
 	if to != nil {
-		if err := json.Unmarshal(body, to); err != nil {
+		if err := json.Unmarshal(answer, to); err != nil {
 			return res.StatusCode, c.failed(fmt.Errorf("%s with an answer that is not understood: %w", res.Status, err))
 		}
 	}

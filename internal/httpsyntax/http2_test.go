@@ -2,6 +2,7 @@ package httpsyntax
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -23,14 +24,22 @@ func TestBeginsHTTP2(t *testing.T) {
 }
 
 func TestClearHTTP2(t *testing.T) {
-	for text, want := range map[string]bool{
-		`net/http: HTTP/1.x transport connection broken: malformed HTTP response "\x00\x00\x12\x04\x00\x00"`: true,
-		`malformed HTTP response "hello"`: false,
+	for text, want := range map[string]error{
+		`net/http: HTTP/1.x transport connection broken: malformed HTTP response "\x00\x00\x12\x04\x00\x00"`: ErrHTTP2,
+		`readLoopPeekFailLocked: %!w(<nil>)`:            errUnasked,
+		`readLoopPeekFailLocked: read tcp: i/o timeout`: nil,
+		`malformed HTTP response "hello"`:               nil,
 	} {
 		err := errors.New(text)
-		if got := ClearHTTP2(err); errors.Is(got, ErrHTTP2) != want || !want && got != err {
-			t.Errorf("%s becomes %v", text, got)
+		if want == nil {
+			want = err
 		}
+		if got := ClearHTTP2(err); got != want {
+			t.Errorf("%s becomes %v; want %v", text, got, want)
+		}
+	}
+	if !strings.Contains(errUnasked.Error(), ErrHTTP2.Error()) {
+		t.Errorf("%v does not say what to write", errUnasked)
 	}
 	if ClearHTTP2(nil) != nil {
 		t.Error("no error became one")

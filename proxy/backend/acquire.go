@@ -92,6 +92,36 @@ func (p *Pool) TryAcquire(l *Lease, n Need, t *Tried) bool {
 	return true
 }
 
+// Has reports whether there is an endpoint of a name, which is the one of [Lease.Endpoint].
+func (p *Pool) Has(endpoint string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now(endpoint) != nil
+}
+
+// now returns the endpoint of a name, nil if the backend has none now. The lock is held.
+func (p *Pool) now(name string) *endpoint {
+	if e := p.endpoints[name]; e != nil && e.generation == p.generation {
+		return e
+	}
+	return nil
+}
+
+// Resume returns a lease of the endpoint of a name, which is the one of [Lease.Endpoint], for a session that another
+// process has opened there, whatever the endpoint's limits and health. It returns nil if there is no such endpoint.
+func (p *Pool) Resume(endpoint string) *Lease {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.now(endpoint)
+	if e == nil {
+		return nil
+	}
+	p.assign(e, Sessions)
+	l := &Lease{pool: p, endpoint: e, dialer: e.dialer, kind: Sessions, final: true}
+	l.CountSession()
+	return l
+}
+
 // assign counts work of a kind at e, which was picked. The lock is held.
 func (p *Pool) assign(e *endpoint, k Kind) {
 	e.busy[k]++

@@ -108,10 +108,13 @@ func (s *Server) await(ctx context.Context, done func() bool) {
 	}
 }
 
+// Leave makes every connection end with its next answer.
+func (s *Server) Leave() { s.stopping.Store(true) }
+
 // Drain makes every connection end with the answer to the request that it has or, if it has
 // had none, to its first one. It returns when all have had one, or when ctx ends.
 func (s *Server) Drain(ctx context.Context) {
-	s.stopping.Store(true)
+	s.Leave()
 	s.closeIdle(false)
 	s.await(ctx, func() bool { return s.unused == 0 })
 }

@@ -11,8 +11,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -57,10 +59,15 @@ type Env struct {
 
 	Passed *activation.Sockets // are listened on where an address is theirs
 
+	// Inherited are listening sockets that another process of this program had open, by the key of their listener,
+	// which is its address as it is configured and a number. The set takes those over that its first
+	// configuration has, and closes the others.
+	Inherited map[string]*os.File
+
 	Log       func() *zerolog.Logger // the logger in force
 	Shortages *telemetry.Shortages
 
-	Stopping context.Context // ends when the shutdown begins
+	Stopping context.Context // ends when the listeners close
 	Overdue  context.Context // ends when the shutdown has taken its time
 }
 
@@ -123,6 +130,9 @@ type Server interface {
 	// Serve takes a connection over. It is false if it cannot: then nothing has happened.
 	Serve(*clientio.Conn) bool
 
+	// Leave makes every connection end with its next answer. Those that are idle stay open for one.
+	Leave()
+
 	// Drain makes every connection end with its next answer. It returns when all have had
 	// a request, or when ctx ends.
 	Drain(ctx context.Context)
@@ -139,6 +149,7 @@ type Set struct {
 	connections connectionCount
 	heads       *clientio.HeadBudget
 
+	paused  atomic.Bool          // nothing is accepted
 	open    map[string]*Listener // by key
 	closing []*Listener          // another listener has taken their port over; closed soon
 	running sync.WaitGroup       // listeners, and servers that finish their last requests
@@ -192,6 +203,14 @@ func (s *Set) drainInBackground(v *server, timeout time.Duration) {
 		defer cancel()
 		v.drain(ctx, s.env.Stopping.Done())
 	})
+}
+
+// Leave makes clients go elsewhere while they are served as ever: connections of HTTP/1.1 end with
+// their next answer, and those of HTTP/2 get a GOAWAY frame.
+func (s *Set) Leave() {
+	for _, l := range s.open {
+		l.server.leave()
+	}
 }
 
 // StopAccepting closes the sockets of all listeners.

@@ -134,7 +134,9 @@ func (l *Listener) accept() {
 func (l *Listener) awaitRoom() bool {
 	for {
 		var again <-chan time.Time
-		if most := l.settings.Load().Connections; most > 0 {
+		if l.set.paused.Load() {
+			// until wake
+		} else if most := l.settings.Load().Connections; most > 0 {
 			if l.count.Load() < int64(most) {
 				return true
 			}

@@ -116,6 +116,7 @@ func (c *Change) Commit() (closeOld func(timeout time.Duration)) {
 		c.next[key].configure(o.Settings)
 	}
 	c.set.open = c.next
+	c.set.dropInherited()
 	return func(timeout time.Duration) { c.set.closeOld(old, timeout) }
 }
 
@@ -144,7 +145,7 @@ func (c *Change) open(at candidate) {
 	if c.isTaken(at, at.Address) {
 		return
 	}
-	l, err := c.set.listen(at.Options, c.samePort(at.Address))
+	l, err := c.set.listen(at.key, at.Options, c.samePort(at.Address))
 	if err != nil {
 		c.fail(at, c.set.listenError(at.Address, err))
 		return
@@ -226,12 +227,18 @@ func (c *Change) changeMode(l *Listener, at candidate) {
 var errPassedMode = errors.New("the service manager has made this socket: write SocketMode= in its socket unit, not 'mode'")
 
 // openNet opens an address, even where the sockets of others on the same port would
-// prevent it. The socket may be one that was passed.
-func (s *Set) openNet(o *Options, others []*Listener) (ln net.Listener, passed bool, err error) {
+// prevent it. The socket may be one that was passed or inherited.
+func (s *Set) openNet(key string, o *Options, others []*Listener) (ln net.Listener, passed bool, err error) {
 	network, address := "tcp", o.Address
 	path, local := strings.CutPrefix(o.Address, "unix:")
 	if local {
 		network, address = "unix", path
+	}
+	if ln, err := s.inherit(key); ln != nil || err != nil {
+		if err == nil && o.Mode != 0 {
+			err = setSocketMode(path, o.Mode)
+		}
+		return ln, false, err
 	}
 	if ln, err := s.env.Passed.Listen(network, address); ln != nil || err != nil {
 		return ln, true, err
@@ -252,8 +259,8 @@ func (s *Set) openNet(o *Options, others []*Listener) (ln net.Listener, passed b
 }
 
 // listen opens a listener. The error is for listenError.
-func (s *Set) listen(o *Options, others []*Listener) (*Listener, error) {
-	ln, passed, err := s.openNet(o, others)
+func (s *Set) listen(key string, o *Options, others []*Listener) (*Listener, error) {
+	ln, passed, err := s.openNet(key, o, others)
 	if err != nil {
 		return nil, err
 	}

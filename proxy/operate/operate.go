@@ -10,6 +10,7 @@ import (
 
 	"sluice/internal/admin"
 	"sluice/internal/frame"
+	"sluice/internal/outline"
 	"sluice/proxy/backend"
 	"sluice/proxy/relay"
 	"sluice/proxy/serve"
@@ -32,6 +33,9 @@ type Operator struct {
 func New(server *serve.Server, current func() State) *Operator {
 	return &Operator{server: server, current: current}
 }
+
+// Outlook counts what a configuration would do to the sessions that are open now.
+func (o *Operator) Outlook(next *outline.Outline) outline.Report { return o.server.Outlook(next) }
 
 // Routes describes the routes that have a backend, in order of their names.
 func (o *Operator) Routes() []admin.Route {

@@ -127,7 +127,7 @@ func (x *exchange) Join(loop int, client, backend http1.Socket) {
 	k.offer.seat.take()
 	x.giveRoom()
 	x.endOffer()
-	if draining, _ := k.lease.Draining(); draining || x.server.Current() != x.snap {
+	if draining, _ := k.lease.Draining(); draining || x.server.Stopping.Err() != nil || x.server.Current() != x.snap {
 		go x.endIfLate(k.lease) // it waits for the loops
 	}
 }

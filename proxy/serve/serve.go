@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
+	"sluice/internal/clock"
 	"sluice/internal/h1"
 	"sluice/internal/limit"
 	"sluice/internal/message"
@@ -25,13 +27,15 @@ import (
 
 // Env is what serving needs of the gateway.
 type Env struct {
+	Clock     clock.Clock      // of sessions
 	Current   func() *Snapshot // the configuration in force
 	Log       func() *zerolog.Logger
 	Shortages *telemetry.Shortages
-	Metrics   *metrics.Metrics // nil counts nothing
-	Tracer    *tracing.Tracer  // nil traces nothing
-	Watched   func() bool      // whether records are wanted though there is no access log; nil means no
-	Stopping  context.Context  // ends when the shutdown begins
+	Metrics   *metrics.Metrics     // nil counts nothing
+	Tracer    *tracing.Tracer      // nil traces nothing
+	Watched   func() bool          // whether records are wanted though there is no access log; nil means no
+	Stopping  context.Context      // ends when the listeners close
+	EndWithin func() time.Duration // over which sessions end from then on; called after Stopping has ended
 }
 
 // JoinOn makes an engine take over a session whose sockets are on its loops: see
@@ -64,7 +68,7 @@ type Server struct {
 func New(env Env) *Server {
 	s := &Server{Env: env, clients: limit.NewCounts(), Copies: newBudget(), noRoute: env.Metrics.Route("")}
 	s.overShare, s.notTaken = telemetry.NewTally(s.logOverShare), telemetry.NewTally(s.logNotTaken)
-	s.engine = relay.New(relay.Sink{Ended: s.sessionEnded, Closed: s.sessionClosed, Panicked: s.sessionPanicked, Stayed: s.sessionStayed})
+	s.engine = relay.New(relay.Sink{Ended: s.sessionEnded, Closed: s.sessionClosed, Panicked: s.sessionPanicked, Stayed: s.sessionStayed, Gone: s.sessionGone}, env.Clock)
 	return s
 }
 

@@ -2,10 +2,12 @@ package serve
 
 import (
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"sluice/internal/outline"
 	"sluice/internal/telemetry"
 	"sluice/internal/telemetry/metrics"
 	"sluice/internal/wire"
@@ -92,10 +94,13 @@ func closeOnPanic(c net.Conn) {
 	}
 }
 
-// endIfLate ends the session if its endpoint began to drain, or a reload removed its
-// route or endpoint, before the session was there to be ended.
+// endIfLate ends the session if the listeners closed, its endpoint began to drain, or a reload removed
+// its route or endpoint, before the session was there to be ended.
 func (x *exchange) endIfLate(l *backend.Lease) {
 	engine := x.server.engine
+	if x.server.Stopping.Err() != nil {
+		engine.End(func(v relay.View) bool { return v.ID == x.number }, relay.Ending{Cause: relay.Shutdown}, x.server.EndWithin())
+	}
 	if draining, over := l.Draining(); draining {
 		engine.End(func(v relay.View) bool { return v.ID == x.number }, relay.Ending{Cause: relay.Drained}, over)
 	}
@@ -110,28 +115,43 @@ func (x *exchange) endIfLate(l *backend.Lease) {
 
 // EndCause returns why a session cannot live on under s, or 0 if it can.
 func (s *Snapshot) EndCause(v relay.View) relay.Cause {
-	svc := s.Services[v.Group.Name]
-	if svc == nil || svc.Targets == nil {
+	switch s.Outline.Fate(outlined(v)) {
+	case outline.RouteRemoved:
 		return relay.RouteRemoved
+	case outline.BackendRemoved:
+		return relay.BackendRemoved
 	}
-	_, endpoint := EndpointOf(v)
-	for _, t := range svc.Targets {
-		if t.Pool.Has(endpoint) {
-			return 0
+	return 0
+}
+
+// outlined returns what decides about a session.
+func outlined(v relay.View) outline.Session {
+	l := v.Owner.(*sessionRefs).lease
+	return outline.Session{Route: v.Group.Name, Backend: l.Backend(), Endpoint: l.Configured()}
+}
+
+// Outlook counts what a configuration does to the sessions that are open, if it comes into force now.
+func (s *Server) Outlook(o *outline.Outline) outline.Report {
+	count := outline.NewCount(o)
+	s.engine.Each(func(v relay.View) bool {
+		state := outline.Open
+		switch {
+		case v.Cause != 0, v.Planned != 0 && v.Planned != relay.Drained:
+			state = outline.Ending
+		case v.Planned == relay.Drained:
+			state = outline.Draining
 		}
-	}
-	return relay.BackendRemoved
+		count.Add(outlined(v), state)
+		return true
+	})
+	return count.Report()
 }
 
 // sessionEnded takes the reports of the engine (step 10). It does not block.
 func (s *Server) sessionEnded(r relay.Report) {
 	refs := r.Owner.(*sessionRefs)
 	record := telemetry.Packed(r.Note).Session()
-	defer func() { // after the session is in the log
-		refs.lease.Release()
-		refs.count.release(record.Client)
-		s.sessions.Add(-1)
-	}()
+	defer s.giveBack(refs, record.Client) // after the session is in the log
 	s.Metrics.Route(r.Group.Name).SessionEnded(r.By.String(), r.Cause.String(), int(r.Code), r.Duration)
 	record.Number = r.ID
 	record.Route, record.Backend, record.Endpoint = r.Group.Name, refs.lease.Backend(), refs.lease.Endpoint()
@@ -148,6 +168,18 @@ func (s *Server) sessionEnded(r relay.Report) {
 	if level := s.accessLevel(snap); level != zerolog.Disabled {
 		record.LogEnded(snap.Log.WithLevel(level))
 	}
+}
+
+// giveBack gives back what a session has, but for the permit, which it has until its sockets are closed.
+func (s *Server) giveBack(refs *sessionRefs, client netip.Addr) {
+	refs.lease.Release()
+	refs.count.release(client)
+	s.sessions.Add(-1)
+}
+
+// sessionGone is called when another process has a session.
+func (s *Server) sessionGone(v relay.View) {
+	s.giveBack(v.Owner.(*sessionRefs), telemetry.Packed(v.Note).Session().Client)
 }
 
 // accessLevel returns the level of records of requests and sessions.

@@ -102,6 +102,7 @@ func (h *Fixture) sink() core.Sink {
 	return core.Sink{
 		Ended:  func(r core.Report) { h.Reports <- r },
 		Closed: func(any) { h.Closed.Add(1) },
+		Gone:   func(core.View) {},
 		Panicked: func(v core.View, cause any, stack []byte) {
 			if h.Panicked == nil {
 				h.T.Errorf("session %d: panic: %v\n%s", v.ID, cause, stack)
