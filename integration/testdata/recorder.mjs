@@ -17,7 +17,7 @@ const server = createServer((request, response) => {
     journal.delete(client);
     return;
   }
-  const id = ++count; // of pipelined requests the bodies may come to their ends in another order
+  const id = ++count;
   const peer = request.socket.remoteAddress;
   const body = [];
   // In events: between the last byte of a request and its end there is no moment at which its connection could be cut.

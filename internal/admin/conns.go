@@ -19,8 +19,8 @@ const ways = 4
 type limited struct {
 	net.Listener
 	most int
-	// mostLast is how many may have descriptors that clients leave to operators ([limit.Margin]). There are enough
-	// for one more on each listener, which the oldest one is closed for.
+	// mostLast is how many may have descriptors that clients leave to operators ([limit.Margin]). With a limit of 80
+	// and more there are enough for one more on each listener, which the oldest one is closed for.
 	mostLast int
 	secure   func() *tls.Config // of connections; nil means no TLS
 
