@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -114,7 +115,7 @@ func TestBackendsThatSpeakHTTP2Alone(t *testing.T) {
 				f := http2.NewFramer(c, c)
 				_ = f.WriteSettings()
 				_ = f.WriteGoAway(0, http2.ErrCodeProtocol, nil)
-				_, _ = c.Read(make([]byte, 4096))
+				_, _ = io.Copy(io.Discard, c)
 			}()
 		}
 	}()

@@ -50,11 +50,14 @@ func (q *Request) exchange(c net.Conn, key string) (*Answer, error) {
 	if _, err := c.Write(q.AppendOffer(nil, key)); err != nil {
 		return nil, &Unanswered{fmt.Errorf("send the handshake: %w", err)}
 	}
-	limit := &io.LimitedReader{R: c, N: maxHead}
+	opening := &httpsyntax.Opening{R: c}
+	limit := &io.LimitedReader{R: opening, N: maxHead}
 	br := bufio.NewReader(limit)
 	for range maxInformational {
 		resp, err := http.ReadResponse(br, &http.Request{Method: http.MethodGet})
 		switch {
+		case err != nil && opening.IsHTTP2():
+			return nil, notHTTP1(httpsyntax.ErrHTTP2)
 		case err != nil && limit.N <= 0:
 			return nil, &backendError{fmt.Sprintf("the answer to the handshake has more than %d KiB of headers", maxHead>>10)}
 		case limit.N == maxHead && isNet(err):
@@ -66,7 +69,7 @@ func (q *Request) exchange(c net.Conn, key string) (*Answer, error) {
 		case err != nil && isNet(err):
 			return nil, fmt.Errorf("read the answer to the handshake: %w", err)
 		case err != nil:
-			return nil, &backendError{"the answer to the handshake is not HTTP/1.1: " + httpsyntax.ClearHTTP2(err).Error()}
+			return nil, notHTTP1(err)
 		case resp.StatusCode < 100:
 			return nil, &backendError{fmt.Sprintf("the answer to the handshake has the status %d", resp.StatusCode)}
 		case resp.StatusCode == http.StatusSwitchingProtocols && resp.ProtoMajor != 1:
@@ -84,6 +87,10 @@ func (q *Request) exchange(c net.Conn, key string) (*Answer, error) {
 		}
 	}
 	return nil, &backendError{"the backend sends one informational answer after the other"}
+}
+
+func notHTTP1(err error) error {
+	return &backendError{"the answer to the handshake is not HTTP/1.1: " + err.Error()}
 }
 
 func isNet(err error) bool {

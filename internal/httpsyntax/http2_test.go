@@ -2,7 +2,10 @@ package httpsyntax
 
 import (
 	"errors"
+	"io"
+	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 func TestBeginsHTTP2(t *testing.T) {
@@ -22,17 +25,23 @@ func TestBeginsHTTP2(t *testing.T) {
 	}
 }
 
-func TestClearHTTP2(t *testing.T) {
-	for text, want := range map[string]bool{
-		`net/http: HTTP/1.x transport connection broken: malformed HTTP response "\x00\x00\x12\x04\x00\x00"`: true,
-		`malformed HTTP response "hello"`: false,
+func TestOpening(t *testing.T) {
+	for in, want := range map[string]bool{
+		"\x00\x00\x00\x04\x00\x00\x00\x00\x00":             true,
+		"\x00\x00\x00\x04\x00\x00\x00\x00\x00 and more":    true,
+		"\x00\x00\x00\x04\x00\x00\x00\x00":                 false,
+		"HTTP/1.1 200\x00\x00\x00\x04\x00\x00\x00\x00\x00": false,
+		"": false,
 	} {
-		err := errors.New(text)
-		if got := ClearHTTP2(err); errors.Is(got, ErrHTTP2) != want || !want && got != err {
-			t.Errorf("%s becomes %v", text, got)
+		for _, r := range []io.Reader{strings.NewReader(in), iotest.OneByteReader(strings.NewReader(in))} {
+			o := Opening{R: r}
+			b, err := io.ReadAll(&o)
+			if want && !errors.Is(err, ErrHTTP2) || !want && (string(b) != in || err != nil) {
+				t.Errorf("%q is read as %q, %v", in, b, err)
+			}
+			if got := o.IsHTTP2(); got != want {
+				t.Errorf("%q: %t, want %t", in, got, want)
+			}
 		}
-	}
-	if ClearHTTP2(nil) != nil {
-		t.Error("no error became one")
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"sluice/internal/fieldname"
 	"sluice/internal/header"
 	"sluice/internal/hop"
-	"sluice/internal/httpsyntax"
 	"sluice/internal/message"
 )
 
@@ -126,7 +125,7 @@ func (x *Exchange) Do(w http.ResponseWriter, r *message.Request) (result Result)
 	if err != nil {
 		body.end()
 		closeIfUnfinished(w, r, body)
-		return Result{Err: x.failure(ctx, r, body, &Error{Stage: "sending the request", Err: httpsyntax.ClearHTTP2(err)})}
+		return Result{Err: x.failure(ctx, r, body, &Error{Stage: "sending the request", Err: err})}
 	}
 	defer res.Body.Close()
 	closeIfUnfinished(w, r, body)

@@ -2,11 +2,13 @@ package dial
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net"
 	"net/http"
 	"time"
 
+	"sluice/internal/httpsyntax"
 	"sluice/internal/wire"
 )
 
@@ -45,7 +47,7 @@ type addressesKey struct{}
 // RoundTrip sends a request to the endpoint over a kept connection, or a new
 // one. The client may be nil where the Spec has no PROXY. If the endpoint cannot
 // be reached, the error is an *[Error] and nothing of the request's body was
-// read, though it is closed.
+// read, though it is closed. It is [httpsyntax.ErrHTTP2] if the endpoint speaks that alone.
 func (d *Dialer) RoundTrip(r *http.Request, client *Addresses) (*http.Response, error) {
 	d.setTarget(r)
 	if d.spec.PROXY != 0 {
@@ -54,7 +56,18 @@ func (d *Dialer) RoundTrip(r *http.Request, client *Addresses) (*http.Response, 
 	if d.keepAlive.Requests > 0 {
 		r = d.counted(r)
 	}
-	return d.transport.RoundTrip(r)
+	res, err := d.transport.RoundTrip(r)
+	if !d.begunHTTP2.Load() {
+		return res, err
+	}
+	if err == nil {
+		d.begunHTTP2.Store(false)
+		return res, nil
+	}
+	if _, unreached := errors.AsType[*Error](err); unreached || r.Context().Err() != nil {
+		return nil, err
+	}
+	return nil, httpsyntax.ErrHTTP2
 }
 
 // idleCheckTimeout bounds the wait for the transport's reader to become idle. It

@@ -1,0 +1,91 @@
+package dial
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/http2"
+
+	"sluice/internal/httpsyntax"
+)
+
+// An endpoint that speaks HTTP/2 alone sends its SETTINGS at once: before a request is written, or after.
+func TestEndpointsThatSpeakHTTP2Alone(t *testing.T) {
+	certificates := httptest.NewUnstartedServer(nil)
+	certificates.StartTLS()
+	defer certificates.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(certificates.Certificate())
+	for name, tt := range map[string]struct{ secure, waits, slow bool }{
+		"before the request":               {},
+		"before the request, over TLS":     {secure: true},
+		"after the request":                {waits: true},
+		"after the request, over TLS":      {waits: true, secure: true},
+		"after the request, byte for byte": {waits: true, slow: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+			spec := Spec{Network: "tcp", Address: l.Addr().String()}
+			if tt.secure {
+				l = tls.NewListener(l, &tls.Config{Certificates: certificates.TLS.Certificates})
+				spec.TLS = &tls.Config{ServerName: "example.com", RootCAs: roots}
+			}
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go func() {
+						defer c.Close()
+						if tt.waits {
+							c.Read(make([]byte, 4096))
+						}
+						f := http2.NewFramer(c, c)
+						if tt.slow {
+							f = http2.NewFramer(byteWriter{c}, c)
+						}
+						f.WriteSettings()
+						f.WriteGoAway(0, http2.ErrCodeProtocol, nil)
+						io.Copy(io.Discard, c)
+					}()
+				}
+			}()
+			d := newDialer(t, spec)
+			for range 20 {
+				for _, body := range []string{"", "x"} {
+					r, err := http.NewRequestWithContext(t.Context(), "PUT", "http://a.test/", strings.NewReader(body))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := d.RoundTrip(r, nil); !errors.Is(err, httpsyntax.ErrHTTP2) {
+						t.Fatalf("with a body of %d bytes: %v", len(body), err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// byteWriter writes each byte by itself.
+type byteWriter struct{ io.Writer }
+
+func (w byteWriter) Write(p []byte) (n int, err error) {
+	for n = range p {
+		if _, err = w.Writer.Write(p[n : n+1]); err != nil {
+			return n, err
+		}
+	}
+	return len(p), nil
+}
