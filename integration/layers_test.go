@@ -115,7 +115,7 @@ var layers = map[string][]string{
 	"proxy/relay/frametest": {"sluice/internal/wstest", "github.com/gobwas/ws"},
 
 	"proxy/backend/balance": {},
-	"proxy/backend/dial":    {"sluice/internal/limit", "sluice/internal/record", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/http2"},
+	"proxy/backend/dial":    {"sluice/internal/httpsyntax", "sluice/internal/limit", "sluice/internal/record", "sluice/internal/wire", "github.com/pires/go-proxyproto", "golang.org/x/net/http2"},
 	"proxy/backend/dns":     {"sluice/internal/limit", "golang.org/x/net/dns/dnsmessage"},
 
 	"internal/cookie":    {"sluice/internal/header", "sluice/internal/message"},
