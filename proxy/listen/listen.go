@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -137,6 +138,7 @@ type Server interface {
 type Set struct {
 	env         Env
 	connections connectionCount
+	margin      atomic.Int64 // of the connection accepted last, as limit.Margin has it
 	heads       *clientio.HeadBudget
 
 	open    map[string]*Listener // by key

@@ -36,7 +36,6 @@ type Listener struct {
 	settings atomic.Pointer[inForce]
 	tls      *tls.Config // calls handshakeConfig
 
-	margin   int           // of the connection accepted last, as limit.Margin has it; accept's
 	accepted chan net.Conn // received by Accept of the server that serves now
 	changed  chan struct{} // holds one element when the connection limit must be checked again
 	closed   chan struct{}
@@ -188,16 +187,18 @@ func (l *Listener) next() (net.Conn, error) {
 }
 
 // acceptOne accepts a connection, unless it would take one of the last descriptors. Where it finds out only when
-// it has accepted one, it closes that: further ones wait in the queue of the socket.
+// it has accepted one, it closes that: further ones wait in the queues of their sockets.
 func (l *Listener) acceptOne() (net.Conn, error) {
-	if l.margin < nearLast && limit.NextMargin() <= 0 {
+	if l.set.margin.Load() < nearLast && limit.NextMargin() <= 0 {
 		return nil, errLastDescriptors
 	}
 	c, err := l.acceptRaw()
 	if err != nil {
 		return nil, err
 	}
-	if l.margin = limit.Margin(c); l.margin <= 0 {
+	margin := limit.Margin(c)
+	l.set.margin.Store(int64(margin))
+	if margin <= 0 {
 		c.Close()
 		return nil, errLastDescriptors
 	}
