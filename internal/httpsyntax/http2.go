@@ -28,15 +28,20 @@ type Opening struct {
 	n     int // bytes in first
 }
 
-// Read implements [io.Reader]. It fails with [ErrHTTP2] if the server has begun so; it may have
-// returned a part of that before.
+// Read implements [io.Reader]. It fails with [ErrHTTP2] if the server has begun so. It waits until that is known; only
+// where p has no room for so many bytes it returns a part of them before.
 func (o *Opening) Read(p []byte) (int, error) {
-	n, err := o.R.Read(p)
-	o.n += copy(o.first[o.n:], p[:n])
-	if o.IsHTTP2() {
-		return 0, ErrHTTP2
+	for n := 0; ; {
+		read, err := o.R.Read(p[n:])
+		o.n += copy(o.first[o.n:], p[n:n+read])
+		n += read
+		switch {
+		case o.IsHTTP2():
+			return 0, ErrHTTP2
+		case err != nil, n == 0, n == len(p), o.first[0] != 0, o.n == frameHeader: // HTTP/1.1 has no byte that is 0
+			return n, err
+		}
 	}
-	return n, err
 }
 
 // IsHTTP2 reports whether the server has begun in HTTP/2.

@@ -45,3 +45,16 @@ func TestOpening(t *testing.T) {
 		}
 	}
 }
+
+// Who reads has the beginning at once, however it came.
+func TestOpeningIsNotReadInParts(t *testing.T) {
+	const in = "\x00\x00\x00\x04\x00\x00\x00\x00\x01 of a stream"
+	o := Opening{R: iotest.OneByteReader(strings.NewReader(in))}
+	p := make([]byte, 100)
+	if n, err := o.Read(p); string(p[:n]) != in[:frameHeader] || err != nil {
+		t.Errorf("the first Read returns %q, %v; want %q", p[:n], err, in[:frameHeader])
+	}
+	if n, err := o.Read(p[:3]); string(p[:n]) != " " || err != nil {
+		t.Errorf("the second Read returns %q, %v; want a space", p[:n], err)
+	}
+}

@@ -70,7 +70,6 @@ type Dialer struct {
 	streams       *streamConns // nil unless spec.Streams
 	direct        Direct
 	unsuited      atomic.Bool // event loops cannot protect the endpoint's TLS records
-	begunHTTP2    atomic.Bool // by the endpoint, where it was to speak HTTP/1.1, since its last answer
 	keepAlive     KeepAlive   // complete
 	closed        context.Context
 	close         context.CancelFunc
@@ -198,7 +197,7 @@ func (d *Dialer) prepare(ctx context.Context, client *Addresses, of purpose) (ne
 	}
 	w := wire.New(c)
 	if of == forRequests && !d.spec.HTTP2 {
-		return d.watch(w), nil
+		return watch(w), nil
 	}
 	return w, nil
 }
@@ -223,7 +222,7 @@ func (d *Dialer) startTLS(ctx context.Context, c net.Conn, of purpose) (net.Conn
 	}
 	switch http2 := t.ConnectionState().NegotiatedProtocol == "h2"; {
 	case of == forRequests && !http2:
-		return d.watch(t), nil
+		return watch(t), nil
 	case of == forStreams && !http2:
 		t.Close()
 		return nil, errNoStreams

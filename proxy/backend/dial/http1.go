@@ -1,28 +1,32 @@
 package dial
 
 import (
+	"errors"
 	"net"
+	"os"
 
 	"sluice/internal/httpsyntax"
 	"sluice/internal/wire"
 )
 
-// requestConn is a connection for requests over HTTP/1.1. It tells its Dialer whether the endpoint has
-// begun in HTTP/2: where that comes while net/http writes the first request, net/http returns the
-// error of the Write alone.
+// requestConn is a connection for requests over HTTP/1.1 of the transport, which reads from the beginning
+// on. Its Read and its Write fail with [httpsyntax.ErrHTTP2] where the endpoint has begun in HTTP/2: one that
+// closes then can break the Write before the transport looks at what was read, and the transport returns the error
+// of the Write.
 type requestConn struct {
 	net.Conn
-	dialer  *Dialer
 	opening httpsyntax.Opening
+	begun   chan struct{} // closed when the first Read has returned
+	http2   bool          // the endpoint has begun so; valid when begun is closed
 }
 
 // watch prepares c, a *wire.Conn or TLS over one, for requests over HTTP/1.1: [CheckIdle] can check it,
 // and an answer that comes before the whole request is read.
-func (d *Dialer) watch(c net.Conn) net.Conn {
+func watch(c net.Conn) net.Conn {
 	w := wire.Of(c)
 	w.TrackReads()
 	w.ExpectEarlyAnswer()
-	return &requestConn{Conn: c, dialer: d, opening: httpsyntax.Opening{R: c}}
+	return &requestConn{Conn: c, opening: httpsyntax.Opening{R: c}, begun: make(chan struct{})}
 }
 
 // NetConn returns the connection below.
@@ -30,8 +34,23 @@ func (c *requestConn) NetConn() net.Conn { return c.Conn }
 
 func (c *requestConn) Read(p []byte) (int, error) {
 	n, err := c.opening.Read(p)
-	if c.opening.IsHTTP2() {
-		c.dialer.begunHTTP2.Store(true)
+	select {
+	case <-c.begun:
+	default:
+		c.http2 = c.opening.IsHTTP2()
+		close(c.begun)
+	}
+	return n, err
+}
+
+func (c *requestConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	<-c.begun // soon, since the connection is broken
+	if c.http2 {
+		err = httpsyntax.ErrHTTP2
 	}
 	return n, err
 }

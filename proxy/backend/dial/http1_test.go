@@ -23,12 +23,15 @@ func TestEndpointsThatSpeakHTTP2Alone(t *testing.T) {
 	defer certificates.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(certificates.Certificate())
-	for name, tt := range map[string]struct{ secure, waits, slow bool }{
-		"before the request":               {},
-		"before the request, over TLS":     {secure: true},
-		"after the request":                {waits: true},
-		"after the request, over TLS":      {waits: true, secure: true},
-		"after the request, byte for byte": {waits: true, slow: true},
+	for name, tt := range map[string]struct{ secure, waits, slow, leaves bool }{
+		"before the request":                {},
+		"before the request, over TLS":      {secure: true},
+		"before the request, byte for byte": {slow: true},
+		"before the request, and leaves":    {leaves: true},
+		"leaves, over TLS":                  {leaves: true, secure: true},
+		"after the request":                 {waits: true},
+		"after the request, over TLS":       {waits: true, secure: true},
+		"after the request, byte for byte":  {waits: true, slow: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -58,13 +61,16 @@ func TestEndpointsThatSpeakHTTP2Alone(t *testing.T) {
 						}
 						f.WriteSettings()
 						f.WriteGoAway(0, http2.ErrCodeProtocol, nil)
+						if tt.leaves { // with a reset, if the request has come
+							return
+						}
 						io.Copy(io.Discard, c)
 					}()
 				}
 			}()
 			d := newDialer(t, spec)
 			for range 20 {
-				for _, body := range []string{"", "x"} {
+				for _, body := range []string{"", "x", strings.Repeat("x", 1<<20)} {
 					r, err := http.NewRequestWithContext(t.Context(), "PUT", "http://a.test/", strings.NewReader(body))
 					if err != nil {
 						t.Fatal(err)

@@ -47,7 +47,7 @@ type addressesKey struct{}
 // RoundTrip sends a request to the endpoint over a kept connection, or a new
 // one. The client may be nil where the Spec has no PROXY. If the endpoint cannot
 // be reached, the error is an *[Error] and nothing of the request's body was
-// read, though it is closed. It is [httpsyntax.ErrHTTP2] if the endpoint speaks that alone.
+// read, though it is closed. It is [httpsyntax.ErrHTTP2] if the endpoint has begun in HTTP/2 instead of answering.
 func (d *Dialer) RoundTrip(r *http.Request, client *Addresses) (*http.Response, error) {
 	d.setTarget(r)
 	if d.spec.PROXY != 0 {
@@ -57,17 +57,10 @@ func (d *Dialer) RoundTrip(r *http.Request, client *Addresses) (*http.Response, 
 		r = d.counted(r)
 	}
 	res, err := d.transport.RoundTrip(r)
-	if !d.begunHTTP2.Load() {
-		return res, err
+	if errors.Is(err, httpsyntax.ErrHTTP2) {
+		err = httpsyntax.ErrHTTP2 // net/http says in front of it that the connection is broken
 	}
-	if err == nil {
-		d.begunHTTP2.Store(false)
-		return res, nil
-	}
-	if _, unreached := errors.AsType[*Error](err); unreached || r.Context().Err() != nil {
-		return nil, err
-	}
-	return nil, httpsyntax.ErrHTTP2
+	return res, err
 }
 
 // idleCheckTimeout bounds the wait for the transport's reader to become idle. It
