@@ -6,6 +6,7 @@ import (
 	"net"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -26,6 +27,7 @@ func TestTheLastDescriptorsAreNotForClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { ln.Close() })
+		ln.(*net.TCPListener).SetDeadline(time.Now().Add(wstest.Guard)) // where nobody waits any more
 		return &Listener{set: set, name: "test", net: ln, closed: make(chan struct{})}, func() net.Conn {
 			t.Helper()
 			c, err := net.Dial("tcp", ln.Addr().String())
@@ -38,7 +40,15 @@ func TestTheLastDescriptorsAreNotForClients(t *testing.T) {
 	}
 	l, dial := listener()
 	another, dialAnother := listener()
-	first, waiting, waitsToo := dial(), dial(), dialAnother()
+	first, waiting := dial(), dial()
+	served := dialAnother() // another has seen no want of descriptors itself
+	if c, err := another.acceptOne(); err != nil {
+		t.Fatal(err)
+	} else {
+		defer c.Close()
+	}
+	defer served.Close()
+	waitsToo := dialAnother()
 
 	all, one := wstest.TakeDescriptors(t, 20) // of 1024, as many as are for operators
 	defer all()

@@ -4,10 +4,15 @@ import (
 	"errors"
 	"net"
 	"os"
+	"time"
 
 	"sluice/internal/httpsyntax"
 	"sluice/internal/wire"
 )
+
+// firstReadTime is how long a Write that has failed waits for the first Read. A socket that is broken ends both at
+// once. It is for one that is broken in one direction alone.
+const firstReadTime = time.Second
 
 // requestConn is a connection for requests over HTTP/1.1 of the transport, which reads from the beginning
 // on. Its Read and its Write fail with [httpsyntax.ErrHTTP2] where the endpoint has begun in HTTP/2: one that
@@ -48,9 +53,12 @@ func (c *requestConn) Write(p []byte) (int, error) {
 	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err
 	}
-	<-c.begun // soon, since the connection is broken
-	if c.http2 {
-		err = httpsyntax.ErrHTTP2
+	select {
+	case <-c.begun:
+		if c.http2 {
+			err = httpsyntax.ErrHTTP2
+		}
+	case <-time.After(firstReadTime):
 	}
 	return n, err
 }

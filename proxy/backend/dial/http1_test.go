@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -94,4 +95,49 @@ func (w byteWriter) Write(p []byte) (n int, err error) {
 		}
 	}
 	return len(p), nil
+}
+
+// halves is a connection whose Writes fail, and whose Reads wait until one has.
+type halves struct {
+	net.Conn
+	failed chan struct{} // closed by a Write
+	in     io.Reader     // what is read then; nil for nothing
+	over   <-chan struct{}
+}
+
+func (c *halves) Write([]byte) (int, error) {
+	close(c.failed)
+	return 0, syscall.EPIPE
+}
+
+func (c *halves) Read(p []byte) (int, error) {
+	<-c.failed
+	if c.in == nil {
+		<-c.over
+		return 0, io.EOF
+	}
+	return c.in.Read(p)
+}
+
+// A Write that fails before anything was read says what the endpoint has sent, if it sends something: whoever waits
+// for that is not left waiting.
+func TestWritesThatFailFirst(t *testing.T) {
+	for name, tt := range map[string]struct {
+		in   io.Reader
+		want error
+	}{
+		"HTTP/2":    {strings.NewReader("\x00\x00\x00\x04\x00\x00\x00\x00\x00"), httpsyntax.ErrHTTP2},
+		"HTTP/1.1":  {strings.NewReader("HTTP/1.1 400 Bad Request\r\n"), syscall.EPIPE},
+		"an end":    {strings.NewReader(""), syscall.EPIPE},
+		"a silence": {nil, syscall.EPIPE},
+	} {
+		t.Run(name, func(t *testing.T) {
+			below := &halves{failed: make(chan struct{}), in: tt.in, over: t.Context().Done()}
+			c := &requestConn{Conn: below, opening: httpsyntax.Opening{R: below}, begun: make(chan struct{})}
+			go c.Read(make([]byte, 100))
+			if n, err := c.Write([]byte("GET / HTTP/1.1")); n != 0 || err != tt.want {
+				t.Errorf("Write() = %d, %v; want 0, %v", n, err, tt.want)
+			}
+		})
+	}
 }
