@@ -32,6 +32,20 @@ func Names(pattern string) (names []string, err error) {
 	return names, nil
 }
 
+// IsLeft reports whether a file is hidden, or a copy that an editor or a package manager has left.
+func IsLeft(name string) bool {
+	name = filepath.Base(name)
+	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "#") {
+		return true
+	}
+	for _, end := range []string{"~", ".bak", ".orig", ".old", ".swp", ".tmp", ".rpmnew", ".rpmsave", ".rpmorig"} {
+		if strings.HasSuffix(name, end) {
+			return true
+		}
+	}
+	return strings.Contains(name, ".dpkg-") || strings.Contains(name, ".ucf-")
+}
+
 // isPattern reports whether a name stands for others than itself.
 func isPattern(name string) bool {
 	return strings.ContainsAny(name, "*?[") || filepath.Separator != '\\' && strings.Contains(name, `\`)
