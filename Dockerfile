@@ -30,6 +30,8 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /src/bin/sluice /sluice
 COPY --from=build /src/LICENSE /LICENSES.txt /
 COPY --from=build --chown=65532:65532 /state /var/lib/sluice
+# For the socket of "takeover", in a volume that two containers share.
+COPY --from=build --chown=65532:65532 --chmod=700 /state /run/takeover
 USER 65532:65532
 # The default of state_dir, and where the socket of "docker exec NAME /sluice status" and its like is.
 ENV STATE_DIRECTORY=/var/lib/sluice RUNTIME_DIRECTORY=/var/lib/sluice/run
@@ -37,7 +39,7 @@ VOLUME /var/lib/sluice
 EXPOSE 80 443
 HEALTHCHECK --interval=15s --timeout=5s --start-period=5s \
   CMD ["/sluice", "health", "--config", "/etc/sluice/sluice.yaml"]
-# SIGTERM drains, for at most shutdown_timeout (30s).
+# SIGTERM drains, for at most shutdown.delay (0s) and shutdown.timeout (30s).
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/sluice"]
 CMD ["run", "--config", "/etc/sluice/sluice.yaml"]

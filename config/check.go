@@ -10,6 +10,7 @@ import (
 	"sluice/config/report"
 	"sluice/config/schema"
 	"sluice/config/spelling"
+	"sluice/config/units"
 )
 
 // checker finds what is wrong with a decoded configuration beyond the form of single values, brings
@@ -42,7 +43,27 @@ func (k *checker) check() {
 	k.routes("routes")
 	k.redact("log.redact")
 	k.tracing("tracing")
+	k.shutdown("shutdown", "shutdown_timeout")
 	k.dropBroken()
+}
+
+// shutdown checks how the gateway stops, which is said in a section or with a short form for its timeout.
+func (k *checker) shutdown(section, short report.Path) {
+	s := &k.config.Shutdown
+	if k.Has(short) {
+		if k.Has(section) {
+			first, second := section, short
+			if k.Pos(second).Compare(k.Pos(first)) < 0 {
+				first, second = second, first
+			}
+			k.Fail(second, "shutdown_timeout is short for 'shutdown: { timeout }', and both are there, the first at %s: keep the section, with timeout in it", k.Where(first))
+			return
+		}
+		s.Timeout, k.config.ShutdownTimeout = k.config.ShutdownTimeout, 0
+	}
+	if spread := section.Key("spread"); k.Good(spread) && s.Spread > s.Timeout {
+		k.Reject(spread, "is longer than 'timeout', %s, after which sessions are cut: make it shorter, or 'timeout' longer", units.DurationText(s.Timeout))
+	}
 }
 
 // secretParameters are query parameters that hold secrets of users in many applications.
@@ -181,6 +202,7 @@ func (k *checker) dirOf(at report.Path) string {
 // secret returns the text of a file that the value at a path names, without a byte order mark and
 // the line break at its end. It is not ok if there is no text; the reason is reported.
 func (k *checker) secret(at report.Path, file string) (text string, ok bool) {
+	k.source(file)
 	content, err := k.readFile(file)
 	text = strings.TrimPrefix(string(content), "\ufeff")
 	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")

@@ -28,7 +28,7 @@ func (k *checker) listeners(at report.Path) {
 	terminates, redirects := false, false // some listener has TLS; plain ones can redirect to one
 	for _, l := range c.Listeners {
 		terminates = terminates || l.TLS
-		redirects = redirects || l.TLS && !strings.HasPrefix(l.Address, "unix:")
+		redirects = redirects || l.TLS && !strings.HasPrefix(l.Address, "unix:") // systemd: may have a port
 	}
 	if t := c.TLS; terminates && t != nil && len(t.Certificates) == 0 && t.ACME == nil && len(t.SelfSigned) == 0 && !k.Broken("tls") {
 		k.Fail("tls", "no certificate: add 'acme', 'certificates' or 'self_signed'")
@@ -50,7 +50,7 @@ func (k *checker) listeners(at report.Path) {
 		case !(l.TLS && l.HTTP2) && k.Has(at.Key("max_streams")):
 			k.Fail(at.Key("max_streams"), "there are streams in HTTP/2 only, which this listener does not offer: remove the key")
 		}
-		if l.ProxyProtocol && !addresses && !strings.HasPrefix(l.Address, "unix:") {
+		if l.ProxyProtocol && !addresses && !strings.HasPrefix(l.Address, "unix:") && !strings.HasPrefix(l.Address, "systemd:") {
 			k.Fail(at.Key("proxy_protocol"), "every connection would be refused: list those who send PROXY headers in 'trusted_proxies'")
 		}
 		if mode := at.Key("mode"); k.Good(mode) && !strings.HasPrefix(l.Address, "unix:") && k.Good(at.Key("address")) {
@@ -83,6 +83,11 @@ func (k *checker) address(l *Listener, listener report.Path, seen map[string]rep
 	if _, err := strconv.ParseUint(l.Address, 10, 16); err == nil { // a port stands for all addresses
 		l.Address = ":" + l.Address
 	}
+	if name, ok := strings.CutPrefix(l.Address, "systemd:"); ok {
+		k.socketName(at, name)
+		k.unique(at, l.Address, listener, seen)
+		return
+	}
 	network, address, wrong := spelling.Address(l.Address)
 	host, port, _ := net.SplitHostPort(address)
 	switch {
@@ -102,11 +107,27 @@ func (k *checker) address(l *Listener, listener report.Path, seen map[string]rep
 	if network == "tcp" && port == "0" { // each gets a port of its own
 		return
 	}
+	k.unique(at, address, listener, seen)
+}
+
+// unique checks that no other listener has the address.
+func (k *checker) unique(at report.Path, address string, listener report.Path, seen map[string]report.Path) {
 	if first, twice := seen[address]; twice {
 		k.Reject(at, "is already the address of the listener at %s", k.Where(first))
 		return
 	}
 	seen[address] = listener
+}
+
+// socketName checks the name of a socket of the service manager, as sd_listen_fds_with_names(3) allows it.
+func (k *checker) socketName(at report.Path, name string) {
+	bad := func(r rune) bool { return r <= ' ' || r > '~' || r == ':' }
+	switch {
+	case name == "":
+		k.Reject(at, "has no name behind 'systemd:': write that of the socket, as in systemd:web")
+	case len(name) > 255 || strings.ContainsFunc(name, bad):
+		k.Reject(at, "has a name that no socket can have: up to 255 characters of ASCII, without spaces and ':'")
+	}
 }
 
 // burst fills in the burst of a rate. A burst without a rate is a problem.

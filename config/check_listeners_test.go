@@ -14,6 +14,11 @@ func TestProblemsOfListeners(t *testing.T) {
 			`4:3: listeners[1].address: "[::]:80" is already the address of the listener at line 3`,
 			`6:3: listeners[3].address: "unix:/b/../a" is already the address of the listener at line 5`,
 		}},
+		{"names of sockets", ok + "listeners: ['systemd:web', 'systemd:', 'systemd:a b', 'systemd:web', 'systemd:sluice.socket']", []string{
+			`2:28: listeners[1].address: "systemd:" has no name behind 'systemd:': write that of the socket, as in systemd:web`,
+			`2:40: listeners[2].address: "systemd:a b" has a name that no socket can have: up to 255 characters of ASCII, without spaces and ':'`,
+			`2:55: listeners[3].address: "systemd:web" is already the address of the listener at line 2`,
+		}},
 		{"tls without a section", ok + "listeners: [{ address: ':1', tls: true }]", []string{"2:35: listeners[0].tls: this needs a section 'tls' with certificates"}},
 		{"redirect without tls", ok + "listeners: [{ address: ':1', redirect_https: true }]", []string{"2:46: listeners[0].redirect_https: there is no listener with 'tls: true' and a port to redirect to"}},
 		{"redirect to a socket", ok + "tls: { self_signed: [a] }\nlisteners: [{ address: ':1', redirect_https: true }, { address: 'unix:/a', tls: true }]", []string{

@@ -18,7 +18,7 @@ func TestProblemsOfTheDocument(t *testing.T) {
 		{"empty", "", []string{"1:1: routes: no routes: the key is required"}},
 		{"only comments", "# nothing\n", []string{"1:1: routes: no routes: the key is required"}},
 		{"null", "~", []string{"1:1: routes: no routes: the key is required"}},
-		{"text", "\nhello", []string{`2:1: expected a mapping with include, listeners, tls, backends, routes, trusted_proxies, via, max_sessions, http, log, admin, tracing, state_dir, shutdown_timeout, found the single value "hello"`}},
+		{"text", "\nhello", []string{`2:1: expected a mapping with include, listeners, tls, backends, routes, trusted_proxies, via, max_sessions, http, log, admin, tracing, state_dir, shutdown, shutdown_timeout, takeover, watch, found the single value "hello"`}},
 		{"list", "- a", []string{"1:1: expected a mapping with ..."}},
 		{"two documents", ok + "---\nb: 1\n", []string{"2:1: a second document starts here: put everything into one"}},
 		{"second document broken", ok + "---\n[\n", []string{"3:1: not valid YAML: '[' is not closed"}},

@@ -31,14 +31,18 @@ func (k *checker) find(pattern string, at Pos) (all []decode.File, err error) {
 		dir = ""
 	}
 	names := []string{filepath.Join(dir, name)}
-	if strings.ContainsAny(pattern, "*?[") {
-		switch names, err = k.glob(filepath.Join(glob.Literally(dir), name)); {
+	if !strings.ContainsAny(pattern, "*?[") {
+		k.source(names[0])
+	} else {
+		whole := filepath.Join(glob.Literally(dir), name)
+		k.config.sources = append(k.config.sources, whole)
+		switch names, err = k.glob(whole); {
 		case errors.Is(err, filepath.ErrBadPattern):
 			return nil, errors.New("is not a pattern of file names, as in conf.d/*.yaml: a '[' needs a ']'")
 		case err != nil:
 			return nil, fmt.Errorf("names files in a directory that cannot be read: %s", cause(err))
 		}
-		names = slices.DeleteFunc(names, isLeft)
+		names = slices.DeleteFunc(names, glob.IsLeft)
 		if len(names) == 0 {
 			k.config.Notes = append(k.config.Notes, fmt.Sprintf("include (%v): no file has such a name", at))
 		}
@@ -61,20 +65,6 @@ func wholePath(name string) string {
 		return path
 	}
 	return name
-}
-
-// isLeft reports whether a file is hidden, or a copy that an editor or a package manager has left.
-func isLeft(name string) bool {
-	name = filepath.Base(name)
-	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "#") {
-		return true
-	}
-	for _, end := range []string{"~", ".bak", ".orig", ".old", ".swp", ".tmp", ".rpmnew", ".rpmsave", ".rpmorig"} {
-		if strings.HasSuffix(name, end) {
-			return true
-		}
-	}
-	return strings.Contains(name, ".dpkg-") || strings.Contains(name, ".ucf-")
 }
 
 // readIncluded reads a file. The error is a predicate.

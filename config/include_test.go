@@ -257,3 +257,26 @@ func TestLinesAreNamedWithTheirFileWhereThereAreSeveral(t *testing.T) {
 		t.Errorf("Line = %q; want line 3 of f", got)
 	}
 }
+
+// The sources of a configuration are all files that it was read from, also when it has mistakes.
+func TestSources(t *testing.T) {
+	tests := []struct {
+		name  string
+		files files
+		want  []string
+	}{
+		{"one file", files{"sluice.yaml": "routes: [{ respond: {} }]"}, []string{"/d/sluice.yaml"}},
+		{"patterns and names", files{"sluice.yaml": "include: [c/*.yaml, a.yaml]", "a.yaml": "routes: [{ respond: {} }]"}, []string{"/d/a.yaml", "/d/c/*.yaml", "/d/sluice.yaml"}},
+		{"secrets", files{"sluice.yaml": "routes: [{ backend: 'a:1', request: { set_headers_file: { A: token, B: token } } }]", "token": "t"}, []string{"/d/sluice.yaml", "/d/token"}},
+		{"a file that is not there", files{"sluice.yaml": "include: none.yaml\nroutes: [{ respond: {} }]"}, []string{"/d/none.yaml", "/d/sluice.yaml"}},
+		{"mistakes", files{"sluice.yaml": "include: c/*.yaml\nvia: maybe\nroutes: []", "c/a.yaml": "rutes: []"}, []string{"/d/c/*.yaml", "/d/sluice.yaml"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := tt.files.parse()
+			if got := c.Sources(); !slices.Equal(got, tt.want) {
+				t.Errorf("Sources() = %q; want %q (Parse: %v)", got, tt.want, err)
+			}
+		})
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 
 	"sluice/config/decode"
 	"sluice/config/layout"
@@ -87,6 +88,7 @@ func Parse(file string, text []byte, o Options) (*Config, error) {
 func parseAll(file string, text []byte, o Options) (c *Config, included [][]byte, err error) {
 	c = &Config{File: file}
 	k := newChecker(report.OfFile(file), c, o)
+	k.source(file)
 	if !decode.YAML(k.Report, k.types, text, c, k.getenv, k.including()) {
 		return nil, nil, k.Problems()
 	}
@@ -114,6 +116,20 @@ func Complete(c *Config, o Options, zero ...string) error {
 	decode.Values(k.Report, k.types, c, zero)
 	k.check()
 	return k.err()
+}
+
+// Sources returns patterns (see [filepath.Match]) of the names of all files that c was read from: its own file, those
+// that it includes, and those that hold secrets. It is nil for nil.
+func (c *Config) Sources() []string {
+	if c == nil {
+		return nil
+	}
+	return slices.Compact(slices.Sorted(slices.Values(c.sources)))
+}
+
+// source notes that the configuration is read from a file.
+func (k *checker) source(file string) {
+	k.config.sources = append(k.config.sources, glob.Literally(file))
 }
 
 func newChecker(r *report.Report, c *Config, o Options) *checker {

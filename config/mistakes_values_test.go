@@ -4,6 +4,15 @@ import "testing"
 
 func TestMistakesInUnits(t *testing.T) {
 	expectMistakes(t, []mistake{
+		{"the stop twice", `routes: [{ respond: 204 }]
+shutdown: { delay: 5s }
+shutdown_timeout: 30s
+`, `
+3:19: shutdown_timeout: shutdown_timeout is short for 'shutdown: { timeout }', and both are there, the first at line 2: keep the section, with timeout in it`},
+		{"a spread that does not fit", `routes: [{ respond: 204 }]
+shutdown: { spread: 31s }
+`, `
+2:21: shutdown.spread: "31s" is longer than 'timeout', 30s, after which sessions are cut: make it shorter, or 'timeout' longer`},
 		{"times", `shutdown_timeout: 30
 routes:
   - backend: localhost:3000

@@ -87,11 +87,11 @@ func TestParseFillsInDefaults(t *testing.T) {
 		Log: Log{Level: "info", Format: "auto", Access: true, Redact: []string{
 			"token", "access_token", "id_token", "key", "api_key", "apikey", "password", "secret", "code", "signature", "sig", "X-Amz-Signature",
 		}},
-		HTTP:            HTTP{Engine: "loops"},
-		StateDir:        "/etc/sluice/state",
-		ShutdownTimeout: 30 * time.Second,
+		HTTP:     HTTP{Engine: "loops"},
+		StateDir: "/etc/sluice/state",
+		Shutdown: Shutdown{Timeout: 30 * time.Second},
 	}
-	c.positions, c.variables = nil, nil // TestPosition is about them
+	c.positions, c.variables, c.sources = nil, nil, nil // TestPosition and TestSources are about them
 	if err != nil || !reflect.DeepEqual(c, want) {
 		t.Errorf("parse = %+v, %v; want %+v", c, err, want)
 	}
@@ -228,8 +228,10 @@ func TestParse(t *testing.T) {
 		{"origins in one spelling", "routes: [{ backend: 'a:1', websocket: { origins: [same-origin, 'null', 'HTTPS://*.A.b:443', 'http://[::1]:81', 'chrome-extension://abc', 'File://'] } }]",
 			func(c *Config) any { return first(c).WebSocket.Origins },
 			[]string{"same-origin", "null", "https://*.a.b", "http://[::1]:81", "chrome-extension://abc", "file://"}},
-		{"days", ok + "shutdown_timeout: 0d1h", func(c *Config) any { return c.ShutdownTimeout }, time.Hour},
-		{"at once", ok + "shutdown_timeout: 0s", func(c *Config) any { return c.ShutdownTimeout }, time.Duration(0)},
+		{"days", ok + "shutdown_timeout: 0d1h", func(c *Config) any { return c.Shutdown.Timeout }, time.Hour},
+		{"a stop in steps", ok + "shutdown: { timeout: 1m, spread: 1m, delay: 5s }", func(c *Config) any { return c.Shutdown }, Shutdown{time.Minute, time.Minute, 5 * time.Second}},
+		{"a stop in short", ok + "shutdown: 10s", func(c *Config) any { return c.Shutdown }, Shutdown{Timeout: 10 * time.Second}},
+		{"at once", ok + "shutdown_timeout: 0s", func(c *Config) any { return c.Shutdown.Timeout }, time.Duration(0)},
 		{"variables", "routes: [{ host: '${NAME}', backend: 'a:${PORT}' }]\nlog: { access: '${NO}' }",
 			func(c *Config) any {
 				return fmt.Sprint(first(c).Hosts[0], c.Backends[0].Endpoints[0].Address, c.Log.Access)

@@ -34,10 +34,26 @@ type Config struct {
 	Admin           Admin         `yaml:"admin" also:"api,dashboard" doc:"The interface of operators."`
 	Tracing         *Tracing      `yaml:"tracing" also:"opentelemetry,otel,otlp,telemetry" doc:"Where spans of requests and sessions go."`
 	StateDir        string        `yaml:"state_dir" also:"data_dir,storage" doc:"Directory for what must outlive the process: the local CA of 'tls.self_signed', the certificates of 'tls.acme', session ticket keys, the key of cookies."`
-	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" min:"0s" max:"1d" also:"grace_period,drain_timeout" doc:"How long requests and sessions may take to end after SIGTERM before they are cut."`
+	Shutdown        Shutdown      `yaml:"shutdown" doc:"How the gateway stops."`
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" not:"shutdown" min:"0s" max:"1d" also:"grace_period,drain_timeout" doc:"Short for 'shutdown: { timeout }', and excludes 'shutdown'."` // moved to Shutdown.Timeout
+	Takeover        Takeover      `yaml:"takeover" doc:"How a gateway in another container takes over."`
+	Watch           bool          `yaml:"watch" also:"auto_reload,hot_reload,reload" doc:"Reloads the configuration when a file changes that it was read from: this one, one of 'include', one that begins or ceases to match it, one that holds a secret."`
 
+	sources   []string               // see Sources
 	positions map[report.Path]Pos    // of what the file has; nil for a Config that is from no file
 	variables map[report.Path]string // what the file has with ${NAME} in it, as it is written there
+}
+
+// Shutdown is how the gateway stops after SIGTERM.
+type Shutdown struct {
+	Timeout time.Duration `yaml:"timeout" short:"" default:"30s" min:"0s" max:"1d" doc:"How long requests and sessions may take to end when the listeners have closed, before they are cut. It holds for a reload too: for requests of a listener that is gone or has other server settings, and for the time over which sessions whose route or endpoint is gone end; '0s' to '1d'."`
+	Spread  time.Duration `yaml:"spread" default:"0s" min:"0s" max:"1d" doc:"The time over which sessions end evenly, from the closing of the listeners on; at most 'timeout'. '0s': 1,000 sessions end in a second, or more where a third of 'timeout' is too short for that."`
+	Delay   time.Duration `yaml:"delay" default:"0s" min:"0s" max:"1h" doc:"How long the listeners stay open after SIGTERM, while readiness is red: the time that balancers need to notice; '0s' to '1h'."`
+}
+
+// Takeover is how a process takes over that this one has not started.
+type Takeover struct {
+	Socket string `yaml:"socket" short:"" pattern:"^/.{1,106}$" doc:"Where this gateway offers its sessions, and where it asks for those of another one when it starts: the absolute path of a Unix socket, in a directory that only its user may enter (mode 0700) and that both containers share. Both need the same user, network namespace and configuration. Not for 'sluice restart', which needs no socket. Linux only."`
 }
 
 // HTTP is how HTTP is read and written.
@@ -49,7 +65,7 @@ type HTTP struct {
 type Listener struct {
 	Pos Pos `yaml:"-"`
 
-	Address          string           `yaml:"address" short:"" required:"true" also:"listen,port,host,addr,bind" doc:"'host:port', ':port' or 'port' for all addresses (IPv4 and IPv6), '[::1]:port', or 'unix:/path'. Port '0' picks a free port and logs it."`
+	Address          string           `yaml:"address" short:"" required:"true" also:"listen,port,host,addr,bind" doc:"'host:port', ':port' or 'port' for all addresses (IPv4 and IPv6), '[::1]:port', 'unix:/path', or 'systemd:NAME' for the socket of that name that systemd has opened. Port '0' picks a free port and logs it."`
 	Mode             units.FileMode   `yaml:"mode" doc:"Permissions of the socket of 'unix:/path', in octal and in quotes, as in '\"0660\"'; to connect takes the right to write. The socket is never more open, not even while it is made, and a reload changes the mode of an open one. Linux only."` // 0 when absent
 	TLS              bool             `yaml:"tls" also:"ssl,https" doc:"Terminates TLS here; needs the section 'tls'."`
 	RedirectHTTPS    bool             `yaml:"redirect_https" not:"tls=true" also:"redirect,force_https,https_redirect" doc:"Answers every request with a redirect to https on the first TLS listener's port. Excludes 'tls'."`

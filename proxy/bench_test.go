@@ -74,7 +74,7 @@ routes: [{path: /*, backend: "%s"}]
 	if err != nil {
 		tb.Fatal(err)
 	}
-	go g.Run(tb.Context())
+	go g.Run(tb.Context(), tb.Context())
 	return change.Listeners[0].Address
 }
 

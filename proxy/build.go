@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/rs/zerolog"
 
@@ -16,6 +15,7 @@ import (
 	"sluice/internal/tracing"
 	"sluice/proxy/backend"
 	"sluice/proxy/compress"
+	"sluice/proxy/drain"
 	"sluice/proxy/listen"
 	"sluice/proxy/serve"
 	"sluice/proxy/translate"
@@ -26,12 +26,12 @@ import (
 // snapshot is everything that one configuration decides. It never changes.
 type snapshot struct {
 	*serve.Snapshot
-	pools           map[string]*backend.Pool
-	settings        map[string]backend.Settings // of the pools, from Apply on
-	cookies         *cookie.Key                 // nil unless a cookie is signed
-	notes           []string                    // for the operator
-	tracing         *tracing.Options            // nil without
-	shutdownTimeout time.Duration
+	pools    map[string]*backend.Pool
+	settings map[string]backend.Settings // of the pools, from Apply on
+	cookies  *cookie.Key                 // nil unless a cookie is signed
+	notes    []string                    // for the operator
+	tracing  *tracing.Options            // nil without
+	drain    drain.Plan
 }
 
 // warnings returns what may be wrong although it is no mistake.
@@ -63,10 +63,11 @@ func newSnapshot(cfg *config.Config) *snapshot {
 			Via:         cfg.Via,
 			Redact:      cfg.Log.Redact,
 			MaxSessions: cfg.MaxSessions,
+			Outline:     translate.Outline(cfg),
 		},
-		pools:           make(map[string]*backend.Pool),
-		settings:        make(map[string]backend.Settings),
-		shutdownTimeout: cfg.ShutdownTimeout,
+		pools:    make(map[string]*backend.Pool),
+		settings: make(map[string]backend.Settings),
+		drain:    drain.Plan{Delay: cfg.Shutdown.Delay, Timeout: cfg.Shutdown.Timeout, Spread: cfg.Shutdown.Spread},
 	}
 }
 

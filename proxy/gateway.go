@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,10 +17,13 @@ import (
 	"sluice/config"
 	"sluice/internal/activation"
 	"sluice/internal/admin"
+	"sluice/internal/clock"
+	"sluice/internal/outline"
 	"sluice/internal/telemetry"
 	"sluice/internal/telemetry/metrics"
 	"sluice/internal/tracing"
 	"sluice/proxy/backend"
+	"sluice/proxy/drain"
 	"sluice/proxy/listen"
 	"sluice/proxy/operate"
 	"sluice/proxy/relay"
@@ -31,6 +35,7 @@ import (
 type Gateway struct {
 	*operate.Operator
 	newLogger func(config.Log) zerolog.Logger
+	clock     clock.Clock
 	metrics   *metrics.Metrics
 	current   atomic.Pointer[snapshot]
 	server    *serve.Server
@@ -39,19 +44,26 @@ type Gateway struct {
 	untrusted *telemetry.Tally // connections of proxies that are not trusted, by listener
 	floods    *telemetry.Tally // connections that were closed for one, by listener
 
-	stopping context.Context // ends when the shutdown begins
+	leaving  atomic.Bool     // the gateway is to stop: clients should go elsewhere
+	stopping context.Context // ends when the listeners close
 	stop     func()
+	endAll   time.Time       // when the last session is to end; written before stopping ends
 	overdue  context.Context // ends when the shutdown has taken its time
 	cut      func()
 
-	open atomic.Pointer[[]*listen.Listener] // those that are open
+	open   atomic.Pointer[[]*listen.Listener] // those that are open
+	handed atomic.Bool                        // another process has the listeners
 
-	mu        sync.Mutex // one Apply at a time
-	running   bool
-	groups    *groups
-	listeners *listen.Set
-	pools     map[*backend.Pool]func() // that run; each function stops one and waits
-	stopStore func()                   // stops the store of certificates and waits
+	started chan struct{} // closed when Run serves
+	stopped chan struct{} // closed when Run returns
+
+	mu           sync.Mutex // one Apply at a time
+	running      bool
+	groups       *groups
+	listeners    *listen.Set
+	pools        map[*backend.Pool]func() // that run; each function stops one and waits
+	stopStore    func()                   // stops the store of certificates and waits
+	storeStopped bool                     // for another process, which may not go on
 }
 
 // Options are what a gateway may have besides. The zero value has none of it.
@@ -60,28 +72,38 @@ type Options struct {
 	Metrics *metrics.Metrics    // nil counts nothing
 	Watched func() bool         // whether an operator wants records that the configuration switches off; nil means no
 	Sockets *activation.Sockets // that listeners with their addresses use
+
+	// Clock is that of the process whose sessions are taken over; nil means another one.
+	Clock *clock.Clock
+	// Inherited are the sockets of its listeners, by key: see [listen.Env].
+	Inherited map[string]*os.File
 }
 
 // New returns a gateway without a configuration. newLogger makes the logger that a
 // configuration asks for.
 func New(newLogger func(config.Log) zerolog.Logger, o Options) *Gateway {
 	m := o.Metrics
-	g := &Gateway{newLogger: newLogger, metrics: m, groups: newGroups(), pools: make(map[*backend.Pool]func()), stopStore: func() {}}
+	g := &Gateway{newLogger: newLogger, metrics: m, groups: newGroups(), pools: make(map[*backend.Pool]func()), stopStore: func() {}, started: make(chan struct{}), stopped: make(chan struct{})}
 	g.current.Store(&snapshot{Snapshot: &serve.Snapshot{Log: zerolog.Nop()}})
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	g.overdue, g.cut = context.WithCancel(context.Background())
 	g.shortages = telemetry.NewShortages(g.logger)
 	g.untrusted, g.floods = telemetry.NewTally(g.logUntrusted), telemetry.NewTally(g.logFloods)
 	g.tracer = tracing.New(tracing.Env{Version: o.Version, Log: g.logger, Count: m.Spans})
+	if o.Clock == nil {
+		o.Clock = new(clock.New())
+	}
+	g.clock = *o.Clock
 	g.server = serve.New(serve.Env{
-		Current: g.serving, Log: g.logger, Shortages: g.shortages, Stopping: g.stopping, Metrics: m, Tracer: g.tracer, Watched: o.Watched,
+		Clock: g.clock, Current: g.serving, Log: g.logger, Shortages: g.shortages, Stopping: g.stopping, Metrics: m, Tracer: g.tracer, Watched: o.Watched,
+		EndWithin: func() time.Duration { return time.Until(g.endAll) },
 	})
 	g.Operator = operate.New(g.server, g.operated)
 	if m != nil {
 		m.Register(g.Operator.Collector(m.RouteLabel))
 	}
 	g.listeners = listen.NewSet(listen.Env{
-		Handler: g.server.Serve, Begin: g.server.Begin, Refuse: g.server.Refuse, Loops: loopsOf(g.server), TLSConfig: g.tlsConfig, Trusted: g.trusts, Traced: g.tracer.On, Sessions: g.server.Sessions, Refused: g.logRefusal, Passed: o.Sockets,
+		Handler: g.server.Serve, Begin: g.server.Begin, Refuse: g.server.Refuse, Loops: loopsOf(g.server), TLSConfig: g.tlsConfig, Trusted: g.trusts, Traced: g.tracer.On, Sessions: g.server.Sessions, Refused: g.logRefusal, Passed: o.Sockets, Inherited: o.Inherited,
 		Log: g.logger, Shortages: g.shortages, Stopping: g.stopping, Overdue: g.overdue,
 	})
 	return g
@@ -112,10 +134,9 @@ func (g *Gateway) tlsConfig(h *tls.ClientHelloInfo, http2 bool) (*tls.Config, er
 
 // Change is what applying a configuration did.
 type Change struct {
-	Listeners     []Listener // all that are open now
-	RootFile      string     // certificate of the local CA, for clients to trust; "" without one
-	SessionsKept  int
-	SessionsEnded int // their route or endpoint is gone
+	Listeners []Listener     // all that are open now
+	RootFile  string         // certificate of the local CA, for clients to trust; "" without one
+	Sessions  outline.Report // those that were open when the configuration came into force
 }
 
 // Listener is an open listener.
@@ -125,7 +146,7 @@ type Listener struct {
 	TLS     bool
 }
 
-// ErrStopped is returned for a configuration that comes after the shutdown began.
+// ErrStopped is returned for a configuration that comes when the gateway is to stop.
 var ErrStopped = errors.New("the gateway is shutting down")
 
 // Apply makes cfg the configuration in force. It either does that completely, or changes
@@ -134,7 +155,7 @@ var ErrStopped = errors.New("the gateway is shutting down")
 func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.stopping.Err() != nil {
+	if g.leaving.Load() {
 		return Change{}, ErrStopped
 	}
 	old := g.current.Load()
@@ -156,6 +177,7 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 		}
 	}
 	g.current.Store(next)
+	sessions := g.server.Outlook(&next.Outline) // before pools and groups end any
 	g.EndForbiddenTaps()
 	g.tracer.Configure(next.tracing)
 	for name, p := range next.pools {
@@ -167,11 +189,12 @@ func (g *Gateway) Apply(cfg *config.Config) (Change, error) {
 	if g.running {
 		g.run(next)
 	}
-	closeOld(old.shutdownTimeout)
+	closeOld(old.drain.Timeout)
 	if dropped := g.groups.keep(next.Services, g.metrics.HasRoute); len(dropped) > 0 {
 		g.server.Engine().Merge(dropped, g.groups.other)
 	}
 	change := g.retire(old, next)
+	change.Sessions = sessions
 	for _, w := range next.warnings() {
 		next.Log.Warn().Msg(w)
 	}
@@ -194,13 +217,13 @@ func (g *Gateway) Listeners() (all []admin.Listener) {
 	return all
 }
 
-// Draining reports whether the shutdown has begun.
-func (g *Gateway) Draining() bool { return g.stopping.Err() != nil }
+// Draining reports whether the gateway is to stop: no client should be sent here.
+func (g *Gateway) Draining() bool { return g.leaving.Load() }
 
 // run starts what runs under s and is not running yet. A certificate authority connects
 // to the listeners to check them, so they are served before the store runs.
 func (g *Gateway) run(s *snapshot) {
-	g.listeners.StartServers(s.shutdownTimeout)
+	g.listeners.StartServers(s.drain.Timeout)
 	g.runPools(s.pools)
 	g.runStore(s.Store)
 }
@@ -234,21 +257,16 @@ func (g *Gateway) retire(old, next *snapshot) Change {
 	}
 	for _, cause := range [...]relay.Cause{relay.RouteRemoved, relay.BackendRemoved} {
 		match := func(v relay.View) bool { return next.EndCause(v) == cause }
-		change.SessionsEnded += g.endSessions(match, cause, next.shutdownTimeout)
+		g.endSessions(match, relay.Ending{Cause: cause}, func(n int) time.Duration { return drain.Pace(n, next.drain.Timeout) })
 	}
-	g.server.Engine().Each(func(v relay.View) bool {
-		if next.EndCause(v) == 0 {
-			change.SessionsKept++
-		}
-		return true
-	})
 	return change
 }
 
-// Run serves until ctx ends, then drains: it stops accepting, lets requests finish, and
-// ends every session with a Close frame, within the configured shutdown timeout. Apply
-// must have succeeded before.
-func (g *Gateway) Run(ctx context.Context) {
+// Run serves until ctx ends, then drains as the section 'shutdown' of the configuration says: it stops
+// accepting, lets requests finish, and ends every session with a Close frame. When now ends, which may
+// be at any time, all of that is cut short. Apply must have succeeded before.
+func (g *Gateway) Run(ctx, now context.Context) {
+	defer close(g.stopped)
 	engine, stop := context.WithCancel(context.Background())
 	var relayed sync.WaitGroup
 	relayed.Go(func() { g.server.Engine().Run(engine) })
@@ -259,9 +277,10 @@ func (g *Gateway) Run(ctx context.Context) {
 	g.running = true
 	g.run(g.current.Load())
 	g.mu.Unlock()
+	close(g.started)
 
 	<-ctx.Done()
-	g.drain()
+	g.drain(now)
 	g.runPools(nil)
 	g.shortages.Stop()
 	stop()
@@ -270,36 +289,51 @@ func (g *Gateway) Run(ctx context.Context) {
 	traced.Wait()
 }
 
-// drain ends everything within the shutdown timeout.
-func (g *Gateway) drain() {
-	g.stop()
-	g.mu.Lock() // an Apply under way finishes; there is none after it
-	g.stopStore()
-	timeout := g.current.Load().shutdownTimeout
-	g.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	defer context.AfterFunc(ctx, g.cut)()
+// Running returns a channel that is closed when Run serves.
+func (g *Gateway) Running() <-chan struct{} { return g.started }
 
-	g.listeners.StopAccepting()
+// Stopped returns a channel that is closed when Run has returned.
+func (g *Gateway) Stopped() <-chan struct{} { return g.stopped }
+
+// OpenSessions returns how many sessions are open.
+func (g *Gateway) OpenSessions() int { return int(g.server.Sessions()) }
+
+// drain ends everything as the configuration says, or at once when now ends.
+func (g *Gateway) drain(now context.Context) {
+	g.leaving.Store(true)
+	g.mu.Lock() // an Apply under way finishes; there is none after it
+	plan := g.current.Load().drain
+	g.mu.Unlock()
+	how := relay.Ending{Cause: relay.Shutdown}
+	if g.handed.Load() { // clients come to the new process when they come back
+		plan.Delay, how.Cause = 0, relay.Restarted
+	}
 	var answered sync.WaitGroup
-	answered.Go(func() { g.listeners.Shutdown(ctx) })
-	all := func(relay.View) bool { return true }
-	g.endSessions(all, relay.Shutdown, timeout/3)
-	answered.Wait()
-	g.server.Wait() // for handshakes that have left the listeners and are not sessions yet
-	g.endSessions(all, relay.Shutdown, timeout/3)
-	g.server.Engine().Drained(ctx)
-	g.listeners.AwaitConnections(ctx) // whose clients still send
+	plan.Run(now, drain.Steps{
+		Leave: g.listeners.Leave,
+		Close: func(ctx context.Context) {
+			context.AfterFunc(ctx, g.cut)
+			g.endAll = time.Now().Add(plan.Over(int(g.server.Sessions())))
+			g.stop()
+			g.mu.Lock()
+			stopStore := g.stopStore
+			g.mu.Unlock()
+			stopStore()
+			g.listeners.StopAccepting()
+			answered.Go(func() { g.listeners.Shutdown(ctx) })
+			g.endSessions(func(relay.View) bool { return true }, how, plan.Over)
+		},
+		Await: func(ctx context.Context) {
+			answered.Wait()
+			g.server.Wait(ctx) // for handshakes that have left the listeners and are not sessions yet
+			g.server.Engine().Drained(ctx)
+			g.listeners.AwaitConnections(ctx) // whose clients still send
+		},
+	})
 }
 
-// sessionsPerSecond is how many sessions are ended in a second, so that their clients do
-// not all come back at the same moment.
-const sessionsPerSecond = 1000
-
-// endSessions ends the sessions that match, spread over a time that grows with their
-// number up to longest, and returns the number.
-func (g *Gateway) endSessions(match func(relay.View) bool, cause relay.Cause, longest time.Duration) int {
+// endSessions ends the sessions that match, over the time for their number, and returns the number.
+func (g *Gateway) endSessions(match func(relay.View) bool, how relay.Ending, over func(sessions int) time.Duration) int {
 	engine, n := g.server.Engine(), 0
 	engine.Each(func(v relay.View) bool {
 		if match(v) {
@@ -307,5 +341,5 @@ func (g *Gateway) endSessions(match func(relay.View) bool, cause relay.Cause, lo
 		}
 		return true
 	})
-	return engine.End(match, relay.Ending{Cause: cause}, min(time.Duration(n)*time.Second/sessionsPerSecond, longest))
+	return engine.End(match, how, over(n))
 }

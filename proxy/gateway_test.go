@@ -29,7 +29,7 @@ import (
 // running is a gateway that serves, and what it logs.
 type running struct {
 	*Gateway
-	t      *testing.T
+	t      testing.TB
 	stop   func()
 	mu     sync.Mutex
 	log    bytes.Buffer
@@ -48,7 +48,7 @@ func (g *running) Write(p []byte) (int, error) {
 }
 
 // start runs a gateway with a configuration; its first listener is returned.
-func start(t *testing.T, text string, prepare ...func(*Gateway)) (*running, string) {
+func start(t testing.TB, text string, prepare ...func(*Gateway)) (*running, string) {
 	t.Helper()
 	g := &running{t: t, logged: make(chan struct{}, 1)}
 	g.Gateway = New(func(config.Log) zerolog.Logger { return zerolog.New(g) }, Options{})
@@ -58,7 +58,7 @@ func start(t *testing.T, text string, prepare ...func(*Gateway)) (*running, stri
 	change := g.apply(text)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { g.Run(ctx); close(done) }()
+	go func() { g.Run(ctx, context.Background()); close(done) }()
 	g.stop = sync.OnceFunc(func() {
 		cancel()
 		select {
@@ -71,7 +71,7 @@ func start(t *testing.T, text string, prepare ...func(*Gateway)) (*running, stri
 	return g, change.Listeners[0].Address
 }
 
-func parse(t *testing.T, text string) *config.Config {
+func parse(t testing.TB, text string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(text), config.Options{Dir: t.TempDir()})
 	if err != nil {
@@ -137,7 +137,7 @@ func (g *running) awaitBackends(what string, ok func([]admin.Endpoint) bool) {
 }
 
 // echo is a WebSocket backend that echoes messages and answers Close frames.
-func echo(t *testing.T) string {
+func echo(t testing.TB) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _, _, err := ws.UpgradeHTTP(r, w)
@@ -156,7 +156,7 @@ func echo(t *testing.T) string {
 	return s.Listener.Addr().String()
 }
 
-func dial(t *testing.T, address, path string) net.Conn {
+func dial(t testing.TB, address, path string) net.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), wstest.Guard)
 	defer cancel()
@@ -169,7 +169,7 @@ func dial(t *testing.T, address, path string) net.Conn {
 	return c
 }
 
-func exchange1(t *testing.T, c net.Conn) {
+func exchange1(t testing.TB, c net.Conn) {
 	t.Helper()
 	if err := wsutil.WriteClientText(c, []byte("hello")); err != nil {
 		t.Fatal(err)
@@ -209,7 +209,7 @@ routes:
 	exchange1(t, a)
 	exchange1(t, b)
 
-	if c := g.apply(both); c.SessionsKept != 2 || c.SessionsEnded != 0 || c.Listeners[0].Address != address {
+	if c := g.apply(both); c.Sessions.Text != "kept 2 sessions; ending 0" || c.Listeners[0].Address != address {
 		t.Errorf("reload of the same file: %+v; want two sessions kept on %s", c, address)
 	}
 	changed := fmt.Sprintf(`
@@ -218,7 +218,7 @@ routes:
   - {path: /a, backend: "%s", websocket: {compression: strip}}
   - {path: /c, respond: 204}
 `, backend)
-	if c := g.apply(changed); c.SessionsKept != 1 || c.SessionsEnded != 1 {
+	if c := g.apply(changed); c.Sessions.Text != "kept 1 session; ending 1: route /b removed" {
 		t.Errorf("reload without /b: %+v; want one session kept, one ended", c)
 	}
 	if code := closeCode(t, b); code != 1012 {
@@ -228,7 +228,7 @@ routes:
 	exchange1(t, a)
 
 	other := echo(t)
-	if c := g.apply(strings.ReplaceAll(changed, backend, other)); c.SessionsEnded != 1 {
+	if c := g.apply(strings.ReplaceAll(changed, backend, other)); c.Sessions.Text != "kept 0 sessions; ending 1: backend "+backend+" removed" {
 		t.Errorf("reload with another endpoint: %+v; want one session ended", c)
 	}
 	if code := closeCode(t, a); code != 1012 {

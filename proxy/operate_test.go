@@ -44,7 +44,7 @@ func newOperated(t testing.TB, n int) *operated {
 	change := o.apply(t, "")
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan struct{})
-	go func() { g.Run(ctx); close(ran) }()
+	go func() { g.Run(ctx, context.Background()); close(ran) }()
 	t.Cleanup(func() {
 		for _, c := range o.clients {
 			c.Close()

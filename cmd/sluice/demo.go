@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/cmd/sluice/demo"
+	"sluice/cmd/sluice/process"
 	"sluice/config"
 	"sluice/internal/admin"
 	"sluice/proxy"
@@ -55,14 +56,17 @@ func runDemo(ctx context.Context, out io.Writer, plain, secure, state string) er
 	backend, stop := context.WithCancel(context.Background())
 	var served sync.WaitGroup
 	served.Go(func() { err = demo.Serve(backend, ln, text) })
-	failed := run(ctx,
-		func() (*config.Config, error) { return config.Parse("demo", text, config.Options{}) },
-		func(c proxy.Change, operators map[string]string) {
+	failed := process.Run(ctx, process.Options{
+		Version: version,
+		Load:    func() (*config.Config, error) { return config.Parse("demo", text, config.Options{}) },
+		Alone:   "the backend of the demo is in this process, and ends with it",
+		Ready: func(c proxy.Change, operators map[string]string) {
 			welcome(out, c)
 			if b := dashboard(out, operators["unix"]); b != nil {
 				served.Go(func() { b.Run(backend) }) // that the gateway has stopped is no error
 			}
-		})
+		},
+	})
 	stop()
 	served.Wait()
 	if failed != nil {

@@ -111,6 +111,9 @@ func dialable(address string) (network, dial string, err error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return "unix", path, nil
 	}
+	if strings.HasPrefix(address, "systemd:") {
+		return "", "", errors.New("systemd knows its address, which is not in the file: 'sluice status' asks the gateway itself")
+	}
 	host, port, err := net.SplitHostPort(address)
 	switch {
 	case err != nil:

@@ -1,38 +1,20 @@
 package main
 
 import (
-	"context"
 	"crypto/fips140"
 	"errors"
-	"log"
-	"maps"
-	"os"
-	"os/signal"
-	"path/filepath"
-	"runtime"
-	"runtime/debug"
-	"slices"
-	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
-	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"sluice/cmd/sluice/files"
+	"sluice/cmd/sluice/process"
 	"sluice/config"
-	"sluice/internal/activation"
-	"sluice/internal/admin"
-	"sluice/internal/telemetry"
-	"sluice/internal/telemetry/metrics"
-	"sluice/proxy"
 )
 
 func runCommand() *cobra.Command {
 	var file files.Choice
-	return file.Add(&cobra.Command{
+	var watch bool
+	c := file.Add(&cobra.Command{
 		Use:     "run [FILE]",
 		Short:   "Run the gateway until SIGTERM; SIGHUP reloads the configuration, SIGUSR1 logs what goes on",
 		Args:    files.AtMostFile,
@@ -42,9 +24,22 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), func() (*config.Config, error) { return load(path) }, nil)
+			return process.Run(c.Context(), process.Options{
+				Version: version, Watch: watch, Load: func() (*config.Config, error) { return load(path) }, Arguments: runArguments(path, watch),
+			})
 		},
 	})
+	c.Flags().BoolVar(&watch, "watch", false, "reload the configuration when it changes, whatever 'watch' in it says")
+	return c
+}
+
+// runArguments returns those with which another process runs what this one does, whatever is in the working directory then.
+func runArguments(path string, watch bool) []string {
+	all := []string{"run", "--config", path}
+	if watch {
+		all = append(all, "--watch")
+	}
+	return all
 }
 
 // checkFIPS returns an error in a mode of Go's cryptography in which no WebSocket
@@ -54,261 +49,4 @@ func checkFIPS(*cobra.Command, []string) error {
 		return errors.New("GODEBUG=fips140=only: a WebSocket handshake needs SHA-1 (RFC 6455, section 4.2.2), which this mode forbids; fips140=on uses the same module and allows it")
 	}
 	return nil
-}
-
-// process is the running program: a gateway, and the source of its configuration.
-type process struct {
-	gateway  *proxy.Gateway
-	admin    *admin.Server
-	metrics  *metrics.Metrics
-	sink     *telemetry.Sink
-	refusals *telemetry.Tally // of requests to the admin interface
-	history  history
-	load     func() (*config.Config, error)
-	logger   atomic.Pointer[zerolog.Logger] // of the configuration in use
-	started  time.Time
-	serving  atomic.Bool // the listeners are open
-
-	shown             atomic.Pointer[map[string]any]   // the configuration in use, without secrets
-	loaded            atomic.Pointer[admin.ConfigFile] // the configuration in use
-	lastReload        atomic.Pointer[admin.Reload]
-	needsCertificates atomic.Bool
-
-	applying         sync.Mutex        // held while a configuration is applied, and for what follows
-	announced        proxy.Change      // the last one
-	operatedAt       map[string]string // the last addresses of the admin interface that were logged
-	token, tokenFile string            // that was made; "" if none was
-}
-
-func (p *process) log() *zerolog.Logger { return p.logger.Load() }
-
-// Write logs a line that the standard library logs: net/http does, about backends
-// that send what was not asked for.
-func (p *process) Write(line []byte) (int, error) {
-	p.log().Debug().Str("from", "standard library").Msg(strings.TrimSpace(string(line)))
-	return len(line), nil
-}
-
-// run starts a gateway, calls ready (which may be nil) when it listens, with the addresses of the
-// admin interface by kind, and serves until a signal comes or ctx ends.
-func run(ctx context.Context, load func() (*config.Config, error), ready func(proxy.Change, map[string]string)) error {
-	sockets, err := activation.Inherit()
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	usr1 := make(chan os.Signal, 1)
-	notifyStatus(usr1)
-	defer signal.Stop(usr1)
-
-	limit, of := setMemoryLimit(os.DirFS("/")) // before other parts, which read the limit once
-	defer runtime.KeepAlive(reservedHeap(debug.SetMemoryLimit(-1)))
-	sink := telemetry.NewSink(os.Stdout)
-	defer sink.Close()
-	p := newProcess(load, sink, sockets)
-	cfg, err := load()
-	if err != nil {
-		return err
-	}
-	p.applying.Lock()
-	change, err := p.apply(cfg)
-	p.applying.Unlock()
-	defer p.close()
-	if err != nil {
-		return err
-	}
-	log.SetFlags(0)
-	log.SetOutput(p)
-	if limit > 0 {
-		p.log().Info().Int64("bytes", limit).Msg("memory limit: nine tenths of what " + of + " has (GOMEMLIMIT overrides it)")
-	}
-	p.serving.Store(true)
-	p.log().Info().Str("version", version).Str("config", absolute(cfg.File)).Msg("ready")
-	if ready != nil {
-		ready(change, p.admin.Addresses())
-	}
-
-	var background sync.WaitGroup
-	background.Go(func() { collectAfterBursts(ctx) })
-	background.Go(func() { p.keepHistory(ctx) })
-	background.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				stop() // a second signal ends the process at once
-				p.log().Info().Msg("shutting down")
-				return
-			case <-hup:
-				p.reload()
-			case <-usr1:
-				p.logStatus()
-			}
-		}
-	})
-	p.gateway.Run(ctx)
-	background.Wait()
-	p.log().Info().Msg("stopped")
-	return nil
-}
-
-// newProcess returns a process without a configuration.
-func newProcess(load func() (*config.Config, error), sink *telemetry.Sink, sockets *activation.Sockets) *process {
-	p := &process{load: load, sink: sink, started: time.Now(), metrics: metrics.New(version)}
-	p.metrics.CountFunc("sluice_log_records_dropped_total", "Log records that were dropped because the reader of the log is too slow.", sink.Dropped)
-	p.refusals = telemetry.NewTally(p.logRefusals)
-	p.gateway = proxy.New(func(c config.Log) zerolog.Logger {
-		sink.SetLevel(level(c.Level))
-		l := sink.Logger(format(c.Format))
-		p.logger.Store(&l)
-		return l
-	}, proxy.Options{Version: version, Metrics: p.metrics, Watched: sink.Watched, Sockets: sockets})
-	o := operator{p.gateway.Operator, p}
-	p.metrics.GaugeFunc("sluice_ready", "1 while /readyz says that clients may be sent here, else 0.", o.ready)
-	p.admin = admin.NewServer(o, log.New(p, "", 0))
-	return p
-}
-
-// close closes the admin interface.
-func (p *process) close() {
-	p.admin.Close()
-	p.applying.Lock()
-	defer p.applying.Unlock()
-	if p.tokenFile != "" {
-		os.Remove(p.tokenFile)
-	}
-}
-
-// apply makes a configuration the one in use, or changes nothing. The caller holds the lock.
-func (p *process) apply(cfg *config.Config) (change proxy.Change, err error) {
-	options, err := p.adminOptions(cfg)
-	if err != nil {
-		return change, err
-	}
-	interfaces, err := p.admin.Prepare(options)
-	if err != nil {
-		at := "admin"
-		if wrong, ok := errors.AsType[*admin.ListenError](err); ok {
-			at += "." + wrong.Key
-		}
-		return change, config.Problems{cfg.Problem(cfg.Position(at), at, "%v", err)}
-	}
-	if err = p.keepToken(&options, interfaces.Warning); err != nil {
-		err = config.Problems{cfg.Problem(cfg.Position("admin.address"), "admin.address", "no token is given, and none can be kept beside the Unix socket (set 'token' or 'token_file'): %v", err)}
-	} else {
-		change, err = p.gateway.Apply(cfg)
-	}
-	if err != nil {
-		interfaces.Cancel()
-		return change, err
-	}
-	now := time.Now()
-	p.loaded.Store(&admin.ConfigFile{File: absolute(cfg.File), SHA256: cfg.Hash, Loaded: now})
-	shown := cfg.Show()
-	p.shown.Store(&shown)
-	interfaces.Commit()
-	p.metrics.ReloadOK.Set(1)
-	p.metrics.ReloadTime.Set(float64(now.Unix()))
-	p.needsCertificates.Store(cfg.Admin.Ready.Certificates)
-	p.announce(change)
-	p.announceAdmin(interfaces.Warning)
-	return change, nil
-}
-
-// absolute returns the whole path of a file, where there is one.
-func absolute(file string) string {
-	if _, err := os.Stat(file); err != nil {
-		return file
-	}
-	if whole, err := filepath.Abs(file); err == nil {
-		return whole
-	}
-	return file
-}
-
-// reload loads and applies the configuration again. When there is a mistake in
-// it, nothing changes.
-func (p *process) reload() (admin.Reload, error) {
-	p.applying.Lock()
-	defer p.applying.Unlock()
-	began := time.Now()
-	cfg, err := p.load()
-	var change proxy.Change
-	if err == nil {
-		change, err = p.apply(cfg)
-	}
-	took := time.Since(began)
-	r := admin.Reload{Time: began, Millis: float64(took.Microseconds()) / 1000, OK: err == nil}
-	p.metrics.ReloadSeconds.Set(took.Seconds())
-	if err != nil {
-		err = located(err)
-		r.Mistakes = mistakes(err)
-		p.metrics.Reloads.WithLabelValues("refused").Inc()
-		p.metrics.ReloadOK.Set(0)
-		p.log().Error().Err(err).Msg("configuration refused")
-	} else {
-		r.SessionsKept, r.SessionsEnded = change.SessionsKept, change.SessionsEnded
-		p.metrics.Reloads.WithLabelValues("ok").Inc()
-		p.log().Info().Int("sessions_kept", change.SessionsKept).Int("sessions_ended", change.SessionsEnded).Msg("configuration reloaded")
-	}
-	p.lastReload.Store(&r)
-	return r, err
-}
-
-// announceAdmin logs where the admin interface is, where that is new.
-func (p *process) announceAdmin(warning error) {
-	if warning != nil {
-		p.log().Warn().Err(warning).Msg("the Unix socket of the admin interface is missing or not as configured: 'sluice status' and its like may not find this gateway")
-	}
-	now := p.admin.Addresses()
-	for _, kind := range slices.Sorted(maps.Keys(now)) {
-		if p.operatedAt[kind] == now[kind] {
-			continue
-		}
-		record := p.log().Info().Str("kind", kind).Str("address", now[kind])
-		if kind == "tcp" && p.tokenFile != "" {
-			record.Str("token_file", p.tokenFile)
-		}
-		record.Msg("admin interface")
-	}
-	p.operatedAt = now
-}
-
-// announce logs the listeners and the root certificate that a change has added.
-func (p *process) announce(c proxy.Change) {
-	for _, l := range c.Listeners {
-		if !slices.Contains(p.announced.Listeners, l) {
-			p.log().Info().Str("listener", l.Name).Str("address", l.Address).Bool("tls", l.TLS).Msg("listening")
-		}
-	}
-	if c.RootFile != "" && c.RootFile != p.announced.RootFile {
-		p.log().Info().Str("file", c.RootFile).Msg("certificates come from the local CA: clients have to trust its root")
-	}
-	p.announced = c
-}
-
-// level returns the log level of this name, which package config has checked.
-func level(name string) zerolog.Level {
-	l, err := zerolog.ParseLevel(name)
-	if err != nil {
-		return zerolog.InfoLevel
-	}
-	return l
-}
-
-// format returns the log format of this name; that of "auto" depends on whether
-// the log goes to a terminal.
-func format(name string) telemetry.Format {
-	info, err := os.Stdout.Stat()
-	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
-	switch {
-	case name == "json", name == "auto" && !terminal:
-		return telemetry.JSON
-	case terminal:
-		return telemetry.Colored
-	}
-	return telemetry.Pretty
 }

@@ -112,7 +112,7 @@ func (d *decoder) meant(n *yaml.Node, t reflect.Type, f schema.Field) string {
 const further = " (its keys are indented further than itself)"
 
 // manyKeys is how many keys a message lists.
-const manyKeys = 15
+const manyKeys = 20
 
 // keys lists the keys of the struct type t, or the first of many.
 func (d *decoder) keys(t reflect.Type) string {

@@ -3,9 +3,11 @@
 package activation
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Sockets is the sockets that were passed. They stay open while the process lives, so that
@@ -35,6 +37,53 @@ func (s *Sockets) Listen(network, address string) (net.Listener, error) {
 		}
 	}
 	return nil, nil
+}
+
+// Named is Listen for the socket that has a name: that of its unit, or what FileDescriptorName= of the unit says
+// (systemd.socket(5)). The error says which sockets there are.
+func (s *Sockets) Named(name string) (net.Listener, error) {
+	var found []*socket
+	if s != nil {
+		for i := range s.all {
+			if s.all[i].name == name {
+				found = append(found, &s.all[i])
+			}
+		}
+	}
+	switch len(found) {
+	case 0:
+		passed := "none"
+		if all := s.Unused(nil); len(all) > 0 {
+			passed = strings.Join(all, ", ")
+		}
+		return nil, fmt.Errorf("the service manager has passed no socket of the name %s: write FileDescriptorName=%[1]s in its socket unit; passed: %s", name, passed)
+	case 1:
+		return net.FileListener(found[0].file)
+	}
+	return nil, fmt.Errorf("the service manager has passed %d sockets of the name %s: give each a socket unit of its own, or write their addresses here", len(found), name)
+}
+
+// A Passed is a socket for another process of this program.
+type Passed struct {
+	Name       string // of the unit that has it
+	Descriptor int    // it stays open while the process lives
+}
+
+// All returns the sockets for another process, which gets them with Receive.
+func (s *Sockets) All() (all []Passed, err error) {
+	if s == nil {
+		return nil, nil
+	}
+	for _, p := range s.all {
+		c, err := p.file.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		if err := c.Control(func(fd uintptr) { all = append(all, Passed{p.name, int(fd)}) }); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // Addresses returns the address of each socket.

@@ -54,6 +54,29 @@ func Inherit() (*Sockets, error) {
 	return s, nil
 }
 
+// Receive takes over what another process of this program has been passed. It returns nil for none. The descriptors are closed if it
+// fails.
+func Receive(all []Passed) (*Sockets, error) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	s := &Sockets{}
+	for i, given := range all {
+		p := socket{name: given.Name}
+		if err := p.inherit(given.Descriptor); err != nil {
+			for _, other := range all[i:] {
+				unix.Close(other.Descriptor)
+			}
+			for _, done := range s.all {
+				done.file.Close()
+			}
+			return nil, fmt.Errorf("socket %s: %w", given.Name, err)
+		}
+		s.all = append(s.all, p)
+	}
+	return s, nil
+}
+
 // inherit takes a descriptor over, which must be a socket that listens.
 func (p *socket) inherit(descriptor int) error {
 	unix.CloseOnExec(descriptor)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"sluice/internal/outline"
 )
 
 // A Gateway is what the interface shows and steers. Its methods may be called at the same time.
@@ -24,7 +26,7 @@ type Gateway interface {
 	// match and yield get is valid until they return. Match must not block.
 	EachSession(match func(*Session) bool, yield func(*Session) bool)
 
-	// EndSessions ends the sessions that match, each at a random moment within spread, and
+	// EndSessions ends the sessions that match, evenly over spread, and
 	// returns their number.
 	EndSessions(match func(*Session) bool, e Ending, spread time.Duration) int
 
@@ -34,6 +36,17 @@ type Gateway interface {
 
 	// Reload reads the configuration again. The error says every mistake with its line.
 	Reload() (Reload, error)
+
+	// Change is called before every other change of these but Restart, and done after it. The error says why nothing may be
+	// changed now.
+	Change() (done func(), err error)
+
+	// Restart makes a new process of the program that is installed take over, and returns when it has. If it
+	// fails, this one goes on.
+	Restart() (Restart, error)
+
+	// Outlook counts what a configuration would do to the sessions that are open now.
+	Outlook(*outline.Outline) outline.Report
 
 	// SetLogLevel changes what is logged until the next reload. The error is that there is no
 	// such level.
@@ -268,12 +281,24 @@ type Ended struct {
 
 // Reload is what a reload of the configuration did.
 type Reload struct {
-	Time          time.Time `json:"time" doc:"When it was done."`
-	Millis        float64   `json:"duration_ms" doc:"How long it took, in milliseconds."`
-	OK            bool      `json:"ok" doc:"Whether the configuration is in force now."`
-	SessionsKept  int       `json:"sessions_kept" doc:"Sessions that go on."`
-	SessionsEnded int       `json:"sessions_ended" doc:"Sessions that end: their route or endpoint is gone."`
-	Mistakes      []string  `json:"mistakes,omitempty" doc:"Why it is not in force."`
+	Time     time.Time `json:"time" doc:"When it was done."`
+	Millis   float64   `json:"duration_ms" doc:"How long it took, in milliseconds."`
+	OK       bool      `json:"ok" doc:"Whether the configuration is in force now."`
+	Mistakes []string  `json:"mistakes,omitempty" doc:"Why it is not in force."`
+	outline.Report
+}
+
+// Restart is what a restart did.
+type Restart struct {
+	PID         int     `json:"pid" doc:"The process that has taken over."`
+	Millis      float64 `json:"duration_ms" doc:"How long it took, in milliseconds."`
+	Sessions    int     `json:"sessions" doc:"Sessions that went over."`
+	Connections int     `json:"connections" doc:"Idle HTTP/1.1 connections that went over."`
+	Stayed      int     `json:"sessions_ending" doc:"Sessions that could not, and end here with 1012: those over HTTP/2, and those whose TLS records are with crypto/tls."`
+	Foreign     bool    `json:"other_version" doc:"The new process speaks another version of the take-over: no session could go over."`
+	PauseP50    float64 `json:"pause_p50_ms" doc:"How long half of the sessions stood still at most, in milliseconds."`
+	PauseP99    float64 `json:"pause_p99_ms" doc:"The same of 99 of 100."`
+	PauseMax    float64 `json:"pause_max_ms" doc:"The same of all."`
 }
 
 // Who is who has sent a request.

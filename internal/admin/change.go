@@ -63,7 +63,10 @@ func (s *Server) Prepare(o Options) (*Change, error) {
 // listen opens a listener unless there is one at that place.
 func (c *Change) listen(at place, kind string, open func() (net.Listener, error)) error {
 	if c.server.open[at] == nil {
-		l, err := open()
+		l, err := c.server.inherit(at, c.next.Socket)
+		if l == nil && err == nil {
+			l, err = open()
+		}
 		if err != nil {
 			return err
 		}
@@ -77,6 +80,7 @@ func (c *Change) listen(at place, kind string, open func() (net.Listener, error)
 func (c *Change) Commit() {
 	s := c.server
 	defer s.mu.Unlock()
+	s.dropInherited()
 	before := s.access.Load()
 	now := newAccess(&c.next)
 	if c.next.TLSKey != "" && c.next.TLSKey == before.tlsKey {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -39,7 +40,10 @@ type Client struct {
 	where string // for messages
 }
 
-const clientTimeout = time.Minute // for an answer
+const (
+	clientTimeout = time.Minute     // for an answer
+	changeTimeout = 5 * time.Minute // for one that says what has changed: a reload waits for a restart, and that for a new process
+)
 
 // Find returns a client of the gateway that w means. It connects to nothing over TCP yet. If there
 // is no socket, the error says where it was looked for.
@@ -144,7 +148,7 @@ func dialUnix(ctx context.Context, path string) (c net.Conn, err error) {
 
 func newUnixClient(path string) *Client {
 	return &Client{
-		http: &http.Client{Timeout: clientTimeout, CheckRedirect: noRedirect, Transport: &http.Transport{
+		http: &http.Client{CheckRedirect: noRedirect, Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialUnix(ctx, path) },
 		}},
 		base: "http://localhost", where: path,
@@ -177,7 +181,7 @@ func newTCPClient(w Where, getenv func(string) string) (*Client, error) {
 	}
 	return &Client{
 		// No proxy of the environment gets the token.
-		http: &http.Client{Timeout: clientTimeout, CheckRedirect: noRedirect, Transport: &http.Transport{TLSClientConfig: secure}}, base: u.Scheme + "://" + u.Host, token: token, where: w.Admin,
+		http: &http.Client{CheckRedirect: noRedirect, Transport: &http.Transport{TLSClientConfig: secure}}, base: u.Scheme + "://" + u.Host, token: token, where: w.Admin,
 	}, nil
 }
 
@@ -210,15 +214,35 @@ func (w *Where) tls() (*tls.Config, error) {
 // Where returns where the client asks, for people.
 func (c *Client) Where() string { return c.where }
 
-// Do sends a request without a body and decodes the answer into to, unless that is nil. The status
+// Do sends a request without a body and decodes the answer into to, as [Client.Send] does.
+func (c *Client) Do(ctx context.Context, method, path string, parameters url.Values, to any) (status int, err error) {
+	return c.Send(ctx, method, path, parameters, nil, to)
+}
+
+// Send sends a request and decodes the answer into to, unless that is nil. The body is JSON of
+// what is given, none for nil. The status
 // is 0 if there was no answer. What the interface refuses is an error that says what it said; an
 // answer of status 422 or 503 that has the form of to is decoded all the same.
-func (c *Client) Do(ctx context.Context, method, path string, parameters url.Values, to any) (status int, err error) {
+func (c *Client) Send(ctx context.Context, method, path string, parameters url.Values, body, to any) (status int, err error) {
 	target := c.base + path
 	if len(parameters) > 0 {
 		target += "?" + parameters.Encode()
 	}
-	r, err := http.NewRequestWithContext(ctx, method, target, nil)
+	var text io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return 0, err
+		}
+		text = bytes.NewReader(b)
+	}
+	timeout := clientTimeout
+	if method == http.MethodPost {
+		timeout = changeTimeout
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, target, text)
 	if err != nil {
 		return 0, err
 	}
@@ -227,18 +251,18 @@ func (c *Client) Do(ctx context.Context, method, path string, parameters url.Val
 	}
 	res, err := c.http.Do(r)
 	if err != nil {
-		return 0, c.failed(err)
+		return 0, c.failed(cmp.Or(context.Cause(ctx), err))
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
+	answer, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
 	if err != nil {
-		return res.StatusCode, c.failed(err)
+		return res.StatusCode, c.failed(cmp.Or(context.Cause(ctx), err))
 	}
 	var refused Failure
-	if res.StatusCode != http.StatusOK && json.Unmarshal(body, &refused) == nil && refused.Error != "" {
+	if res.StatusCode != http.StatusOK && json.Unmarshal(answer, &refused) == nil && refused.Error != "" {
 		return res.StatusCode, c.failed(errors.New(refused.Error))
 	}
-	if res.StatusCode == http.StatusBadRequest && strings.Contains(string(body), "HTTP request to an HTTPS server") {
+	if res.StatusCode == http.StatusBadRequest && strings.Contains(string(answer), "HTTP request to an HTTPS server") {
 		return res.StatusCode, c.failed(fmt.Errorf("it speaks TLS: write https://%s", strings.TrimPrefix(c.base, "http://")))
 	}
 	switch res.StatusCode {
@@ -250,7 +274,7 @@ func (c *Client) Do(ctx context.Context, method, path string, parameters url.Val
 		return res.StatusCode, c.failed(fmt.Errorf("the answer is %s", res.Status))
 	}
 	if to != nil {
-		if err := json.Unmarshal(body, to); err != nil {
+		if err := json.Unmarshal(answer, to); err != nil {
 			return res.StatusCode, c.failed(fmt.Errorf("%s with an answer that is not understood: %w", res.Status, err))
 		}
 	}
@@ -267,8 +291,7 @@ func (c *Client) Stream(ctx context.Context, path string, parameters url.Values,
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	endless := http.Client{Transport: c.http.Transport, CheckRedirect: noRedirect}
-	res, err := endless.Do(r)
+	res, err := c.http.Do(r)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil

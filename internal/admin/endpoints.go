@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"sluice/internal/outline"
 )
 
 // endpoint is a method of a resource. The table of them is the router, the source of the OpenAPI
@@ -18,8 +20,10 @@ type endpoint struct {
 	method, path string
 	doc          string
 	open         bool // nobody has to show a token
-	changes      bool // refused where everything is read-only
+	changes      bool // refused where everything is read-only, and while a restart is under way
+	restarts     bool // of those, the one that begins one
 	parameters   []Parameter
+	body         reflect.Type // of the request in JSON; nil where it has none
 	result       reflect.Type // of the answer in JSON; nil where it is none
 	also         int          // a status besides 200 that the same answer may have; 0 means none
 	serve        func(*Server, *call) (any, error)
@@ -31,6 +35,7 @@ type call struct {
 	r     *http.Request
 	kind  string // of the listener
 	query query
+	body  any // a pointer to a value of the endpoint's body; nil where it has none
 	who   Who
 }
 
@@ -71,7 +76,7 @@ func endpoints() []endpoint {
 		{method: "DELETE", path: "/sessions", changes: true, doc: "Ends the open sessions that match a filter. Without one, all=true must say that all are meant.",
 			parameters: slices.Concat(FilterParameters(), EndParameters(), []Parameter{
 				{"all", "boolean", "All sessions are meant; there may be no filter then."},
-				{"spread", "duration", "The sessions end at random moments within this time. Default: 0s."},
+				{"spread", "duration", "The sessions end evenly over this time. Default: 0s."},
 				{"dry_run", "boolean", "The sessions are only counted."},
 			}),
 			result: reflect.TypeFor[Ended](), serve: (*Server).endSessions},
@@ -88,6 +93,10 @@ func endpoints() []endpoint {
 			result: reflect.TypeFor[[]Backend](), serve: func(s *Server, c *call) (any, error) { return s.drain(c, false) }},
 		{method: "POST", path: "/reload", changes: true, doc: "Reads the configuration again. With a mistake in it nothing changes, and the answer is 422 with every mistake.",
 			result: reflect.TypeFor[Reload](), also: http.StatusUnprocessableEntity, serve: (*Server).reload},
+		{method: "POST", path: "/restart", changes: true, restarts: true, doc: "Starts the program that is installed as a new process, which takes over the listeners and the live sessions, and answers when it has. If that fails, the answer is 409 and this process goes on.",
+			result: reflect.TypeFor[Restart](), serve: (*Server).restart},
+		{method: "POST", path: "/outlook", doc: "What a configuration would do to the sessions that are open now if a reload brought it into force, in the words of /reload: its routes, backends and endpoints are the body. 'sluice check --against running' asks for it. Nothing changes.",
+			body: reflect.TypeFor[outline.Outline](), result: reflect.TypeFor[outline.Report](), serve: (*Server).outlook},
 		{method: "POST", path: "/loglevel", changes: true, doc: "Changes the least severe level that is logged, until the next reload.",
 			parameters: []Parameter{{"level", "string", "debug, info, warn or error."}}, result: reflect.TypeFor[Level](), serve: (*Server).logLevel},
 		{method: "GET", path: "/events", doc: "The records of the log as server-sent events, as they are written: sessions that open and end (without an access log too), requests, health changes, reloads, certificates, operators. The name of an event is the message of its record up to a colon; 'lost' says how many a slow reader has missed.",
@@ -297,6 +306,19 @@ func (s *Server) reload(c *call) (any, error) {
 		return nil, nil
 	}
 	return r, nil
+}
+
+func (s *Server) restart(c *call) (any, error) {
+	r, err := s.gateway.Restart()
+	s.gateway.Audit(Action{c.who, "restart", "", -1, err})
+	if err != nil {
+		return nil, &failure{http.StatusConflict, err.Error()}
+	}
+	return r, nil
+}
+
+func (s *Server) outlook(c *call) (any, error) {
+	return s.gateway.Outlook(c.body.(*outline.Outline)), nil
 }
 
 func (s *Server) logLevel(c *call) (any, error) {

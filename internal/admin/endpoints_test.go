@@ -229,6 +229,33 @@ func TestReloads(t *testing.T) {
 	}
 }
 
+// While a restart moves sessions nothing is changed; what only looks is answered.
+func TestNothingChangesDuringARestart(t *testing.T) {
+	g := newFakeGateway()
+	g.changeError = errors.New("a restart is under way")
+	path := newSocketServer(t, g)
+	for _, e := range endpoints() {
+		if !e.changes {
+			continue
+		}
+		want := 409
+		if e.path == "/restart" { // which says so itself
+			want = 200
+		}
+		target := strings.NewReplacer("{session}", "1", "{backend}", "app", "{endpoint}", "127.0.0.1:9000").Replace(e.path)
+		r, body := ask(t, "unix", path, request(e.method, target))
+		if r.StatusCode != want || want == 409 && !strings.Contains(body, "a restart is under way") {
+			t.Errorf("%s %s: %d %s, want %d", e.method, target, r.StatusCode, body, want)
+		}
+	}
+	if r, body := ask(t, "unix", path, request("GET", "/sessions")); r.StatusCode != 200 {
+		t.Errorf("GET /sessions: %d %s", r.StatusCode, body)
+	}
+	if done := g.audited(); len(done) != 1 || done[0].What != "restart" {
+		t.Errorf("told: %+v, want the restart alone", done)
+	}
+}
+
 func TestLogLevels(t *testing.T) {
 	g := newFakeGateway()
 	path := newSocketServer(t, g)

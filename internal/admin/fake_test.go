@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/outline"
 	"sluice/internal/wstest"
 )
 
@@ -22,6 +23,7 @@ type fakeGateway struct {
 	sessions    []Session
 	ready       Ready
 	reloadError error
+	changeError error
 	atReload    func() // called by Reload, unless it is nil
 	atTap       func() (Tap, error)
 	atMetrics   func() // called by the handler of Metrics, unless it is nil
@@ -122,6 +124,24 @@ func (g *fakeGateway) Reload() (Reload, error) {
 		r.Mistakes = strings.Split(g.reloadError.Error(), "\n")
 	}
 	return r, g.reloadError
+}
+
+func (g *fakeGateway) Change() (done func(), err error) { return func() {}, g.changeError }
+
+func (g *fakeGateway) Restart() (Restart, error) {
+	if g.reloadError != nil {
+		return Restart{}, g.reloadError
+	}
+	return Restart{PID: 4711, Millis: 40, Sessions: 800, Connections: 20, Stayed: 12, PauseP50: 1, PauseP99: 4, PauseMax: 5}, nil
+}
+
+func (g *fakeGateway) Outlook(o *outline.Outline) outline.Report {
+	c := outline.NewCount(o)
+	for i := range g.sessions {
+		s := &g.sessions[i]
+		c.Add(outline.Session{Route: s.Route, Backend: s.Backend, Endpoint: s.Endpoint}, outline.Open)
+	}
+	return c.Report()
 }
 
 func (g *fakeGateway) SetLogLevel(level string) error {

@@ -49,6 +49,9 @@ func (d description) operation(e endpoint) map[string]any {
 	if e.also != 0 {
 		operation["responses"].(map[string]any)[strconv.Itoa(e.also)] = ok
 	}
+	if e.body != nil {
+		operation["requestBody"] = map[string]any{"required": true, "content": content(d.of(e.body))}
+	}
 	if !e.open {
 		operation["security"] = []any{map[string]any{"token": []any{}}}
 	}
@@ -92,6 +95,8 @@ func (d description) of(t reflect.Type) map[string]any {
 		return d.of(t.Elem())
 	case t.Kind() == reflect.Slice:
 		return map[string]any{"type": "array", "items": d.of(t.Elem())}
+	case t.Kind() == reflect.Map:
+		return map[string]any{"type": "object", "additionalProperties": d.of(t.Elem())}
 	case t.Kind() == reflect.String:
 		return map[string]any{"type": "string"}
 	case t.Kind() == reflect.Bool:
@@ -109,10 +114,13 @@ func (d description) of(t reflect.Type) map[string]any {
 
 func (d description) structure(t reflect.Type) map[string]any {
 	properties, required := make(map[string]any), []string{}
-	for i := range t.NumField() {
-		name, options, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		property := d.of(t.Field(i).Type)
-		property["description"] = t.Field(i).Tag.Get("doc")
+	for _, f := range reflect.VisibleFields(t) {
+		if f.Anonymous {
+			continue // its fields are visible too
+		}
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		property := d.of(f.Type)
+		property["description"] = f.Tag.Get("doc")
 		properties[name] = property
 		if options != "omitempty" {
 			required = append(required, name)

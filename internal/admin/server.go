@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -41,8 +43,9 @@ type Server struct {
 
 	openPaths map[string]bool // that ask for no token
 
-	mu   sync.Mutex // one change at a time
-	open map[place]*listener
+	mu        sync.Mutex // one change at a time
+	open      map[place]*listener
+	inherited map[string]*os.File // by key; see Inherit
 }
 
 // place is where a listener is: its network and its address.
@@ -289,9 +292,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, kind string, meth
 		writeError(w, &failure{http.StatusForbidden, "this interface is read-only: 'read_only' of 'admin' is set"})
 		return
 	}
-	if r.ContentLength != 0 {
+	body, err := e.readBody(w, r)
+	if err != nil {
 		w.Header().Set("Connection", "close")
-		writeError(w, &failure{http.StatusBadRequest, "a body is not read here: write the parameters into the query"})
+		writeError(w, err)
 		return
 	}
 	q, err := parseQuery(r.URL.RawQuery, e.parameters)
@@ -299,8 +303,16 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, kind string, meth
 		writeError(w, &failure{http.StatusBadRequest, err.Error()})
 		return
 	}
+	if e.changes && !e.restarts {
+		done, err := s.gateway.Change()
+		if err != nil {
+			writeError(w, &failure{http.StatusConflict, err.Error()})
+			return
+		}
+		defer done()
+	}
 	who, _ := r.Context().Value(whoKey{}).(Who)
-	answer, err := e.serve(s, &call{w, r, kind, q, who})
+	answer, err := e.serve(s, &call{w, r, kind, q, body, who})
 	// The client has this time to read the answer, however long that took to make.
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	switch {
@@ -309,6 +321,26 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, kind string, meth
 	case answer != nil:
 		writeJSON(w, http.StatusOK, answer)
 	}
+}
+
+// mostBody is how many bytes a request may have, as many as a configuration.
+const mostBody = 16 << 20
+
+// readBody reads the body of a request.
+func (e *endpoint) readBody(w http.ResponseWriter, r *http.Request) (any, error) {
+	if e.body == nil {
+		if r.ContentLength != 0 {
+			return nil, wrong(errors.New("a body is not read here: write the parameters into the query"))
+		}
+		return nil, nil
+	}
+	body := reflect.New(e.body).Interface()
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(body); err != nil {
+		return nil, wrong(fmt.Errorf("the body is not the JSON that is asked for here, see /openapi.json: %w", err))
+	}
+	return body, nil
 }
 
 // failure is why a request fails.

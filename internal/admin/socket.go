@@ -173,11 +173,19 @@ func (o *SocketOptions) setMode(path string) error {
 type unixListener struct {
 	net.Listener
 	options SocketOptions
-	lock    *os.File
+	lock    *os.File // nil if the files are not its own any more
+	theirs  bool     // they are not its own yet: see Own
+	made    bool     // but for the socket, which is
 }
 
 // Close implements [net.Listener].
 func (l *unixListener) Close() error {
+	if l.theirs {
+		if l.made {
+			os.Remove(l.options.Path())
+		}
+		l.giveUp()
+	}
 	if l.lock != nil {
 		os.Remove(l.options.Path())
 		lock := l.lock

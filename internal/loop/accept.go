@@ -59,10 +59,30 @@ func (a *Acceptor) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("accept4", err)
 	}
+	return newStream(fd, remote), nil
+}
+
+// newStream returns a connection as [Acceptor.Accept] does.
+func newStream(fd int32, remote netip.AddrPort) net.Conn {
 	if !remote.IsValid() {
-		return NewConn(fd, remote), nil
+		return NewConn(fd, remote)
 	}
-	return &TCPConn{Conn{descriptor: descriptor{fd: fd}, remote: remote}}, nil
+	return &TCPConn{Conn{descriptor: descriptor{fd: fd}, remote: remote}}
+}
+
+// Open returns a connection on a connected, non-blocking socket: a *TCPConn, or a *Conn on a unix socket. It owns the
+// descriptor, and closes it if it fails: the peer has gone.
+func Open(descriptor int) (net.Conn, error) {
+	peer, err := unix.Getpeername(descriptor)
+	if err != nil {
+		unix.Close(descriptor)
+		return nil, os.NewSyscallError("getpeername", err)
+	}
+	var remote netip.AddrPort
+	if _, local := peer.(*unix.SockaddrUnix); !local {
+		remote = addrPort(peer)
+	}
+	return newStream(int32(descriptor), remote), nil
 }
 
 // addrPort returns a socket address as package net does. It is invalid for a unix socket.

@@ -245,6 +245,14 @@ func (c *Conn) Detach() (fd int, err error) {
 	return int(c.descriptor.fd), nil
 }
 
+// Unwatch takes the socket out of the epoll set, until the next [Loop.Add]. The owner is still told when it is closed.
+func (c *Conn) Unwatch() error { return c.leaveLoop() }
+
+// Descriptor returns the descriptor, which stays the connection's.
+func (c *Conn) Descriptor() (fd int, err error) {
+	return fd, c.control("descriptor", func(s int) error { fd = s; return nil })
+}
+
 // Take makes the descriptor the caller's, which has called Add: it stays in the epoll set. The
 // connection is as one that was closed, but its owner is not told. It returns -1 if it was
 // closed before.
@@ -266,7 +274,11 @@ func (c *Conn) leaveLoop() error {
 	if !c.added {
 		return nil
 	}
-	return c.loop.Control(unix.EPOLL_CTL_DEL, c.descriptor.fd, new(Entry), 0, 0)
+	if err := c.loop.Control(unix.EPOLL_CTL_DEL, c.descriptor.fd, new(Entry), 0, 0); err != nil {
+		return err
+	}
+	c.added = false
+	return nil
 }
 
 // ended wakes who waits, and tells the owner.

@@ -70,6 +70,19 @@ func (p *Pipe) Drain(fd int32) (int, error) {
 	return n, err
 }
 
+// Read reads all that is in the pipe into b, which has the length for it.
+func (p *Pipe) Read(b []byte) error {
+	for len(b) > 0 {
+		n, err := unix.Read(p.r, b)
+		if err != nil {
+			return err
+		}
+		p.length -= n
+		b = b[n:]
+	}
+	return nil
+}
+
 // Pipes is the pipes that loops share. Any goroutine may use it. Connections whose readers
 // stall hold pipes, so their number has a limit.
 type Pipes struct {

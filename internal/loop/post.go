@@ -2,7 +2,11 @@
 
 package loop
 
-import "golang.org/x/sys/unix"
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+)
 
 // Reserve reserves a place for a connection: the loop keeps running until Enter is called
 // and, from then on, until Leave. It is false when the loop is over or has no epoll set.
@@ -60,6 +64,22 @@ func (l *Loop) Call(f func()) (called bool) {
 		<-done
 	}
 	return called
+}
+
+// Await waits until the loop has called a function, and so is not stuck in a handler. It is false when ctx
+// ends before. A loop that is over or was never opened has nothing to do: then it is true at once. Any other
+// goroutine may call it.
+func (l *Loop) Await(ctx context.Context) bool {
+	called := make(chan struct{})
+	if !l.Post(func() { close(called) }) {
+		return true
+	}
+	select {
+	case <-called:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // Look calls f while nothing changes what belongs to the loop: on the loop, or here when it is over.

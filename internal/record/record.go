@@ -74,6 +74,9 @@ func (s State) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "%s %s", tls.VersionName(s.Version), tls.CipherSuiteName(s.Suite))
 }
 
+// IsClient reports whether this end is the client.
+func (s *State) IsClient() bool { return s.client }
+
 // Wipe overwrites the secrets. The [Ciphers] of s must be dropped with them.
 func (s *State) Wipe() { *s = State{} }
 

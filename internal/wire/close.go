@@ -140,6 +140,17 @@ type Releaser interface{ Release() }
 // goroutine may close the connection.
 func (c *Conn) OnClose(r Releaser) { c.closing.onClose = r }
 
+// Occupies returns what [Conn.OnClose] was given, which stays the connection's; nil if it was taken or released.
+func (c *Conn) Occupies() Releaser {
+	e := &c.closing
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.taken {
+		return nil
+	}
+	return e.onClose
+}
+
 // TakeOnClose returns what [Conn.OnClose] was given. The caller must release it when the
 // socket is closed; the connection does not any more. It is for a caller that owns the
 // socket from then on, which may outlive the connection: see [Conn.Detach]. It returns nil

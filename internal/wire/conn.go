@@ -116,6 +116,12 @@ func (c *Conn) Received(n int) error {
 // Moved returns how many bytes of the socket were read and written in all. It asks nobody.
 func (c *Conn) Moved() (in, out int64) { return c.progress.in.Load(), c.progress.out.Load() }
 
+// Continue sets what [Conn.Moved] begins with, of a socket that another process has had.
+func (c *Conn) Continue(in, out int64) {
+	c.progress.in.Store(in)
+	c.progress.out.Store(out)
+}
+
 // Sent counts n bytes that were written to the socket without [Conn.Write], by an event loop.
 func (c *Conn) Sent(n int) { c.progress.out.Add(int64(n)) }
 

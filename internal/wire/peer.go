@@ -22,6 +22,14 @@ func (c *Conn) SetPeer(address netip.AddrPort, ahead []byte) {
 	}
 }
 
+// Named returns the address that [Conn.SetPeer] was called with; it is false if that was not called.
+func (c *Conn) Named() (address netip.AddrPort, named bool) {
+	if c.peer == nil {
+		return netip.AddrPort{}, false
+	}
+	return *c.peer, true
+}
+
 // Anonymous reports whether a PROXY header did not name a client. Then the address is
 // that of the proxy, but the bytes may be anyone's.
 func (c *Conn) Anonymous() bool { return c.peer != nil && !c.peer.IsValid() }

@@ -28,6 +28,7 @@ type Peer struct {
 type Target struct {
 	Address string      // host:port, or unix:path
 	TLS     *tls.Config // nil: plain
+	Preface string      // sent before everything else
 }
 
 // URL returns the http or https URL of a path at the target.
@@ -51,6 +52,9 @@ func Dial(t testing.TB, a Target) Peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
+	if _, err := io.WriteString(c, a.Preface); err != nil {
+		t.Fatal(err)
+	}
 	if a.TLS != nil {
 		s := tls.Client(c, a.TLS)
 		if err := s.SetDeadline(time.Now().Add(Guard)); err != nil {

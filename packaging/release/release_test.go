@@ -50,7 +50,7 @@ func TestArchiveIsTheSameTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 		names := namesIn(t, content)
-		for _, want := range []string{"sluice", "LICENSE", "LICENSES.txt", "README.md", "config.example.yaml", "sluice.schema.json", "man1/sluice-run.1", "completions/sluice.bash", "packaging/systemd/sluice.service", "packaging/systemd/sluice.socket", "docs/configuration.md"} {
+		for _, want := range []string{"sluice", "LICENSE", "LICENSES.txt", "README.md", "config.example.yaml", "sluice.schema.json", "man1/sluice-run.1", "completions/sluice.bash", "packaging/systemd/sluice.service", "packaging/systemd/sluice.socket", "packaging/systemd/notify-reload.conf", "docs/configuration.md"} {
 			if !slices.Contains(names, "sluice_1.2.0_linux_amd64/"+want) {
 				t.Errorf("the archive has %q, want %s among them", names, want)
 			}

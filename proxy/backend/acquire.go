@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
+
+	"sluice/proxy/backend/dns"
 )
 
 // Kind is the kind of work that an endpoint is needed for.
@@ -92,12 +95,43 @@ func (p *Pool) TryAcquire(l *Lease, n Need, t *Tried) bool {
 	return true
 }
 
-// assign counts work of a kind at e, which was picked. The lock is held.
-func (p *Pool) assign(e *endpoint, k Kind) {
+// Resume returns a lease for a session that another process has opened at an endpoint, whatever the endpoint's limits and health.
+// The names are those of [Lease.Endpoint] and [Lease.Configured]. It returns nil if no such endpoint is configured; an address of a
+// name that the name does not stand for any more gets no other work.
+func (p *Pool) Resume(endpoint, configured string) *Lease {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(p.settings.Endpoints, func(c Endpoint) bool { return c.Name == configured })
+	if i < 0 {
+		return nil
+	}
+	e := p.endpoints[endpoint]
+	if e == nil {
+		c := &p.settings.Endpoints[i]
+		e = newEndpoint(endpoint, configured, 0)
+		e.drainRequested = p.drained[endpoint] || p.drained[configured]
+		e.configure(p.name, c, target{endpoint, c.Network, dns.Target{Address: c.Address, Authority: c.Address}}, &p.settings)
+		e.generation = p.generation - 1
+		p.endpoints[endpoint] = e
+	}
+	p.occupy(e, Sessions) // nothing was picked: it is no endpoint's turn
+	p.reorder(e)
+	l := &Lease{pool: p, endpoint: e, dialer: e.dialer, kind: Sessions, final: true}
+	l.CountSession()
+	return l
+}
+
+// occupy counts work of a kind at e. The lock is held.
+func (p *Pool) occupy(e *endpoint, k Kind) {
 	e.busy[k]++
 	if e.index >= 0 {
 		p.load++
 	}
+}
+
+// assign counts work of a kind at e, which was picked. The lock is held.
+func (p *Pool) assign(e *endpoint, k Kind) {
+	p.occupy(e, k)
 	p.turn++
 	e.turn = p.turn
 	if e.index == 0 {

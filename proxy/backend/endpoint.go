@@ -18,8 +18,8 @@ const backupTier = 1 << 16
 // endpoint is an [Endpoint] at work, or one address of it. The pool's lock
 // guards all of it but open.
 type endpoint struct {
-	name       string // for people; different for all endpoints of the pool
-	configured string // Endpoint.Name
+	name       string // for people; different for all endpoints of the pool; it never changes
+	configured string // Endpoint.Name; it never changes
 	id         uint64 // of the name, the same in every process; not 0
 	generation int    // of the pool, when the settings last had this endpoint
 
@@ -50,14 +50,13 @@ type endpoint struct {
 	metrics atomic.Pointer[metrics.Endpoint]           // of nil until counting begins; loops look at it without the lock
 }
 
-func newEndpoint(name string, turn uint64) *endpoint {
+func newEndpoint(name, configured string, turn uint64) *endpoint {
 	sum := sha256.Sum256([]byte(name))
-	return &endpoint{name: name, id: binary.BigEndian.Uint64(sum[:]) | 1, index: -1, turn: turn, health: health{healthy: true}}
+	return &endpoint{name: name, configured: configured, id: binary.BigEndian.Uint64(sum[:]) | 1, index: -1, turn: turn, health: health{healthy: true}}
 }
 
 // configure applies c and s to e, which is the target t of c.
 func (e *endpoint) configure(backend string, c *Endpoint, t target, s *Settings) {
-	e.configured = c.Name
 	if e.metrics.Load() == nil {
 		e.metrics.Store(s.Metrics.Endpoint(e.name))
 	}

@@ -52,6 +52,9 @@ func (l *Lease) start(p *Pool, e *endpoint, n Need, t *Tried) {
 func (l *Lease) Backend() string  { return l.pool.name }
 func (l *Lease) Endpoint() string { return l.endpoint.name }
 
+// Configured is the name of what is leased as it is configured: that of the name for an address of one.
+func (l *Lease) Configured() string { return l.endpoint.configured }
+
 // Authority returns the endpoint's host and port for a Host header.
 func (l *Lease) Authority() string { return l.dialer.Spec().Authority }
 

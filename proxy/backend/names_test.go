@@ -80,8 +80,8 @@ func TestNamesAreLookedUpAgain(t *testing.T) {
 	expect(t, "busy", busy(p), map[string]int{"app.test:1 (127.0.0.1:1)": 2, "app.test:1 (127.0.0.2:1)": 2, "127.0.0.9:1": 2})
 	d.Set("app.test", ip("127.0.0.2"))
 	waitForEndpoints(t, p, "app.test:1 (127.0.0.2:1)", "127.0.0.9:1")
-	if l := held["app.test:1 (127.0.0.1:1)"][0]; !p.Has(l.Endpoint()) {
-		t.Error("Has of an address that DNS no longer has = false; want true")
+	if l := held["app.test:1 (127.0.0.1:1)"][0]; l.Configured() != "app.test:1" {
+		t.Errorf("Configured of an address that DNS no longer has = %q; want app.test:1", l.Configured())
 	}
 	d.Break(true)
 	asked := d.Asked("app.test")

@@ -23,7 +23,6 @@ type Pool struct {
 
 	mu             sync.Mutex
 	settings       Settings
-	configured     map[string]bool       // names of the Endpoints in settings
 	names          map[string]*nameState // by Endpoint.Name
 	endpoints      map[string]*endpoint  // by name: the current ones, and those that still have work
 	generation     int                   // grows with each reconcile; that of the current endpoints
@@ -88,10 +87,6 @@ func (p *Pool) Configure(s Settings) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.settings = s.withDefaults()
-	p.configured = make(map[string]bool, len(s.Endpoints))
-	for _, c := range s.Endpoints {
-		p.configured[c.Name] = true
-	}
 	for _, n := range p.names {
 		n.next = time.Time{}
 	}
@@ -107,19 +102,6 @@ func (p *Pool) Close() {
 	for _, e := range p.endpoints {
 		e.dialer.Close()
 	}
-}
-
-// Has reports whether the backend has an endpoint with that name, which is the
-// one of [Lease.Endpoint]. An endpoint that is an address of a name belongs to
-// the backend as long as the name is configured: an address that DNS no longer
-// has may still work.
-func (p *Pool) Has(name string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if e := p.endpoints[name]; e != nil {
-		name = e.configured
-	}
-	return p.configured[name]
 }
 
 // Run does the background work until ctx ends: it probes endpoints, looks up
@@ -196,7 +178,7 @@ func (p *Pool) reconcile(now time.Time) {
 			e := p.endpoints[t.name]
 			if e == nil {
 				p.turn++
-				e = newEndpoint(t.name, p.turn)
+				e = newEndpoint(t.name, c.Name, p.turn)
 				p.endpoints[t.name] = e
 			}
 			joins := e.generation != p.generation-1

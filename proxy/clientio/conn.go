@@ -30,6 +30,7 @@ const (
 type Conn struct {
 	net.Conn // as net/http has it: a *wire.Conn, or a *tls.Conn above one
 	Wire     *wire.Conn
+	Leaving  *atomic.Bool // it ends with its next answer; nil where what serves it sees to that
 
 	allowance allowance
 	head      head

@@ -106,6 +106,8 @@ func (w *Writer) WriteHeader(status int) {
 		w.Status = status
 		if w.body.answerBegins() || w.CloseAfter {
 			w.Header().Set("Connection", "close")
+		} else if w.Conn.Leaving != nil && w.Conn.Leaving.Load() && w.Header().Get("Connection") == "" {
+			w.Header().Set("Connection", "close") // over HTTP/2 net/http sends GOAWAY instead
 		}
 	}
 	if status < 200 { // goes out at once

@@ -3,6 +3,7 @@
 package http1
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -50,6 +51,7 @@ const (
 	forwardingPhase              // the loop, which forwards a request
 	servingPhase                 // a goroutine, which serves a request
 	closingPhase                 // a goroutine, which waits for the client's end
+	movingPhase                  // nobody: another process may get it
 )
 
 // slot is the part of a connection without pointers.
@@ -60,6 +62,7 @@ type slot struct {
 	begun    bool // some of the head has come
 	readable bool // there may be something to read of which epoll has told
 	ended    bool // the end of the stream has come, behind what is to be read
+	stays    bool // it was offered to another process, which does not get it
 }
 
 // refs is the part of a connection with pointers.
@@ -86,7 +89,7 @@ func (l *loopConns) Ready(id loop.SlotID, _ uint8, events uint32) {
 		l.sendBody(c)
 	}
 	switch { // the end may have come with the request
-	case p.Retired() || p.phase == readingPhase || p.phase == closingPhase:
+	case p.Retired() || p.phase == readingPhase || p.phase == closingPhase || p.phase == movingPhase:
 	case p.phase == forwardingPhase && events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
 		l.clientLeft(c, errClientLeft)
 	case p.phase == forwardingPhase && p.ended && c.forward.unread():
@@ -119,7 +122,7 @@ func (l *loopConns) Due(id loop.SlotID) {
 	}
 	defer l.guard(r.conn)
 	switch {
-	case p.phase == servingPhase || p.phase == closingPhase:
+	case p.phase == servingPhase || p.phase == closingPhase || p.phase == movingPhase:
 	case p.phase == forwardingPhase:
 		l.forwardDue(p, r.conn)
 	case l.deadline(p, r.conn) <= l.Now():
@@ -176,6 +179,7 @@ func (l *loopConns) cut(p *slot, r *refs) {
 		r.conn.Wire.Cut()
 	case forwardingPhase:
 		l.clientLeft(r.conn, errCut)
+	case movingPhase: // nothing may be sent; see stay
 	default:
 		l.close(p, r)
 	}
@@ -183,10 +187,10 @@ func (l *loopConns) cut(p *slot, r *refs) {
 
 var errCut = errors.New("the gateway stops")
 
-// start begins to read a connection.
-func (l *loopConns) start(c *conn) {
+// start begins to read a connection. Since and begun are those of its slot; since 0 means now.
+func (l *loopConns) start(c *conn, since int64, begun bool) {
 	p, r := l.slots.Alloc()
-	r.conn, c.slot, p.since = c, p.SlotID(), l.Now()
+	r.conn, c.slot, p.since, p.begun = c, p.SlotID(), cmp.Or(since, l.Now()), begun
 	defer l.guard(c)
 	ended := l.takeBack(c)
 	err := error(unix.ECANCELED)
@@ -364,7 +368,7 @@ func (l *loopConns) goOn(p *slot, r *refs) {
 	l.read(p, r)
 	switch {
 	case p.phase != readingPhase || p.Retired():
-	case l.Stopping() || c.server.stopping.Load():
+	case l.Stopping() || c.server.draining.Load():
 		l.close(p, r)
 	default:
 		l.setTimer(p, c)

@@ -15,7 +15,7 @@ func (l *loopConns) guard(c *conn) {
 	if cause == nil {
 		return
 	}
-	c.server.options.Panicked(cause, debug.Stack())
+	l.panicked(c, cause)
 	x := l.beginning
 	l.beginning = nil
 	if f := c.forward; f != nil {
@@ -32,9 +32,20 @@ func (l *loopConns) guard(c *conn) {
 	if x != nil {
 		x.Abort()
 	}
-	if p, r, ok := l.slots.At(c.slot); ok && p.phase != servingPhase && p.phase != closingPhase {
+	p, r, ok := l.slots.At(c.slot)
+	switch {
+	case !ok || p.phase == servingPhase || p.phase == closingPhase:
+	case p.phase == movingPhase: // another process may have it
+		l.wipe(&c.records)
+		c.Wire.Cut()
+	default:
 		l.close(p, r)
 	}
+}
+
+// panicked tells of a panic.
+func (l *loopConns) panicked(c *conn, cause any) {
+	c.server.options.Panicked(cause, debug.Stack())
 }
 
 // guardIdle is deferred in a look at an endpoint's connection that is idle. After a panic there is

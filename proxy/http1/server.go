@@ -23,7 +23,9 @@ type Server struct {
 	options Options
 	limits  h1.Limits
 
-	stopping atomic.Bool // a connection ends with its next answer
+	stopping atomic.Bool // a connection ends with the next answer that begins
+	draining atomic.Bool // it ends too if its answer has begun before
+	ending   atomic.Bool // no connection waits for a request any more
 
 	mu     sync.Mutex
 	conns  int           // that are served
@@ -38,22 +40,40 @@ func (e *Engine) NewServer(o Options) *Server {
 
 // Serve takes a connection over, which is a [loop.Conn], or a [record.Conn] over one. It is
 // false if no loop can have it: then nothing has happened.
-func (s *Server) Serve(client *clientio.Conn) bool {
-	c := &conn{Conn: client, server: s, sock: loop.ConnOf(client.Wire.Conn), secure: secure{records: records{cell: noTLS}}}
+func (s *Server) Serve(client *clientio.Conn) bool { return s.take(client, beginning{}) }
+
+// beginning is what a connection begins with that was served before; the zero value is for a new one.
+type beginning struct {
+	ahead    []byte
+	requests int32
+	since    int64 // 0 means now
+	begun    bool
+}
+
+// take takes a connection over.
+func (s *Server) take(client *clientio.Conn, b beginning) bool {
+	c := &conn{Conn: client, server: s, sock: loop.ConnOf(client.Wire.Conn), secure: secure{records: records{cell: noTLS}}, ahead: b.ahead, requests: b.requests}
+	client.BeginHead()
+	if len(b.ahead) > 0 && client.CountRead(len(b.ahead)) != nil {
+		client.EndHead()
+		return false
+	}
 	if c.loop = s.engine.loopOf(c.sock); c.loop == nil || !c.loop.Reserve() {
+		client.EndHead()
 		return false
 	}
 	s.mu.Lock()
 	s.conns++
-	s.unused++
+	if c.requests == 0 {
+		s.unused++
+	}
 	s.mu.Unlock()
-	client.BeginHead()
 	if t, ok := client.Conn.(*record.Conn); ok {
 		c.about = t.About()
-	} else {
-		c.ahead = client.Wire.TakeAhead()
+	} else if unread := client.Wire.TakeAhead(); unread != nil {
+		c.ahead = unread
 	}
-	c.loop.Enter(func() { c.loop.start(c) })
+	c.loop.Enter(func() { c.loop.start(c, b.since, b.begun) })
 	return true
 }
 
@@ -108,10 +128,14 @@ func (s *Server) await(ctx context.Context, done func() bool) {
 	}
 }
 
+// Leave makes every connection end with its next answer, which says so.
+func (s *Server) Leave() { s.stopping.Store(true) }
+
 // Drain makes every connection end with the answer to the request that it has or, if it has
 // had none, to its first one. It returns when all have had one, or when ctx ends.
 func (s *Server) Drain(ctx context.Context) {
-	s.stopping.Store(true)
+	s.Leave()
+	s.draining.Store(true)
 	s.closeIdle(false)
 	s.await(ctx, func() bool { return s.unused == 0 })
 }
@@ -123,6 +147,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	first, cancel := context.WithTimeout(ctx, firstRequestTime)
 	defer cancel()
 	s.Drain(first)
+	s.ending.Store(true)
 	s.closeIdle(true)
 	s.await(ctx, func() bool { return s.conns == 0 })
 	if ctx.Err() == nil {

@@ -52,7 +52,7 @@ func (s *Server) connectTLS(t *testing.T) net.Conn {
 		t.Fatal(err)
 	}
 	c := clientio.NewConn(wire.New(loop.NewConn(int32(fd), netip.AddrPort{})), clientio.NewHeadBudget())
-	c.Conn = record.NewConn(c.Wire, new(tls.ConnectionState), newState(), nil)
+	c.Conn = record.NewConn(c.Wire, &tls.ConnectionState{Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256}, newState(), nil)
 	if !s.Serve(c) {
 		t.Fatal("no loop has taken the connection")
 	}

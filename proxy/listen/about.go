@@ -31,8 +31,13 @@ func (a *abouts) of(c *tls.Conn) *tls.ConnectionState {
 		Version: s.Version, HandshakeComplete: true, DidResume: s.DidResume, CipherSuite: s.CipherSuite, CurveID: s.CurveID,
 		NegotiatedProtocol: s.NegotiatedProtocol, ServerName: s.ServerName, PeerCertificates: s.PeerCertificates, VerifiedChains: s.VerifiedChains,
 	}
+	return a.shared(d)
+}
+
+// shared returns the description that connections share which are as s says.
+func (a *abouts) shared(s *tls.ConnectionState) *tls.ConnectionState {
 	if len(s.PeerCertificates) > 0 {
-		return d
+		return s
 	}
 	key := about{s.Version, s.CipherSuite, s.CurveID, s.DidResume, s.NegotiatedProtocol, s.ServerName}
 	a.mu.Lock()
@@ -43,6 +48,6 @@ func (a *abouts) of(c *tls.Conn) *tls.ConnectionState {
 	if a.all == nil || len(a.all) == mostAbouts {
 		a.all = make(map[about]*tls.ConnectionState)
 	}
-	a.all[key] = d
-	return d
+	a.all[key] = s
+	return s
 }

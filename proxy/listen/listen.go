@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -58,10 +59,15 @@ type Env struct {
 
 	Passed *activation.Sockets // are listened on where an address is theirs
 
+	// Inherited are listening sockets that another process of this program had open, by the key of their listener,
+	// which is its address as it is configured and a number. The set takes those over that its first
+	// configuration has, and closes the others.
+	Inherited map[string]*os.File
+
 	Log       func() *zerolog.Logger // the logger in force
 	Shortages *telemetry.Shortages
 
-	Stopping context.Context // ends when the shutdown begins
+	Stopping context.Context // ends when the listeners close
 	Overdue  context.Context // ends when the shutdown has taken its time
 }
 
@@ -111,6 +117,22 @@ type Loops interface {
 
 	// NewServer returns a server for plain connections.
 	NewServer(http1.Options) Server
+
+	// StopIdle stops idle connections of the servers, as [http1.Engine.StopIdle] does; nil if none was taken.
+	StopIdle(add func(c *clientio.Conn, state *http1.Moved, socket int) (taken, more bool)) Stopped
+
+	// OfferAgain makes StopIdle offer all connections again.
+	OfferAgain()
+
+	// Socket returns a connection for a server on a connected, non-blocking socket. It owns the descriptor, and closes it
+	// if it fails.
+	Socket(descriptor int) (net.Conn, error)
+}
+
+// Stopped is connections that wait to go on, here or in another process.
+type Stopped interface {
+	// Settle says of each whether another process has it now: see [http1.Stopped.Settle].
+	Settle(gone []bool)
 }
 
 // An Acceptor accepts connections.
@@ -123,6 +145,12 @@ type Acceptor interface {
 type Server interface {
 	// Serve takes a connection over. It is false if it cannot: then nothing has happened.
 	Serve(*clientio.Conn) bool
+
+	// Resume is Serve for a connection that another process has had.
+	Resume(*clientio.Conn, *http1.Moved) bool
+
+	// Leave makes every connection end with its next answer. Those that are idle stay open for one.
+	Leave()
 
 	// Drain makes every connection end with its next answer. It returns when all have had
 	// a request, or when ctx ends.
@@ -194,6 +222,14 @@ func (s *Set) drainInBackground(v *server, timeout time.Duration) {
 		defer cancel()
 		v.drain(ctx, s.env.Stopping.Done())
 	})
+}
+
+// Leave makes clients go elsewhere while they are served as ever: connections of HTTP/1.1 end with
+// their next answer, and those of HTTP/2 get a GOAWAY frame.
+func (s *Set) Leave() {
+	for _, l := range s.open {
+		l.server.leave()
+	}
 }
 
 // StopAccepting closes the sockets of all listeners.

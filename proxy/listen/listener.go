@@ -36,6 +36,7 @@ type Listener struct {
 	settings atomic.Pointer[inForce]
 	tls      *tls.Config // calls handshakeConfig
 
+	paused   atomic.Bool   // nothing is accepted
 	accepted chan net.Conn // received by Accept of the server that serves now
 	changed  chan struct{} // holds one element when the connection limit must be checked again
 	closed   chan struct{}
@@ -133,7 +134,9 @@ func (l *Listener) accept() {
 func (l *Listener) awaitRoom() bool {
 	for {
 		var again <-chan time.Time
-		if most := l.settings.Load().Connections; most > 0 {
+		if l.paused.Load() {
+			// until wake
+		} else if most := l.settings.Load().Connections; most > 0 {
 			if l.count.Load() < int64(most) {
 				return true
 			}

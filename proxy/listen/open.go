@@ -116,6 +116,7 @@ func (c *Change) Commit() (closeOld func(timeout time.Duration)) {
 		c.next[key].configure(o.Settings)
 	}
 	c.set.open = c.next
+	c.set.dropInherited()
 	return func(timeout time.Duration) { c.set.closeOld(old, timeout) }
 }
 
@@ -144,7 +145,7 @@ func (c *Change) open(at candidate) {
 	if c.isTaken(at, at.Address) {
 		return
 	}
-	l, err := c.set.listen(at.Options, c.samePort(at.Address))
+	l, err := c.set.listen(at.key, at.Options, c.samePort(at.Address))
 	if err != nil {
 		c.fail(at, c.set.listenError(at.Address, err))
 		return
@@ -163,7 +164,7 @@ func (c *Change) open(at candidate) {
 // connections to an address. That is a problem.
 func (c *Change) isTaken(at candidate, address string) bool {
 	for _, l := range c.next {
-		if overlap(l.Address(), address) {
+		if l.Address() == address || overlap(l.Address(), address) {
 			c.fail(at, fmt.Errorf("address %s is in use by the listener %s of this file: remove one of the two", at.Address, l.name))
 			return true
 		}
@@ -226,12 +227,19 @@ func (c *Change) changeMode(l *Listener, at candidate) {
 var errPassedMode = errors.New("the service manager has made this socket: write SocketMode= in its socket unit, not 'mode'")
 
 // openNet opens an address, even where the sockets of others on the same port would
-// prevent it. The socket may be one that was passed.
-func (s *Set) openNet(o *Options, others []*Listener) (ln net.Listener, passed bool, err error) {
+// prevent it. The socket may be one that was passed or inherited.
+func (s *Set) openNet(key string, o *Options, others []*Listener) (ln net.Listener, passed bool, err error) {
 	network, address := "tcp", o.Address
 	path, local := strings.CutPrefix(o.Address, "unix:")
 	if local {
 		network, address = "unix", path
+	}
+	if ln, err := s.inherit(key); ln != nil || err != nil {
+		return ln, false, err
+	}
+	if name, ok := strings.CutPrefix(o.Address, "systemd:"); ok {
+		ln, err := s.env.Passed.Named(name)
+		return ln, true, err
 	}
 	if ln, err := s.env.Passed.Listen(network, address); ln != nil || err != nil {
 		return ln, true, err
@@ -252,8 +260,8 @@ func (s *Set) openNet(o *Options, others []*Listener) (ln net.Listener, passed b
 }
 
 // listen opens a listener. The error is for listenError.
-func (s *Set) listen(o *Options, others []*Listener) (*Listener, error) {
-	ln, passed, err := s.openNet(o, others)
+func (s *Set) listen(key string, o *Options, others []*Listener) (*Listener, error) {
+	ln, passed, err := s.openNet(key, o, others)
 	if err != nil {
 		return nil, err
 	}

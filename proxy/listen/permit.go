@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 
+	"sluice/internal/limit"
 	"sluice/internal/wire"
 )
 
@@ -31,6 +32,29 @@ func TakePermit(c net.Conn) Permit {
 		return *s
 	}
 	return Permit{}
+}
+
+// Resume returns a permit for a connection that another process has accepted, whatever the limits are. Client is as
+// [Permit.Of] has it.
+func (l *Listener) Resume(client netip.Addr) Permit {
+	l.count.Add(1)
+	l.set.connections.open.Add(1)
+	l.clients.Acquire(client, 0)
+	return Permit{l, client}
+}
+
+// Gone returns what stands for a listener that is not open any more, to count the connections that another process has
+// accepted there.
+func (s *Set) Gone(name string) *Listener {
+	return &Listener{set: s, name: name, clients: limit.NewCounts()}
+}
+
+// Of returns the name of the listener and the client as they are counted; "" for the zero Permit, and for one that was released.
+func (s *Permit) Of() (listener string, client netip.Addr) {
+	if s.listener == nil {
+		return "", netip.Addr{}
+	}
+	return s.listener.name, s.client
 }
 
 // Release gives the permit back. It does nothing if that was done.

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -59,7 +60,9 @@ type server struct {
 	listener *Listener
 	settings ServerSettings
 	http     *http.Server
-	loops    Server // serves HTTP/1.1 instead of http; nil where it cannot
+	http2    *http.Server // has the HTTP/2 connections of http to shut them down, and serves none itself
+	leaving  atomic.Bool  // connections end with their next answer
+	loops    Server       // serves HTTP/1.1 instead of http; nil where it cannot
 	stopped  chan struct{}
 	stop     func()
 	ended    chan struct{}  // closed when no more connections come
@@ -100,11 +103,30 @@ func newServer(set *Set, l *Listener, s ServerSettings) *server {
 		},
 		ErrorLog: log.New(serverLog{set.env.Log}, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return clientio.WithConn(ctx, clientio.NewConn(c, set.heads))
+			conn := clientio.NewConn(c, set.heads)
+			conn.Leaving = &v.leaving
+			return clientio.WithConn(ctx, conn)
 		},
 	}
+	v.shareHTTP2()
 	return v
 }
+
+// shareHTTP2 makes http serve HTTP/2 with what net/http has made for another server. GOAWAY can then be
+// sent to its connections without the shutdown of http, which would cut them while they are idle and
+// serve no new ones: net/http offers no other way.
+func (v *server) shareHTTP2() {
+	v.http2 = &http.Server{IdleTimeout: v.settings.IdleTimeout}
+	v.http2.Serve(closedListener{}) // net/http configures HTTP/2 here, and ends
+	v.http.TLSNextProto = v.http2.TLSNextProto
+	v.http.RegisterOnShutdown(func() { v.http2.Shutdown(context.Background()) })
+}
+
+// closedListener is a listener without connections.
+type closedListener struct{ net.Listener }
+
+func (closedListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+func (closedListener) Close() error              { return nil }
 
 // distribute gives connections to the loops, where there are any, and to net/http, until the
 // server is stopped.
@@ -123,6 +145,10 @@ func (v *server) distribute() {
 
 // begin serves a connection.
 func (v *server) begin(c net.Conn) {
+	if r, ok := c.(*resumed); ok {
+		v.resume(r)
+		return
+	}
 	plain, ok := c.(*wire.Conn)
 	if ok && v.loops != nil && v.loops.Serve(clientio.NewConn(plain, v.set.heads)) {
 		return
@@ -258,6 +284,16 @@ func (v *server) started(c net.Conn) {
 	if _, ok := v.unused.LoadAndDelete(c); ok {
 		v.starting.Done()
 	}
+}
+
+// leave makes connections of HTTP/1.1 end with their next answer, and sends GOAWAY to those of HTTP/2.
+// All are served as ever.
+func (v *server) leave() {
+	v.leaving.Store(true)
+	if v.loops != nil {
+		v.loops.Leave()
+	}
+	v.http2.Shutdown(context.Background()) // returns at once: it has no connections
 }
 
 // drain stops accepting and finishes the connections, as shutdown does. It first

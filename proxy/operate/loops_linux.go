@@ -3,6 +3,7 @@
 package operate
 
 import (
+	"context"
 	"time"
 
 	"sluice/internal/admin"
@@ -17,6 +18,16 @@ func (o *Operator) Loops() (all []admin.Loop) {
 		})
 	}
 	return all
+}
+
+// AwaitLoops waits until every event loop has answered, see [loop.Loop.Await]. It is false when ctx ends before.
+func (o *Operator) AwaitLoops(ctx context.Context) bool {
+	for _, l := range o.server.Engine().Loops() {
+		if !l.Await(ctx) {
+			return false
+		}
+	}
+	return true
 }
 
 // badRecords returns how many TLS records on the event loops were not authentic.

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"sluice/internal/admin"
 	"sluice/internal/frame"
+	"sluice/internal/outline"
 	"sluice/proxy/backend"
 	"sluice/proxy/relay"
 	"sluice/proxy/serve"
@@ -26,12 +28,16 @@ type Operator struct {
 	server  *serve.Server
 	current func() State
 	taps    taps
+	before  atomic.Pointer[map[string]relay.Totals] // of routes, in the processes before this one; nil without one
 }
 
 // New returns the operator of a server, under the configuration that current returns.
 func New(server *serve.Server, current func() State) *Operator {
 	return &Operator{server: server, current: current}
 }
+
+// Outlook counts what a configuration would do to the sessions that are open now.
+func (o *Operator) Outlook(next *outline.Outline) outline.Report { return o.server.Outlook(next) }
 
 // Routes describes the routes that have a backend, in order of their names.
 func (o *Operator) Routes() []admin.Route {
@@ -43,7 +49,7 @@ func (o *Operator) Routes() []admin.Route {
 		if svc.Targets == nil {
 			continue
 		}
-		t := totals[svc.Group]
+		t := o.totalsOf(name, svc, totals)
 		r := admin.Route{
 			Route: name, Open: svc.Group.Open(), Limit: int64(svc.Admission.Sessions), Tap: svc.Tap(), Sessions: t.Sessions,
 			FromClient: traffic(&t.FromClient), FromBackend: traffic(&t.FromBackend),

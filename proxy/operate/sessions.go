@@ -45,7 +45,7 @@ func describe(s *admin.Session, v *relay.View, note *telemetry.Session) {
 	}
 }
 
-// EndSessions ends the sessions that match and are not ending, each at a random moment within spread,
+// EndSessions ends the sessions that match and are not ending, evenly over spread,
 // and returns their number. The client gets what e says, the backend 1001.
 func (o *Operator) EndSessions(match func(*admin.Session) bool, e admin.Ending, spread time.Duration) int {
 	ends := make(map[uint64]struct{})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/clock"
 	"sluice/internal/frame"
 	"sluice/internal/wstest"
 	"sluice/proxy/relay/core"
@@ -51,7 +52,7 @@ func (j *journal) sink(next Sink) Sink {
 // newJournaled returns a fixture whose sink keeps a journal.
 func newJournaled(t *testing.T) (*relaytest.Fixture, *journal) {
 	j := new(journal)
-	return relaytest.NewFixture(t, func(sink Sink) relaytest.Engine { return New(j.sink(sink)) }), j
+	return relaytest.NewFixture(t, func(sink Sink) relaytest.Engine { return New(j.sink(sink), clock.New()) }), j
 }
 
 // Every end of a session is told to the sink twice: once that the session ended, with its

@@ -22,10 +22,9 @@ type Engine struct {
 	portable *portable.Engine
 }
 
-// New returns the engine of this system. It tells sink of every session's end, and is idle
-// until Run.
-func New(sink Sink) *Engine {
-	c := clock.New()
+// New returns the engine of this system, whose moments are those of a clock. It tells sink of every
+// session's end, and is idle until Run.
+func New(sink Sink, c clock.Clock) *Engine {
 	return &Engine{sink: sink, loops: epoll.New(sink, c), portable: portable.New(sink, c)}
 }
 
@@ -64,10 +63,29 @@ func (e *Engine) JoinOn(number int, s Session, client, backend Socket) {
 	e.loops.JoinOn(number, &s, client, backend)
 }
 
-// End ends the sessions that match, each at a random moment within spread, and returns
-// the number of those that were not to end sooner. Match may be called by loops, and must not block.
-func (e *Engine) End(match func(View) bool, how Ending, spread time.Duration) int {
-	return e.portable.End(match, how, spread) + e.loops.End(match, how, spread)
+// Sessions that go on in another process: see package epoll.
+type (
+	Offer   = epoll.Offer
+	Stopped = epoll.Stopped
+	Carried = epoll.Carried
+)
+
+// StopSome stops sessions, to let them go on in another process: see [epoll.Engine.StopSome]. Only those on the loops
+// can.
+func (e *Engine) StopSome(add func(Offer) (taken, more bool)) *Stopped { return e.loops.StopSome(add) }
+
+// OfferAgain makes StopSome offer all sessions again.
+func (e *Engine) OfferAgain() { e.loops.OfferAgain() }
+
+// Adopt makes a session that another engine has had one of this one: see [epoll.Engine.Adopt].
+func (e *Engine) Adopt(x *Carried, group *Group, owner any, client, backend int) (ok bool) {
+	return e.loops.Adopt(x, group, owner, client, backend)
+}
+
+// End ends the sessions that match, evenly over a time (see package spread), and returns the
+// number of those that were not to end sooner. Match may be called by loops, and must not block.
+func (e *Engine) End(match func(View) bool, how Ending, over time.Duration) int {
+	return e.portable.End(match, how, over) + e.loops.End(match, how, over)
 }
 
 // PlanEnd makes the session of an ID end at a time, unless it is to end sooner. It reports

@@ -10,6 +10,6 @@ import (
 // Engine runs sessions with two goroutines each.
 type Engine = portable.Engine
 
-// New returns the engine of this system. It tells sink of every session's end, and is idle
-// until Run.
-func New(sink Sink) *Engine { return portable.New(sink, clock.New()) }
+// New returns the engine of this system, whose moments are those of a clock. It tells sink of every
+// session's end, and is idle until Run.
+func New(sink Sink, c clock.Clock) *Engine { return portable.New(sink, c) }

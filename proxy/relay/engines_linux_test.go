@@ -58,8 +58,8 @@ func TestWithoutDescriptorsThePortableEngineServes(t *testing.T) {
 	}
 }
 
-// FuzzEngines sends the same frames, cut the same way, through both engines: one side sends,
-// then the other, under limits; then the first one ends its stream, and the other one when it
+// FuzzEngines sends the same frames, cut the same way, through both engines, and through two between which the session
+// goes to and fro: one side sends, then the other, under limits; then the first one ends its stream, and the other one when it
 // gets its Close frame. What each side got and the report must be the same, with TLS and
 // without.
 func FuzzEngines(f *testing.F) {
@@ -92,10 +92,21 @@ func FuzzEngines(f *testing.F) {
 			t.Skip("the session waits closeTimeout for the rest of the second frame")
 		}
 		kind := kinds[seed/2%uint64(len(kinds))]
-		loops := runDialogue(t, func(s Sink) relaytest.Engine { return New(s) }, kind, said, seed)
+		loops := runDialogue(t, func(s Sink) relaytest.Engine { return New(s, clock.New()) }, kind, said, seed)
 		twoGoroutines := runDialogue(t, func(s Sink) relaytest.Engine { return portable.New(s, clock.New()) }, kind, said, seed)
 		if loops != twoGoroutines {
 			t.Errorf("the loops: %s\nportable:  %s", loops, twoGoroutines)
+		}
+		var both *shuttle
+		moving := runDialogue(t, func(s Sink) relaytest.Engine {
+			both = newShuttle(t, s, seed)
+			return both
+		}, kind, said, seed)
+		if loops != moving {
+			t.Errorf("the loops:      %s\nfrom one to another: %s", loops, moving)
+		}
+		if both.moves == 0 && min(len(fromClient), len(fromBackend)) > 100_000 {
+			t.Error("the session did not move")
 		}
 	})
 }
@@ -111,7 +122,7 @@ func runDialogue(t *testing.T, start func(Sink) relaytest.Engine, kind [2]relayt
 	}
 	limits := [2]Traffic{traffic(), traffic()}
 	reports := make(chan Report, 1)
-	e := start(Sink{Ended: func(r Report) { reports <- r }, Closed: func(any) {}, Panicked: func(_ View, cause any, stack []byte) { t.Errorf("panic: %v\n%s", cause, stack) }, Stayed: func(string) {}})
+	e := start(Sink{Ended: func(r Report) { reports <- r }, Closed: func(any) {}, Panicked: func(_ View, cause any, stack []byte) { t.Errorf("panic: %v\n%s", cause, stack) }, Stayed: func(string) {}, Gone: func(View) {}})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running, writers sync.WaitGroup
 	running.Go(func() { e.Run(ctx) })
@@ -137,27 +148,31 @@ func runDialogue(t *testing.T, start func(Sink) relaytest.Engine, kind [2]relayt
 	e.Join(s)
 
 	var got [2]bytes.Buffer
+	through := func(p *relaytest.Peer) io.ReadWriter { return p }
+	if s, ok := e.(*shuttle); ok {
+		through = func(p *relaytest.Peer) io.ReadWriter { return stepped{p, s.step} }
+	}
 	told := func(p *relaytest.Peer) { // reads to a Close frame or the end
 		for {
 			if r := frametest.Parse(p.Side.Other(), false, got[p.Side].Bytes()); r.Closed {
 				return
 			}
-			if _, err := io.CopyN(&got[p.Side], p, 1); err != nil {
+			if _, err := io.CopyN(&got[p.Side], through(p), 1); err != nil {
 				return
 			}
 		}
 	}
-	writers.Go(func() { relaytest.WriteInPieces(first, whole[cut:], seed) })
+	writers.Go(func() { relaytest.WriteInPieces(through(first), whole[cut:], seed) })
 	pass, ended := allowedPrefix(first.Side, whole, limits[first.Side])
-	io.CopyN(&got[second.Side], second, int64(pass))
+	io.CopyN(&got[second.Side], through(second), int64(pass))
 	if !ended {
 		limit := limits[second.Side]
 		if frametest.Parse(first.Side, false, whole).Closed {
 			limit = Traffic{} // there are none while a session closes
 		}
-		writers.Go(func() { relaytest.WriteInPieces(second, said[second.Side], seed+1) })
+		writers.Go(func() { relaytest.WriteInPieces(through(second), said[second.Side], seed+1) })
 		pass, ended := allowedPrefix(second.Side, said[second.Side], limit)
-		io.CopyN(&got[first.Side], first, int64(pass))
+		io.CopyN(&got[first.Side], through(first), int64(pass))
 		if ended {
 			told(first)
 		}
@@ -167,7 +182,7 @@ func runDialogue(t *testing.T, start func(Sink) relaytest.Engine, kind [2]relayt
 	told(second)
 	wire.CloseWrite(second.Conn)
 	for _, p := range []*relaytest.Peer{c, b} {
-		io.Copy(&got[p.Side], p)
+		io.Copy(&got[p.Side], through(p))
 	}
 	r := <-reports
 	toClient, toBackend := frametest.Parse(Backend, false, got[Client].Bytes()), frametest.Parse(Client, false, got[Backend].Bytes())
@@ -311,7 +326,7 @@ func TestNothingFollowsAFatalAlert(t *testing.T) {
 // returns.
 func TestJoinWhileALoopStops(t *testing.T) {
 	for range 3 {
-		h := relaytest.NewIdleFixture(t, func(sink Sink) relaytest.Engine { return New(sink) })
+		h := relaytest.NewIdleFixture(t, func(sink Sink) relaytest.Engine { return New(sink, clock.New()) })
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		c, _ := h.StartSession(relaytest.Loopback, relaytest.Loopback, Session{}) // before Run

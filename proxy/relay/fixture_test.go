@@ -3,6 +3,7 @@ package relay
 import (
 	"testing"
 
+	"sluice/internal/clock"
 	"sluice/proxy/relay/relaytest"
 )
 
@@ -15,7 +16,7 @@ type engineFixture struct {
 func newFixture(t testing.TB) *engineFixture {
 	h := new(engineFixture)
 	h.Fixture = relaytest.NewFixture(t, func(sink Sink) relaytest.Engine {
-		h.engine = New(sink)
+		h.engine = New(sink, clock.New())
 		return h.engine
 	})
 	return h

@@ -56,6 +56,7 @@ const (
 	BackendRemoved = core.BackendRemoved
 	Drained        = core.Drained
 	Rebalanced     = core.Rebalanced
+	Restarted      = core.Restarted
 	Internal       = core.Internal
 	Operator       = core.Operator
 	Expired        = core.Expired // planned, like Engine.PlanEnd

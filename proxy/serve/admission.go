@@ -19,6 +19,12 @@ type SessionCount struct {
 // NewSessionCount returns a count of no sessions.
 func NewSessionCount() *SessionCount { return &SessionCount{clients: limit.NewCounts()} }
 
+// resume counts a session of a client that another process has let in.
+func (c *SessionCount) resume(client netip.Addr) {
+	c.open.Add(1)
+	c.clients.Acquire(limit.Key(client), 0)
+}
+
 // release counts a session of a client less.
 func (c *SessionCount) release(client netip.Addr) {
 	c.open.Add(-1)

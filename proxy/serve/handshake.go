@@ -29,8 +29,8 @@ var (
 // handshake turns a request into a session (docs/architecture.md, section 3, steps 5 to
 // 9).
 func (x *exchange) handshake(path string) {
-	x.server.handshakes.Add(1)
-	defer x.server.handshakes.Done()
+	x.server.handshakes.begin()
+	defer x.server.handshakes.end()
 	q, refusal := x.check() // 5
 	if refusal != nil {
 		x.refuse(refusal)

@@ -43,7 +43,7 @@ func (x *exchange) offers() bool {
 	if short, _ := x.takeRoom(); short != 0 {
 		return false
 	}
-	s.handshakes.Add(1)
+	s.handshakes.begin()
 	o := &offer{request: q}
 	x.looped.offer = o
 	var refusal *upgrade.Refusal
@@ -88,7 +88,7 @@ func (x *exchange) endOffer() {
 	if o := x.looped.offer; o != nil && !o.over {
 		o.over = true
 		o.seat.release()
-		x.server.handshakes.Done()
+		x.server.handshakes.end()
 	}
 }
 
@@ -127,8 +127,8 @@ func (x *exchange) Join(loop int, client, backend http1.Socket) {
 	k.offer.seat.take()
 	x.giveRoom()
 	x.endOffer()
-	if draining, _ := k.lease.Draining(); draining || x.server.Current() != x.snap {
-		go x.endIfLate(k.lease) // it waits for the loops
+	if draining, _ := k.lease.Draining(); draining || x.server.Stopping.Err() != nil || x.server.Current() != x.snap {
+		go x.server.endIfLate(x.number, x.service.Group.Name, k.lease, x.snap, 0) // it waits for the loops
 	}
 }
 

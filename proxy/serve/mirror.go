@@ -92,16 +92,18 @@ func (m *Mirror) copy(x *exchange, path string) (send func()) {
 			budget.giveBack(copyCost + int64(cap(kept)))
 			<-m.slots
 		}
-		// In a shutdown no copy would be sent, and Wait may not wait for it.
+		// In a shutdown no copy would be sent.
 		if !whole && !all || x.server.Stopping.Err() != nil {
 			release()
 			return
 		}
 		r := x.r.Copy(kept)
-		x.server.mirrored.Go(func() {
+		x.server.mirrored.begin()
+		go func() {
+			defer x.server.mirrored.end()
 			defer release()
 			x.sendCopy(&a, r, path)
-		})
+		}()
 	}
 }
 

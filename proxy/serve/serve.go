@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
+	"sluice/internal/clock"
 	"sluice/internal/h1"
 	"sluice/internal/limit"
 	"sluice/internal/message"
@@ -25,13 +27,15 @@ import (
 
 // Env is what serving needs of the gateway.
 type Env struct {
+	Clock     clock.Clock      // of sessions
 	Current   func() *Snapshot // the configuration in force
 	Log       func() *zerolog.Logger
 	Shortages *telemetry.Shortages
-	Metrics   *metrics.Metrics // nil counts nothing
-	Tracer    *tracing.Tracer  // nil traces nothing
-	Watched   func() bool      // whether records are wanted though there is no access log; nil means no
-	Stopping  context.Context  // ends when the shutdown begins
+	Metrics   *metrics.Metrics     // nil counts nothing
+	Tracer    *tracing.Tracer      // nil traces nothing
+	Watched   func() bool          // whether records are wanted though there is no access log; nil means no
+	Stopping  context.Context      // ends when the listeners close
+	EndWithin func() time.Duration // over which sessions end from then on; called after Stopping has ended
 }
 
 // JoinOn makes an engine take over a session whose sockets are on its loops: see
@@ -49,11 +53,11 @@ type Server struct {
 	spare   sync.Pool      // of *exchange
 
 	headroom   limit.Headroom
-	requests   atomic.Int64   // in work, handshakes among them
-	clients    *limit.Counts  // the same by client address
-	sessions   atomic.Int64   // from the handshake on
-	handshakes sync.WaitGroup // requests that may become sessions
-	mirrored   sync.WaitGroup // copies of requests
+	requests   atomic.Int64  // in work, handshakes among them
+	clients    *limit.Counts // the same by client address
+	sessions   atomic.Int64  // from the handshake on
+	handshakes underway      // requests that may become sessions
+	mirrored   underway      // copies of requests
 	ends       ends
 
 	overShare *telemetry.Tally // requests of clients that have their share, by what is short
@@ -64,7 +68,7 @@ type Server struct {
 func New(env Env) *Server {
 	s := &Server{Env: env, clients: limit.NewCounts(), Copies: newBudget(), noRoute: env.Metrics.Route("")}
 	s.overShare, s.notTaken = telemetry.NewTally(s.logOverShare), telemetry.NewTally(s.logNotTaken)
-	s.engine = relay.New(relay.Sink{Ended: s.sessionEnded, Closed: s.sessionClosed, Panicked: s.sessionPanicked, Stayed: s.sessionStayed})
+	s.engine = relay.New(relay.Sink{Ended: s.sessionEnded, Closed: s.sessionClosed, Panicked: s.sessionPanicked, Stayed: s.sessionStayed, Gone: s.sessionGone}, env.Clock)
 	return s
 }
 
@@ -77,12 +81,15 @@ func (s *Server) Requests() int64 { return s.requests.Load() }
 // Sessions returns how many sessions are open or about to be.
 func (s *Server) Sessions() int64 { return s.sessions.Load() }
 
-// Wait returns when every handshake is a session or answered, and every copy of a
-// request is sent. No request may begin meanwhile.
-func (s *Server) Wait() {
-	s.mirrored.Wait()
-	s.handshakes.Wait()
+// Wait returns when there was a moment at which every copy of a request had been sent, and one at which
+// every handshake was a session or answered; or when ctx ends.
+func (s *Server) Wait(ctx context.Context) {
+	s.mirrored.wait(ctx)
+	s.AwaitHandshakes(ctx)
 }
+
+// AwaitHandshakes returns when there was a moment at which every handshake was a session or answered, or when ctx ends.
+func (s *Server) AwaitHandshakes(ctx context.Context) { s.handshakes.wait(ctx) }
 
 // Refuse answers what came to l over c and is no request. R has what could be read of it.
 func (s *Server) Refuse(ctx context.Context, l *listen.Listener, c *clientio.Conn, w http.ResponseWriter, r message.Request, why *h1.Refusal) {

@@ -2,10 +2,12 @@ package serve
 
 import (
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"sluice/internal/outline"
 	"sluice/internal/telemetry"
 	"sluice/internal/telemetry/metrics"
 	"sluice/internal/wire"
@@ -42,7 +44,7 @@ func (x *exchange) join(seat *seat, up *upstream, client wire.Side) {
 	s.Client, s.Backend = client, wire.Side{Conn: up.conn, Early: up.answer.Early}
 	handOver(&s, client.Conn, func() { x.server.engine.Join(s) })
 	seat.take()
-	x.endIfLate(up.take())
+	x.server.endIfLate(x.number, x.service.Group.Name, up.take(), x.snap, 0)
 }
 
 // handOver calls join, which makes s a session of the engine: from then on it has the seat, the
@@ -92,46 +94,66 @@ func closeOnPanic(c net.Conn) {
 	}
 }
 
-// endIfLate ends the session if its endpoint began to drain, or a reload removed its
-// route or endpoint, before the session was there to be ended.
-func (x *exchange) endIfLate(l *backend.Lease) {
-	engine := x.server.engine
-	if draining, over := l.Draining(); draining {
-		engine.End(func(v relay.View) bool { return v.ID == x.number }, relay.Ending{Cause: relay.Drained}, over)
+// endIfLate ends a session if the listeners closed, its endpoint began to drain, or a configuration came after snap that has
+// not its route or endpoint, before the session was there to be ended. One that is to end already is not drained.
+func (s *Server) endIfLate(id uint64, route string, l *backend.Lease, snap *Snapshot, planned relay.Cause) {
+	end := func(how relay.Cause, over time.Duration) {
+		s.engine.End(func(v relay.View) bool { return v.ID == id }, relay.Ending{Cause: how}, over)
 	}
-	now := x.server.Current()
-	if now == x.snap {
-		return
+	if s.Stopping.Err() != nil {
+		end(relay.Shutdown, s.EndWithin())
 	}
-	for _, cause := range [...]relay.Cause{relay.RouteRemoved, relay.BackendRemoved} {
-		engine.End(func(v relay.View) bool { return v.ID == x.number && now.EndCause(v) == cause }, relay.Ending{Cause: cause}, 0)
+	if draining, over := l.Draining(); draining && planned == 0 {
+		end(relay.Drained, over)
+	}
+	if now := s.Current(); now != snap {
+		if cause := now.endCause(outline.Session{Route: route, Backend: l.Backend(), Endpoint: l.Configured()}); cause != 0 {
+			end(cause, 0)
+		}
 	}
 }
 
 // EndCause returns why a session cannot live on under s, or 0 if it can.
-func (s *Snapshot) EndCause(v relay.View) relay.Cause {
-	svc := s.Services[v.Group.Name]
-	if svc == nil || svc.Targets == nil {
+func (s *Snapshot) EndCause(v relay.View) relay.Cause { return s.endCause(outlined(v)) }
+
+func (s *Snapshot) endCause(session outline.Session) relay.Cause {
+	switch s.Outline.Fate(session) {
+	case outline.RouteRemoved:
 		return relay.RouteRemoved
+	case outline.BackendRemoved:
+		return relay.BackendRemoved
 	}
-	_, endpoint := EndpointOf(v)
-	for _, t := range svc.Targets {
-		if t.Pool.Has(endpoint) {
-			return 0
+	return 0
+}
+
+// outlined returns what decides about a session.
+func outlined(v relay.View) outline.Session {
+	l := v.Owner.(*sessionRefs).lease
+	return outline.Session{Route: v.Group.Name, Backend: l.Backend(), Endpoint: l.Configured()}
+}
+
+// Outlook counts what a configuration does to the sessions that are open, if it comes into force now.
+func (s *Server) Outlook(o *outline.Outline) outline.Report {
+	count := outline.NewCount(o)
+	s.engine.Each(func(v relay.View) bool {
+		state := outline.Open
+		switch {
+		case v.Cause != 0, v.Planned != 0 && v.Planned != relay.Drained:
+			state = outline.Ending
+		case v.Planned == relay.Drained:
+			state = outline.Draining
 		}
-	}
-	return relay.BackendRemoved
+		count.Add(outlined(v), state)
+		return true
+	})
+	return count.Report()
 }
 
 // sessionEnded takes the reports of the engine (step 10). It does not block.
 func (s *Server) sessionEnded(r relay.Report) {
 	refs := r.Owner.(*sessionRefs)
 	record := telemetry.Packed(r.Note).Session()
-	defer func() { // after the session is in the log
-		refs.lease.Release()
-		refs.count.release(record.Client)
-		s.sessions.Add(-1)
-	}()
+	defer s.giveBack(refs, record.Client) // after the session is in the log
 	s.Metrics.Route(r.Group.Name).SessionEnded(r.By.String(), r.Cause.String(), int(r.Code), r.Duration)
 	record.Number = r.ID
 	record.Route, record.Backend, record.Endpoint = r.Group.Name, refs.lease.Backend(), refs.lease.Endpoint()
@@ -148,6 +170,18 @@ func (s *Server) sessionEnded(r relay.Report) {
 	if level := s.accessLevel(snap); level != zerolog.Disabled {
 		record.LogEnded(snap.Log.WithLevel(level))
 	}
+}
+
+// giveBack gives back what a session has, but for the permit, which it has until its sockets are closed.
+func (s *Server) giveBack(refs *sessionRefs, client netip.Addr) {
+	refs.lease.Release()
+	refs.count.release(client)
+	s.sessions.Add(-1)
+}
+
+// sessionGone is called when another process has a session.
+func (s *Server) sessionGone(v relay.View) {
+	s.giveBack(v.Owner.(*sessionRefs), telemetry.Packed(v.Note).Session().Client)
 }
 
 // accessLevel returns the level of records of requests and sessions.

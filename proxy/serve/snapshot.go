@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"sluice/internal/cookie"
+	"sluice/internal/outline"
 	"sluice/internal/telemetry/metrics"
 	"sluice/internal/wire"
 	"sluice/proxy/answer"
@@ -26,6 +27,7 @@ import (
 type Snapshot struct {
 	Routes   *route.Table[*Service]
 	Services map[string]*Service // by the identity of their routes
+	Outline  outline.Outline     // which sessions live on
 	Store    *tlsconf.Store      // nil without TLS
 
 	TrustedProxies []netip.Prefix

@@ -23,7 +23,7 @@ func Commands(places []string) []*cobra.Command {
 	all := []*cobra.Command{
 		statusCommand(places), topCommand(places), sessionsCommand(places), killCommand(places), routesCommand(places),
 		backendsCommand(places), drainCommand(places, true), drainCommand(places, false),
-		certificatesCommand(places), reloadCommand(places), logLevelCommand(places), eventsCommand(places),
+		certificatesCommand(places), reloadCommand(places), restartCommand(places), logLevelCommand(places), eventsCommand(places),
 		dashboardCommand(places), tapCommand(places),
 	}
 	for _, c := range all {
@@ -51,16 +51,21 @@ func (r *remote) flags(c *cobra.Command, places []string) *cobra.Command {
 // whereFlags adds the flags that say which gateway is meant.
 func (r *remote) whereFlags(c *cobra.Command, places []string) *cobra.Command {
 	r.where.Defaults = places
+	c.Flags().StringVarP(&r.where.Config, "config", "c", "", "configuration `file` of the gateway that is meant (default "+strings.Join(places, ", else ")+", else the only gateway that runs)")
+	c.MarkFlagFilename("config", "yaml", "yml")
+	r.addressFlags(c)
+	return c
+}
+
+// addressFlags adds the flags that say where a gateway is, whatever its configuration.
+func (r *remote) addressFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVarP(&r.where.Config, "config", "c", "", "configuration `file` of the gateway that is meant (default "+strings.Join(places, ", else ")+", else the only gateway that runs)")
 	f.StringVar(&r.where.Admin, "admin", "", "`address` of its admin interface: unix:/path, host:port or a URL")
 	f.StringVar(&r.where.TokenFile, "token-file", "", "`file` with the token for host:port (default the environment variable SLUICE_ADMIN_TOKEN)")
 	f.StringVar(&r.where.CACert, "cacert", "", "PEM `file` of the authorities to trust for https (default those of the system)")
 	f.StringVar(&r.where.Cert, "cert", "", "PEM `file` of a client certificate, in place of a token")
 	f.StringVar(&r.where.Key, "key", "", "PEM `file` of its key")
-	c.MarkFlagFilename("config", "yaml", "yml")
 	c.MarkFlagFilename("token-file")
-	return c
 }
 
 // contextOf returns the context of a command, which has none unless it is called with one.

@@ -86,7 +86,7 @@ func killCommand(places []string) *cobra.Command {
 	how := parameterFlags(f, admin.EndParameters())
 	f.BoolVar(&all, "all", false, "all sessions are meant")
 	f.BoolVar(&dry, "dry-run", false, "only count the sessions that are meant")
-	f.StringVar(&spread, "spread", "", "end the sessions at random moments within this `time`, as in 10s")
+	f.StringVar(&spread, "spread", "", "end the sessions evenly over this `time`, as in 10s")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		values, path := filter(), "/sessions"
 		if len(args)+len(values) == 0 && !all {

@@ -58,7 +58,7 @@ func printStatus(w io.Writer, s *admin.Status) {
 		{"configuration", fmt.Sprintf("%s, loaded %s ago", s.Config.File, show.Age(time.Since(s.Config.Loaded)))},
 	}
 	if l := s.LastReload; l != nil {
-		result := fmt.Sprintf("kept %s, ended %d", show.Plural(l.SessionsKept, "session"), l.SessionsEnded)
+		result := show.Line(l.Text)
 		if !l.OK {
 			result = "refused: " + strings.Join(l.Mistakes, "; ")
 		}
@@ -97,18 +97,49 @@ func reloadCommand(places []string) *cobra.Command {
 		Use:   "reload",
 		Short: "Make a running gateway read its configuration again",
 		Long: "Make a running gateway read its configuration again.\n\n" +
+			"It waits for the result, and says how many sessions are kept, and how many end\n" +
+			"because of which route, backend or endpoint. 'sluice check --against running' says\n" +
+			"the same before.\n\n" +
 			"With a mistake in the file nothing changes: every mistake is printed, and the\n" +
 			"command exits with 1.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, answer, err := ask(c, &r, "POST", "/reload", nil, func(w io.Writer, a *admin.Reload) {
 				if a.OK {
-					fmt.Fprintf(w, "reloaded in %.1f ms: %s kept, %d ended\n", a.Millis, show.Plural(a.SessionsKept, "session"), a.SessionsEnded)
+					fmt.Fprintf(w, "reloaded in %.1f ms: %s\n", a.Millis, show.Line(a.Text))
 				}
 			})
 			if err == nil && !answer.OK {
 				return errors.New(strings.Join(answer.Mistakes, "\n"))
 			}
+			return err
+		},
+	}, places)
+}
+
+func restartCommand(places []string) *cobra.Command {
+	var r remote
+	return r.flags(&cobra.Command{
+		Use:   "restart",
+		Short: "Make a new process take over from a running gateway, with its live sessions",
+		Long: "Make a new process take over from a running gateway, with its live sessions.\n\n" +
+			"The gateway starts the program that is installed, which reads the configuration and\n" +
+			"then gets the listeners and every session that can go over: no connection ends, and no\n" +
+			"byte is lost. Requests that are under way finish in the old process.\n\n" +
+			"If the new process cannot start, the gateway goes on as before, and the command\n" +
+			"exits with 1.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, _, err := ask(c, &r, "POST", "/restart", nil, func(w io.Writer, a *admin.Restart) {
+				fmt.Fprintf(w, "process %d has taken over in %.0f ms: %s and %s went over, sessions that end with 1012: %d\n",
+					a.PID, a.Millis, show.Plural(a.Sessions, "session"), show.Plural(a.Connections, "idle connection"), a.Stayed)
+				if a.Foreign {
+					fmt.Fprintln(w, "the new program speaks another version of the take-over, so that only the listeners could go over")
+				}
+				if a.Sessions > 0 {
+					fmt.Fprintf(w, "sessions stood still for %.1f ms (half of them), %.1f ms (99 of 100), %.1f ms (all)\n", a.PauseP50, a.PauseP99, a.PauseMax)
+				}
+			})
 			return err
 		},
 	}, places)

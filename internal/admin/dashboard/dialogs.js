@@ -66,7 +66,7 @@ function closeFields(withSpread) {
     el('label', {}, 'Reason for the client',
       el('input', { name: 'reason', maxlength: '123', placeholder: 'ended by operator' }), el('small', {}, 'At most 123 bytes. May be empty.')),
     withSpread && el('label', {}, 'Spread over',
-      el('input', { name: 'spread', value: '10s' }), el('small', {}, 'The sessions end at random moments within this time, so that not all come back at once.')),
+      el('input', { name: 'spread', value: '10s' }), el('small', {}, 'The sessions end evenly over this time, so that not all come back at once.')),
   ].filter(Boolean);
 }
 

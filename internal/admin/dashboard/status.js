@@ -1,6 +1,6 @@
 // The head of the page: what the gateway is, and its last reload.
 import { byId, el, keyed, mark, put } from './dom.js';
-import { ago, moment, number, plural, span } from './format.js';
+import { ago, moment, number, span } from './format.js';
 
 const kinds = { running: 'good', draining: 'warn' };
 
@@ -29,6 +29,5 @@ function reload(r) {
   if (!r.ok) {
     return { text: `refused ${ago(r.time)}: ${(r.mistakes ?? []).join('; ')}`, title: moment(r.time), bad: true };
   }
-  const ended = r.sessions_ended ? `ended ${number(r.sessions_ended)}` : 'ended none';
-  return { text: `${ago(r.time)}, kept ${plural(r.sessions_kept, 'session')}, ${ended}`, title: `${moment(r.time)}, in ${r.duration_ms.toFixed(1)} ms` };
+  return { text: `${ago(r.time)}, ${r.report}`, title: `${moment(r.time)}, in ${r.duration_ms.toFixed(1)} ms` };
 }

@@ -12,10 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // Other is the label of what is beyond a bound.
@@ -31,6 +33,7 @@ const (
 // Metrics are all families, and the registry that they are in.
 type Metrics struct {
 	registry *prometheus.Registry
+	before   atomic.Pointer[[]*dto.MetricFamily] // what other processes have counted; nil if there were none
 	handler  http.Handler
 
 	requests         *prometheus.CounterVec   // route, code
@@ -68,7 +71,7 @@ type Metrics struct {
 // New returns metrics in a registry of their own.
 func New(version string) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), routes: make(map[string]*Route), backends: make(map[string]*Backend), endpoints: make(map[[2]string]*Endpoint)}
-	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: mostScrapes})
+	m.handler = promhttp.HandlerFor(m, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: mostScrapes})
 	m.requests = m.counters("sluice_http_requests_total", "HTTP requests that were answered, WebSocket handshakes not among them, by the class of the status; 499 stands for clients that left first.", "route", "code")
 	m.requestSeconds = m.histograms("sluice_http_request_duration_seconds", "Time from the head of an HTTP request to the end of its answer.", latencies(), "route")
 	m.requestBytes = m.counters("sluice_http_request_bytes_total", "Bytes of the bodies of HTTP requests.", "route")

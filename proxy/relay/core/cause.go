@@ -46,6 +46,7 @@ const (
 	BackendRemoved
 	Drained    // the endpoint gets rid of its sessions
 	Rebalanced // other endpoints have fewer sessions
+	Restarted  // a new process has taken over, and the session could not go there
 	Internal   // a step of the session panicked
 	Operator   // an operator ended the session
 	Expired    // the credential of the client is no longer valid; planned (docs/roadmap.md): only tests use it yet
@@ -81,6 +82,8 @@ func (c Cause) String() string {
 		return "drained"
 	case Rebalanced:
 		return "rebalanced"
+	case Restarted:
+		return "restart"
 	case Internal:
 		return "internal error"
 	case Expired:
@@ -94,7 +97,7 @@ func (c Cause) String() string {
 // code returns the code that the client gets when the gateway ends a session for c.
 func (c Cause) code() ws.StatusCode {
 	switch c {
-	case RouteRemoved, BackendRemoved, Drained, Rebalanced:
+	case RouteRemoved, BackendRemoved, Drained, Rebalanced, Restarted:
 		return frame.StatusServiceRestart
 	case Expired, Operator:
 		return ws.StatusPolicyViolation

@@ -115,6 +115,9 @@ func New(state *State, refs *Refs, part *Part, s *Session, now int64) Core {
 // ID returns the session's ID.
 func (c Core) ID() uint64 { return c.id }
 
+// Planned returns the cause of the end that is planned; 0 while none is.
+func (c Core) Planned() Cause { return c.planned }
+
 // Group returns the session's group.
 func (c Core) Group() *Group { return c.part.Group }
 

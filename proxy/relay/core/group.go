@@ -1,6 +1,7 @@
 package core
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -118,6 +119,22 @@ func (g *Group) Set(r Rules) (changed bool) {
 	}
 	g.rules.Store(c)
 	return true
+}
+
+// Rates are the rates of both sides, as numbers that differ where they do. What a session has used of its
+// rates means nothing under others.
+type Rates [8]uint64
+
+// Rates returns those in force.
+func (g *Group) Rates() (all Rates) {
+	r := g.rules.Load()
+	if r == nil {
+		return all
+	}
+	for side, t := range [...]*Traffic{Client: &r.Client, Backend: &r.Backend} {
+		copy(all[4*side:], []uint64{math.Float64bits(t.MessageRate), uint64(t.MessageBurst), math.Float64bits(t.ByteRate), uint64(t.ByteBurst)})
+	}
+	return all
 }
 
 // SessionJoined counts a session as open. An engine calls it in Join; [Core.Finish] takes

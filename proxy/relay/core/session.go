@@ -53,6 +53,8 @@ type View struct {
 	Cause Cause         // 0 while the session is open
 	By    Side          // the side that Cause is about
 	Code  ws.StatusCode // of the Close frame that tells the cause; 1005 when that has none
+
+	Planned Cause // of the end that is planned; 0 while none is
 }
 
 // A Report is how a session ended.
@@ -73,6 +75,10 @@ type Sink struct {
 	// closed and the engine calls no method of them any more. If a connection is a
 	// stream of another one, what carries it may end now.
 	Closed func(owner any)
+
+	// Gone is called once for a session that another process has now, in place of Ended. Closed
+	// follows.
+	Gone func(View)
 
 	// Panicked is called for each panic in a step of a session, with the stack. The session
 	// ends, alone, with the cause Internal. It must not call the engine, whose locks may be
@@ -111,7 +117,7 @@ func (c Core) View(owner any, note string, by clock.Clock) View {
 	return View{
 		ID: c.id, Group: c.part.Group, Owner: owner, Note: note, Opened: by.Time(c.opened), Last: by.Time(c.lastData()),
 		FromClient: c.sides[Client].dir.Counts, FromBackend: c.sides[Backend].dir.Counts,
-		Cause: c.cause, By: c.by, Code: c.code,
+		Cause: c.cause, By: c.by, Code: c.code, Planned: c.planned,
 	}
 }
 
@@ -122,10 +128,7 @@ func (c Core) Finish(owner any, note string, by clock.Clock, now int64) Report {
 	c.finished = true
 	c.part.open.Add(-1)
 	o := c.ensureOutcome()
-	if o.tap != nil {
-		o.tap.end()
-		o.tap = nil
-	}
+	c.endTap()
 	return Report{
 		View: c.View(owner, note, by), Duration: time.Duration(now - c.opened), Reason: o.reason, Detail: o.detail,
 	}

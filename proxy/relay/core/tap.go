@@ -117,6 +117,14 @@ func (c Core) Untap(t *Tap) {
 	}
 }
 
+// endTap takes the session's tap off it, for which nothing more comes.
+func (c Core) endTap() {
+	if t := c.tap(); t != nil {
+		c.outcome.tap = nil
+		t.end()
+	}
+}
+
 // tap returns the tap of the session, or nil.
 func (c Core) tap() *Tap {
 	if c.outcome == nil {

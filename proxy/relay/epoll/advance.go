@@ -63,9 +63,11 @@ func (l *loopSessions) watch(h handle) {
 		case want == 0 && s.is(readEnded):
 			s.events = 0 // what epoll still reports is left alone
 			continue
-		case want == 0 && s.is(hungUp) && s.is(watched):
-			op = unix.EPOLL_CTL_DEL // epoll would report the error again and again
-		case want == s.events && (s.is(watched) || want == 0):
+		case want == 0 && s.is(hungUp):
+			if op = unix.EPOLL_CTL_DEL; !s.is(watched) { // epoll would report the error again and again
+				continue
+			}
+		case want == s.events && s.is(watched):
 			continue
 		case !s.is(watched):
 			op = unix.EPOLL_CTL_ADD

@@ -169,6 +169,7 @@ func TestSocketsWithNothingToDoAreQuiet(t *testing.T) {
 }
 
 func TestEndsThatNoSideAnswersTakeTheirTime(t *testing.T) {
+	notMoving(t, "a session on its way is not counted as open")
 	h := newFixture(t)
 	c, b := h.StartSession(relaytest.Loopback, relaytest.Loopback, core.Session{})
 	h.End(relaytest.All, core.Ending{Cause: core.RouteRemoved}, time.Hour)
@@ -224,6 +225,7 @@ func TestAnEventOfAnOldSessionReachesNoNewOne(t *testing.T) {
 }
 
 func TestWithoutDescriptorsForPipesPayloadIsCopied(t *testing.T) {
+	notMoving(t, "it needs descriptors")
 	h := newFixture(t)
 	c, b := h.StartSession(relaytest.Loopback, relaytest.Loopback, core.Session{})
 	whole := frametest.Encode(core.Client, frametest.Binary(relaytest.RandomPayload(2<<20)))
@@ -325,7 +327,7 @@ func TestRandomKillsLeaveNoDescriptors(t *testing.T) {
 	h.expectTakenOver(sessions) // half of the sides
 	h.expectNoSecrets()
 	h.Stop()
-	if closed := h.Closed.Load(); reports != sessions || closed != int64(sessions) || h.Group.Open() != 0 {
+	if closed := h.Closed.Load() - h.Moved.Load(); reports != sessions || closed != int64(sessions) || h.Group.Open() != 0 {
 		t.Errorf("%d reports, %d closed, %d open; want %d, as many, and 0", reports, closed, h.Group.Open(), sessions)
 	}
 	if after := wstest.Descriptors(t); after != before {

@@ -8,7 +8,6 @@ package epoll
 import (
 	"cmp"
 	"context"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
@@ -17,6 +16,7 @@ import (
 
 	"sluice/internal/clock"
 	"sluice/internal/loop"
+	"sluice/internal/spread"
 	"sluice/proxy/relay/core"
 )
 
@@ -25,6 +25,7 @@ type Engine struct {
 	loops     []*loopSessions
 	pipes     *loop.Pipes
 	takenOver atomic.Uint64 // TLS connections whose records the loops have taken over
+	planned   atomic.Uint64 // ends of sessions that have a place in a span so far
 }
 
 // New returns an engine that tells sink of every session's end. It is idle until Run.
@@ -64,7 +65,7 @@ func (e *Engine) Run(ctx context.Context) {
 // engine, and some of what its connections had read may be in Early. If the process ran out
 // of descriptors, its backend's connection may be closed already.
 func (e *Engine) Join(s *core.Session) (why string) {
-	l := slices.MinFunc(e.loops, func(a, b *loopSessions) int { return cmp.Compare(a.Load(), b.Load()) })
+	l := e.idlest()
 	o := &handover{session: s}
 	if why := o.prepare(l); why != "" {
 		return why
@@ -77,6 +78,11 @@ func (e *Engine) Join(s *core.Session) (why string) {
 	s.Group.SessionJoined()
 	l.Enter(func() { l.start(o) })
 	return ""
+}
+
+// idlest returns the loop with the fewest connections.
+func (e *Engine) idlest() *loopSessions {
+	return slices.MinFunc(e.loops, func(a, b *loopSessions) int { return cmp.Compare(a.Load(), b.Load()) })
 }
 
 // JoinOn takes a session over whose sockets are in the epoll set of a loop, which it is called
@@ -99,12 +105,12 @@ func (e *Engine) JoinOn(number int, s *core.Session, client, backend core.Socket
 	l.start(o)
 }
 
-// End ends the sessions that match, each at a random moment within spread, and returns
-// the number of those that were not to end sooner. The loops call match and wait for it.
-func (e *Engine) End(match func(core.View) bool, how core.Ending, spread time.Duration) (n int) {
+// End ends the sessions that match, evenly over a time (see package spread), and returns the
+// number of those that were not to end sooner. The loops call match and wait for it.
+func (e *Engine) End(match func(core.View) bool, how core.Ending, over time.Duration) (n int) {
 	e.scan(func(l *loopSessions, h handle) {
 		if match(l.view(h)) {
-			if l.endWithin(h, how, spread) {
+			if e.endWithin(l, h, how, over) {
 				n++
 			}
 		}
@@ -112,11 +118,11 @@ func (e *Engine) End(match func(core.View) bool, how core.Ending, spread time.Du
 	return n
 }
 
-// endWithin ends a session at a random moment within spread. It reports whether the session was not
-// to end sooner.
-func (l *loopSessions) endWithin(h handle, how core.Ending, spread time.Duration) (ends bool) {
-	if ends = true; spread > 0 {
-		ends = h.PlanEnd(how, l.Now()+int64(rand.N(spread)))
+// endWithin ends a session at the next place in a time. It reports whether the session was not to
+// end sooner.
+func (e *Engine) endWithin(l *loopSessions, h handle, how core.Ending, over time.Duration) (ends bool) {
+	if ends = true; over > 0 {
+		ends = h.PlanEnd(how, l.Now()+int64(spread.Place(e.planned.Add(1), over)))
 	} else {
 		h.End(how, core.Gateway)
 	}
@@ -152,7 +158,7 @@ func (e *Engine) Tap(id uint64, t *core.Tap) (found, tapped bool) {
 // Untap takes a tap off the session of an ID, if it has that one.
 func (e *Engine) Untap(id uint64, t *core.Tap) {
 	found := false
-	e.scan(func(_ *loopSessions, h handle) {
+	e.scanAll(func(_ *loopSessions, h handle) { // one that is stopped may go on here
 		if h.ID() == id {
 			found = true
 			h.Untap(t)
@@ -226,10 +232,19 @@ func (e *Engine) Each(yield func(core.View) bool) {
 	})
 }
 
-// scan makes the loops call f with every session that is not finished, a few hundred at a
+// scan makes the loops step every session that is neither finished nor stopped with f: see scanAll.
+func (e *Engine) scan(f func(*loopSessions, handle), more func() bool) {
+	e.scanAll(func(l *loopSessions, h handle) {
+		if !h.stopped() {
+			l.step(h, func(h handle) { f(l, h) })
+		}
+	}, more)
+}
+
+// scanAll makes the loops call f with every session that is not finished, a few hundred at a
 // time so that the other sessions need not wait long. It calls more after each time, and
 // stops when more returns false.
-func (e *Engine) scan(f func(*loopSessions, handle), more func() bool) {
+func (e *Engine) scanAll(f func(*loopSessions, handle), more func() bool) {
 	for _, l := range e.loops {
 		for i, left := 0, true; left; i++ {
 			left = false
@@ -237,7 +252,7 @@ func (e *Engine) scan(f func(*loopSessions, handle), more func() bool) {
 				if left = i < l.slots.Chunks(); left {
 					l.slots.EachInChunk(i, func(p *slot, r *slotRefs) {
 						if h := handleOf(p, r); !h.Finished() {
-							l.step(h, func(h handle) { f(l, h) })
+							f(l, h)
 						}
 					})
 				}

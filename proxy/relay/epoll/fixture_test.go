@@ -5,6 +5,7 @@ package epoll
 import (
 	"context"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,18 +22,44 @@ import (
 type engineFixture struct {
 	*relaytest.Fixture
 	engine *Engine
+	still  sync.Mutex // held while a session moves, and while the test decides the time of the loops
 }
 
-// joiner is an engine for tests whose sessions the loops can have.
+// joiner is an engine for tests whose sessions the loops can have, also while they move: what is done to a session is done before or
+// after a move.
 type joiner struct {
 	*Engine
-	t testing.TB
+	h *engineFixture
 }
 
 func (j joiner) Join(s core.Session) {
 	if why := j.Engine.Join(&s); why != "" {
-		j.t.Errorf("session %d: the loops cannot have it: %s", s.ID, why)
+		j.h.T.Errorf("session %d: the loops cannot have it: %s", s.ID, why)
 	}
+}
+
+func (j joiner) Each(yield func(core.View) bool) {
+	j.h.still.Lock()
+	defer j.h.still.Unlock()
+	j.Engine.Each(yield)
+}
+
+func (j joiner) End(match func(core.View) bool, how core.Ending, over time.Duration) int {
+	j.h.still.Lock()
+	defer j.h.still.Unlock()
+	return j.Engine.End(match, how, over)
+}
+
+func (j joiner) PlanEnd(id uint64, at time.Time, how core.Ending) bool {
+	j.h.still.Lock()
+	defer j.h.still.Unlock()
+	return j.Engine.PlanEnd(id, at, how)
+}
+
+func (j joiner) RulesChanged(groups map[*core.Group]bool) {
+	j.h.still.Lock()
+	defer j.h.still.Unlock()
+	j.Engine.RulesChanged(groups)
 }
 
 func newFixture(t testing.TB) *engineFixture { return newFixtureWith(t, loop.NewPipes(0)) }
@@ -41,8 +68,12 @@ func newFixtureWith(t testing.TB, pipes *loop.Pipes) *engineFixture {
 	h := new(engineFixture)
 	h.Fixture = relaytest.NewFixture(t, func(sink core.Sink) relaytest.Engine {
 		h.engine = newEngine(sink, clock.New(), pipes)
-		return joiner{h.engine, t}
+		return joiner{h.engine, h}
 	})
+	if *moving {
+		rest, stop := h.keepMoving(), h.Stop
+		h.Stop = func() { rest(); stop() }
+	}
 	return h
 }
 
@@ -51,6 +82,8 @@ func (l *loopSessions) driver() loop.TestDriver { return loop.DriverOf(l.Loop) }
 
 // advanceTime lets time pass for the loops: what is due within d from now happens.
 func (h *engineFixture) advanceTime(d time.Duration) {
+	h.still.Lock()
+	defer h.still.Unlock()
 	for _, l := range h.engine.loops {
 		l.Call(func() { l.driver().SetNow(l.Now() + int64(d)); l.driver().FireTimers() })
 	}
@@ -108,7 +141,7 @@ func (h handle) stuck(to core.Side) bool {
 	return err != nil || info.Snd_wnd == 0 && info.Unacked == 0
 }
 
-// awaitPiped waits until data waits for a side, in a pipe where there is no TLS, and no
+// awaitPiped waits until data waits for a side, in a pipe where there is no TLS and sessions do not move, and no
 // more comes from the other side: the buffers on the way are full.
 func (h *engineFixture) awaitPiped(id uint64, to core.Side) {
 	h.T.Helper()
@@ -116,7 +149,7 @@ func (h *engineFixture) awaitPiped(id uint64, to core.Side) {
 	h.until(id, "data in a pipe", func(l *loopSessions, k handle) bool {
 		v := l.view(k)
 		n := [...]uint64{core.Client: v.FromClient.Bytes, core.Backend: v.FromBackend.Bytes}[to.Other()]
-		if n != last || !k.writePending(to) || k.pending[to].pipe == nil && k.plain() {
+		if n != last || !k.writePending(to) || k.pending[to].pipe == nil && k.plain() && !*moving {
 			last, looks = n, 0
 		}
 		looks++
@@ -152,6 +185,8 @@ func (h *engineFixture) expectQuiet() {
 
 // serve is advanceTime, and lets the loops handle at that moment what sockets are ready.
 func (h *engineFixture) serve(d time.Duration) {
+	h.still.Lock()
+	defer h.still.Unlock()
 	for _, l := range h.engine.loops {
 		l.Call(func() {
 			l.driver().SetNow(l.Now() + int64(d))
@@ -251,6 +286,8 @@ func (h *engineFixture) expectNoSecrets() {
 
 // countSecretBytes counts the bytes of the loops' secrets that are not zero.
 func (h *engineFixture) countSecretBytes() (n int) {
+	h.still.Lock()
+	defer h.still.Unlock()
 	for _, l := range h.engine.loops {
 		l.Call(func() {
 			bytes, _ := l.tls.Secrets()

@@ -55,7 +55,7 @@ func newSaboteur(t *testing.T) *saboteur {
 		}
 		s.engine = newEngine(sink, clock.New(), loop.NewPipes(0))
 		s.engine.loops = s.engine.loops[:1]
-		return joiner{s.engine, t}
+		return joiner{s.engine, s.engineFixture}
 	})
 	s.l = s.engine.loops[0]
 	s.Panicked = func(v core.View, cause any) {

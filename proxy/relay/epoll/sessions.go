@@ -82,9 +82,13 @@ func (l *loopSessions) BatchDone() {
 // Stop aborts all sessions.
 func (l *loopSessions) Stop() { l.each(l.abort) }
 
-// each calls f with every session whose sockets are open.
+// each calls f with every session whose sockets are open, and that is not stopped.
 func (l *loopSessions) each(f func(handle)) {
-	l.slots.Each(func(p *slot, r *slotRefs) { l.step(handleOf(p, r), f) })
+	l.slots.Each(func(p *slot, r *slotRefs) {
+		if !p.stopped() {
+			l.step(handleOf(p, r), f)
+		}
+	})
 }
 
 // start begins a session that was handed over.

@@ -44,7 +44,12 @@ const (
 	hungUp                  // nothing more will come but what has come, and the error
 	writeClosed             // it was sent the end of the stream
 	large                   // a read brought no whole frame: its frames may be worth a pipe
+	stopped                 // its session was stopped, to go on here or in another process
+	stays                   // of the client's: its session is not offered to another process again
 )
+
+// stopped reports whether the session is stopped.
+func (p *slot) stopped() bool { return p.sockets[core.Client].is(stopped) }
 
 func (s *socket) is(state uint8) bool { return s.state&state != 0 }
 
@@ -85,10 +90,10 @@ func handleOf(p *slot, r *slotRefs) handle {
 	return handle{core.Core{State: &p.state, Refs: &r.refs}, p, r}
 }
 
-// at returns the session of a slot, unless its sockets are closed.
+// at returns the session of a slot, unless its sockets are closed or it is stopped.
 func (l *loopSessions) at(id loop.SlotID) (handle, bool) {
 	p, r, ok := l.slots.At(id)
-	if !ok {
+	if !ok || p.stopped() {
 		return handle{}, false
 	}
 	return handleOf(p, r), true

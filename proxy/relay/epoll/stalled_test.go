@@ -121,6 +121,7 @@ func TestAThousandStalledSessions(t *testing.T) {
 		others   = 20
 		messages = 200
 	)
+	notMoving(t, "a session that moves allocates")
 	h := newFixture(t)
 	h.Reports = make(chan core.Report, stalled+others)
 	h.Group.Set(core.Rules{Buffer: buffer, Ping: time.Hour, Pong: time.Hour, Stall: time.Hour})
@@ -214,6 +215,7 @@ func TestAThousandStalledSessions(t *testing.T) {
 // The loops allocate nothing for a message, under limits of every kind, and nothing while a
 // session is silent and its peers answer pings.
 func TestTheLoopsAllocateNothing(t *testing.T) {
+	notMoving(t, "a session that moves allocates")
 	if relaytest.PoolDropsItems() {
 		t.Skip("the race detector allocates")
 	}

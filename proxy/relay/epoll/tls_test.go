@@ -750,6 +750,7 @@ func TestTLSRecordsBegunForASlowReader(t *testing.T) {
 // A loop allocates nothing for a message over TLS: not for one session, and not for as many as
 // the cipher cache has room for. The peers have sealed their messages before, and open nothing.
 func TestRelayingTLSAllocatesNothing(t *testing.T) {
+	notMoving(t, "a session that moves allocates")
 	if relaytest.PoolDropsItems() {
 		t.Skip("the race detector allocates")
 	}

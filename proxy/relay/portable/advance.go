@@ -1,9 +1,9 @@
 package portable
 
 import (
-	"math/rand/v2"
 	"time"
 
+	"sluice/internal/spread"
 	"sluice/internal/wire"
 	"sluice/proxy/relay/core"
 )
@@ -130,14 +130,13 @@ func (s *session) finish() core.Report {
 	return s.Finish(s.owner, s.note, s.engine.clock, s.endedAt)
 }
 
-// endWithin ends the session for a cause of the gateway's own, at a random moment within
-// spread.
-// It reports whether the session was not to end sooner.
-func (s *session) endWithin(how core.Ending, spread time.Duration) (ends bool) {
+// endWithin ends the session at the next place in a time. It reports whether the session was not
+// to end sooner.
+func (s *session) endWithin(how core.Ending, over time.Duration) (ends bool) {
 	s.mu.Lock()
 	defer s.leave(core.Gateway)
-	if ends = true; spread > 0 {
-		ends = s.PlanEnd(how, s.engine.clock.Now()+int64(rand.N(spread)))
+	if ends = true; over > 0 {
+		ends = s.PlanEnd(how, s.engine.clock.Now()+int64(spread.Place(s.engine.planned.Add(1), over)))
 	} else {
 		s.End(how, core.Gateway)
 	}

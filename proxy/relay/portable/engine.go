@@ -7,6 +7,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/internal/clock"
@@ -19,6 +20,7 @@ type Engine struct {
 	sink    core.Sink
 	clock   clock.Clock
 	buffers sync.Pool
+	planned atomic.Uint64 // ends of sessions that have a place in a span so far
 
 	totalsMu sync.Mutex
 	totals   map[*core.Group]*groupTotals
@@ -129,11 +131,11 @@ func (e *Engine) Drained(ctx context.Context) {
 	}
 }
 
-// End ends the sessions that match, each at a random moment within spread, and returns
-// the number of those that were not to end sooner.
-func (e *Engine) End(match func(core.View) bool, how core.Ending, spread time.Duration) (n int) {
+// End ends the sessions that match, evenly over a time (see package spread), and returns the
+// number of those that were not to end sooner.
+func (e *Engine) End(match func(core.View) bool, how core.Ending, over time.Duration) (n int) {
 	for _, s := range e.unfinished() {
-		if match(s.currentView()) && s.endWithin(how, spread) {
+		if match(s.currentView()) && s.endWithin(how, over) {
 			n++
 		}
 	}

@@ -45,7 +45,8 @@ type Fixture struct {
 	Reports chan core.Report
 	Stop    func()       // stops the engine; returns when Run has
 	LastID  uint64       // of the session that was started last
-	Closed  atomic.Int64 // sessions whose connections are closed
+	Closed  atomic.Int64 // sessions whose connections are closed, those that have moved among them
+	Moved   atomic.Int64 // sessions that another engine has got, each time
 
 	// Panicked is called for each panic in a session. Nil means that the test fails.
 	Panicked func(v core.View, cause any)
@@ -102,6 +103,7 @@ func (h *Fixture) sink() core.Sink {
 	return core.Sink{
 		Ended:  func(r core.Report) { h.Reports <- r },
 		Closed: func(any) { h.Closed.Add(1) },
+		Gone:   func(core.View) { h.Moved.Add(1) },
 		Panicked: func(v core.View, cause any, stack []byte) {
 			if h.Panicked == nil {
 				h.T.Errorf("session %d: panic: %v\n%s", v.ID, cause, stack)

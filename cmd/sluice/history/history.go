@@ -1,4 +1,5 @@
-package main
+// Package history keeps what the gateway did in the last minutes.
+package history
 
 import (
 	"context"
@@ -10,16 +11,15 @@ import (
 	"sluice/internal/telemetry/metrics"
 )
 
-// What the history holds.
 const (
-	historyStep   = 5 * time.Second
-	historyLength = 15 * time.Minute
-	mostRoutes    = 10_000 // that are remembered
-	historyPoints = int(historyLength / historyStep)
+	step       = 5 * time.Second
+	length     = 15 * time.Minute
+	mostRoutes = 10_000 // that are remembered
+	most       = int(length / step)
 )
 
-// history is what the gateway did in the last minutes, at equal steps. The zero value is ready.
-type history struct {
+// History is what the gateway did in the last minutes, at equal steps. The zero value is ready.
+type History struct {
 	mu     sync.Mutex
 	points []admin.HistoryPoint // the oldest first
 	last   reading
@@ -32,7 +32,7 @@ type reading struct {
 }
 
 // add adds what happened since the call before. The first call only notes where the counters are.
-func (h *history) add(now time.Time, routes []admin.Route, totals metrics.Totals) {
+func (h *History) add(now time.Time, routes []admin.Route, totals metrics.Totals) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	next := reading{routes: make(map[string]admin.Route, len(routes)), totals: totals}
@@ -62,7 +62,7 @@ func (h *history) add(now time.Time, routes []admin.Route, totals metrics.Totals
 	if first {
 		return
 	}
-	if len(h.points) == historyPoints {
+	if len(h.points) == most {
 		h.points = slices.Delete(h.points, 0, 1)
 	}
 	h.points = append(h.points, p)
@@ -77,23 +77,23 @@ func since(now, before uint64) uint64 {
 	return now - before
 }
 
-// list returns the points so far.
-func (h *history) list() admin.History {
+// List returns the points so far.
+func (h *History) List() admin.History {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return admin.History{IntervalSeconds: historyStep.Seconds(), Points: slices.Clone(h.points)}
+	return admin.History{IntervalSeconds: step.Seconds(), Points: slices.Clone(h.points)}
 }
 
-// keepHistory adds to the history at each step until ctx ends.
-func (p *process) keepHistory(ctx context.Context) {
-	step := time.NewTicker(historyStep)
-	defer step.Stop()
+// Keep adds what the counters say at each step until ctx ends.
+func (h *History) Keep(ctx context.Context, routes func() []admin.Route, totals func() metrics.Totals) {
+	tick := time.NewTicker(step)
+	defer tick.Stop()
 	for {
-		p.history.add(time.Now(), p.gateway.Routes(), p.metrics.Totals())
+		h.add(time.Now(), routes(), totals())
 		select {
 		case <-ctx.Done():
 			return
-		case <-step.C:
+		case <-tick.C:
 		}
 	}
 }

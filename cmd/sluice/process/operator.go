@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ type operator struct {
 // Status implements [admin.Gateway].
 func (o operator) Status() admin.Status {
 	s := admin.Status{
-		Version: version, PID: os.Getpid(), Started: o.started, UptimeSeconds: time.Since(o.started).Seconds(),
+		Version: o.process.Version, PID: os.Getpid(), Started: o.started, UptimeSeconds: time.Since(o.started).Seconds(),
 		Config: *o.loaded.Load(), LastReload: o.lastReload.Load(), State: "running",
 		LogLevel: o.sink.Level().String(), Listeners: o.gateway.Listeners(),
 	}
@@ -35,6 +35,21 @@ func (o operator) Status() admin.Status {
 	o.AddUse(&s)
 	s.Answered = o.metrics.Totals().Requests
 	return s
+}
+
+// summary returns the state of the gateway in one line, for the service manager to show.
+func (p *process) summary() string {
+	s := operator{p.gateway.Operator, p}.Status()
+	text := fmt.Sprintf("%s, sessions: %d", s.State, s.Sessions.Used)
+	r := s.LastReload
+	if r == nil {
+		return text
+	}
+	text += "; reload at " + r.Time.Format("2006-01-02 15:04:05 MST")
+	if !r.OK {
+		return fmt.Sprintf("%s refused, mistakes: %d (see the log)", text, len(r.Mistakes))
+	}
+	return text + ": " + r.Text
 }
 
 // Config implements [admin.Gateway].
@@ -64,7 +79,7 @@ func (o operator) Ready() (r admin.Ready) {
 }
 
 // History implements [admin.Gateway].
-func (o operator) History() admin.History { return o.history.list() }
+func (o operator) History() admin.History { return o.history.List() }
 
 // ready is Ready as a number.
 func (o operator) ready() float64 {
@@ -77,11 +92,23 @@ func (o operator) ready() float64 {
 // Reload implements [admin.Gateway].
 func (o operator) Reload() (admin.Reload, error) { return o.reload() }
 
+// Change implements [admin.Gateway].
+func (o operator) Change() (done func(), err error) {
+	if !o.moving.TryRLock() {
+		return nil, errors.New("a restart is under way, and what is changed now may be lost with it: try again when it is over")
+	}
+	return o.moving.RUnlock, nil
+}
+
+// Restart implements [admin.Gateway].
+func (o operator) Restart() (admin.Restart, error) { return o.restart() }
+
 // SetLogLevel implements [admin.Gateway].
 func (o operator) SetLogLevel(name string) error {
 	switch name {
 	case "debug", "info", "warn", "error":
 		o.sink.SetLevel(level(name))
+		o.levelSet.Store(&name)
 		return nil
 	}
 	return fmt.Errorf("level %q is not debug, info, warn or error", name)

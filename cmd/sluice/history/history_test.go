@@ -1,4 +1,4 @@
-package main
+package history
 
 import (
 	"testing"
@@ -36,11 +36,11 @@ func TestTheHistorySaysWhatHappenedBetweenTwoReadings(t *testing.T) {
 			admin.HistoryPoint{Sessions: 1, Opened: 1, MessagesFromClient: 10, MessagesFromBackend: 20, BytesFromClient: 100, BytesFromBackend: 200},
 		},
 	}
-	var h history
+	var h History
 	begin := time.Unix(1e9, 0)
 	for i, s := range steps {
-		h.add(begin.Add(time.Duration(i)*historyStep), s.routes, s.totals)
-		points := h.list().Points
+		h.add(begin.Add(time.Duration(i)*step), s.routes, s.totals)
+		points := h.List().Points
 		if len(points) != i {
 			t.Fatalf("after %s: %d points, want %d", s.name, len(points), i)
 		}
@@ -56,16 +56,16 @@ func TestTheHistorySaysWhatHappenedBetweenTwoReadings(t *testing.T) {
 }
 
 func TestTheHistoryIsBounded(t *testing.T) {
-	var h history
+	var h History
 	begin := time.Unix(1e9, 0)
-	for i := range 3 * historyPoints {
-		h.add(begin.Add(time.Duration(i)*historyStep), []admin.Route{}, metrics.Totals{})
+	for i := range 3 * most {
+		h.add(begin.Add(time.Duration(i)*step), []admin.Route{}, metrics.Totals{})
 	}
-	all := h.list()
-	if len(all.Points) != historyPoints || all.IntervalSeconds != 5 {
-		t.Fatalf("%d points, %v s apart, want %d", len(all.Points), all.IntervalSeconds, historyPoints)
+	all := h.List()
+	if len(all.Points) != most || all.IntervalSeconds != 5 {
+		t.Fatalf("%d points, %v s apart, want %d", len(all.Points), all.IntervalSeconds, most)
 	}
-	if got, want := all.Points[historyPoints-1].Time.Sub(all.Points[0].Time), historyLength-historyStep; got != want {
+	if got, want := all.Points[most-1].Time.Sub(all.Points[0].Time), length-step; got != want {
 		t.Errorf("the points span %v, want %v", got, want)
 	}
 }
