@@ -30,6 +30,14 @@ SLOW_CLIENTS ?= 10000
 # Of make early: how many uploads of each kind.
 EARLY_ANSWERS ?= 100
 
+# Of make reloads: how many, and under how many sessions.
+RELOADS         ?= 100
+RELOAD_SESSIONS ?= 2000
+
+# Of make restart-soak: the same.
+RESTARTS         ?= 50
+RESTART_SESSIONS ?= 5000
+
 # Of make mix: how long, and how many clients at once.
 MIX_TIME    ?= 10m
 MIX_CLIENTS ?= 64
@@ -41,10 +49,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PARALLEL := 4
 
 # What of the integration tests "make test" runs on the portable engine too.
-PORTABLE := Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
+PORTABLE := Stop|Soak|Seats|Limit|Traffic|Idle|Lifetime|Pings|Dies|Shutdown|Reload$$|Violations
 
-.PHONY: build manual install install-documents uninstall release packages test-packages images demo test test-short test-portable test-records-go test-http-go testssl chaos soak many slow early mix lint fuzz fuzz-differential bench microbench schema clean help
-.PHONY: run-tests run-budgets run-portable show-coverage
+.PHONY: build manual install install-documents uninstall release packages test-packages images demo test test-short test-portable test-records-go test-http-go testssl chaos soak many slow early reloads restart-soak test-windows mix lint fuzz fuzz-differential bench microbench schema clean help
+.PHONY: run-tests run-budgets run-moving run-portable show-coverage
 .NOTPARALLEL: # the parts of make test load the machine, and each other
 
 # Not LDFLAGS: what builds packages exports that for C.
@@ -108,7 +116,7 @@ demo: build ## a page, an echo and a chat behind the gateway, on this machine on
 # All parts run, whatever fails before; make fails at the end.
 test: ## all tests with the race detector, integration included
 	integration/install.sh
-	@$(MAKE) --no-print-directory --keep-going run-tests run-budgets run-portable show-coverage
+	@$(MAKE) --no-print-directory --keep-going run-tests run-budgets run-moving run-portable show-coverage
 
 # -count=1: the integration tests run a binary that the test cache does not see.
 run-tests:
@@ -119,6 +127,10 @@ run-tests:
 # These tests skip themselves under the race detector, which takes memory by itself.
 run-budgets:
 	go test -count=1 -run='Alloc|TakeNotAllMemory' ./proxy/... ./internal/... ./route ./integration
+
+# What holds for sessions of the loops holds too while they move, as from one process to another.
+run-moving:
+	CGO_ENABLED=1 go test -race -count=1 -timeout=30m ./proxy/relay/epoll -args -moving
 
 # Both commands wait more than they work: they run beside each other.
 run-portable:
@@ -167,6 +179,15 @@ early: ## EARLY_ANSWERS (100) uploads of each kind that are answered before they
 
 slow: ## SLOW_CLIENTS (10000) idle clients, half heads and slow uploads; others are served meanwhile
 	SLOW_CLIENTS=$(SLOW_CLIENTS) go test -v -count=1 -timeout=0 -run='^TestManySlowClients$$' ./integration
+
+reloads: ## RELOADS (100) reloads under RELOAD_SESSIONS (2000) sessions: exactly those end that have to
+	SLUICE_RELOADS=$(RELOADS) SLUICE_RELOAD_SESSIONS=$(RELOAD_SESSIONS) go test -v -count=1 -timeout=0 -run='^TestManyReloads$$' ./integration
+
+restart-soak: ## RESTARTS (50) restarts under RESTART_SESSIONS (5000) sessions that echo: none ends, and no byte is lost
+	RESTARTS=$(RESTARTS) RESTART_SESSIONS=$(RESTART_SESSIONS) go test -v -count=1 -timeout=0 -run='^TestRestartsUnderLoad$$' ./integration
+
+test-windows: ## the Windows tests of the portable relay, in Wine
+	integration/windows.sh
 
 mix: ## requests of all kinds on the loops for MIX_TIME (10m), of MIX_CLIENTS (64), in chaos
 	CGO_ENABLED=1 MIX_TIME=$(MIX_TIME) MIX_CLIENTS=$(MIX_CLIENTS) \

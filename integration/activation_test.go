@@ -41,6 +41,40 @@ func activate(t *testing.T, config string, files ...*os.File) *gateway {
 	return g
 }
 
+// Sockets are found by their names too, whatever their addresses are.
+func TestSocketsByTheirNames(t *testing.T) {
+	_, first := passed(t, "tcp", "127.0.0.1:0")
+	web, second := passed(t, "tcp", "127.0.0.1:0")
+	path := filepath.Join(t.TempDir(), "s")
+	_, third := passed(t, "unix", path)
+	t.Setenv("LISTEN_FDNAMES", "other:web:file")
+	config := "listeners: ['systemd:web']\nlog: { format: json }\nroutes: [{ path: /*, respond: 204 }]\n"
+	g := activate(t, config, first, second, third)
+	g.started()
+	if r, _ := wstest.Ask(t, wstest.Target{Address: web.Addr().String()}, get("/")); r.StatusCode != 204 {
+		t.Errorf("status %d, want 204", r.StatusCode)
+	}
+	g.wait("no listener has the address of this socket, which the service manager has opened", func(r record) bool {
+		return strings.HasSuffix(r.text("socket"), "(other)")
+	})
+	for listeners, want := range map[string]string{
+		"'systemd:api'": "listeners[0]: cannot listen on systemd:api: the service manager has passed no socket of the name api: write FileDescriptorName=api in its socket unit; passed: ",
+		fmt.Sprintf("'systemd:web', %q", web.Addr()):   "in use by the listener systemd:web of this file",
+		fmt.Sprintf("'systemd:file', 'unix:%s'", path): "in use by the listener systemd:file of this file",
+	} {
+		if r := g.reload("configuration refused", "'systemd:web'", listeners); !strings.Contains(r.text("text"), want) {
+			t.Errorf("%s\nwant %q", r.text("text"), want)
+		}
+		g.reload("configuration reloaded", listeners, "'systemd:web'")
+	}
+
+	t.Setenv("LISTEN_FDNAMES", "web:web")
+	g = activate(t, config, first, second)
+	if code := g.exit(); code != 1 || !strings.Contains(g.stderr.String(), "has passed 2 sockets of the name web: give each a socket unit of its own") {
+		t.Errorf("exit code %d: %s", code, &g.stderr)
+	}
+}
+
 // Clients that come before the gateway runs are served, by listeners on the sockets that
 // it is given. The addresses of the others it opens itself.
 func TestSocketsOfTheServiceManager(t *testing.T) {

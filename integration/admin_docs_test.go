@@ -97,7 +97,7 @@ func TestAdminPageHasEveryEndpoint(t *testing.T) {
 		if _, ok := served[name]; !ok {
 			t.Errorf("docs/admin.md lists %s, which the gateway does not serve", name)
 		}
-		if changes := cells[2] == "yes"; changes != (cells[0] != http.MethodGet) {
+		if changes := cells[2] == "yes"; changes != (cells[0] != http.MethodGet && cells[1] != "/outlook") {
 			t.Errorf("docs/admin.md says %q in the column 'Changes' of %s", cells[2], name)
 		}
 	}

@@ -25,15 +25,6 @@ type session struct {
 
 type traffic struct{ Messages, Frames, Controls, Bytes int }
 
-// refusesConnections reports whether nothing listens at an address.
-func refusesConnections(address string) bool {
-	c, err := net.Dial("tcp", address)
-	if err == nil {
-		c.Close()
-	}
-	return err != nil
-}
-
 func TestSessionsOfOperators(t *testing.T) {
 	chat, feed := wstest.NewBackend(t, nil), wstest.NewBackend(t, nil)
 	g := operated(t, fmt.Sprintf(`

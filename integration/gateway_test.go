@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,8 +25,9 @@ import (
 )
 
 var (
-	executable string // path of the sluice that is tested; set by TestMain before any test
-	covers     string // directory for the coverage of its runs
+	executable string         // path of the sluice that is tested; set by TestMain before any test
+	covers     string         // directory for the coverage of its runs
+	groups     io.WriteCloser // of the process groups of gateways: see startReaper
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -32,6 +35,9 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 func run(m *testing.M) int {
 	if address := os.Getenv(endpointAddress); address != "" {
 		return endpointMain(address, os.Getenv(endpointMode))
+	}
+	if os.Getenv(reaperOf) != "" {
+		return reaperMain()
 	}
 	if err := wstest.FollowParent(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -54,6 +60,11 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
+	if groups, err = startReaper(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer groups.Close()
 	return m.Run()
 }
 
@@ -125,7 +136,7 @@ type gateway struct {
 	http   wstest.Target
 	https  wstest.Target
 	ca     string // PEM file of the authority of its certificate
-	pid    int
+	pid    int    // of its last process
 
 	t      testing.TB
 	cmd    *exec.Cmd
@@ -225,7 +236,7 @@ func launch(t testing.TB, args ...string) *gateway {
 	return launchAs(t, exec.Command(executable, args...))
 }
 
-// launchAs starts a command that becomes the binary.
+// launchAs starts a command that becomes the binary, with the variables of the command besides its own.
 func launchAs(t testing.TB, cmd *exec.Cmd) *gateway {
 	t.Helper()
 	g := &gateway{
@@ -234,8 +245,9 @@ func launchAs(t testing.TB, cmd *exec.Cmd) *gateway {
 		exited:  make(chan struct{}),
 		changed: make(chan struct{}),
 	}
-	g.cmd.Env = environment()
+	g.cmd.Env = append(environment(), cmd.Env...)
 	g.cmd.Stderr = &g.stderr
+	inOwnGroup(g.cmd)
 	out, err := g.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -244,6 +256,7 @@ func launchAs(t testing.TB, cmd *exec.Cmd) *gateway {
 		t.Fatal(err)
 	}
 	g.pid = g.cmd.Process.Pid
+	fmt.Fprintln(groups, g.pid)
 	go func() {
 		defer close(g.exited)
 		lines := bufio.NewScanner(out)
@@ -254,6 +267,7 @@ func launchAs(t testing.TB, cmd *exec.Cmd) *gateway {
 			g.keep(r)
 		}
 		_ = g.cmd.Wait() // its result is the exit code, which exit checks
+		fmt.Fprintln(groups, -g.cmd.Process.Pid)
 	}()
 	t.Cleanup(g.end)
 	return g
@@ -307,7 +321,7 @@ func (g *gateway) exit() int {
 	select {
 	case <-g.exited:
 	case <-time.After(2 * wstest.Guard):
-		_ = g.cmd.Process.Kill()
+		killGroup(g.cmd.Process.Pid)
 		<-g.exited
 		g.t.Errorf("the gateway still ran after %v and was killed", 2*wstest.Guard)
 	}
@@ -316,9 +330,18 @@ func (g *gateway) exit() int {
 
 func (g *gateway) signal(s os.Signal) {
 	g.t.Helper()
-	if err := g.cmd.Process.Signal(s); err != nil {
+	if err := g.kill(s); err != nil {
 		g.t.Error(err)
 	}
+}
+
+// kill sends a signal to the process that is the gateway now.
+func (g *gateway) kill(s os.Signal) error {
+	p, err := os.FindProcess(g.pid)
+	if err != nil {
+		return err
+	}
+	return p.Signal(s)
 }
 
 // reload replaces the configuration and returns the record of its outcome.
@@ -445,4 +468,13 @@ func write(t testing.TB, file, text string) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// refusesConnections reports whether nothing listens at an address.
+func refusesConnections(address string) bool {
+	c, err := net.Dial("tcp", address)
+	if err == nil {
+		c.Close()
+	}
+	return err != nil
 }

@@ -30,6 +30,7 @@ need prometheus command -v promtool
 need chromium command -v chromium
 need nodejs command -v node
 need npm command -v npm
+need systemd command -v systemd-analyze # it is asked about the units, and runs nothing
 need gcc command -v gcc # go test -race, which wants C and its headers
 need libc6-dev test -e /usr/include/stdlib.h
 

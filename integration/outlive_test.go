@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ func TestNothingOutlivesTheTests(t *testing.T) {
 	if os.Getenv(endlessTest) != "" {
 		e := startEndpoint(t, wstest.Reserve(t), "")
 		g := start(t, fmt.Sprintf("routes: [{ path: /*, backend: %s }]", e.address))
-		fmt.Println("started", g.pid, e.cmd.Process.Pid)
+		fmt.Println("started", append(heirs(t, g), g.pid, e.cmd.Process.Pid))
 		select {}
 	}
 	self, err := os.Executable()
@@ -36,13 +37,19 @@ func TestNothingOutlivesTheTests(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var started [2]int
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if n, _ := fmt.Sscanf(lines.Text(), "started %d %d", &started[0], &started[1]); n == 2 {
-			break
+	var started []int
+	for lines := bufio.NewScanner(out); started == nil && lines.Scan(); {
+		if pids, ok := strings.CutPrefix(lines.Text(), "started ["); ok {
+			for pid := range strings.FieldsSeq(strings.TrimSuffix(pids, "]")) {
+				n, err := strconv.Atoi(pid)
+				if err != nil {
+					t.Fatal(err)
+				}
+				started = append(started, n)
+			}
 		}
 	}
-	if started[1] == 0 {
+	if len(started) < 2 {
 		t.Fatal("the test that is to be cut did not begin")
 	}
 	_ = cmd.Process.Kill()

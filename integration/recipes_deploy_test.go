@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"net/netip"
@@ -91,10 +92,14 @@ func seconds(t *testing.T, text string) time.Duration {
 // stopTime is the shutdown_timeout of a page.
 func stopTime(t *testing.T, config string) time.Duration {
 	t.Helper()
-	if m := regexp.MustCompile(`(?m)^shutdown_timeout: (\w+)$`).FindStringSubmatch(config); m != nil {
-		return seconds(t, m[1])
+	var c struct {
+		Timeout  string `yaml:"shutdown_timeout"`
+		Shutdown struct{ Delay, Timeout string }
 	}
-	return 30 * time.Second // the default
+	if err := yaml.Unmarshal([]byte(config), &c); err != nil {
+		t.Fatal(err)
+	}
+	return seconds(t, cmp.Or(c.Timeout, c.Shutdown.Timeout, "30s")) + seconds(t, cmp.Or(c.Shutdown.Delay, "0s"))
 }
 
 // Each container of a service is an endpoint. One that is gone gets nothing new, and one that is
@@ -175,7 +180,7 @@ func TestRecipeKubernetes(t *testing.T) {
 	r := replicate(t, "chat-pods.default.svc.cluster.local:9000", "5s")
 	ca := wstest.NewCA(t)
 	cert, key := ca.Issue(t, "chat.example.com")
-	for from, to := range map[string]string{":8443": "127.0.0.1:0", ":9902": "127.0.0.1:0", "/tls/tls.crt": cert, "/tls/tls.key": key} {
+	for from, to := range map[string]string{":8443": "127.0.0.1:0", ":9902": "127.0.0.1:0", "/tls/tls.crt": cert, "/tls/tls.key": key, "45s": "1s"} {
 		r.table[from] = to
 	}
 	s := serve(t, "kubernetes", r.table)
@@ -195,6 +200,11 @@ func TestRecipeKubernetes(t *testing.T) {
 	}
 	clients = r.spread(t, s, host)
 	s.signal(syscall.SIGTERM)
+	eventually(t, "readiness is red", func() bool {
+		answer, _ := wstest.Ask(t, s.operators("health"), get("/readyz"))
+		return answer.StatusCode == 503
+	})
+	s.echoes(t, host, "/late") // in the delay
 	for _, p := range clients {
 		p.ExpectClose(1001)
 	}
@@ -211,9 +221,11 @@ func TestRecipeKubernetes(t *testing.T) {
 	}
 	pod := file.Spec.Template.Spec
 	c := pod.Containers[0]
-	if stop := c.Lifecycle.PreStop.Sleep.Seconds; stop == 0 ||
-		time.Duration(pod.TerminationGracePeriodSeconds-stop)*time.Second < stopTime(t, page.config)+10*time.Second {
-		t.Errorf("the grace period is %ds, preStop takes %ds, shutdown_timeout is %v", pod.TerminationGracePeriodSeconds, stop, stopTime(t, page.config))
+	if grace := time.Duration(pod.TerminationGracePeriodSeconds) * time.Second; grace < stopTime(t, page.config)+10*time.Second {
+		t.Errorf("the grace period is %v, and a stop takes %v", grace, stopTime(t, page.config))
+	}
+	if !strings.Contains(page.config, "\nwatch: true\n") {
+		t.Error("a new ConfigMap is not read by itself")
 	}
 	health := regexp.MustCompile(`health: ":(\d+)"`).FindStringSubmatch(page.config)
 	for _, probe := range []probe{c.ReadinessProbe, c.LivenessProbe} {
@@ -240,10 +252,7 @@ type podSpec struct {
 	Containers                    []struct {
 		ReadinessProbe probe `yaml:"readinessProbe"`
 		LivenessProbe  probe `yaml:"livenessProbe"`
-		Lifecycle      struct {
-			PreStop struct{ Sleep struct{ Seconds int } } `yaml:"preStop"`
-		}
-		VolumeMounts []struct {
+		VolumeMounts   []struct {
 			Name      string
 			MountPath string `yaml:"mountPath"`
 		} `yaml:"volumeMounts"`
